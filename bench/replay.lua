@@ -1,5 +1,5 @@
--- Replays signed requests, each once: FILE names the file (path, signature and body, separated by tabs).
--- Requests beyond READY are read during the run, because LuaJIT cannot hold a million.
+-- Replays signed requests, each once. FILE names their file: path, signature and body, separated by tabs.
+-- Requests beyond READY are read during the run, because LuaJIT has no memory for a million.
 local READY = 400000
 local requests, count, at, file = {}, 0, 0, nil
 local function parse(line)
@@ -23,7 +23,7 @@ function request()
   if at <= count then return requests[at] end
   local line = file:read("*l")
   if line then return parse(line) end
-  -- Only what stores nothing is so quick; it may have them again.
+  -- Only a server without a store is fast enough to get here. It may get requests twice.
   at = 1
   return requests[at]
 end
@@ -32,6 +32,6 @@ function done(summary, latency, _)
   io.write(string.format("JSON {\"requests\":%d,\"us\":%d,\"refused\":%d,\"broken\":%d,\"p50\":%d,\"p99\":%d}\n",
     summary.requests, summary.duration, e.status, e.connect + e.read + e.write + e.timeout,
     latency:percentile(50), latency:percentile(99)))
-  -- Whoever reads it notes when the load was over.
+  -- The reader records the end of the load.
   io.stdout:flush()
 end

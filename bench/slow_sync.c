@@ -1,4 +1,4 @@
-// Delays each sync by SLOW_SYNC_MS. For LD_PRELOAD; see examples/bench/slow.rs.
+// Delays each sync by SLOW_SYNC_MS. For LD_PRELOAD; see sim/bench/compare.rs.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
-//! What it costs to read a request that was found to be signed well: a status callback, an app's event as a
-//! form and as JSON, a batch of Event Streams. `cargo bench --bench parsing`
+//! The cost of parsing a verified request: a status callback, an app's event as a form and as JSON, a batch of Event
+//! Streams. `cargo bench --bench parsing`
 //!
-//! An inbound message is in `signature.rs`, beside the check of its signature.
+//! `signature.rs` measures an inbound message, with its signature.
 
 use std::hint::black_box;
 

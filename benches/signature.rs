@@ -1,7 +1,7 @@
-//! What a request costs before the store hears of it: taking its form apart, checking its signature,
-//! reading it. `cargo bench --bench signature`
+//! The cost of a request before the store: parsing its form, verifying its signature, reading its fields.
+//! `cargo bench --bench signature`
 //!
-//! The form is an inbound SMS as Twilio sends it, twenty parameters in about 510 bytes.
+//! The form is an inbound SMS of Twilio: twenty parameters in about 510 bytes.
 
 use std::hint::black_box;
 use std::sync::LazyLock;

@@ -1,7 +1,13 @@
-//! What the store's verbs cost, durable and in groups: 64 callers at a time, as a busy service has them, on
-//! the disk under `TMPDIR`. `cargo bench --bench store`
+//! The cost of the store's commands with 64 concurrent callers, each group synced, on the disk below `TMPDIR`.
+//! `cargo bench --bench store`
 //!
-//! Figures are for one command. What a lone caller waits for is one sync of the disk; `remember, alone`.
+//! Each figure is for one command. `remember, alone` has a single caller, so each command waits for a sync.
+
+#![expect(clippy::disallowed_methods, reason = "a benchmark uses the real clock")]
+
+#[expect(dead_code, reason = "each root uses a part of it")]
+#[path = "../sim/support/store.rs"]
+mod store_support;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,22 +15,20 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::future::join_all;
 use heardback::domain::feedback::Settlement;
-use heardback::domain::matching::{ObserveOutcome, Policy, Resend};
-use heardback::domain::message::Status;
+use heardback::domain::matching::ObserveOutcome;
 use heardback::domain::sid::{AccountSid, MessageSid};
-use heardback::domain::signal::{
-    Evidence, EvidenceTarget, MessageUpdate, Signal, SignalSource, TimeSource,
-};
 use heardback::store::sled::{Options, SledStore};
 use heardback::store::{Quotas, SettleOutcome, Store};
 use jiff::Timestamp;
 use tokio::runtime::Runtime;
 
+use crate::store_support::{code_entered, default_policy, sent_message};
+
 const AT_ONCE: u32 = 64;
 const LEASE: Duration = Duration::from_hours(1);
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
-/// A store and the next message that it has not heard of.
+/// A store, and the number of the next message.
 struct Bench {
     runtime: Runtime,
     store: SledStore,
@@ -35,28 +39,21 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let policy = Policy {
-            pending_ttl: Duration::from_hours(7 * 24),
-            reply_window: Duration::from_hours(1),
-            event_window: Duration::from_mins(15),
-            retention: Duration::from_hours(30 * 24),
-            read_confirms: false,
-            resend: Resend::Newest,
-        };
-        let mut options = Options::new(folder.path(), policy, Arc::new(|| NOW));
+        let mut options = Options::new(folder.path(), default_policy(), Arc::new(|| NOW));
         options.max_messages = u64::MAX;
         let store = SledStore::open(options).expect("it opens");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         Self { runtime: runtime.expect("a runtime"), store, next: 0, _folder: folder }
     }
 
-    /// So many new ones, in groups; how long it took.
+    /// Stores so many new messages in groups, and returns the time.
     fn remember(&mut self, count: u32, at_once: u32) -> Duration {
         let (from, to) = (self.next, self.next + count);
         self.next = to;
         let began = Instant::now();
         for group in (from..to).step_by(at_once as usize) {
-            let commands = (group..to.min(group + at_once)).map(|n| self.store.remember(told(n)));
+            let commands = (group..to.min(group + at_once))
+                .map(|n| self.store.remember(sent_message(sid(n), account(), NOW)));
             for remembered in self.runtime.block_on(join_all(commands)) {
                 remembered.expect("remembered");
             }
@@ -64,12 +61,12 @@ impl Bench {
         began.elapsed()
     }
 
-    /// The last so many are confirmed.
+    /// Confirms the newest messages.
     fn observe(&self, count: u32) -> Duration {
         let began = Instant::now();
         for group in (self.next - count..self.next).step_by(AT_ONCE as usize) {
-            let commands =
-                (group..self.next.min(group + AT_ONCE)).map(|n| self.store.observe(used(n)));
+            let commands = (group..self.next.min(group + AT_ONCE))
+                .map(|n| self.store.observe(code_entered(sid(n), account(), NOW)));
             for observed in self.runtime.block_on(join_all(commands)) {
                 assert!(matches!(observed, Ok(ObserveOutcome::Confirmed(_))), "{observed:?}");
             }
@@ -77,7 +74,7 @@ impl Bench {
         began.elapsed()
     }
 
-    /// All that are due are handed out and reported.
+    /// Claims and reports all due messages.
     fn report(&self) -> Duration {
         let began = Instant::now();
         self.runtime.block_on(async {
@@ -104,54 +101,6 @@ fn sid(n: u32) -> MessageSid {
 
 fn account() -> AccountSid {
     AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("an account")
-}
-
-/// What a status callback tells.
-fn told(n: u32) -> MessageUpdate {
-    MessageUpdate {
-        sid: sid(n),
-        account: account(),
-        tracked: true,
-        strict: false,
-        by_twilio: false,
-        recipient: None,
-        number: None,
-        names: None,
-        from: Some("+14155550123".to_owned()),
-        service: None,
-        reference: None,
-        status: Some(Status::Sent),
-        error_code: None,
-        code: None,
-        link: None,
-        created_at: None,
-        seen_at: NOW,
-        trace: None,
-    }
-}
-
-/// What the app tells when its code was used.
-fn used(n: u32) -> Signal {
-    let (named, label) = (EvidenceTarget::Message(sid(n)), "code_entered".to_owned());
-    let evidence = Ok(Evidence {
-        account: account(),
-        named,
-        label,
-        occurred_at: NOW,
-        time_source: TimeSource::Exact,
-        source: SignalSource::App,
-    });
-    let source = SignalSource::App;
-    Signal {
-        source,
-        dedup_ids: Vec::new(),
-        code: None,
-        evidence,
-        names: None,
-        message_update: None,
-        seen_at: NOW,
-        trace: None,
-    }
 }
 
 fn verbs(criterion: &mut Criterion) {

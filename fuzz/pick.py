@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Picks the corpus that is committed: of all inputs, the few small ones that reach the most.
+"""Selects the corpus to commit: of all inputs, the few small ones with the most coverage.
 
     pick.py BINARY FROM... INTO
 
-libFuzzer's merge says which edges and which features each input reaches; then the input is taken that
-adds the most edges, again and again, and once there are none, the one that adds the most features. What
-lies in INTO under a name of its own (not a hash) was put there by hand, and stays.
+libFuzzer's merge lists the edges and features of each input. The script selects the input that adds the most edges,
+repeatedly, then the one that adds the most features. A file in INTO whose name is no hash was added by hand, and
+stays.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ MOST, LARGEST = 60, 1024
 
 
 def reached(binary, folder):
-    """Each input's edges and features."""
+    """The edges and features of each input."""
     with tempfile.TemporaryDirectory() as out:
         control = os.path.join(out, "control")
         os.mkdir(os.path.join(out, "merged"))
@@ -33,7 +33,7 @@ def reached(binary, folder):
     found = {name: (set(), set()) for name in files}
     for line in lines[2 + len(files) :]:
         word, *numbers = line.split()
-        # COV names only what no input before it reached. A feature is an edge and how often, in eight steps.
+        # COV lists only new edges. A feature is an edge and its count in eight steps.
         if word == "FT":
             name, *features = map(int, numbers)
             edges, exactly = found[files[name]]

@@ -1,10 +1,10 @@
-//! Forms: our decoder says what `serde_urlencoded` says, wherever that is defined, and loses nothing.
+//! Forms: the decoder agrees with `serde_urlencoded`, and loses nothing.
 //!
-//! `serde_urlencoded` reads text, so it replaces what is not UTF-8; we keep the bytes.
+//! `serde_urlencoded` replaces bytes that are not UTF-8; Heardback keeps them.
 
 use heardback::twilio::form::{Text, pairs};
 
-/// Takes `data` for a form, and for the pairs of one that is yet to be written.
+/// Reads `data` as a form, and as the pairs of a new form.
 pub fn holds(data: &[u8]) {
     reads_as_others_do(data);
     comes_back(data);
@@ -19,14 +19,14 @@ fn reads_as_others_do(body: &[u8]) {
         assert_eq!(String::from_utf8_lossy(name), *their_name);
         assert_eq!(String::from_utf8_lossy(value), *their_value);
     }
-    // Escaping every byte of what was read, and reading that, changes nothing.
+    // Escaping every byte of the pairs, and decoding it, changes nothing.
     let hex = |byte: &u8| format!("%{byte:02x}");
     let escaped = |bytes: &[u8]| bytes.iter().map(hex).collect::<Vec<_>>().concat();
     let again = ours.iter().map(|(name, value)| format!("{}={}", escaped(name), escaped(value)));
     let again = again.collect::<Vec<_>>().join("&");
     assert_eq!(decoded(again.as_bytes()), ours);
-    assert!(pairs(again.as_bytes()) == pairs(body), "what means the same is the same");
-    // Nor does it matter into which requests a form is cut, as long as that is between pairs.
+    assert!(pairs(again.as_bytes()) == pairs(body), "equal pairs have equal forms");
+    // A form that is cut between pairs has the same pairs.
     if let Some(at) = body.iter().position(|byte| *byte == b'&') {
         let (head, tail) = body.split_at(at);
         let apart: Vec<_> = decoded(head).into_iter().chain(decoded(tail)).collect();
@@ -39,7 +39,7 @@ fn decoded(body: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     pairs(body).into_iter().map(|(name, value)| (decoded(name), decoded(value))).collect()
 }
 
-/// Whatever text others encode comes back.
+/// Any text is encoded and decoded without loss.
 fn comes_back(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let words: Vec<&str> = text.split('\n').collect();
@@ -53,5 +53,5 @@ fn comes_back(data: &[u8]) {
 }
 
 fn utf8(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).expect("what was sent was")
+    std::str::from_utf8(bytes).expect("the input is text")
 }

@@ -1,7 +1,7 @@
-//! What each fuzz target claims: a function a target, which panics where the claim does not hold.
+//! The claims of the fuzz targets: one function each, which panics if its claim is false.
 //!
-//! `targets/` hands them to libFuzzer, `tests/it/fuzzed.rs` replays the corpora with them. The body of
-//! `record` is not here but in `src/store/sled/fuzzed.rs`: what it is about is private to the store.
+//! `targets/` passes them to libFuzzer, and `tests/it/fuzzed.rs` replays the corpora. The claim of `record` is in
+//! `src/store/sled/fuzzed.rs`, because records are private to the store.
 
 #![forbid(unsafe_code)]
 

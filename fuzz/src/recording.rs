@@ -1,4 +1,4 @@
-//! Recordings: what is read, written and read again is the same; what is signed afresh is trusted.
+//! Recordings: a file that is read, written and read again is unchanged; a recording that is signed again verifies.
 
 use heardback::recording::Recording;
 use heardback::twilio::form;
@@ -6,7 +6,7 @@ use heardback::twilio::signature::{Content, Match, Mistrust, SigningKey, verify_
 
 const BASE: &str = "https://hooks.example.com/prefix";
 
-/// Takes `data` for a `.http` file.
+/// Reads `data` as a `.http` file.
 pub fn holds(data: &[u8]) {
     match Recording::parse(data) {
         Ok(recording) => {
@@ -22,8 +22,8 @@ pub fn holds(data: &[u8]) {
 
 fn survives(recording: &Recording) {
     let file = recording.to_bytes();
-    let again = Recording::parse(&file).expect("what was written is read");
-    // Whatever length was said, it is set right.
+    let again = Recording::parse(&file).expect("a written file is readable");
+    // The written length is always correct.
     let mut expected = recording.clone();
     for (name, value) in &mut expected.headers {
         if name.eq_ignore_ascii_case("Content-Length") {
@@ -54,7 +54,7 @@ fn is_trusted(recording: &Recording) {
         verify_url(&keys, &url, &content, is_get, Some(header.as_bytes()))
     };
     let verdict = judged(&signed, &signed.body);
-    // A form's URL may carry a hash from elsewhere, which signing does not touch.
+    // The URL of a form may contain a foreign hash, which signing keeps.
     let own_hash = verdict == Err(Mistrust::BodyHashMismatch) && signed.is_form();
     assert!(verdict == Ok(Match { key: 1 }) || own_hash, "{verdict:?}");
     if signed.method != "GET" && !own_hash {

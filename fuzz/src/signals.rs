@@ -1,8 +1,7 @@
-//! Signals: every parser of what Twilio and the app send. None of them panics; what they read is about
-//! accounts that the key speaks for and not from the future; a form and the JSON object that says the
-//! same are read alike; no error repeats a value.
+//! Signals: no parser of a request panics. A parsed signal is about accounts of the key, and not from the future. A
+//! form and the equal JSON object give the same result. No error repeats a value.
 //!
-//! An input is a query, a line break and a body, which is taken for a form, for JSON and for words.
+//! An input is a query, a line break and a body, which is read as a form, as JSON and as single values.
 
 #[path = "words.rs"]
 mod words;
@@ -22,21 +21,21 @@ use heardback::twilio::json::Json;
 use heardback::twilio::{app, call, callback, click, event_streams};
 use jiff::Timestamp;
 
-/// Those of the recordings in `tests/fixtures/webhooks/`.
+/// The values of the recordings in `tests/fixtures/webhooks/`.
 const ACCOUNT: &str = "AC11111111111111111111111111111111";
 const OTHER: &str = "AC33333333333333333333333333333333";
-/// 2026-11-23T10:05:00.123Z, when the recordings were made.
+/// 2026-11-23T10:05:00.123Z, the time of the recordings.
 const NOW: i64 = 1_795_428_300_123;
-/// Stands at the end of each value, and must not stand in an error.
+/// Added to each value; it must not appear in an error.
 const CANARY: &str = "kanari\u{f8}fugl";
 
-/// Reads `data` by every road.
+/// Parses `data` with every parser.
 pub fn holds(data: &[u8]) {
     let mut halves = data.splitn(2, |byte| *byte == b'\n');
     let (query, body) = (halves.next().unwrap_or_default(), halves.next().unwrap_or_default());
     let (account, other) = (accounts(ACCOUNT), accounts(OTHER));
     let person_key = RecipientHashKey::new(b"a key");
-    let code_keys = [CodeKey::new(b"what only the app knows")];
+    let code_keys = [CodeKey::new(b"the app key")];
     let others = [account, other];
     let reading = ParseContext {
         account,
@@ -50,13 +49,13 @@ pub fn holds(data: &[u8]) {
         trace: None,
     };
     let (query, form) = (form::pairs(query), form::pairs(body));
-    // One of them an input: a round is twice as quick, and the fuzzer finds the other.
+    // One parser per input: a round is twice as fast, and the fuzzer reaches the other.
     let spelling = if body.len() % 2 == 0 { FieldSpelling::Twilio } else { FieldSpelling::Any };
     reads(&query, &form, spelling, &reading);
     keeps_quiet(&query, &form, spelling, &reading);
     let named = Fields::from_pairs(&form, spelling).and_then(|fields| reading.account(&fields));
     if let (Some(one), Ok(account)) = (one_account(&form, spelling), named) {
-        assert_eq!(Some(one), account, "one account, whoever asks");
+        assert_eq!(Some(one), account, "one account, for any key");
     }
     if let Ok(fields) = Fields::from_json(body, spelling) {
         let query = Fields::from_pairs(&query, FieldSpelling::Any);
@@ -74,7 +73,7 @@ fn none() -> Fields {
     Fields::from_members(&[], FieldSpelling::Any)
 }
 
-/// What a request comes to by each road.
+/// The result of a request in each format.
 type Outcome = (
     Result<Signal, Malformed>,
     Result<MessageUpdate, Malformed>,
@@ -109,7 +108,7 @@ fn by_every_road(fields: &Fields, query: &Fields, reading: &ParseContext<'_>) ->
     outcome
 }
 
-/// A form, and the JSON object of the same fields in the same order.
+/// A form, and the JSON object with the same fields in the same order.
 fn reads(
     query: &[FormPair<'_>],
     form: &[FormPair<'_>],
@@ -147,7 +146,7 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.chars().map(escape).collect::<String>())
 }
 
-/// The same once more, with the canary in each value: it is in no error.
+/// The request with the marker in each value, which no error may repeat.
 fn keeps_quiet(
     query: &[FormPair<'_>],
     form: &[FormPair<'_>],
@@ -198,18 +197,18 @@ fn is_ours(signal: &Signal, reading: &ParseContext<'_>) {
 
 fn is_seen(sighting: &MessageUpdate, reading: &ParseContext<'_>) {
     assert!(reading.speaks_for(sighting.account), "another's message");
-    // An event says itself when it was; the other roads are as it happens.
+    // An event states its time; the other formats have the time of arrival.
     assert!(sighting.seen_at <= reading.now, "a message from the future");
     assert_eq!(sighting.seen_at, to_millisecond(sighting.seen_at), "finer than the store");
     assert_eq!(sighting.link, None, "no link by a field");
     if let Some(at) = sighting.created_at {
         assert_eq!(at, to_millisecond(at), "finer than the store");
     }
-    // Who is known by number is known.
+    // A recipient with a phone number has a hash of that number.
     assert!(sighting.number.is_none() || sighting.recipient.is_some());
 }
 
-/// A batch of events; each says the same in company.
+/// A batch of events; each gives the same result as alone.
 fn batches(body: &[u8], reading: &ParseContext<'_>) {
     let Ok(alone) = event_streams::batch(body, reading) else { return };
     for Event { incoming, .. } in &alone {

@@ -1,15 +1,15 @@
-//! Signatures: our verification says what a second one says, written as plainly as it can be.
+//! Signatures: the verification agrees with a second, simpler one.
 //!
-//! The second one shares no code with ours: HMAC by its definition (RFC 2104), base64 compared as text,
-//! every spelling of a URL written out. An input is five lines and a body:
+//! The second one shares no code with Heardback: HMAC by its definition (RFC 2104), base64 compared as text, every
+//! spelling of a URL written out. An input is five lines and a body:
 //!
 //! ```text
 //! POST form           method; `form`, `json` or `none`
 //! https://h.example   public origin
 //! /twilio/status?x=1  path and query
 //! key=k1              X-Twilio-Webhooks-Signature-Settings, or `-` for none
-//! ~3 2                X-Twilio-Signature: `-` for none; `~3 2`: as key 3 makes it for the second spelling;
-//! MessageSid=SM1      else as it stands
+//! ~3 2                X-Twilio-Signature: `-` for none; `~3 2`: by key 3 for the second spelling;
+//! MessageSid=SM1      otherwise literal
 //! ```
 
 use std::collections::BTreeSet;
@@ -24,7 +24,7 @@ use sha2::{Digest, Sha256};
 
 const SECRETS: [&[u8]; 5] = [b"12345", b"", b"k1's secret", b"k1's secret", &[b'x'; 100]];
 
-/// Two tokens, one of them empty, and three `SharedKeys`, two of which share their id and secret.
+/// Two tokens, one of them empty, and three `SharedKeys`, of which two share an id and a secret.
 fn keys() -> [SigningKey; 5] {
     let [token, empty, k1, k1_too, long] = SECRETS;
     let shared = |id: &str, algorithm, secret| {
@@ -47,7 +47,7 @@ const IDS: [Option<(&str, &str)>; 5] = [
     Some(("long", "HMAC_SHA256")),
 ];
 
-/// Judges the request that `data` describes twice.
+/// Verifies the request in `data` twice.
 pub fn holds(data: &[u8]) {
     let Some(request) = Request::read(data) else { return };
     let keys = keys();
@@ -70,7 +70,7 @@ pub fn holds(data: &[u8]) {
         is_get: request.is_get,
         settings: request.settings.as_deref(),
     };
-    // What the settings see to, and HTTP.
+    // Settings and HTTP exclude these inputs.
     let is_public = request.base.contains("://") && !request.base.contains(['?', '#']);
     if is_public && request.target.starts_with('/') {
         assert_eq!(verify(&keys, &presented, header.as_deref()), expected, "{url}");
@@ -79,14 +79,13 @@ pub fn holds(data: &[u8]) {
         let whole = verify_url(&keys, &url, &content, request.is_get, header.as_deref());
         assert_eq!(whole, expected, "{url}, whole");
     }
-    // No key, no trust, whatever was sent.
+    // Without a key nothing verifies.
     assert!(verify(&[], &presented, header.as_deref()).is_err());
 
     signs_what_verifies(&request, &keys, &content, &of_form);
 }
 
-/// What we sign is what the second one signs, and verifies; and with one bit of it changed, as the
-/// second one says.
+/// A signature of Heardback verifies in both. With one bit changed, both give the same verdict.
 fn signs_what_verifies(
     request: &Request<'_>,
     keys: &[SigningKey],
@@ -113,7 +112,7 @@ fn signs_what_verifies(
             settings: settings.as_deref().map(str::as_bytes),
         };
         let verdict = verify(&keys[at..=at], &presented, Some(signature.as_bytes()));
-        // A form may come with somebody's bodySHA256 in its URL, and then has to match that as well.
+        // The URL of a form may contain a bodySHA256, which must then match as well.
         let own_hash = verdict == Err(Mistrust::BodyHashMismatch) && request.kind == "form";
         assert!(verdict == Ok(Match { key: 0 }) || own_hash, "{verdict:?}: {url}");
         let mut other = signature.into_bytes();
@@ -147,7 +146,7 @@ impl<'a> Request<'a> {
         Some(Self { is_get: method == "GET", kind, base, target, settings, header, body })
     }
 
-    /// The header: none, as it stands, or made as one of the keys makes it for one of the spellings.
+    /// The header: none, literal, or made by one of the keys for one of the spellings.
     fn signature(&self, spellings: &[String], of_form: &[FormPair<'_>]) -> Option<Vec<u8>> {
         let wanted = std::str::from_utf8(self.header).ok().and_then(|text| {
             let (key, spelling) = text.strip_prefix('~')?.split_once(' ')?;
@@ -167,7 +166,7 @@ fn algorithm(key: usize) -> Algorithm {
     Algorithm::parse(name).expect("known")
 }
 
-/// The second opinion.
+/// The second verification.
 fn judged(
     request: &Request<'_>,
     spellings: &[String],
@@ -187,7 +186,7 @@ fn judged(
         Chosen::Tokens => 28,
         Chosen::Shared(_, algorithm) if algorithm == "HMAC_SHA1" => 28,
         Chosen::Shared(..) => 44,
-        Chosen::Nobody => length,
+        Chosen::None => length,
     };
     if length != claimed {
         return Err(Mistrust::Malformed);
@@ -204,7 +203,7 @@ fn judged(
     let is_chosen = |key: &usize| match (&chosen, IDS[*key]) {
         (Chosen::Tokens, None) => true,
         (Chosen::Shared(id, named), Some(known)) => (id.as_str(), named.as_str()) == known,
-        (Chosen::Tokens, Some(_)) | (Chosen::Shared(..), None) | (Chosen::Nobody, _) => false,
+        (Chosen::Tokens, Some(_)) | (Chosen::Shared(..), None) | (Chosen::None, _) => false,
     };
     let made = |key: &usize| {
         spellings.iter().any(|url| {
@@ -225,13 +224,13 @@ fn judged(
 enum Chosen {
     Tokens,
     Shared(String, String),
-    Nobody,
+    None,
 }
 
-/// What the header that names a `SharedKey` asks for.
+/// The algorithm that the header of a `SharedKey` names.
 fn chosen(settings: Option<&[u8]>) -> Chosen {
     let Some(settings) = settings else { return Chosen::Tokens };
-    let Ok(text) = std::str::from_utf8(settings) else { return Chosen::Nobody };
+    let Ok(text) = std::str::from_utf8(settings) else { return Chosen::None };
     let pairs: Vec<(&str, &str)> = text.split(',').filter_map(|it| it.split_once('=')).collect();
     let first = |wanted: &str| {
         let values = pairs.iter().filter(|(name, _)| name.trim() == wanted);
@@ -241,22 +240,22 @@ fn chosen(settings: Option<&[u8]>) -> Chosen {
     match (first("key"), algorithm.as_str()) {
         (None, "HMAC_SHA1") => Chosen::Tokens,
         (Some(id), "HMAC_SHA1" | "HMAC_SHA256") => Chosen::Shared(id.to_owned(), algorithm),
-        _ => Chosen::Nobody,
+        _ => Chosen::None,
     }
 }
 
-/// Whether it is the one way to write 20 bytes (28 characters) or 32 (44).
+/// Whether this is the only base64 of 20 bytes (28 characters) or of 32 bytes (44).
 fn is_base64(text: &[u8], length: usize) -> bool {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let Some((b'=', digits)) = text.split_last() else { return false };
     let value = |digit: &u8| ALPHABET.iter().position(|known| known == digit);
     text.len() == length
         && digits.iter().all(|digit| value(digit).is_some())
-        // Two bytes take sixteen bits of the last three digits' eighteen.
+        // Two bytes fill sixteen of the eighteen bits of the last three digits.
         && digits.last().and_then(value).is_some_and(|last| last.is_multiple_of(4))
 }
 
-/// Every URL that may have been signed for this one; itself first.
+/// Every URL that may have been signed for this one; the URL itself is the first.
 fn spellings(url: &str, is_get: bool) -> Vec<String> {
     let scheme = url.split_once("://").filter(|(scheme, _)| !scheme.contains(['/', '?', '#', ':']));
     let Some((scheme, rest)) = scheme else { return vec![url.to_owned()] };

@@ -1,4 +1,4 @@
-//! Words: what a single value may be. SIDs, addresses, links, references, codes, origins.
+//! Single values: SIDs, addresses, links, references, codes, origins.
 
 use heardback::domain::address::{Address, RecipientHashKey};
 use heardback::domain::click_link::request::{self, LinkRequest};
@@ -12,10 +12,10 @@ use heardback::twilio::crawlers;
 use heardback::twilio::public_url::PublicUrl;
 use heardback::twilio::signature::{Algorithm, KeyId};
 
-/// So many words of a body: more of them say nothing new.
+/// The most values of a body that are tried.
 const MOST: usize = 32;
 
-/// Takes each value of a body, and the whole of it, for every word there is.
+/// Tries the whole body and each of its values with every parser.
 pub(super) fn hold(body: &[u8], key: &RecipientHashKey) {
     let ends = |byte: &u8| matches!(byte, b'&' | b'=' | b'"' | b'\n');
     for word in std::iter::once(body).chain(body.split(ends).take(MOST)) {
@@ -31,7 +31,7 @@ pub(super) fn hold(body: &[u8], key: &RecipientHashKey) {
     }
 }
 
-/// A SID is itself, and comes back from the packed form, which is nothing else's.
+/// A SID keeps its text, and no other text has its packed form.
 fn sid<K: SidKind>(word: &str) {
     let has_shape = word.len() == 34
         && K::PREFIXES.iter().any(|known| word.starts_with(known))
@@ -47,7 +47,7 @@ fn sid<K: SidKind>(word: &str) {
             assert_eq!(Sid::unpack(&packed), Some(sid));
             assert_eq!(Sid::<K>::unpack(&packed[1..]), None);
         }
-        // It may name the kind by its two letters; never the digits.
+        // An error may repeat the two letters of the kind, but not the digits.
         Err(error) => {
             let digits = word.get(2..).filter(|digits| digits.len() >= 32);
             assert!(digits.is_none_or(|digits| !error.to_string().contains(digits)), "{error}");
@@ -56,7 +56,7 @@ fn sid<K: SidKind>(word: &str) {
     let _ = Sid::<K>::unpack(word.as_bytes());
 }
 
-/// An address in Twilio's notation is the same address, and shows nothing of itself.
+/// An address keeps its value in Twilio's notation, and its `Debug` hides it.
 fn address(word: &str, key: &RecipientHashKey) {
     let parsed = Address::parse(word);
     let Ok(address) = &parsed else {
@@ -87,7 +87,7 @@ const OWN: &str = "https://hooks.example.com/hb";
 const HOST: &str = "hooks.example.com";
 const HOST_AND_PORT: &str = "hooks.example.com:443";
 
-/// A link leads to a plain https address that is not our own.
+/// The target of a link is a plain https address outside Heardback.
 fn link(word: &str) {
     if let Some(token) = LinkToken::parse(word) {
         assert_eq!(token.as_str(), word);
@@ -103,7 +103,7 @@ fn link(word: &str) {
             assert!(rest.starts_with(&target.host().to_ascii_lowercase()));
             assert!(!target.host().is_empty() && !target.host().contains(['@', '\\', '/']));
             assert!(word.bytes().all(|byte| byte.is_ascii_graphic()), "no header is split");
-            // Scheme and host are the same in any case, a path is not.
+            // Scheme and host are case-insensitive, the path is not.
             let path = rest.len().saturating_sub(target.host().len());
             let path = &word[word.len() - path..];
             let own = matches!(target.host().to_ascii_lowercase().as_str(), HOST | HOST_AND_PORT);
@@ -114,7 +114,7 @@ fn link(word: &str) {
     }
 }
 
-/// An origin stays as it was written, slashes at its end aside.
+/// An origin keeps its text, without trailing slashes.
 fn origins(word: &str) {
     if let Ok(url) = PublicUrl::parse(word) {
         let kept = word.trim_end_matches('/');

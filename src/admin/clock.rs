@@ -1,4 +1,4 @@
-//! The clock: its state beside the store's trusted time, and the operator's confirmation of it.
+//! The state of the wall clock and of the store's trusted time, and the operator's confirmation of the wall clock.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -13,15 +13,12 @@ pub struct ClockState {
     pub trusted: Timestamp,
     /// How far the wall clock jumped, in seconds; negative for back; `None` without an open jump.
     pub jumped_s: Option<i64>,
-    /// When the jump was noticed, by the trusted time.
+    /// When the jump was detected, by the trusted time.
     pub since: Option<Timestamp>,
 }
 
 /// The state of the clock. With `confirm`, the operator confirms the wall clock first.
-///
-/// # Errors
-/// The store is unavailable.
-pub async fn check(store: &dyn Store, confirm: bool) -> Result<ClockState, StoreError> {
+pub(super) async fn check(store: &dyn Store, confirm: bool) -> Result<ClockState, StoreError> {
     let guard = store.clock_guard();
     if confirm {
         guard.confirm();

@@ -1,5 +1,5 @@
-//! Confirms past messages that the operator knows to have arrived. The fields are those of an app's event, and the
-//! same rules apply. The message has to be named: a reference or a recipient alone confirms nothing here.
+//! Confirms past messages that have arrived, as the operator knows. The fields and rules are those of an app's event, with
+//! one difference: the SID of the message is required, because a reference or a recipient may match several.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -18,15 +18,15 @@ use crate::twilio::json::Json;
 pub enum PastOutcome {
     /// The message is confirmed, and will be reported.
     Confirmed,
-    /// It was confirmed before.
+    /// The message was confirmed before.
     Known,
-    /// It waits, or proves nothing.
+    /// The evidence is parked, or confirms nothing.
     Nothing { reason: String },
-    /// It cannot be used.
+    /// The line is malformed or contradicts the store.
     Refused {
-        /// What is wrong with it: a field, in Twilio's spelling.
+        /// The malformed field, in Twilio's spelling.
         field: String,
-        /// In what way, with nothing of what it says.
+        /// The error, without the value of the field.
         why: String,
     },
 }
@@ -45,10 +45,7 @@ impl PastOutcome {
 }
 
 /// Confirms a past message by the fields of an app's event.
-///
-/// # Errors
-/// The store is unavailable.
-pub async fn confirm_past(
+pub(super) async fn confirm_past(
     store: &dyn Store,
     account: AccountSid,
     fields: Vec<(String, String)>,

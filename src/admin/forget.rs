@@ -1,33 +1,35 @@
-//! Erases the records of people from the store, and the recordings of refused requests. No log line names them.
+//! Erases the records of recipients from the store, and all recordings of rejected requests. Logs contain no address.
+
+use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use crate::admin::{AdminError, Target};
+use crate::admin::error::AdminError;
 use crate::domain::address::Address;
-use crate::store::Forgotten;
+use crate::store::{Forgotten, Store};
 
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Erased {
-    /// Records of the store.
     #[serde(flatten)]
     pub forgotten: Forgotten,
-    /// Recordings of refused requests. All are erased, because any may name the people.
+    /// Recordings of rejected requests. All are erased, because each may contain the addresses.
     pub recordings: u64,
 }
 
-/// Erases the records of the people with these addresses.
-///
-/// # Errors
-/// An address cannot be parsed, the store is unavailable, or recordings cannot be removed.
-pub async fn forget(target: &Target<'_>, addresses: &[String]) -> Result<Erased, AdminError> {
+/// Erases the records of the recipients with these addresses.
+pub(super) async fn forget(
+    store: &dyn Store,
+    clear_recordings: &dyn Fn() -> io::Result<u64>,
+    addresses: &[String],
+) -> Result<Erased, AdminError> {
     let addresses = addresses.iter().map(|text| Address::parse_recipient(text));
     let addresses = addresses.collect::<Result<Vec<_>, _>>();
     let addresses = addresses.map_err(|error| AdminError::Failed(error.to_string()))?;
-    let forgotten = target.store.forget(addresses).await?;
+    let forgotten = store.forget(addresses).await?;
     let Forgotten { messages, unreported, evidence, links, references } = forgotten;
-    let recordings = (target.clear_recordings)().map_err(|error| {
+    let recordings = clear_recordings().map_err(|error| {
         AdminError::Failed(format!(
-            "{messages} messages are erased, but recordings are left: {error}"
+            "{messages} messages erased, but recordings of rejected requests remain: {error}; run the command again"
         ))
     })?;
     tracing::info!(
@@ -37,7 +39,7 @@ pub async fn forget(target: &Target<'_>, addresses: &[String]) -> Result<Erased,
         links,
         references,
         recordings,
-        "erased the records of the named people"
+        "records of recipients erased"
     );
     Ok(Erased { forgotten, recordings })
 }

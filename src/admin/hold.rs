@@ -1,4 +1,4 @@
-//! Puts an account on hold and resumes it. Nothing of an account on hold is reported.
+//! Puts an account on hold and resumes it. No message of an account on hold is reported.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,6 @@ use crate::store::{Store, StoreError};
 pub struct HoldOutcome {
     #[serde(rename = "account_sid")]
     pub account: AccountSid,
-    /// Whether the request changed anything.
     pub changed: bool,
     /// The beginning of the hold, or of the one that has ended; `None` if there was none.
     pub since: Option<Timestamp>,
@@ -20,10 +19,10 @@ pub struct HoldOutcome {
 }
 
 /// Puts an account on hold.
-///
-/// # Errors
-/// The store is unavailable.
-pub async fn pause(store: &dyn Store, account: AccountSid) -> Result<HoldOutcome, StoreError> {
+pub(super) async fn pause(
+    store: &dyn Store,
+    account: AccountSid,
+) -> Result<HoldOutcome, StoreError> {
     let changed = !store.paused().await?.contains_key(&account);
     let since = Some(store.pause(account).await?);
     if changed {
@@ -34,10 +33,10 @@ pub async fn pause(store: &dyn Store, account: AccountSid) -> Result<HoldOutcome
 }
 
 /// Ends the hold of an account.
-///
-/// # Errors
-/// The store is unavailable.
-pub async fn resume(store: &dyn Store, account: AccountSid) -> Result<HoldOutcome, StoreError> {
+pub(super) async fn resume(
+    store: &dyn Store,
+    account: AccountSid,
+) -> Result<HoldOutcome, StoreError> {
     let since = store.resume(account).await?;
     if since.is_some() {
         tracing::info!(account_sid = %account, "account {account} is no longer on hold");

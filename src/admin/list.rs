@@ -1,7 +1,7 @@
-//! Lists records: page by page, or the newest.
+//! Lists records: one page, or the newest.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use crate::domain::sid::AccountSid;
 use crate::store::{Filter, ListEntry, ListPage, Select, Store, StoreError};
 use crate::telemetry::readiness::Readiness;
 
-/// Records that are read in one step.
+/// The records of one read.
 const STEP: usize = 500;
 
 /// The records to list.
@@ -40,7 +40,7 @@ impl ListQuery {
         }
     }
 
-    fn holds(&self, entry: &ListEntry) -> bool {
+    fn matches(&self, entry: &ListEntry) -> bool {
         let (account, is_in_time) = match entry {
             ListEntry::Message(message) => (message.account, true),
             ListEntry::Parked(parked) => {
@@ -54,17 +54,14 @@ impl ListQuery {
 }
 
 /// One page of records.
-///
-/// # Errors
-/// The store is unavailable.
-pub async fn page(
+pub(super) async fn page(
     store: &dyn Store,
     query: &ListQuery,
     cursor: Option<Vec<u8>>,
     limit: usize,
 ) -> Result<ListPage, StoreError> {
     let mut page = store.list(query.narrowed(), cursor, limit).await?;
-    page.entries.retain(|entry| query.holds(entry));
+    page.entries.retain(|entry| query.matches(entry));
     Ok(page)
 }
 
@@ -76,79 +73,49 @@ pub struct NewestRecords {
     pub of: u64,
     /// The number of accounts in the store.
     pub accounts: usize,
-    /// Whether confirmed messages are posted.
     pub posting: Posting,
 }
 
-/// The newest records, by the beginning of their present state.
-///
-/// # Errors
-/// The store is unavailable.
-pub async fn newest(
+/// The newest records, by the beginning of their present state. Of records with equal times the first is the newest.
+pub(super) async fn newest(
     store: &dyn Store,
     service: Option<&Readiness>,
     query: &ListQuery,
     limit: usize,
 ) -> Result<NewestRecords, StoreError> {
-    let mut newest = BinaryHeap::new();
-    let (mut of, mut cursor) = (0, None);
-    loop {
-        let page = page(store, query, cursor, STEP).await?;
-        for entry in page.entries {
+    let (mut newest, mut of) = (BTreeMap::new(), 0);
+    scan(store, query.narrowed(), |entry| {
+        if query.matches(&entry) {
             of += 1;
-            newest.push(Reverse(Dated { at: since(&entry), no: of, entry }));
+            let since = match &entry {
+                ListEntry::Message(message) => message.since,
+                ListEntry::Parked(parked) => parked.parked_at,
+            };
+            newest.insert((since, Reverse(of)), entry);
             if newest.len() > limit {
-                newest.pop();
+                newest.pop_first();
             }
         }
-        cursor = page.next;
-        if cursor.is_none() {
-            break;
-        }
-    }
-    let entries = newest.into_sorted_vec().into_iter().map(|Reverse(dated)| dated.entry).collect();
+        true
+    })
+    .await?;
     let accounts = store.census().await?.accounts().count();
     let posting = Posting::of(store.paused().await?, service);
-    Ok(NewestRecords { entries, of, accounts, posting })
+    Ok(NewestRecords { entries: newest.into_values().rev().collect(), of, accounts, posting })
 }
 
-/// The beginning of a record's present state.
-fn since(entry: &ListEntry) -> Timestamp {
-    match entry {
-        ListEntry::Message(message) => message.since,
-        ListEntry::Parked(parked) => parked.parked_at,
-    }
-}
-
-/// A record by its date. Of records with equal dates the first is the newest.
-struct Dated {
-    at: Timestamp,
-    no: u64,
-    entry: ListEntry,
-}
-
-impl Dated {
-    fn order(&self) -> (Timestamp, Reverse<u64>) {
-        (self.at, Reverse(self.no))
-    }
-}
-
-impl PartialEq for Dated {
-    fn eq(&self, other: &Self) -> bool {
-        self.order() == other.order()
-    }
-}
-
-impl Eq for Dated {}
-
-impl PartialOrd for Dated {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Dated {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.order().cmp(&other.order())
+/// Calls `visit` with each record of a filter, until it returns `false`.
+pub(super) async fn scan(
+    store: &dyn Store,
+    filter: Filter,
+    mut visit: impl FnMut(ListEntry) -> bool,
+) -> Result<(), StoreError> {
+    let mut cursor = None;
+    loop {
+        let page = store.list(filter, cursor, STEP).await?;
+        cursor = page.next;
+        if !page.entries.into_iter().all(&mut visit) || cursor.is_none() {
+            return Ok(());
+        }
     }
 }

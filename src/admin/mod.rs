@@ -1,49 +1,54 @@
-//! The operator's use cases, one file each. A command, the control socket and the operator's page call the same
-//! functions, so a use case has one result and one log line.
+//! The operator's use cases, one file each. Commands, the control socket and the page call the same functions, so a use
+//! case has one result and one log line.
 //!
-//! A command sends an [`AdminRequest`] over the control socket, or gives it to [`answer`] with a store that it has
-//! opened itself.
+//! A command sends an [`AdminRequest`] over the control socket, or calls [`answer`] with a store that it has opened.
 
 pub mod clock;
 pub mod confirm_past;
+pub mod error;
 pub mod forget;
 pub mod hold;
 pub mod list;
+pub mod listener;
+pub mod monitor;
+pub mod page;
 pub mod posting;
+pub mod record_view;
 pub mod requeue;
+pub mod scrape;
 pub mod show;
+pub mod snapshot;
+pub mod socket;
 pub mod stats;
 pub mod trace_lookup;
 pub mod transfer;
+mod trends;
 
 use std::io;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::admin::error::AdminError;
 use crate::admin::list::ListQuery;
 use crate::admin::requeue::RequeueSelection;
 use crate::domain::message::Reference;
 use crate::domain::sid::AccountSid;
 use crate::domain::trace::TraceParent;
-use crate::store::{ExportRecord, Store, StoreError};
+use crate::store::{ExportRecord, Store};
 use crate::telemetry::readiness::Readiness;
 
-/// A request of a command. It has no `Debug`, because it may hold the addresses of people.
+/// A request of a command. A `cursor` comes from the answer before, and a `limit` is the most records of the answer.
+///
+/// Deliberately absent: `Debug`, because a request may contain recipients' addresses.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AdminRequest {
     /// One page of records; answered with [`ListPage`](crate::store::ListPage).
-    List {
-        query: ListQuery,
-        /// The cursor of the page before.
-        cursor: Option<Vec<u8>>,
-        /// The most records of the page.
-        limit: usize,
-    },
+    List { query: ListQuery, cursor: Option<Vec<u8>>, limit: usize },
     /// The newest records; answered with [`list::NewestRecords`].
     Newest { query: ListQuery, limit: usize },
-    /// All records of a name; answered with [`show::ShownRecords`].
+    /// All records of a SID or reference; answered with [`show::ShownRecords`].
     Show(Reference),
     /// Counts of all records at a time; answered with [`stats::Summary`].
     Stats(Timestamp),
@@ -52,43 +57,28 @@ pub enum AdminRequest {
     /// Ends the hold of an account; answered with [`hold::HoldOutcome`].
     Resume(AccountSid),
     /// Requeues one page of messages; answered with [`requeue::RequeuedPage`].
-    Requeue {
-        selection: RequeueSelection,
-        /// The cursor of the page before.
-        cursor: Option<Vec<u8>>,
-    },
+    Requeue { selection: RequeueSelection, cursor: Option<Vec<u8>> },
     /// The state of the clock; answered with [`clock::ClockState`].
     Clock {
         /// Whether the operator confirms the wall clock.
         confirm: bool,
     },
-    /// Erases the records of people; answered with [`forget::Erased`].
+    /// Erases the records of recipients; answered with [`forget::Erased`].
     Forget { addresses: Vec<String> },
     /// The identity of the store; answered with [`transfer::Identity`].
     Identify,
     /// One page of all records for an export; answered with [`Records`](crate::store::Records).
-    Export {
-        /// The cursor of the page before.
-        cursor: Option<Vec<u8>>,
-        /// The most records of the page.
-        limit: usize,
-    },
+    Export { cursor: Option<Vec<u8>>, limit: usize },
     /// Imports records; answered with [`ImportOutcome`](crate::store::ImportOutcome).
     Import {
-        /// The check of the key that hashed the persons.
+        /// The check of the key that hashed the recipients.
         persons: String,
         records: Vec<ExportRecord>,
     },
-    /// One step of judging parked evidence after an import; answered with [`Reconsidered`](crate::store::Reconsidered).
-    Reconsider {
-        /// The cursor of the step before.
-        cursor: Option<Vec<u8>>,
-        /// The most rows of the step.
-        limit: usize,
-    },
+    /// One step of matching parked evidence again after an import; answered with [`Reconsidered`](crate::store::Reconsidered).
+    Reconsider { cursor: Option<Vec<u8>>, limit: usize },
     /// Confirms a past message; answered with [`confirm_past::PastOutcome`].
     ConfirmPast {
-        /// The account of the message.
         account: AccountSid,
         /// The fields of an app's event.
         fields: Vec<(String, String)>,
@@ -104,22 +94,8 @@ pub struct Target<'a> {
     pub store: &'a dyn Store,
     /// The state of the service that has the store open; `None` if a command has opened it.
     pub service: Option<&'a Readiness>,
-    /// Removes the recordings of refused requests, and returns their number.
+    /// Removes the recordings of rejected requests, and returns their number.
     pub clear_recordings: &'a dyn Fn() -> io::Result<u64>,
-}
-
-/// The reason for which a request was not carried out.
-#[derive(Debug, thiserror::Error)]
-pub enum AdminError {
-    /// The store is unavailable.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The answer cannot be serialised.
-    #[error(transparent)]
-    Answer(#[from] serde_json::Error),
-    /// Another step failed.
-    #[error("{0}")]
-    Failed(String),
 }
 
 /// Carries out a request. The answer is JSON, of the type that the request's variant names.
@@ -127,7 +103,7 @@ pub enum AdminError {
 /// # Errors
 /// See [`AdminError`].
 pub async fn answer(target: &Target<'_>, request: AdminRequest) -> Result<Vec<u8>, AdminError> {
-    let Target { store, service, .. } = *target;
+    let Target { store, service, clear_recordings } = *target;
     Ok(match request {
         AdminRequest::List { query, cursor, limit } => {
             json(&list::page(store, &query, cursor, limit).await?)
@@ -143,7 +119,9 @@ pub async fn answer(target: &Target<'_>, request: AdminRequest) -> Result<Vec<u8
             json(&requeue::requeue(store, &selection, cursor).await?)
         }
         AdminRequest::Clock { confirm } => json(&clock::check(store, confirm).await?),
-        AdminRequest::Forget { addresses } => json(&forget::forget(target, &addresses).await?),
+        AdminRequest::Forget { addresses } => {
+            json(&forget::forget(store, clear_recordings, &addresses).await?)
+        }
         AdminRequest::Identify => json(&transfer::identity(store)),
         AdminRequest::Export { cursor, limit } => json(&store.records(cursor, limit).await?),
         AdminRequest::Import { persons, records } => {

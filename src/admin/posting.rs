@@ -1,5 +1,4 @@
-//! Posting: when a confirmed message is posted next, or why it is not posted yet. The terminal and the page share
-//! this judgement.
+//! When a confirmed message is posted next, or why it is not posted yet, for the terminal and the page.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,10 +9,10 @@ use crate::domain::message::{Message, State};
 use crate::domain::sid::AccountSid;
 use crate::telemetry::readiness::Readiness;
 
-/// Whether confirmed messages are posted.
+/// What prevents posts at present.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Posting {
-    /// Accounts that an operator has put on hold, and since when.
+    /// Accounts on hold, with the beginning of each hold.
     pub on_hold: BTreeMap<AccountSid, Timestamp>,
     /// Accounts whose lane is closed.
     pub paused: BTreeSet<String>,
@@ -42,7 +41,6 @@ pub enum NextPost {
 
 impl Posting {
     /// The state of a store, and of the service that has it open, if one runs.
-    #[must_use]
     pub fn of(on_hold: BTreeMap<AccountSid, Timestamp>, service: Option<&Readiness>) -> Self {
         let Some(service) = service else { return Self { on_hold, ..Self::default() } };
         let lanes = service.lanes().into_iter().filter(|(_, lane)| lane.is_closed());
@@ -51,7 +49,6 @@ impl Posting {
     }
 
     /// When a message is posted next; `None` if it is not to be posted.
-    #[must_use]
     pub fn next(&self, message: &Message) -> Option<NextPost> {
         let due = message.delivery.due_at.filter(|_| message.state == State::Confirmed)?;
         Some(if self.on_hold.contains_key(&message.account) {
@@ -71,8 +68,7 @@ impl Posting {
 }
 
 impl NextPost {
-    /// In words. [`Self::At`] is always `now`; a caller shows a future time itself.
-    #[must_use]
+    /// As text. The text of [`Self::At`] is `now`, so a caller shows a future time itself.
     pub fn describe(self) -> &'static str {
         match self {
             Self::OnHold => "on hold",
@@ -91,7 +87,7 @@ mod tests {
     use crate::telemetry::readiness::{LaneDetail, LaneReadiness};
 
     #[test]
-    fn now_is_said_only_of_a_message_that_is_posted_now() {
+    fn a_message_is_posted_now_only_if_nothing_prevents_it() {
         let at = |second| Timestamp::from_second(second).expect("a time");
         let mut message = Message::example(State::Confirmed, at(0));
         message.delivery.due_at = Some(at(5));

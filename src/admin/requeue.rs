@@ -1,4 +1,4 @@
-//! Requeues messages, so that they are reported again: named ones, refused ones, or those reported since a time.
+//! Requeues messages, so that they are reported again: by SID, all refused ones, or all reported since a time.
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
@@ -8,7 +8,7 @@ use crate::domain::message::State;
 use crate::domain::sid::MessageSid;
 use crate::store::{Filter, ListEntry, RequeueFrom, Requeued, Select, Store, StoreError};
 
-/// Messages that are requeued in one step: they share their syncs.
+/// The messages of one step. Messages of a step share their syncs to disk.
 const STEP: usize = 100;
 
 /// The messages to requeue.
@@ -44,12 +44,8 @@ pub struct RequeuedPage {
     pub next: Option<Vec<u8>>,
 }
 
-/// Requeues the next page of messages. The pages end, although a message may be refused or reported once more
-/// meanwhile.
-///
-/// # Errors
-/// The store is unavailable.
-pub async fn requeue(
+/// Requeues the next page of messages. The pages end even if messages are refused or reported again meanwhile.
+pub(super) async fn requeue(
     store: &dyn Store,
     selection: &RequeueSelection,
     cursor: Option<Vec<u8>>,

@@ -1,7 +1,8 @@
-//! Shows all records of a name: a message's SID, or a reference.
+//! Shows all records of a name: the SID of a message, or a reference.
 
 use serde::{Deserialize, Serialize};
 
+use crate::admin::list::scan;
 use crate::admin::posting::Posting;
 use crate::domain::matching::Parked;
 use crate::domain::message::{Message, Reference};
@@ -10,11 +11,8 @@ use crate::domain::signal::EvidenceTarget;
 use crate::store::{Filter, ListEntry, Store, StoreError};
 use crate::telemetry::readiness::Readiness;
 
-/// Records that are read in one step.
-const STEP: usize = 500;
-/// The most messages of one reference that are shown.
 const MAX_MESSAGES: usize = 100;
-/// The most parked and orphaned evidence that is shown.
+/// The most parked and orphaned evidence.
 const MAX_EVIDENCE: usize = 100;
 
 /// The records of a name.
@@ -24,15 +22,11 @@ pub struct ShownRecords {
     pub messages: Vec<Message>,
     /// Parked or orphaned evidence that names it.
     pub waiting: Vec<Parked>,
-    /// Whether confirmed messages are posted.
     pub posting: Posting,
 }
 
 /// All records of a name.
-///
-/// # Errors
-/// The store is unavailable.
-pub async fn show(
+pub(super) async fn show(
     store: &dyn Store,
     service: Option<&Readiness>,
     name: &Reference,
@@ -47,37 +41,28 @@ pub async fn show(
     }
     let mut waiting = Vec::new();
     for filter in [Filter::Parked, Filter::Orphaned] {
-        waiting.extend(naming(store, filter, sid, name).await?);
+        // Evidence has no index by name, but there is little of it.
+        scan(store, filter, |entry| {
+            if let ListEntry::Parked(parked) = entry
+                && waiting.len() < MAX_EVIDENCE
+                && names(&parked, sid, name)
+            {
+                waiting.push(*parked);
+            }
+            waiting.len() < MAX_EVIDENCE
+        })
+        .await?;
     }
-    waiting.truncate(MAX_EVIDENCE);
     Ok(ShownRecords { messages, waiting, posting: Posting::of(store.paused().await?, service) })
 }
 
-/// Evidence that names the message or the reference. Parked evidence has no such index, and is little.
-async fn naming(
-    store: &dyn Store,
-    filter: Filter,
-    sid: Option<MessageSid>,
-    name: &Reference,
-) -> Result<Vec<Parked>, StoreError> {
-    let (mut found, mut cursor) = (Vec::new(), None);
-    loop {
-        let page = store.list(filter, cursor, STEP).await?;
-        found.extend(page.entries.into_iter().filter_map(|entry| match entry {
-            ListEntry::Parked(parked) => {
-                Some(*parked).filter(|parked| match &parked.evidence.named {
-                    EvidenceTarget::Message(named) => Some(*named) == sid,
-                    EvidenceTarget::Reference(named) => named == name,
-                    EvidenceTarget::Person { .. }
-                    | EvidenceTarget::Caller { .. }
-                    | EvidenceTarget::Link(_) => false,
-                })
-            }
-            ListEntry::Message(_) => None,
-        }));
-        cursor = page.next;
-        if cursor.is_none() || found.len() >= MAX_EVIDENCE {
-            return Ok(found);
+/// Whether evidence names the message or the reference.
+fn names(parked: &Parked, sid: Option<MessageSid>, name: &Reference) -> bool {
+    match &parked.evidence.named {
+        EvidenceTarget::Message(named) => Some(*named) == sid,
+        EvidenceTarget::Reference(named) => named == name,
+        EvidenceTarget::Person { .. } | EvidenceTarget::Caller { .. } | EvidenceTarget::Link(_) => {
+            false
         }
     }
 }

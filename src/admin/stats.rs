@@ -1,5 +1,4 @@
-//! Counts all records: how many are in each state and since when, and the share of sent messages that is confirmed
-//! and reported, by country and sender.
+//! Counts of all records by state, and the conversion of sent messages: in total, by calling code and by sender.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use crate::domain::message::State;
 use crate::domain::sid::AccountSid;
 use crate::domain::stats::{BucketCounts, MessageStats, StatusBucket, whole_hours};
-use crate::store::{RecordCounts, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::telemetry::readiness::{ForeignAnswers, LaneDetail, LaneReadiness, Readiness};
 
-/// The spans over which a funnel is told, in days, by name.
+/// The spans of the funnel: name and days.
 const SPANS: [(&str, i64); 3] = [("24h", 1), ("7d", 7), ("30d", 30)];
-/// Days that calling codes and senders are told of.
+/// The days of the counts by calling code and sender, today included.
 const DAYS: i64 = 30;
 const HOURS_A_DAY: i64 = 24;
 
@@ -22,21 +21,21 @@ const HOURS_A_DAY: i64 = 24;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiting {
     pub count: u64,
-    /// Since when the oldest has waited, to the second.
+    /// When the oldest entered its state, to the second.
     pub oldest: Option<Timestamp>,
 }
 
-/// What was sent, and how far it came.
+/// Counts of sent messages, by the progress of each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Share {
-    /// Of what: `24h`, `+49`, a sender.
+    /// The name of the span, calling code or sender: `24h`, `+49`.
     pub of: String,
-    /// Since when, of a span: the beginning of an hour.
+    /// The beginning of a span: a whole hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
     #[serde(flatten)]
     pub tally: BucketCounts,
-    /// The share of what was sent that is proven, from 0 to 1.
+    /// The share of confirmed messages, from 0 to 1.
     pub conversion: Option<f64>,
 }
 
@@ -46,7 +45,7 @@ impl Share {
     }
 }
 
-/// What it all comes to.
+/// The answer of [`stats`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Messages by state, and `parked` and `orphaned` evidence.
@@ -55,17 +54,16 @@ pub struct Summary {
     pub links: u64,
     /// The last day, week and month.
     pub funnel: Vec<Share>,
-    /// The last month by calling code, the most sent to first.
+    /// The last month by calling code, the most sent first.
     pub calling_codes: Vec<Share>,
-    /// The last month by sender, the most used first.
+    /// The last month by sender, the most sent first.
     pub senders: Vec<Share>,
-    /// Accounts that the operator has put on hold, and since when.
+    /// Accounts on hold, with the beginning of each hold.
     pub on_hold: BTreeMap<AccountSid, Timestamp>,
-    /// Lanes that Twilio has closed (`held`, `paused`), by their account. Only a service that runs knows
-    /// of any.
+    /// Closed lanes (`held`, `paused`) by account. Only a running service has any.
     #[serde(default)]
     pub lanes: BTreeMap<String, LaneDetail>,
-    /// Answers to posts that were not Twilio's, by account. Only a running service has any.
+    /// Answers of servers other than Twilio's, by account. Only a running service has any.
     #[serde(default)]
     pub foreign_answers: BTreeMap<String, ForeignAnswers>,
     /// Whether a running service records confirmations and does not post them.
@@ -74,67 +72,57 @@ pub struct Summary {
 }
 
 /// Counts all records.
-///
-/// # Errors
-/// The store is unavailable.
-pub async fn stats(
+pub(super) async fn stats(
     store: &dyn Store,
     service: Option<&Readiness>,
     now: Timestamp,
 ) -> Result<Summary, StoreError> {
-    let (census, on_hold) = (store.census().await?, store.paused().await?);
-    let mut summary = summary(&census, &store.counts(), on_hold, now);
-    if let Some(service) = service {
-        summary.lanes = service.lanes();
-        summary.lanes.retain(|_, lane| lane.state != LaneReadiness::Open);
-        summary.foreign_answers = service.foreign_answers();
-        summary.dry_run = service.is_dry_run();
-    }
-    Ok(summary)
-}
-
-fn summary(
-    census: &MessageStats,
-    counts: &RecordCounts,
-    on_hold: BTreeMap<AccountSid, Timestamp>,
-    now: Timestamp,
-) -> Summary {
-    // Days are told whole, today included.
-    let span = SignedDuration::from_hours((DAYS - 1) * HOURS_A_DAY);
-    let month = now.checked_sub(span).unwrap_or(Timestamp::MIN);
-    let mut waiting = BTreeMap::new();
-    let states =
+    let (stats, counts) = (store.census().await?, store.counts());
+    let messages =
         State::ALL.map(|state| (state.as_str(), StatusBucket::Message(state), counts.of(state)));
-    let parked = [
+    let evidence = [
         ("parked", StatusBucket::Parked, counts.parked),
         ("orphaned", StatusBucket::Orphaned, counts.orphaned),
     ];
-    for (name, standing, count) in states.into_iter().chain(parked) {
-        waiting.insert(name.to_owned(), Waiting { count, oldest: census.oldest(standing) });
-    }
+    let waiting = messages.into_iter().chain(evidence).map(|(name, bucket, count)| {
+        (name.to_owned(), Waiting { count, oldest: stats.oldest(bucket) })
+    });
     let funnel = SPANS.map(|(name, days)| {
         let since = whole_hours(now, days * HOURS_A_DAY);
-        Share { since: Some(since), ..Share::of(name, census.created(since, now)) }
+        Share { since: Some(since), ..Share::of(name, stats.created(since, now)) }
     });
-    let codes = census.by_calling_code(month).into_iter().map(|(code, tally)| {
-        let code = code.map_or_else(|| "unknown".to_owned(), |code| format!("+{code}"));
-        Share::of(code, tally)
-    });
-    let senders = census.by_sender(month).into_iter();
-    Summary {
-        waiting,
+    let span = SignedDuration::from_hours((DAYS - 1) * HOURS_A_DAY);
+    let month = now.checked_sub(span).unwrap_or(Timestamp::MIN);
+    let mut lanes = service.map(Readiness::lanes).unwrap_or_default();
+    lanes.retain(|_, lane| lane.state != LaneReadiness::Open);
+    Ok(Summary {
+        waiting: waiting.collect(),
         links: counts.links,
         funnel: funnel.to_vec(),
-        calling_codes: most_first(codes.collect()),
-        senders: most_first(senders.map(|(name, tally)| Share::of(name, tally)).collect()),
-        on_hold,
-        lanes: BTreeMap::new(),
-        foreign_answers: BTreeMap::new(),
-        dry_run: false,
-    }
+        calling_codes: by_calling_code(&stats, month),
+        senders: by_sender(&stats, month),
+        on_hold: store.paused().await?,
+        lanes,
+        foreign_answers: service.map(Readiness::foreign_answers).unwrap_or_default(),
+        dry_run: service.is_some_and(Readiness::is_dry_run),
+    })
 }
 
-fn most_first(mut shares: Vec<Share>) -> Vec<Share> {
+/// Counts since the day of `since`, by calling code, the most sent first.
+pub(super) fn by_calling_code(stats: &MessageStats, since: Timestamp) -> Vec<Share> {
+    let codes = stats.by_calling_code(since).into_iter().map(|(code, tally)| {
+        Share::of(code.map_or_else(|| "unknown".to_owned(), |code| format!("+{code}")), tally)
+    });
+    most_sent_first(codes.collect())
+}
+
+/// Counts since the day of `since`, by sender, the most sent first.
+pub(super) fn by_sender(stats: &MessageStats, since: Timestamp) -> Vec<Share> {
+    let senders = stats.by_sender(since).into_iter();
+    most_sent_first(senders.map(|(sender, tally)| Share::of(sender, tally)).collect())
+}
+
+fn most_sent_first(mut shares: Vec<Share>) -> Vec<Share> {
     shares.sort_by_key(|share| std::cmp::Reverse(share.tally.sent));
     shares
 }

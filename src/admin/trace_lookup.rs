@@ -1,43 +1,33 @@
-//! Looks up the records that requests have left, by the trace of each request. A request that confirmed nothing and
-//! parked nothing left none.
+//! Finds the records that requests have changed, by the trace of each request. A request that confirmed and parked nothing
+//! has none.
 
 use serde::{Deserialize, Serialize};
 
+use crate::admin::list::scan;
 use crate::domain::sid::MessageSid;
 use crate::domain::trace::TraceParent;
 use crate::store::{Filter, ListEntry, Store, StoreError};
 
-/// Records that are read in one step.
-const STEP: usize = 500;
-
-/// The records that one request has left.
+/// The records of one request.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TracedRecords {
-    /// Messages that it confirmed.
     pub confirmed: Vec<MessageSid>,
-    /// The reasons for which its evidence is parked.
+    /// The reasons why its evidence is parked.
     pub parked: Vec<String>,
 }
 
 /// The records of each trace.
-///
-/// # Errors
-/// The store is unavailable.
-pub async fn trace_lookup(
+pub(super) async fn trace_lookup(
     store: &dyn Store,
     traces: &[TraceParent],
 ) -> Result<Vec<TracedRecords>, StoreError> {
     let mut found = vec![TracedRecords::default(); traces.len()];
     for filter in [Filter::messages(), Filter::Parked] {
-        let mut cursor = None;
-        loop {
-            let page = store.list(filter, cursor, STEP).await?;
-            page.entries.iter().for_each(|entry| note(traces, entry, &mut found));
-            cursor = page.next;
-            if cursor.is_none() {
-                break;
-            }
-        }
+        scan(store, filter, |entry| {
+            note(traces, &entry, &mut found);
+            true
+        })
+        .await?;
     }
     Ok(found)
 }

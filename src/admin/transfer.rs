@@ -1,4 +1,4 @@
-//! Export and import of all records. Recipients are keyed hashes, so a store identifies its key by the key's check.
+//! Export and import of all records. Recipients are keyed hashes, so an import compares the keys of both stores.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,30 +9,27 @@ use crate::store::{ExportRecord, ImportOutcome, Reconsidered, RecordCounts, Stor
 /// The identity of a store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    /// The check of the key that hashes persons, in hexadecimal: never the key.
+    /// The check of the key that hashes recipients, in hexadecimal: not the key.
     pub persons: String,
     /// Whether there is no message, no evidence and no link.
     pub is_empty: bool,
 }
 
 /// The identity of the store.
-pub fn identity(store: &dyn Store) -> Identity {
+pub(super) fn identity(store: &dyn Store) -> Identity {
     let persons = hex(&store.person_key().check());
     Identity { persons, is_empty: store.counts() == RecordCounts::default() }
 }
 
 /// Imports records, all of them or none. `persons` is the check of the key that hashed the recipients in them: the
-/// service may have been replaced since the client requested its identity.
-///
-/// # Errors
-/// The store is unavailable, or has another key.
-pub async fn import(
+/// service may have restarted with another store since the client requested its identity.
+pub(super) async fn import(
     store: &dyn Store,
     persons: &str,
     records: Vec<ExportRecord>,
 ) -> Result<ImportOutcome, StoreError> {
     if identity(store).persons != persons {
-        let reason = "the store's persons are hashed with another key by now".to_owned();
+        let reason = "the store hashes recipients with another key than at the start of the import; run the import again".to_owned();
         return Err(StoreError::Unavailable { reason, label: "person_key" });
     }
     let outcome = store.import(records).await?;
@@ -40,17 +37,15 @@ pub async fn import(
     for account_sid in &outcome.holds {
         tracing::warn!(
             %account_sid,
-            "account {account_sid} is on hold, as it was where an import comes from: nothing of it is reported"
+            "account {account_sid} put on hold by import: the exported store had it on hold; nothing of it is reported \
+             until you run `heardback resume {account_sid}`"
         );
     }
     Ok(outcome)
 }
 
-/// Ends an import: judges parked evidence anew, one step of at most `limit` rows.
-///
-/// # Errors
-/// The store is unavailable.
-pub async fn reconsider(
+/// The last part of an import: matches parked evidence again, in steps of at most `limit` rows.
+pub(super) async fn reconsider(
     store: &dyn Store,
     cursor: Option<Vec<u8>>,
     limit: usize,

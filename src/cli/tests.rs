@@ -1,4 +1,4 @@
-//! The shapes, and what the help must say.
+//! The shapes of the commands, and what their help must contain.
 
 use super::*;
 use crate::config::{SETTINGS, Setting};
@@ -19,9 +19,9 @@ fn the_shapes_are_sound() {
     Cli::command().debug_assert();
 }
 
-/// Help is wrapped at a hundred columns; a longer line would leave a word alone on the next.
+/// clap wraps help at 100 columns. A longer line would leave one word on the next line.
 #[test]
-fn what_stands_below_the_help_is_not_wrapped() {
+fn no_line_below_the_help_is_wrapped() {
     let cli = Cli::command();
     for command in std::iter::once(&cli).chain(cli.get_subcommands()) {
         let below = command.get_after_help().map(ToString::to_string).unwrap_or_default();
@@ -50,19 +50,37 @@ fn a_bool_flag_stands_alone_or_takes_a_value() {
 }
 
 #[test]
-fn sign_takes_many_fields_or_one_body() {
+fn sign_accepts_many_fields_or_one_body() {
     let Command::Tool(Tool::Sign(sign)) =
         parse("heardback sign https://h/x --form A=1 --form B=2").command
     else {
         panic!("sign")
     };
-    assert_eq!(sign.form, ["A=1", "B=2"]);
+    assert_eq!(sign.form, [("A", "1"), ("B", "2")].map(|(a, b)| (a.to_owned(), b.to_owned())));
     let both = Cli::try_parse_from("heardback sign u --form A=1 --json {}".split(' '));
     assert!(both.is_err());
 }
 
 #[test]
-fn no_flag_takes_a_secret() {
+fn a_rate_is_a_number_of_lines_a_second_or_a_minute() {
+    for (text, millis) in [
+        ("10/s", Some(100)),
+        ("1/m", Some(60_000)),
+        ("120/min", Some(500)),
+        ("1000/s", Some(1)),
+        ("1001/s", None),
+        ("0/s", None),
+        ("10", None),
+        ("10/h", None),
+        ("-1/s", None),
+        ("ten/s", None),
+    ] {
+        assert_eq!(values::rate(text).ok(), millis.map(Duration::from_millis), "{text}");
+    }
+}
+
+#[test]
+fn no_flag_accepts_a_secret() {
     let cli = Cli::command();
     for command in cli.get_subcommands() {
         for arg in command.get_arguments() {

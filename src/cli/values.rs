@@ -1,7 +1,8 @@
-//! Parsers of typed flags. An error names the flag and the expected form; it shows a value only if the value can be
-//! no secret and no number.
+//! Parsers of typed flags. An error names the flag and the expected form. It shows a value only if the value cannot be
+//! a secret or a phone number.
 
 use std::ffi::OsStr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::TypedValueParser;
@@ -9,6 +10,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, Command, Error};
 use jiff::{Span, SpanRelativeTo, Timestamp};
 
+use crate::config::{ListenAddr, OPS_LISTEN_DEFAULT, STORE_DEFAULT, StoreUrl};
 use crate::domain::message::{Reference, State};
 use crate::domain::sid::{AccountSid, MessageSid};
 
@@ -24,22 +26,36 @@ impl<T: Clone + Send + Sync + 'static> TypedValueParser for Typed<T> {
         parsed.map_err(|expected| {
             let flag = arg.and_then(Arg::get_long).map(|flag| format!("--{flag}"));
             let operand = || Some(arg?.get_value_names()?.first()?.to_string());
-            let name = flag.or_else(operand).unwrap_or_default();
+            let mut name = flag.or_else(operand).unwrap_or_default();
+            if let Some(variable) = arg.and_then(Arg::get_env) {
+                name = format!("{name} or {}", variable.to_string_lossy());
+            }
             Error::raw(ErrorKind::ValueValidation, format!("{name}: {expected}\n"))
         })
     }
 }
 
-/// A message's state, by its name.
+/// The store. An empty variable counts as unset.
+pub(super) fn store(text: &str) -> Result<StoreUrl, String> {
+    StoreUrl::parse(if text.trim().is_empty() { STORE_DEFAULT } else { text.trim() })
+}
+
+/// The address of the operator's listener. An empty variable counts as unset.
+pub(super) fn ops_listen(text: &str) -> Result<ListenAddr, String> {
+    let text = if text.trim().is_empty() { OPS_LISTEN_DEFAULT } else { text.trim() };
+    let listen = ListenAddr::read(text, OPS_LISTEN_DEFAULT)?;
+    if listen.port() == 0 {
+        return Err("port 0 does not name the port of the service; expected its port".to_owned());
+    }
+    Ok(listen)
+}
+
 pub(super) fn state(text: &str) -> Result<State, String> {
     let state = State::ALL.into_iter().find(|state| state.as_str() == text);
     state.ok_or_else(|| "expected a state".to_owned())
 }
 
 pub(super) fn account(text: &str) -> Result<AccountSid, String> {
-    if text.is_empty() {
-        return Err("which account? Name it (AC…), or set TWILIO_ACCOUNT_SID".to_owned());
-    }
     AccountSid::parse(text).map_err(|error| error.to_string())
 }
 
@@ -58,7 +74,47 @@ pub(super) fn calling_code(text: &str) -> Result<u16, String> {
     code.ok_or_else(|| "expected a country calling code such as 49".to_owned())
 }
 
-/// The longest watch.
+/// A field of a form, with its value.
+pub(super) fn form_field(text: &str) -> Result<(String, String), String> {
+    let field = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    let (name, value) = field.ok_or_else(|| "expected NAME=VALUE".to_owned())?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// The body of a request: a text, or `@` and a file.
+#[derive(Debug, Clone)]
+pub enum RequestBody {
+    Text(String),
+    File(PathBuf),
+}
+
+impl From<&str> for RequestBody {
+    fn from(text: &str) -> Self {
+        match text.strip_prefix('@') {
+            Some(path) => Self::File(PathBuf::from(path)),
+            None => Self::Text(text.to_owned()),
+        }
+    }
+}
+
+/// A rate of at most 1000 a second, as the time between two lines.
+pub(super) fn rate(text: &str) -> Result<Duration, String> {
+    let interval = || {
+        let (count, unit) = text.split_once('/')?;
+        let unit = match unit.trim() {
+            "s" => Duration::from_secs(1),
+            "m" | "min" => Duration::from_mins(1),
+            _ => return None,
+        };
+        let count: u32 = count.trim().parse().ok().filter(|count| *count > 0)?;
+        unit.checked_div(count).filter(|interval| *interval >= Duration::from_millis(1))
+    };
+    interval().ok_or_else(|| {
+        "expected a number of lines a second or a minute, such as 10/s or 600/m, at most 1000/s"
+            .to_owned()
+    })
+}
+
 const LONGEST_WATCH: Duration = Duration::from_hours(1);
 
 pub(super) fn watch_time(text: &str) -> Result<Duration, String> {
@@ -67,7 +123,7 @@ pub(super) fn watch_time(text: &str) -> Result<Duration, String> {
     is_possible.then_some(time).ok_or_else(|| "expected 1s to 1h".to_owned())
 }
 
-/// The time before now by a duration.
+/// A duration before now.
 pub(super) fn ago(text: &str) -> Result<Timestamp, String> {
     time_ago(text).ok_or_else(|| not_a_duration(text))
 }

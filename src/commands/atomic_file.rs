@@ -1,5 +1,6 @@
-//! A file that is there under its name only when it is whole: until then it is written beside it, under a name
-//! that the next run takes over, so that a signal or a power cut leaves nothing that looks whole.
+//! A file that has its name only when it is complete. Until then it has the name of its part.
+//!
+//! The next run continues with the part that an interrupted run left, so no interrupted file looks complete.
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
@@ -9,11 +10,29 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use rustix::fs::OFlags;
 
-/// What another one left half-written is begun anew, unless that one still runs.
+/// Writes a file. `content` writes to the part, which then gets its name. After an error, the part is removed.
 ///
 /// # Errors
-/// It does, or the file cannot be written.
-pub(super) fn begin(part: &Path, what: &str) -> anyhow::Result<File> {
+/// Another process writes the part, or the file cannot be written.
+pub(super) async fn write<T>(
+    part: &Path,
+    path: &Path,
+    what: &str,
+    content: impl AsyncFnOnce(&File) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let file = begin(part, what)?;
+    let written = content(&file).await.and_then(|written| {
+        finish(&file, part, path).with_context(|| format!("cannot finish {}", path.display()))?;
+        Ok(written)
+    });
+    if written.is_err() {
+        // If the part cannot be removed, the next run overwrites it.
+        let _ = fs::remove_file(part);
+    }
+    written
+}
+
+fn begin(part: &Path, what: &str) -> anyhow::Result<File> {
     loop {
         let file = open(part).with_context(|| format!("cannot write {}", part.display()))?;
         match file.try_lock() {
@@ -23,7 +42,7 @@ pub(super) fn begin(part: &Path, what: &str) -> anyhow::Result<File> {
             }
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
-        // That one may have come to its end meanwhile: then what is locked is what it made.
+        // Another process may have completed the file before the lock; then the open file is not the part.
         if is_still(&file, part)? {
             file.set_permissions(Permissions::from_mode(0o600))?;
             file.set_len(0)?;
@@ -32,7 +51,7 @@ pub(super) fn begin(part: &Path, what: &str) -> anyhow::Result<File> {
     }
 }
 
-/// The folder may be one that others write to: no link is followed.
+/// Opens the part. Other users may be able to write to the folder, so no link is followed.
 fn open(part: &Path) -> io::Result<File> {
     let nofollow = OFlags::NOFOLLOW.bits().cast_signed();
     let mut options = File::options();
@@ -40,6 +59,7 @@ fn open(part: &Path) -> io::Result<File> {
     options.mode(0o600).custom_flags(nofollow).open(part)
 }
 
+/// Whether the open file still has the name of the part.
 fn is_still(file: &File, part: &Path) -> io::Result<bool> {
     let file = file.metadata()?;
     match fs::symlink_metadata(part) {
@@ -49,11 +69,8 @@ fn is_still(file: &File, part: &Path) -> io::Result<bool> {
     }
 }
 
-/// Gives it its name, once all of it is on the disk.
-///
-/// # Errors
-/// That did not work; the part is still there.
-pub(super) fn finish(file: &File, part: &Path, path: &Path) -> io::Result<()> {
+/// Syncs the part, and gives it its name.
+fn finish(file: &File, part: &Path, path: &Path) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(part, path)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -65,15 +82,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_was_renamed_meanwhile_is_not_the_one_to_write_to() {
+    fn a_part_that_was_renamed_is_not_written_again() {
         let folder = tempfile::tempdir().expect("a folder");
         let part = folder.path().join("made.part");
-        let file = open(&part).expect("made");
-        assert!(is_still(&file, &part).expect("looked"));
+        let file = open(&part).expect("open");
+        assert!(is_still(&file, &part).expect("readable"));
         finish(&file, &part, &folder.path().join("made")).expect("renamed");
-        assert!(!is_still(&file, &part).expect("looked"));
-        let next = begin(&part, "export").expect("made");
-        assert!(!is_still(&file, &part).expect("looked"));
-        assert!(is_still(&next, &part).expect("looked"));
+        assert!(!is_still(&file, &part).expect("readable"));
+        let next = begin(&part, "export").expect("open");
+        assert!(!is_still(&file, &part).expect("readable"));
+        assert!(is_still(&next, &part).expect("readable"));
     }
 }

@@ -1,126 +1,99 @@
-//! `backup`: the whole store in one file, whether a service has it open or not.
+//! `backup`: the whole store in one file, while a service has it open or not.
 //!
-//! The file appears under its name only when it was read to its end, found sound and synced; until then
-//! the last backup stays where it is. It is for its owner alone: it holds what the store holds.
+//! The file gets its name when it was read back, verified and synced. Until then the previous backup stays. Only the
+//! owner may read it, because it contains all of the store.
 
-use std::fs::{self, File};
+use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Context;
-use jiff::Timestamp;
 
+use crate::admin::socket::BACKUP;
 use crate::commands::atomic_file;
 use crate::commands::control;
+use crate::commands::control::LOCK_PATIENCE;
+use crate::commands::store_access::now;
 use crate::domain::size::Size;
-use crate::inbound::control::BACKUP;
 use crate::store::sled::backup::{BackupContents, backup, contents};
 
-/// The backup's name in its folder.
-pub const FILE: &str = "heardback.backup";
-/// The same while it is made.
+/// The name of the backup in its folder.
+pub(super) const FILE: &str = "heardback.backup";
 const PART: &str = "heardback.backup.part";
-/// How long another process may take to let go of a store.
-pub(super) const PATIENCE: Duration = Duration::from_secs(2);
-/// What a backup leaves free on the store's own disk, in bytes: twice what the store needs to take
-/// anything in.
-const LEFT_FREE: u64 = 256 << 20;
-/// Bytes between two looks at the room.
-const LOOK_EVERY: usize = 1 << 20;
+/// Bytes that stay free on the store's own disk: twice the room that the store needs to accept requests.
+const MIN_FREE: u64 = 256 << 20;
+/// Bytes between two checks of the free room.
+const CHECK_EVERY: usize = 1 << 20;
 
-/// A backup that was made.
-#[derive(Debug)]
-pub struct BackupReport {
-    pub path: PathBuf,
-    /// What is in it.
-    pub contents: BackupContents,
-    /// Its size in bytes.
-    pub size: u64,
+/// A complete backup.
+pub(super) struct BackupReport {
+    pub(super) path: PathBuf,
+    pub(super) contents: BackupContents,
+    /// In bytes.
+    pub(super) size: u64,
 }
 
-/// Makes a backup of a store, in a folder.
+/// Writes a backup of a store into a folder.
 ///
 /// # Errors
-/// Whatever keeps it from being whole. A backup that was there before stays.
-pub async fn make(store: &Path, folder: &Path) -> anyhow::Result<BackupReport> {
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    let (part, path) = (folder.join(PART), folder.join(FILE));
-    let file = atomic_file::begin(&part, "backup")?;
-    let written = write(store, &file).await;
-    let written = written.and_then(|contents| {
-        let finish = || -> io::Result<u64> {
-            atomic_file::finish(&file, &part, &path)?;
-            Ok(file.metadata()?.len())
-        };
-        let size = finish().with_context(|| format!("cannot finish {}", path.display()))?;
-        Ok(BackupReport { path, contents, size })
-    });
-    if written.is_err() {
-        // Half a backup is of no use; if it cannot be removed, the next one writes over it.
-        let _ = fs::remove_file(&part);
-    }
-    written
+/// The backup cannot be completed. The previous one stays.
+pub(super) async fn make(store: &Path, folder: &Path) -> anyhow::Result<BackupReport> {
+    let created = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    created.with_context(|| format!("cannot create the folder {}", folder.display()))?;
+    let path = folder.join(FILE);
+    let write = async |file: &File| {
+        let elsewhere = "name a folder on another disk";
+        copy(store, &mut RoomGuard::new(store, file, elsewhere)?).await?;
+        Ok((contents(file)?, file.metadata()?.len()))
+    };
+    let (contents, size) = atomic_file::write(&folder.join(PART), &path, "backup", write).await?;
+    Ok(BackupReport { path, contents, size })
 }
 
-async fn write(store: &Path, file: &File) -> anyhow::Result<BackupContents> {
-    let elsewhere = "name a folder on another one";
-    copy(store, &mut BackupThrottle::new(store, file, elsewhere)?).await?;
-    Ok(contents(file)?)
-}
-
-/// Writes a backup somewhere: the service's, if one has the store open.
+/// Writes a backup: the service writes it if it has the store open.
 pub(super) async fn copy(store: &Path, to: &mut impl Write) -> anyhow::Result<()> {
     let Some(mut response) = control::post_to_service(store, BACKUP, &()).await? else {
-        return Ok(backup(store, PATIENCE, now(), to)?);
+        return Ok(backup(store, LOCK_PATIENCE, now(), to)?);
     };
-    loop {
-        let piece = response.chunk().await;
-        match piece.context("the service ended while the backup was made; try again")? {
-            Some(piece) => to.write_all(&piece).context("cannot write the backup")?,
-            None => return Ok(()),
-        }
+    while let Some(piece) =
+        response.chunk().await.context("the service ended during the backup; try again")?
+    {
+        to.write_all(&piece).context("cannot write the backup")?;
     }
+    Ok(())
 }
 
-#[expect(clippy::disallowed_methods, reason = "a backup of a stopped store says when it was made")]
-fn now() -> Timestamp {
-    Timestamp::now()
-}
-
-/// Writes as long as the store keeps the room that it needs: a backup onto the store's own disk must not
-/// be what keeps the service from taking anything in.
-pub(super) struct BackupThrottle<'a> {
+/// A file whose writes fail if they would leave the store too little room on its own disk.
+pub(super) struct RoomGuard<'a> {
     file: &'a File,
     is_on_stores_disk: bool,
-    /// What to do where it is.
+    /// The advice in the error.
     elsewhere: &'static str,
-    since: usize,
+    unchecked: usize,
 }
 
-impl<'a> BackupThrottle<'a> {
+impl<'a> RoomGuard<'a> {
     pub(super) fn new(store: &Path, file: &'a File, elsewhere: &'static str) -> io::Result<Self> {
         let disk = file.metadata()?.dev();
         let is_on_stores_disk = store.metadata().is_ok_and(|store| store.dev() == disk);
-        Ok(Self { file, is_on_stores_disk, elsewhere, since: LOOK_EVERY })
+        Ok(Self { file, is_on_stores_disk, elsewhere, unchecked: CHECK_EVERY })
     }
 }
 
-impl Write for BackupThrottle<'_> {
+impl Write for RoomGuard<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.since += bytes.len();
-        if self.is_on_stores_disk && self.since >= LOOK_EVERY {
+        self.unchecked += bytes.len();
+        if self.is_on_stores_disk && self.unchecked >= CHECK_EVERY {
             let disk = rustix::fs::fstatvfs(self.file)?;
-            if disk.f_bavail.saturating_mul(disk.f_frsize) < LEFT_FREE {
+            if disk.f_bavail.saturating_mul(disk.f_frsize) < MIN_FREE {
                 return Err(io::Error::other(format!(
                     "it would leave less than {} on the store's own disk; {}, or extend the volume",
-                    Size(LEFT_FREE),
+                    Size(MIN_FREE),
                     self.elsewhere
                 )));
             }
-            self.since = 0;
+            self.unchecked = 0;
         }
         self.file.write(bytes)
     }

@@ -10,17 +10,17 @@ use crate::cli::operate::ClockArgs;
 use crate::commands::store_access::{StoreAccess, clock};
 use crate::domain::span::nearest;
 
-/// Runs the command. Returns whether the clock is agreed upon.
+/// Runs the command. Returns whether both times agree.
 ///
 /// # Errors
-/// The store does not answer, or the output cannot be written.
+/// The store does not respond, or the output cannot be written.
 pub(super) async fn run(
-    reach: &StoreAccess,
+    store: &StoreAccess,
     args: &ClockArgs,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
-    let state: ClockState = reach.request(AdminRequest::Clock { confirm: args.confirm }).await?;
-    if args.json {
+    let state: ClockState = store.request(AdminRequest::Clock { confirm: args.confirm }).await?;
+    if args.store.json {
         writeln!(out, "{}", serde_json::to_string(&state)?)?;
     } else {
         write!(out, "{}", text(&state))?;
@@ -34,14 +34,14 @@ fn text(state: &ClockState) -> String {
     let since = since.map(|since| format!(", noticed at {} (trusted time)", clock(since)));
     let since = since.unwrap_or_default();
     let verdict = match jumped_s {
-        None => "They agree: records expire and are removed by the wall clock.".to_owned(),
+        None => "They agree: records expire by the wall clock.".to_owned(),
         Some(seconds) if seconds.is_positive() => format!(
-            "The clock jumped {} ahead{since}. No record expires or is removed by it. Correct the clock, \
+            "The clock jumped {} ahead{since}. Records expire by the trusted time. Correct the clock, \
              or run `heardback clock --confirm` if it is right.",
             nearest(wall.duration_since(*trusted))
         ),
         Some(seconds) => format!(
-            "The clock jumped {} back{since}. Records expire and are removed later than they should. \
+            "The clock jumped {} back{since}. Records expire later than they should. \
              Correct the clock, or run `heardback clock --confirm` if it is right.",
             nearest(SignedDuration::from_secs(*seconds).abs())
         ),

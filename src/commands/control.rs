@@ -1,6 +1,4 @@
-//! Asking the service that has a store open, over the control socket in the store's folder.
-//!
-//! Whether one runs shows by itself: somebody answers there, or nobody does.
+//! The client of the control socket in the store's folder, on which the service that has the store open listens.
 
 use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
@@ -13,21 +11,23 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::admin::AdminRequest;
+use crate::admin::socket::{ADMIN, SOCKET};
 use crate::commands::pipe_tolerant_stdout::note;
-use crate::inbound::control::{ADMIN, SOCKET};
 use crate::store::sled::{Lock, lock};
 
-/// How long the service may stay silent in the midst of an answer.
-const SILENCE: Duration = Duration::from_mins(2);
+/// How long to wait for another process to release a store.
+pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+/// The timeout between two parts of a response.
+const READ_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// The wait between two attempts to connect to a service.
 const RETRY: Duration = Duration::from_millis(100);
 /// Attempts while a service reads its store: a minute. Ten million messages take 39 s (docs/performance.md).
 const STARTING: u32 = 600;
-/// Attempts while any other process holds the lock: two seconds, for a service that is about to listen.
+/// Attempts while another process holds the lock: two seconds, until a service listens.
 const HELD: u32 = 20;
 
-/// Whether a service has the store open, and answers. A service that starts is awaited.
+/// Whether a service has the store open, and listens. Waits for a service that starts.
 pub(super) fn is_open(store: &Path) -> anyhow::Result<bool> {
     let socket = store.join(SOCKET);
     for attempt in 0.. {
@@ -35,11 +35,11 @@ pub(super) fn is_open(store: &Path) -> anyhow::Result<bool> {
             Ok(_) => return Ok(true),
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {
                 bail!(
-                    "{} is for the store's owner; run this as that user, or as root",
+                    "{} belongs to the store's owner; run this as that user, or as root",
                     socket.display()
                 )
             }
-            // No service runs, or it does not listen: it is starting, or its socket's path is too long.
+            // No service runs, or it starts, or the path of its socket is too long.
             Err(_) => {}
         }
         let attempts = match lock(store) {
@@ -60,17 +60,17 @@ pub(super) fn is_open(store: &Path) -> anyhow::Result<bool> {
     Ok(false)
 }
 
-/// A service that has the store open, and answers.
-pub struct RunningService(Client);
+/// A service that has the store open, and listens.
+pub(super) struct RunningService(Client);
 
 impl RunningService {
-    /// `None` if none has.
+    /// `None` if no service has the store open.
     pub(super) fn find(store: &Path) -> anyhow::Result<Option<Self>> {
         if !is_open(store)? {
             return Ok(None);
         }
         let socket = store.join(SOCKET);
-        let client = Client::builder().unix_socket(socket).read_timeout(SILENCE).build()?;
+        let client = Client::builder().unix_socket(socket).read_timeout(READ_TIMEOUT).build()?;
         Ok(Some(Self(client)))
     }
 
@@ -78,33 +78,33 @@ impl RunningService {
         &self,
         request: AdminRequest,
     ) -> anyhow::Result<T> {
-        let answer = self.post(ADMIN, &request).await?;
-        answer.json().await.context(
-            "the service's answer cannot be read; if it is of another release, restart it with this one",
+        let response = self.post(ADMIN, &request).await?;
+        response.json().await.context(
+            "cannot read the response of the service; if it runs another release, restart it with this one",
         )
     }
 
-    async fn post(&self, route: &str, words: &impl Serialize) -> anyhow::Result<Response> {
-        let asked = self.0.post(format!("http://heardback{route}")).json(words).send().await;
-        let response = asked.context("the service that has the store open does not answer")?;
+    async fn post(&self, route: &str, body: &impl Serialize) -> anyhow::Result<Response> {
+        let sent = self.0.post(format!("http://heardback{route}")).json(body).send().await;
+        let response = sent.context("the service that has the store open does not respond")?;
         if response.status().is_success() {
             return Ok(response);
         }
         let status = response.status();
-        let answer: serde_json::Value = response.json().await.unwrap_or_default();
-        let why = answer.get("error").and_then(serde_json::Value::as_str);
+        let body: serde_json::Value = response.json().await.unwrap_or_default();
+        let why = body.get("error").and_then(serde_json::Value::as_str);
         bail!("the service refuses: {}", why.unwrap_or(status.as_str()))
     }
 }
 
-/// What the service answers; `None` if none has the store open.
+/// The response of the service; `None` if no service has the store open.
 pub(super) async fn post_to_service(
     store: &Path,
     route: &str,
-    words: &impl Serialize,
+    body: &impl Serialize,
 ) -> anyhow::Result<Option<Response>> {
     match RunningService::find(store)? {
-        Some(service) => Ok(Some(service.post(route, words).await?)),
+        Some(service) => Ok(Some(service.post(route, body).await?)),
         None => Ok(None),
     }
 }

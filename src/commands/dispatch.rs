@@ -1,56 +1,51 @@
-//! The commands beside `serve`: each reads its settings, runs, and prints its result. An error becomes an exit code:
-//! 1 failed, 2 wrong usage or settings, 3 the store is no longer at its path.
+//! Runs the commands beside `serve`: reads the settings, opens the store, and turns errors into exit codes.
+//!
+//! 1: failed. 2: wrong usage or settings. 3: the store is no longer at its path.
 
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use actix_web::rt::System;
 use clap::error::ErrorKind;
 
-use crate::cli::operate::Operate;
-use crate::cli::{
-    BackupArgs, CheckArgs, DoctorArgs, ForgetArgs, HealthArgs, ReplayArgs, RestoreArgs, SignArgs,
-    StoreArgs, Tool, VerifyStoreArgs,
-};
-use crate::commands::demo;
-use crate::commands::hold::Turn;
+use crate::cli::operate::HoldArgs;
+use crate::cli::{BackupArgs, DoctorArgs, ReplayArgs, SignArgs, Tool, VerifyStoreArgs};
+use crate::commands::csv_import::CsvImport;
+use crate::commands::hold::HoldChange;
+use crate::commands::import::Import;
 use crate::commands::pipe_tolerant_stdout::{Stdout, note, print};
-use crate::commands::sign::{SignOutput, SignRequest};
 use crate::commands::store_access::{StoreAccess, UsageError};
 use crate::commands::verify_store::VerifyReport;
 use crate::commands::{
-    backup, check, clock, doctor, export, forget, health, hold, import, list, manual,
+    backup, check, clock, demo, doctor, export, forget, health, hold, list, manual, replay,
+    requeue, restore, show, sign, stats, verify_store,
 };
-use crate::commands::{csv_import, replay, requeue, restore, show, sign, stats, verify_store};
+use crate::config;
 use crate::config::problems::Problems;
-use crate::config::{self, CommandKind, KeyPlace, Settings, SettingsArgs, StoreUrl, Values};
-use crate::config::{process_env, process_file};
+use crate::config::{CommandKind, KeyPlace, Settings, StoreUrl, Values, process_env, process_file};
 use crate::domain::redact::veiled;
 use crate::domain::size::Size;
 use crate::store::sled::OpenError;
 use crate::telemetry::logs;
 
-/// Wrong usage or settings.
-const WRONG: u8 = 2;
+/// The exit code of wrong usage or settings.
+const USAGE: u8 = 2;
 
-/// The exit code of an error, which is noted on stderr.
-#[must_use]
+/// Prints an error to stderr, and returns its exit code.
 pub fn failure(error: &anyhow::Error) -> ExitCode {
     if error.is::<Problems>() {
         note(format_args!("{error}"));
-        return ExitCode::from(WRONG);
+        return ExitCode::from(USAGE);
     }
     note(format_args!("heardback: {error:#}"));
     if error.is::<UsageError>() {
-        return ExitCode::from(WRONG);
+        return ExitCode::from(USAGE);
     }
     error.downcast_ref::<OpenError>().map_or(ExitCode::FAILURE, |error| error.exit_code().into())
 }
 
-/// The exit code of a command line that cannot be parsed, or asks for help. A secret or a number on it is not shown,
-/// because standard error often goes into a log.
-#[must_use]
+/// Prints the help or the error of clap, and returns the exit code. Secrets and phone numbers on the command line are not
+/// shown, because stderr is often logged.
 pub fn usage(error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();
     let shown = veiled(&text);
@@ -59,13 +54,13 @@ pub fn usage(error: &clap::Error) -> ExitCode {
         error.exit()
     }
     note(format_args!("{}", shown.trim_end_matches('\n')));
-    ExitCode::from(WRONG)
+    ExitCode::from(USAGE)
 }
 
-/// Runs the demo. With `keep` it stays up until the process is stopped.
+/// Runs the demo. With `keep`, it continues until a signal stops it.
 ///
 /// # Errors
-/// The demo cannot be run.
+/// The demo cannot run.
 pub fn demo<R, S>(
     keep: bool,
     launch: impl demo::Launch<R>,
@@ -82,7 +77,7 @@ where
     Ok(exit(passed?))
 }
 
-/// Runs a command. `stop` begins to listen for the signals that end a watch.
+/// Runs a command. `stop` installs the handlers of the signals that end a watch.
 ///
 /// # Errors
 /// [`Problems`] and [`UsageError`], for [`failure`]; or the command failed.
@@ -92,14 +87,62 @@ where
 {
     match tool {
         Tool::Sign(args) => run_sign(&args),
-        Tool::Check(args) => run_check(&args),
+        Tool::Check(args) => {
+            let settings = Settings::of_process(&args.settings)?;
+            print_ok(&if args.json { check::json(&settings)? } else { check::text(&settings) })
+        }
         Tool::Doctor(args) if args.watch => run_watch(&args, stop),
         Tool::Doctor(args) => run_doctor(&args),
-        Tool::Health(args) => run_health(&args),
+        Tool::Health(args) => {
+            let result = System::new().block_on(health::request(&args.ops_listen, args.ready));
+            let is_healthy = result.is_ok();
+            print(&result.unwrap_or_else(|why| why))?;
+            Ok(exit(is_healthy))
+        }
         Tool::Replay(args) => run_replay(&args),
-        Tool::Operate(command) => operate(command).map(exit),
+        Tool::List(args) => {
+            query(&args.store.place.store, async |store, out| list::run(store, &args, out).await)
+        }
+        Tool::Show(args) => {
+            query(&args.store.place.store, async |store, out| show::run(store, &args, out).await)
+        }
+        Tool::Stats(args) => {
+            query(&args.store.place.store, async |store, out| stats::run(store, &args, out).await)
+        }
+        Tool::Pause(args) => run_hold(&args, HoldChange::Pause),
+        Tool::Resume(args) => run_hold(&args, HoldChange::Resume),
+        Tool::Clock(args) => {
+            change(&args.store.place.store, async |store, out| clock::run(store, &args, out).await)
+        }
+        Tool::Requeue(args) => change(&args.store.place.store, async |store, out| {
+            requeue::run(store, &args, out).await
+        }),
+        Tool::Export(args) => {
+            export::check(&args)?;
+            let settings = values(&args.store.store, CommandKind::Operates)?;
+            let StoreUrl::Sled(path) = &settings.store;
+            let (done, is_closed) =
+                on_store(&settings, async |store, out| export::run(store, &args, path, out).await)?;
+            anyhow::ensure!(!is_closed, "the export is incomplete: the reader of stdout closed it");
+            Ok(exit(done))
+        }
+        Tool::Import(args) if args.csv => {
+            let import = CsvImport::open(&args, &process_env, &process_file)?;
+            let settings = values(&args.store.place.store, CommandKind::Judges)?;
+            change_with(&settings, async |store, out| import.run(store, out).await)
+        }
+        Tool::Import(args) => {
+            let import = Import::open(&args)?;
+            change(&args.store.place.store, async |store, out| import.run(store, out).await)
+        }
         Tool::Backup(args) => run_backup(&args),
-        Tool::Forget(args) => run_forget(&args).map(exit),
+        Tool::Forget(args) => {
+            let addresses = forget::addresses(&args.addresses, &mut io::stdin().lock());
+            let addresses = addresses.map_err(|error| UsageError(format!("{error:#}")))?;
+            change(&args.store.place.store, async |store, out| {
+                forget::run(store, addresses, args.store.json, out).await
+            })
+        }
         Tool::Restore(args) => run_restore(&args),
         Tool::VerifyStore(args) => run_verify_store(&args),
         Tool::Completions(args) => print_ok(&String::from_utf8(manual::completions(args.shell))?),
@@ -110,8 +153,8 @@ where
     }
 }
 
-fn exit(is_well: bool) -> ExitCode {
-    if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+fn exit(is_success: bool) -> ExitCode {
+    if is_success { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn print_ok(text: &str) -> anyhow::Result<ExitCode> {
@@ -119,44 +162,16 @@ fn print_ok(text: &str) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn settings(args: &SettingsArgs) -> Result<Settings, Problems> {
-    Settings::of_process(args)
-}
-
 fn run_sign(args: &SignArgs) -> anyhow::Result<ExitCode> {
     let place = KeyPlace { env: args.key_env.as_deref(), file: args.auth_token_file.as_deref() };
     let key = config::signing_key(&args.url, place, &process_env, &process_file)?;
-    let mut form = Vec::with_capacity(args.form.len());
-    for (number, field) in (1..).zip(&args.form) {
-        // Not shown: it may be a number or a text.
-        let field = field
-            .split_once('=')
-            .ok_or_else(|| UsageError(format!("--form, the {number}. one: expected NAME=VALUE")))?;
-        form.push((field.0.to_owned(), field.1.to_owned()));
-    }
-    let json = match args.json.as_deref().map(|text| (text, text.strip_prefix('@'))) {
-        Some((_, Some(path))) => Some(
-            std::fs::read_to_string(path)
-                .map_err(|error| anyhow::anyhow!("cannot read --json @{path}: {error}"))?,
-        ),
-        Some((text, None)) => Some(text.to_owned()),
-        None => None,
-    };
-    let output = if args.curl { SignOutput::Curl } else { SignOutput::Signature };
-    let url = args.url.clone();
-    let request = SignRequest { url, method: None, form, json, key: key.secret, output };
-    let signed = sign::run(&request)?;
+    let signed = sign::run(args, &key.secret)?;
     note(format_args!("{}", key.explanation));
     print_ok(&signed)
 }
 
-fn run_check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
-    let settings = settings(&args.settings)?;
-    print_ok(&if args.json { check::json(&settings)? } else { check::text(&settings) })
-}
-
 fn run_doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
-    let settings = settings(&args.settings)?;
+    let settings = Settings::of_process(&args.settings)?;
     if args.files.is_empty() {
         let report = System::new().block_on(doctor::live::run_checks(&settings))?;
         if args.json {
@@ -176,57 +191,57 @@ fn run_watch<S: Future<Output = ()>>(
     args: &DoctorArgs,
     stop: impl FnOnce() -> anyhow::Result<S>,
 ) -> anyhow::Result<ExitCode> {
-    let settings = settings(&args.settings)?;
+    let settings = Settings::of_process(&args.settings)?;
     let all_found = System::new().block_on(async {
         doctor::watch::run(&settings, args, &mut Stdout::new(anstream::stdout()), stop()?).await
     });
     Ok(exit(all_found?))
 }
 
-fn run_health(args: &HealthArgs) -> anyhow::Result<ExitCode> {
-    let listen = config::ops_listen(args.ops_listen.as_deref())?;
-    let answer = System::new().block_on(health::request(&listen, args.ready));
-    let is_well = answer.is_ok();
-    print(&answer.unwrap_or_else(|why| why))?;
-    Ok(exit(is_well))
-}
-
 fn run_replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
-    let settings = settings(&args.settings)?;
+    let settings = Settings::of_process(&args.settings)?;
     let verdicts = System::new().block_on(replay::run(&settings, args))?;
     print(&if args.json { verdicts.json()? } else { verdicts.text() })?;
     Ok(exit(verdicts.all_well()))
 }
 
-/// The store's folder. Commands on a store log warnings only.
-fn folder(args: &StoreArgs) -> anyhow::Result<PathBuf> {
-    logs::init("warn", logs::Format::Pretty)?;
-    let StoreUrl::Sled(path) = config::store(args.store.as_deref())?;
-    Ok(path)
+fn run_hold(args: &HoldArgs, change_to: HoldChange) -> anyhow::Result<ExitCode> {
+    let account = hold::account(args)?;
+    change(&args.store.place.store, async |store, out| {
+        hold::run(store, (account, change_to), args.store.json, out).await
+    })
+}
+
+/// Commands on a store log warnings only.
+fn init_logs() -> anyhow::Result<()> {
+    Ok(logs::init("warn", logs::Format::Pretty)?)
 }
 
 fn run_backup(args: &BackupArgs) -> anyhow::Result<ExitCode> {
-    let store = folder(&args.store)?;
-    let made = System::new().block_on(backup::make(&store, &args.dir))?;
+    init_logs()?;
+    let StoreUrl::Sled(store) = &args.store.place.store;
+    let made = System::new().block_on(backup::make(store, &args.dir))?;
     note(format_args!(
-        "The whole store is in {} ({}), read back and found sound.",
+        "The backup is in {} ({}). It was read back and is valid.",
         made.path.display(),
         Size(made.size)
     ));
-    report(&VerifyReport::of(&made.path, Ok(made.contents)), args.json)
+    report(&VerifyReport::of(&made.path, Ok(made.contents)), args.store.json)
 }
 
-fn run_restore(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
-    let store = folder(&args.store)?;
-    let contents = restore::run(&args.dir, &store)?;
-    note(format_args!("Restored; `heardback serve` can have it."));
-    report(&VerifyReport::of(&store, Ok(contents)), args.json)
+fn run_restore(args: &BackupArgs) -> anyhow::Result<ExitCode> {
+    init_logs()?;
+    let StoreUrl::Sled(store) = &args.store.place.store;
+    let contents = restore::run(&args.dir, store)?;
+    note(format_args!("The store is restored. You can start `heardback serve`."));
+    report(&VerifyReport::of(store, Ok(contents)), args.store.json)
 }
 
 fn run_verify_store(args: &VerifyStoreArgs) -> anyhow::Result<ExitCode> {
-    let store = folder(&args.store)?;
-    let look = verify_store::verify_path(&store, args.dir.as_deref());
-    report(&System::new().block_on(look), args.json)
+    init_logs()?;
+    let StoreUrl::Sled(store) = &args.store.place.store;
+    let verified = verify_store::verify_path(store, args.dir.as_deref());
+    report(&System::new().block_on(verified), args.store.json)
 }
 
 fn report(report: &VerifyReport, json: bool) -> anyhow::Result<ExitCode> {
@@ -234,111 +249,54 @@ fn report(report: &VerifyReport, json: bool) -> anyhow::Result<ExitCode> {
     Ok(exit(report.ok))
 }
 
-fn run_forget(args: &ForgetArgs) -> anyhow::Result<bool> {
-    logs::init("warn", logs::Format::Pretty)?;
-    let settings = command_settings(&args.store, CommandKind::Operates)?;
-    let addresses = forget::addresses(&args.addresses, &mut io::stdin().lock());
-    let addresses = addresses.map_err(|wrong| UsageError(format!("{wrong:#}")))?;
-    let json = args.json;
-    change(&settings, async |reach, out| forget::run(reach, addresses, json, out).await)
-}
-
-fn operate(command: Operate) -> anyhow::Result<bool> {
-    logs::init("warn", logs::Format::Pretty)?;
-    let settings =
-        |args: &StoreArgs| command_settings(args, CommandKind::Operates).map_err(UsageError::from);
-    match command {
-        Operate::List(args) => {
-            look(&settings(&args.store)?, async |reach, out| list::run(reach, &args, out).await)
-        }
-        Operate::Show(args) => {
-            look(&settings(&args.store)?, async |reach, out| show::run(reach, &args, out).await)
-        }
-        Operate::Stats(args) => {
-            look(&settings(&args.store)?, async |reach, out| stats::run(reach, &args, out).await)
-        }
-        Operate::Pause(args) => {
-            let asked = (hold::account(&args)?, Turn::Pause);
-            let run = async |reach: &StoreAccess, out: &mut Out| {
-                hold::run(reach, asked, args.json, out).await
-            };
-            change(&settings(&args.store)?, run)
-        }
-        Operate::Resume(args) => {
-            let asked = (hold::account(&args)?, Turn::Resume);
-            let run = async |reach: &StoreAccess, out: &mut Out| {
-                hold::run(reach, asked, args.json, out).await
-            };
-            change(&settings(&args.store)?, run)
-        }
-        Operate::Clock(args) => {
-            change(&settings(&args.store)?, async |reach, out| clock::run(reach, &args, out).await)
-        }
-        Operate::Requeue(args) => change(&settings(&args.store)?, async |reach, out| {
-            requeue::run(reach, &args, out).await
-        }),
-        Operate::Export(args) => {
-            export::check(&args)?;
-            let settings = settings(&args.store)?;
-            let StoreUrl::Sled(store) = &settings.store;
-            let (done, is_closed) = on_store(&settings, async |reach, out| {
-                export::run(reach, &args, store, out).await
-            })?;
-            anyhow::ensure!(!is_closed, "the export is not whole: stdout was closed by its reader");
-            Ok(done)
-        }
-        Operate::Import(args) if args.csv => {
-            let asked = csv_import::CsvImportOptions::read(&args, &process_env, &process_file)?;
-            let settings = command_settings(&args.store, CommandKind::Judges);
-            let settings = settings.map_err(UsageError::from)?;
-            change(&settings, async |reach, out| csv_import::run(reach, asked, out).await)
-        }
-        Operate::Import(args) => {
-            let asked = import::ImportOptions::read(&args)?;
-            change(&settings(&args.store)?, async |reach, out| import::run(reach, asked, out).await)
-        }
-    }
-}
-
-fn command_settings(args: &StoreArgs, kind: CommandKind) -> Result<Values, Problems> {
-    Values::of_command(args.store.as_deref(), kind, &process_env, &process_file)
+fn values(store: &StoreUrl, kind: CommandKind) -> Result<Values, Problems> {
+    Values::of_command(store, kind, &process_env, &process_file)
 }
 
 type Out = Stdout<BufWriter<io::Stdout>>;
 
 /// Runs a command that changes nothing.
-fn look(
-    settings: &Values,
+fn query(
+    store: &StoreUrl,
     command: impl AsyncFnOnce(&StoreAccess, &mut Out) -> anyhow::Result<bool>,
-) -> anyhow::Result<bool> {
-    on_store(settings, command).map(|(done, _)| done)
+) -> anyhow::Result<ExitCode> {
+    let settings = values(store, CommandKind::Operates)?;
+    on_store(&settings, command).map(|(done, _)| exit(done))
+}
+
+/// Runs a command that changes the store and judges no evidence.
+fn change(
+    store: &StoreUrl,
+    command: impl AsyncFnOnce(&StoreAccess, &mut Out) -> anyhow::Result<bool>,
+) -> anyhow::Result<ExitCode> {
+    change_with(&values(store, CommandKind::Operates)?, command)
 }
 
 /// Runs a command that changes the store. If a part of its output was dropped, a note says so.
-fn change(
+fn change_with(
     settings: &Values,
     command: impl AsyncFnOnce(&StoreAccess, &mut Out) -> anyhow::Result<bool>,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<ExitCode> {
     let (done, is_closed) = on_store(settings, command)?;
     if is_closed {
         note(format_args!(
-            "heardback: stdout was closed by its reader; the command was carried out, and a part of its \
-             output was dropped"
+            "heardback: stdout was closed by its reader; the command ended, and a part of its output was dropped"
         ));
     }
-    Ok(done)
+    Ok(exit(done))
 }
 
-/// Runs a command on its store. Returns whether it succeeded fully, and whether the reader of stdout closed it.
+/// Runs a command on its store. Returns whether all of it succeeded, and whether the reader of stdout closed it.
 fn on_store(
     settings: &Values,
     command: impl AsyncFnOnce(&StoreAccess, &mut Out) -> anyhow::Result<bool>,
 ) -> anyhow::Result<(bool, bool)> {
+    init_logs()?;
     System::new().block_on(async {
-        let reach = StoreAccess::begin(settings)?;
+        let store = StoreAccess::begin(settings)?;
         let mut out = Stdout::new(BufWriter::new(io::stdout()));
-        let done = command(&reach, &mut out).await;
-        reach.end().await;
+        let done = command(&store, &mut out).await;
+        store.end().await;
         let done = done?;
         out.flush()?;
         Ok((done, out.is_closed()))

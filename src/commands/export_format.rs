@@ -1,7 +1,7 @@
-//! The file that `export` writes and `import` reads: JSON, a line a record, between a header that says whose
-//! persons these are and an end that says how many records came, so that a file that was cut is known by it.
+//! The file that `export` writes and `import` reads: JSON lines between a header and an end.
 //!
-//! Whatever is wrong with a line is said by its number alone: what stands in it may be anything.
+//! The header identifies the key of the hashed persons. The end counts the records, so that a cut file is detected.
+//! Errors name the number of a line and none of its text.
 
 use std::io::{BufRead, Read as _};
 
@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::ExportRecord;
 
-/// The format that is written, and the only one that is read.
+/// The only format that is written and read.
 const FORMAT: u32 = 2;
-/// The longest line, in bytes: several times the longest record. A hundred of them are less than what the control
-/// socket takes at once.
+/// The longest line, in bytes: several times the longest record. The control socket accepts more than a hundred of them
+/// in one request.
 const MAX_LINE: u64 = 16 << 10;
 
 /// A byte order mark.
@@ -23,11 +23,11 @@ pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Head {
     pub(super) format: u32,
-    /// Of the program that wrote it.
+    /// The release that wrote the file.
     pub(super) release: String,
     #[serde(with = "crate::domain::timestamp_serde")]
     pub(super) at: Timestamp,
-    /// The check of the key that hashed the persons in it.
+    /// The check value of the key that hashed the persons.
     pub(super) persons: String,
 }
 
@@ -37,7 +37,7 @@ impl Head {
     }
 }
 
-/// The last line: how many records there are of each kind.
+/// The last line: the number of records of each kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct RecordTotals {
     holds: u64,
@@ -69,13 +69,12 @@ impl RecordTotals {
         self.counted + self.messages + self.links + self.parked + known
     }
 
-    /// For people.
     pub(super) fn describe(&self) -> String {
         let rows = [
             (self.messages, "messages"),
             (self.parked, "parked or orphaned"),
             (self.links, "click links"),
-            (self.counted, "counted once"),
+            (self.counted, "counted ids"),
             (self.senders, "senders"),
             (self.names, "people with several names"),
             (self.automatic, "automatic repliers"),
@@ -88,7 +87,7 @@ impl RecordTotals {
     }
 }
 
-/// What a line but a record may be.
+/// A line that is no record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum ExportFrame {
@@ -103,10 +102,10 @@ pub(super) enum ExportLine {
     End(RecordTotals),
 }
 
-/// What is wrong with one.
+/// The error of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Flaw {
-    #[error("it is longer than {MAX_LINE} bytes, which no record is")]
+pub(super) enum ExportLineError {
+    #[error("it is longer than {MAX_LINE} bytes, the limit of a record")]
     TooLong,
     #[error("it is no JSON object with a \"type\"")]
     NotJson,
@@ -122,23 +121,23 @@ struct Kind {
 }
 
 impl ExportLine {
-    fn read(text: &[u8]) -> Result<Self, Flaw> {
-        let kind: Kind = serde_json::from_slice(text).map_err(|_| Flaw::NotJson)?;
+    fn read(text: &[u8]) -> Result<Self, ExportLineError> {
+        let kind: Kind = serde_json::from_slice(text).map_err(|_| ExportLineError::NotJson)?;
         if matches!(kind.r#type.as_str(), "heardback" | "end") {
-            return match serde_json::from_slice(text).map_err(|_| Flaw::Unknown)? {
+            return match serde_json::from_slice(text).map_err(|_| ExportLineError::Unknown)? {
                 ExportFrame::Heardback(head) => Ok(Self::Head(head)),
                 ExportFrame::End(tally) => Ok(Self::End(tally)),
             };
         }
-        let record: ExportRecord = serde_json::from_slice(text).map_err(|_| Flaw::Unknown)?;
+        let record: ExportRecord =
+            serde_json::from_slice(text).map_err(|_| ExportLineError::Unknown)?;
         match record.flaw() {
-            Some(flaw) => Err(Flaw::Unfit(flaw)),
+            Some(why) => Err(ExportLineError::Unfit(why)),
             None => Ok(Self::Record(Box::new(record))),
         }
     }
 }
 
-/// A file, line by line.
 pub(super) struct ExportReader<R> {
     from: R,
     number: u64,
@@ -148,13 +147,13 @@ pub(super) struct ExportReader<R> {
 }
 
 impl<R: BufRead> ExportReader<R> {
-    /// Reads its header.
+    /// Reads the header.
     ///
     /// # Errors
-    /// It has none that this release reads.
+    /// The file has no header, or another format.
     pub(super) fn begin(mut from: R) -> anyhow::Result<Self> {
         let mut first = next_line(&mut from).context("cannot read line 1")?;
-        // Some editors put a mark in front of what they save.
+        // Some editors write a byte order mark.
         if let Some(Ok(text)) = &mut first
             && text.starts_with(BOM)
         {
@@ -177,15 +176,15 @@ impl<R: BufRead> ExportReader<R> {
         &self.head
     }
 
-    /// What was read so far.
+    /// The numbers of the records so far.
     pub(super) fn tally(&self) -> RecordTotals {
         self.tally
     }
 
-    /// The next record; `None` at the end, if it is one.
+    /// The next record; `None` after the end.
     ///
     /// # Errors
-    /// A line is not what it has to be, or there is no end; which, but not what stands there.
+    /// A line is invalid, or there is no end. The error names the line and none of its text.
     pub(super) fn next(&mut self) -> anyhow::Result<Option<ExportRecord>> {
         let (read, number) = (next_line(&mut self.from), self.number + 1);
         let text = read.with_context(|| format!("cannot read line {number}"))?;
@@ -204,10 +203,10 @@ impl<R: BufRead> ExportReader<R> {
             }
             ExportLine::Head(_) => anyhow::bail!("line {number} is a second header"),
             ExportLine::End(tally) => {
-                let (said, came) = (tally.total(), self.tally.total());
+                let (counted, came) = (tally.total(), self.tally.total());
                 anyhow::ensure!(
                     tally == self.tally,
-                    "line {number}, its end, counts {said} records; {came} came, or of other types"
+                    "line {number}, the end, counts {counted} records; {came} came, or of other types"
                 );
                 self.ended = true;
                 self.next()
@@ -216,15 +215,15 @@ impl<R: BufRead> ExportReader<R> {
     }
 }
 
-/// What a stranger's header says, so that it does nothing to a terminal.
+/// The release of a header, without characters that control a terminal.
 fn plain(release: &str) -> &str {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+');
     let is_release = (1..=32).contains(&release.len()) && release.chars().all(is_plain);
     if is_release { release } else { "unknown" }
 }
 
-/// Without its end; `None` where there is none.
-fn next_line(from: &mut impl BufRead) -> std::io::Result<Option<Result<Vec<u8>, Flaw>>> {
+/// A line without its line feed; `None` at the end of the file.
+fn next_line(from: &mut impl BufRead) -> std::io::Result<Option<Result<Vec<u8>, ExportLineError>>> {
     let mut text = Vec::new();
     from.take(MAX_LINE + 1).read_until(b'\n', &mut text)?;
     if text.is_empty() {
@@ -234,9 +233,79 @@ fn next_line(from: &mut impl BufRead) -> std::io::Result<Option<Result<Vec<u8>, 
         text.pop();
     }
     let is_long = u64::try_from(text.len()).is_ok_and(|length| length > MAX_LINE);
-    Ok(Some(if is_long { Err(Flaw::TooLong) } else { Ok(text) }))
+    Ok(Some(if is_long { Err(ExportLineError::TooLong) } else { Ok(text) }))
 }
 
 #[cfg(test)]
-#[path = "export_format_tests.rs"]
-mod tests;
+mod tests {
+    use std::io::BufReader;
+
+    use super::*;
+
+    const HEAD: &str = r#"{"type":"heardback","format":2,"release":"0.1.0","at":"2026-01-31T12:00:00.000Z","persons":"00"}"#;
+    const HOLD: &str = r#"{"type":"hold","account":"AC0123456789abcdef0123456789abcdef","since":"2026-01-31T12:00:00.123Z"}"#;
+    const END: &str = r#"{"type":"end","holds":1,"counted":0,"messages":0,"links":0,"senders":0,"names":0,"automatic":0,"parked":0}"#;
+
+    /// The number of records in these lines, or their error.
+    fn read(lines: &[&str]) -> Result<u64, String> {
+        let text = lines.join("\n");
+        let text_of = |error: anyhow::Error| format!("{error:#}");
+        let mut lines = ExportReader::begin(BufReader::new(text.as_bytes())).map_err(text_of)?;
+        while lines.next().map_err(text_of)?.is_some() {}
+        Ok(lines.tally().total())
+    }
+
+    #[test]
+    fn totals_name_only_the_kinds_with_records() {
+        let tally = RecordTotals { messages: 2, holds: 1, ..RecordTotals::default() };
+        assert_eq!(tally.describe(), "3 records: 2 messages, 1 accounts on hold");
+        assert_eq!(RecordTotals::default().describe(), "0 records");
+    }
+
+    #[test]
+    fn a_whole_file_is_read() {
+        assert_eq!(read(&[HEAD, HOLD, END]), Ok(1));
+        assert_eq!(read(&[HEAD, HOLD, END, ""]), Ok(1));
+        assert_eq!(read(&[&format!("\u{feff}{HEAD}"), HOLD, END]), Ok(1));
+    }
+
+    #[test]
+    fn an_error_names_its_line_and_never_its_text() {
+        let secret = "+15551234567";
+        let odd = format!(r#"{{"type":"{secret}"}}"#);
+        let short = format!(r#"{{"type":"hold","account":"{secret}"}}"#);
+        let long = format!(r#"{{"type":"hold","account":"{}"}}"#, secret.repeat(2_000));
+        let unproven = r#"{"type":"sender","account":"AC0123456789abcdef0123456789abcdef","address":"","service":"MG0123456789abcdef0123456789abcdef"}"#;
+        let later = HEAD.replace(r#""format":2"#, r#""format":3"#);
+        let earlier = HEAD.replace(r#""format":2"#, r#""format":1"#);
+        for (lines, words) in [
+            (&[secret][..], "line 1 is no header"),
+            (&[HOLD, END], "line 1 is no header"),
+            (&[&later], "it has export format 3 of release 0.1.0"),
+            (&[&earlier], "this release reads format 2 only"),
+            (&[HEAD], "it has no end: it was cut after line 1"),
+            (&[HEAD, HOLD], "it has no end: it was cut after line 2"),
+            (&[HEAD, HOLD, secret], "line 3 cannot be read: it is no JSON"),
+            (&[HEAD, HOLD, "", END], "line 3 cannot be read: it is no JSON"),
+            (&[HEAD, HOLD, &odd], "line 3 cannot be read: unknown record type"),
+            (&[HEAD, &short], "line 2 cannot be read: unknown record type"),
+            (&[HEAD, &long], "line 2 cannot be read: it is longer than"),
+            (&[HEAD, unproven], "line 2 cannot be read: a sender has"),
+            (&[HEAD, HEAD], "line 2 is a second header"),
+            (&[HEAD, END], "line 2, the end, counts 1 records; 0 came"),
+            (&[HEAD, HOLD, END, HOLD], "line 4 comes after the end"),
+        ] {
+            let error = read(lines).expect_err(words);
+            assert!(error.contains(words), "{error}");
+            assert!(!error.contains("555"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_header_cannot_control_the_terminal() {
+        let later = HEAD.replace(r#""format":2"#, r#""format":3"#);
+        let error = read(&[&later.replace("0.1.0", r"\u001b[2J")]).expect_err("another format");
+        assert!(error.contains("release unknown") && !error.contains('\u{1b}'), "{error:?}");
+        assert!(read(&[&later]).expect_err("another format").contains("release 0.1.0"));
+    }
+}

@@ -1,5 +1,4 @@
-//! `forget`: erases the records of people. Their addresses go to the store only: to no log, and not back to the
-//! terminal.
+//! `forget`: erases the records of people. Their addresses go to the store, and to no log or terminal.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, Write};
@@ -11,10 +10,10 @@ use crate::admin::forget::Erased;
 use crate::commands::store_access::StoreAccess;
 use crate::domain::address::Address;
 
-/// Whom the arguments name, and the lines of stdin where one of them is `-`.
+/// The addresses in the arguments, and in the lines of stdin if one argument is `-`.
 ///
 /// # Errors
-/// One of them is no address; which one, but not what it says.
+/// An argument is no address. The error has its number, and not its text.
 pub(super) fn addresses(given: &[String], stdin: &mut impl BufRead) -> anyhow::Result<Vec<String>> {
     let mut addresses = Vec::new();
     for (at, given) in (1..).zip(given) {
@@ -34,7 +33,7 @@ pub(super) fn addresses(given: &[String], stdin: &mut impl BufRead) -> anyhow::R
         }
     }
     if addresses.is_empty() {
-        bail!("stdin names nobody; expected an address a line");
+        bail!("stdin is empty; expected one address a line");
     }
     Ok(addresses)
 }
@@ -44,12 +43,12 @@ pub(super) fn addresses(given: &[String], stdin: &mut impl BufRead) -> anyhow::R
 /// # Errors
 /// The store cannot be opened or written, or the service does not answer.
 pub(super) async fn run(
-    reach: &StoreAccess,
+    store: &StoreAccess,
     addresses: Vec<String>,
     json: bool,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
-    let erased: Erased = reach.request(AdminRequest::Forget { addresses }).await?;
+    let erased: Erased = store.request(AdminRequest::Forget { addresses }).await?;
     if json {
         writeln!(out, "{}", serde_json::to_string_pretty(&erased)?)?;
     } else {
@@ -61,29 +60,28 @@ pub(super) async fn run(
 fn text(erased: &Erased) -> String {
     let Erased { forgotten, recordings } = erased;
     let rows = [
-        (forgotten.messages, "message", "messages", ""),
-        (forgotten.evidence, "piece of evidence", "pieces of evidence", " that waited"),
-        (forgotten.links, "click link", "click links", ""),
-        (*recordings, "recording of a refused request", "recordings of refused requests", ""),
-        (forgotten.references, "other message's reference", "other messages' references", ""),
+        (forgotten.messages, "message", "messages"),
+        (forgotten.evidence, "parked signal", "parked signals"),
+        (forgotten.links, "click link", "click links"),
+        (*recordings, "recording of a refused request", "recordings of refused requests"),
+        (forgotten.references, "other message's reference", "other messages' references"),
     ];
     let mut out = String::new();
     // Writing to a String cannot fail.
-    for (count, one, many, more) in rows.iter().filter(|row| row.0 > 0) {
-        let what = if *count == 1 { one } else { many };
-        let _ = writeln!(out, "erased {count} {what}{more}");
+    for (count, one, many) in rows.iter().filter(|row| row.0 > 0) {
+        let _ = writeln!(out, "erased {count} {}", if *count == 1 { one } else { many });
     }
     if forgotten.unreported > 0 {
         let _ = writeln!(
             out,
-            "of the messages {} had been confirmed and not been reported yet: Twilio will not hear of it",
+            "{} of the messages were confirmed and not reported yet: they will not be reported",
             forgotten.unreported
         );
     }
     if out.is_empty() {
-        return "nothing of them was found (what was kept under another HEARDBACK_PHONE_KEY cannot be)"
+        return "no records found (records under another HEARDBACK_PHONE_KEY cannot be found)"
             .to_owned();
     }
-    out.push_str("backups made before still hold it");
+    out.push_str("earlier backups still contain these records");
     out
 }

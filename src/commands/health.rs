@@ -1,4 +1,4 @@
-//! `health`: whether the service on this machine is alive or ready. One line and an exit code, for container checks.
+//! `health`: checks that the service on this machine is alive or ready, for container checks.
 //!
 //! It needs the address of the operator's listener and no secret. It opens neither the store nor its folder.
 
@@ -9,14 +9,14 @@ use serde_json::Value;
 use crate::commands::doctor::live::reach::get;
 use crate::config::ListenAddr;
 
-/// The longest wait for an answer. Docker and Kubernetes give a probe a few seconds.
+/// The longest wait for a response. Docker and Kubernetes give a probe a few seconds.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Requests `/livez` or `/readyz`. Returns the line to print, as a success or an error.
 ///
 /// # Errors
 /// The service does not answer, or is not ready.
-pub async fn request(listen: &ListenAddr, ready: bool) -> Result<String, String> {
+pub(super) async fn request(listen: &ListenAddr, ready: bool) -> Result<String, String> {
     let at = listen.from_here();
     // The URL is plain HTTP, so no TLS certificates are needed: an image may have none.
     let client = reqwest::Client::builder()
@@ -25,31 +25,31 @@ pub async fn request(listen: &ListenAddr, ready: bool) -> Result<String, String>
         .tls_certs_only([])
         .user_agent(concat!("heardback/", env!("CARGO_PKG_VERSION"), " health"))
         .build()
-        .map_err(|error| format!("cannot make an HTTP client: {error}"))?;
+        .map_err(|error| format!("cannot build an HTTP client: {error}"))?;
     let url = format!("http://{at}/{}", if ready { "readyz" } else { "livez" });
-    let answer = tokio::time::timeout(PATIENCE, get(&client, &url)).await;
-    let answer =
-        answer.unwrap_or_else(|_| Err(format!("no answer within {} s", PATIENCE.as_secs())));
-    let (status, body) = answer.map_err(|why| {
+    let response = tokio::time::timeout(PATIENCE, get(&client, &url)).await;
+    let response =
+        response.unwrap_or_else(|_| Err(format!("no answer within {} s", PATIENCE.as_secs())));
+    let (status, body) = response.map_err(|why| {
         format!(
             "no answer at {at}: {why}; does `heardback serve` run, with this HEARDBACK_OPS_LISTEN?"
         )
     })?;
-    let is_ours = if ready { word(&body, "status").is_some() } else { body.trim() == "alive" };
+    let is_ours = if ready { field(&body, "status").is_some() } else { body.trim() == "alive" };
     if !is_ours {
-        return Err(format!("not Heardback at {at}: something else answers there, with {status}"));
+        return Err(format!("not Heardback at {at}: another server answers there, with {status}"));
     }
     match (status, ready) {
         (200, true) => Ok(format!("ready at {at}")),
         (200, false) => Ok(format!("alive at {at}")),
         _ => {
-            let reason = word(&body, "reason").unwrap_or_else(|| format!("it answers {status}"));
+            let reason = field(&body, "reason").unwrap_or_else(|| format!("it answers {status}"));
             Err(format!("not {} at {at}: {reason}", if ready { "ready" } else { "alive" }))
         }
     }
 }
 
-fn word(body: &str, name: &str) -> Option<String> {
+fn field(body: &str, name: &str) -> Option<String> {
     let body: Value = serde_json::from_str(body).ok()?;
     Some(body.get(name)?.as_str()?.to_owned())
 }

@@ -1,4 +1,4 @@
-//! `pause` and `resume`: an account on hold, and no longer.
+//! `pause` and `resume`: puts an account on hold, and ends the hold.
 
 use std::io::Write;
 
@@ -9,64 +9,61 @@ use crate::commands::pipe_tolerant_stdout::note;
 use crate::commands::store_access::{StoreAccess, UsageError, age, clock, now};
 use crate::domain::sid::AccountSid;
 
-/// The change of an account.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turn {
-    /// It goes on hold.
+pub(super) enum HoldChange {
     Pause,
     Resume,
 }
 
 /// The account that the arguments or the environment name.
-///
-/// # Errors
-/// [`UsageError`]: neither names one.
 pub(super) fn account(args: &HoldArgs) -> Result<AccountSid, UsageError> {
-    let which = || UsageError("which account? Name it (AC…), or set TWILIO_ACCOUNT_SID".to_owned());
-    args.account.ok_or_else(which)
+    let missing = || UsageError("name an account (AC…), or set TWILIO_ACCOUNT_SID".to_owned());
+    args.account.ok_or_else(missing)
 }
 
-/// Pauses or resumes the account, and prints the change.
+/// Changes the hold of the account, and prints the change.
 ///
 /// # Errors
-/// The store is unavailable, or the reader of stdout is gone.
+/// The store does not respond, or the output cannot be written.
 pub(super) async fn run(
-    reach: &StoreAccess,
-    (account, turn): (AccountSid, Turn),
+    store: &StoreAccess,
+    (account, change): (AccountSid, HoldChange),
     json: bool,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
-    let outcome = reach.request(match turn {
-        Turn::Pause => AdminRequest::Pause(account),
-        Turn::Resume => AdminRequest::Resume(account),
+    let outcome = store.request(match change {
+        HoldChange::Pause => AdminRequest::Pause(account),
+        HoldChange::Resume => AdminRequest::Resume(account),
     });
     let outcome: HoldOutcome = outcome.await?;
     if json {
         writeln!(out, "{}", serde_json::to_string(&outcome)?)?;
-    } else {
-        writeln!(out, "{}", describe(&outcome, turn))?;
+        return Ok(true);
     }
-    if !outcome.has_messages && !json {
-        note(format_args!(
-            "heardback: the store has no message of that account; is it the right one?"
-        ));
+    writeln!(out, "{}", describe(&outcome, change))?;
+    if !outcome.has_messages {
+        note(format_args!("heardback: the store has no message of that account; check its SID"));
     }
     Ok(true)
 }
 
-fn describe(outcome: &HoldOutcome, turn: Turn) -> String {
+fn describe(outcome: &HoldOutcome, change: HoldChange) -> String {
     let HoldOutcome { account, changed, since, .. } = outcome;
     let ago = |since| age(now(), since);
-    match (turn, changed, since) {
-        (Turn::Pause, false, Some(since)) => {
+    match (change, changed, since) {
+        (HoldChange::Pause, false, Some(since)) => {
             format!("{account} is on hold already, since {} ({})", clock(*since), ago(*since))
         }
-        (Turn::Pause, ..) => {
-            format!("{account} is on hold: nothing of it is reported until resumed")
+        (HoldChange::Pause, ..) => {
+            format!("{account} is on hold: none of its messages are reported until it is resumed")
         }
-        (Turn::Resume, _, Some(since)) => {
-            format!("{account} goes on; it was on hold since {} ({})", clock(*since), ago(*since))
+        (HoldChange::Resume, _, Some(since)) => {
+            format!(
+                "{account} is resumed; it was on hold since {} ({})",
+                clock(*since),
+                ago(*since)
+            )
         }
-        (Turn::Resume, _, None) => format!("{account} was not on hold"),
+        (HoldChange::Resume, _, None) => format!("{account} was not on hold"),
     }
 }

@@ -1,7 +1,7 @@
-//! `import`: adds the records of an export, completes the messages that are here, and then judges parked evidence anew.
+//! `import`: adds the records of an export, completes the messages that are here, and then judges parked evidence again.
 //!
-//! A file is read to its end before anything is written. stdin cannot be read twice: the records before a flaw are
-//! imported, and the error says so.
+//! A file is checked to its end before the first write. stdin cannot be read twice: the records before an error are
+//! imported.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Seek as _, Write};
@@ -18,32 +18,28 @@ use crate::commands::progress::Bar;
 use crate::commands::store_access::{StoreAccess, UsageError};
 use crate::store::{ExportRecord, ImportOutcome, Reconsidered};
 
-/// Records of one request: they share a sync.
-const AT_ONCE: usize = 100;
-/// Rows of one step that judges evidence anew. The store's writer does nothing else meanwhile.
+/// Records of one request. They share a sync.
+const BATCH: usize = 100;
+/// Rows of one step that judges evidence again. It blocks the writer of the store.
 const STEP: usize = 200;
 /// Kept messages that the output names.
 const MAX_NAMED: usize = 1000;
 
-/// What was asked for.
-pub(super) struct ImportOptions {
+/// An import whose file is open.
+pub(super) struct Import {
     from: ImportSource,
     json: bool,
 }
 
 enum ImportSource {
-    /// It can be read twice.
+    /// A regular file, which can be read twice.
     File(File),
-    /// It is read as it comes.
+    /// stdin or a pipe, which cannot.
     Stream(Box<dyn BufRead>),
 }
 
-impl ImportOptions {
-    /// Reads it.
-    ///
-    /// # Errors
-    /// [`UsageError`], if there is no such file.
-    pub(super) fn read(args: &ImportArgs) -> Result<Self, UsageError> {
+impl Import {
+    pub(super) fn open(args: &ImportArgs) -> Result<Self, UsageError> {
         let from = if args.file.as_os_str() == "-" {
             ImportSource::Stream(Box::new(BufReader::new(std::io::stdin())))
         } else {
@@ -55,64 +51,63 @@ impl ImportOptions {
                 ImportSource::Stream(Box::new(BufReader::new(file)))
             }
         };
-        Ok(Self { from, json: args.json })
+        Ok(Self { from, json: args.store.json })
     }
-}
 
-/// Imports the records, and prints the outcome.
-///
-/// # Errors
-/// The export is incomplete, or the store refused a record.
-pub(super) async fn run(
-    reach: &StoreAccess,
-    asked: ImportOptions,
-    out: &mut impl Write,
-) -> anyhow::Result<bool> {
-    let identity: Identity = reach.request(AdminRequest::Identify).await?;
-    let (lines, total) = match asked.from {
-        ImportSource::File(mut file) => {
-            let total = looked_through(&file, &identity).context("nothing was imported")?;
-            file.rewind()?;
-            let from: Box<dyn BufRead> = Box::new(BufReader::new(file));
-            (ExportReader::begin(from)?, Some(total))
+    /// Imports the records, and prints the outcome.
+    ///
+    /// # Errors
+    /// The export is incomplete, or the store refused a record.
+    pub(super) async fn run(
+        self,
+        store: &StoreAccess,
+        out: &mut impl Write,
+    ) -> anyhow::Result<bool> {
+        let identity: Identity = store.request(AdminRequest::Identify).await?;
+        let (lines, total) = match self.from {
+            ImportSource::File(mut file) => {
+                let total = count_records(&file, &identity).context("nothing was imported")?;
+                file.rewind()?;
+                let from: Box<dyn BufRead> = Box::new(BufReader::new(file));
+                (ExportReader::begin(from)?, Some(total))
+            }
+            ImportSource::Stream(from) => {
+                let lines = ExportReader::begin(from).context("nothing was imported")?;
+                check_key(lines.head(), &identity).context("nothing was imported")?;
+                (lines, None)
+            }
+        };
+        let mut import = RunningImport {
+            store,
+            persons: identity.persons,
+            outcome: ImportOutcome::default(),
+            batch: Vec::new(),
+            bar: progress::bar(total, "records imported:"),
+        };
+        let imported = import.all(lines).await;
+        let RunningImport { outcome, bar, .. } = import;
+        bar.done();
+        if self.json {
+            let ImportOutcome { added, updated, skipped, kept, kept_messages, confirmed, holds } =
+                &outcome;
+            let line = json!({
+                "added": added, "updated": updated, "skipped": skipped, "kept": kept,
+                "kept_messages": kept_messages, "confirmed": confirmed.len(), "holds": holds,
+                "complete": imported.is_ok(),
+            });
+            writeln!(out, "{line}")?;
+        } else {
+            print(&outcome, out)?;
         }
-        ImportSource::Stream(from) => {
-            let lines = ExportReader::begin(from).context("nothing was imported")?;
-            fits(lines.head(), &identity).context("nothing was imported")?;
-            (lines, None)
-        }
-    };
-    let mut import = Importing {
-        reach,
-        persons: identity.persons,
-        outcome: ImportOutcome::default(),
-        batch: Vec::new(),
-        bar: progress::bar(total, "records imported:"),
-    };
-    let imported = import.all(lines).await;
-    let Importing { outcome, bar, .. } = import;
-    bar.done();
-    if asked.json {
-        let ImportOutcome { added, updated, skipped, kept, kept_messages, confirmed, holds } =
-            &outcome;
-        let line = json!({
-            "added": added, "updated": updated, "skipped": skipped, "kept": kept,
-            "kept_messages": kept_messages, "confirmed": confirmed.len(), "holds": holds,
-            "complete": imported.is_ok(),
-        });
-        writeln!(out, "{line}")?;
-    } else {
-        print(&outcome, out)?;
-    }
-    out.flush()?;
-    imported.context(
-        "the import stopped before its end; imported records stay, and parked evidence waits until the import has run \
+        out.flush()?;
+        imported.context(
+        "the import stopped before its end; imported records stay, and parked evidence is judged when the import runs \
          again",
     )?;
-    Ok(true)
+        Ok(true)
+    }
 }
 
-/// For people.
 fn print(outcome: &ImportOutcome, out: &mut impl Write) -> std::io::Result<()> {
     let ImportOutcome { added, updated, skipped, kept, kept_messages, confirmed, holds } = outcome;
     writeln!(
@@ -120,12 +115,12 @@ fn print(outcome: &ImportOutcome, out: &mut impl Write) -> std::io::Result<()> {
         "imported {added} records; {updated} here were updated, {skipped} are equal, {kept} differ and were kept"
     )?;
     if !confirmed.is_empty() {
-        writeln!(out, "{} messages that were here are confirmed by it", confirmed.len())?;
+        writeln!(out, "{} messages that were here are now confirmed", confirmed.len())?;
     }
     for account in holds {
         writeln!(
             out,
-            "account {account} is on hold now, as it was there: `heardback resume {account}` ends that"
+            "account {account} is now on hold, as in the source: `heardback resume {account}` ends the hold"
         )?;
     }
     for sid in kept_messages {
@@ -138,10 +133,10 @@ fn print(outcome: &ImportOutcome, out: &mut impl Write) -> std::io::Result<()> {
     Ok(())
 }
 
-/// How many records are in it, if it is whole.
-fn looked_through(file: &File, identity: &Identity) -> anyhow::Result<u64> {
+/// The number of records in a complete file.
+fn count_records(file: &File, identity: &Identity) -> anyhow::Result<u64> {
     let mut lines = ExportReader::begin(BufReader::new(file))?;
-    fits(lines.head(), identity)?;
+    check_key(lines.head(), identity)?;
     let bar = progress::bar(None, "records read:");
     while lines.next()?.is_some() {
         bar.add(1);
@@ -150,8 +145,8 @@ fn looked_through(file: &File, identity: &Identity) -> anyhow::Result<u64> {
     Ok(lines.tally().total())
 }
 
-/// Persons that were hashed with another key could not be found here, nor forgotten.
-fn fits(head: &Head, identity: &Identity) -> anyhow::Result<()> {
+/// Checks that both stores hash persons with the same key. Otherwise their records could not be found or forgotten.
+fn check_key(head: &Head, identity: &Identity) -> anyhow::Result<()> {
     if head.persons == identity.persons {
         return Ok(());
     }
@@ -159,32 +154,32 @@ fn fits(head: &Head, identity: &Identity) -> anyhow::Result<()> {
         "This store is empty: stop its service, start it once with the HEARDBACK_PHONE_KEY of the source, and \
          import again."
     } else {
-        "This store holds records of its own, which could not be found any more with another key: import into a \
-         new store, whose service has the HEARDBACK_PHONE_KEY of the source."
+        "This store holds records of its own, which another key would not find: import into a new store whose service \
+         has the HEARDBACK_PHONE_KEY of the source."
     };
     bail!(
-        "the persons in it are hashed with another key than this store's. {here} If the source has no \
-         HEARDBACK_PHONE_KEY, its key is in its store alone: move that with `heardback backup` and \
+        "its persons are hashed with another key than those of this store. {here} If the source has no \
+         HEARDBACK_PHONE_KEY, its key is only in its store: move that with `heardback backup` and \
          `heardback restore` instead"
     )
 }
 
-struct Importing<'a> {
-    reach: &'a StoreAccess,
+struct RunningImport<'a> {
+    store: &'a StoreAccess,
     persons: String,
     outcome: ImportOutcome,
     batch: Vec<ExportRecord>,
     bar: Bar,
 }
 
-impl Importing<'_> {
-    /// Imports all records. After a flaw, the records before it are imported, and evidence is not judged.
+impl RunningImport<'_> {
+    /// Imports all records. After an error, the records before it are imported, and evidence is not judged.
     async fn all(&mut self, mut lines: ExportReader<Box<dyn BufRead>>) -> anyhow::Result<()> {
         loop {
             match lines.next() {
                 Ok(Some(record)) => {
                     self.batch.push(record);
-                    if self.batch.len() == AT_ONCE {
+                    if self.batch.len() == BATCH {
                         self.send().await?;
                     }
                 }
@@ -192,9 +187,9 @@ impl Importing<'_> {
                     self.send().await?;
                     return self.reconsider().await;
                 }
-                Err(flaw) => {
+                Err(error) => {
                     self.send().await?;
-                    return Err(flaw);
+                    return Err(error);
                 }
             }
         }
@@ -205,12 +200,12 @@ impl Importing<'_> {
             return Ok(());
         }
         let records = std::mem::take(&mut self.batch);
-        let many = records.len() as u64;
+        let count = records.len() as u64;
         let request = AdminRequest::Import { persons: self.persons.clone(), records };
-        let outcome: ImportOutcome = self.reach.request(request).await?;
+        let outcome: ImportOutcome = self.store.request(request).await?;
         self.outcome += outcome;
         self.outcome.kept_messages.truncate(MAX_NAMED);
-        self.bar.add(many);
+        self.bar.add(count);
         Ok(())
     }
 
@@ -218,7 +213,7 @@ impl Importing<'_> {
         let mut cursor = None;
         loop {
             let request = AdminRequest::Reconsider { cursor, limit: STEP };
-            let step: Reconsidered = self.reach.request(request).await?;
+            let step: Reconsidered = self.store.request(request).await?;
             self.outcome.confirmed.extend(step.confirmed);
             cursor = step.next;
             if cursor.is_none() {

@@ -1,4 +1,4 @@
-//! `list`: records for people, the newest first, or all of them for programs.
+//! `list`: a table of the newest records, or all records as JSON.
 
 use std::io::Write;
 
@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::admin::AdminRequest;
 use crate::admin::list::{ListQuery, NewestRecords};
 use crate::admin::posting::{NextPost, Posting};
+use crate::admin::record_view::RecordView;
 use crate::cli::operate::ListArgs;
 use crate::commands::pipe_tolerant_stdout::note;
 use crate::commands::store_access::{StoreAccess, age, now};
@@ -15,20 +16,19 @@ use crate::domain::matching::Parked;
 use crate::domain::message::{LastAttempt, Message, State};
 use crate::domain::redact::veiled;
 use crate::domain::signal::EvidenceTarget;
-use crate::inbound::view::RecordView;
 use crate::store::{Filter, ListEntry, ListPage, Select};
 
-/// How many people get to see.
+/// The default limit of the table.
 const SHOWN: u32 = 50;
-/// A page for programs.
+/// Records of one request, for JSON.
 const PAGE: usize = 500;
 
 /// Lists the records.
 ///
 /// # Errors
-/// The store does not answer, or the output cannot be written.
+/// The store does not respond, or the output cannot be written.
 pub(super) async fn run(
-    reach: &StoreAccess,
+    store: &StoreAccess,
     args: &ListArgs,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
@@ -42,11 +42,11 @@ pub(super) async fn run(
     };
     let (from, before, account) = (args.newer_than, args.older_than, args.account);
     let query = ListQuery { filter, from, before, account };
-    if args.json && args.limit.is_none() {
+    if args.store.json && args.limit.is_none() {
         let mut cursor = None;
         loop {
             let page: ListPage =
-                reach.request(AdminRequest::List { query, cursor, limit: PAGE }).await?;
+                store.request(AdminRequest::List { query, cursor, limit: PAGE }).await?;
             lines(&page.entries, out)?;
             cursor = page.next;
             if cursor.is_none() {
@@ -55,13 +55,13 @@ pub(super) async fn run(
         }
     }
     let limit = usize::try_from(args.limit.unwrap_or(SHOWN))?;
-    let found: NewestRecords = reach.request(AdminRequest::Newest { query, limit }).await?;
-    if args.json {
+    let found: NewestRecords = store.request(AdminRequest::Newest { query, limit }).await?;
+    if args.store.json {
         lines(&found.entries, out)?;
     } else {
         let of_several = account.is_none() && found.accounts > 1;
         out.write_all(table(&found, of_several, now()).render(width()).as_bytes())?;
-        // On a terminal the sum stands below what it sums up.
+        // The table goes to stdout first: on a terminal, its sum is below it.
         out.flush()?;
         note(format_args!("{}", describe(&found)));
     }
@@ -79,13 +79,13 @@ fn lines(entries: &[ListEntry], out: &mut impl Write) -> anyhow::Result<()> {
 fn describe(found: &NewestRecords) -> String {
     let NewestRecords { entries, of, .. } = found;
     match entries.len() as u64 {
-        0 => "nothing is listed under that".to_owned(),
+        0 => "no records found".to_owned(),
         shown if shown < *of => format!("the newest {shown} of {of}; --limit N shows more"),
         shown => format!("{shown} in all"),
     }
 }
 
-/// The records, of one kind; where several accounts have some, with whose each is.
+/// The table of records of one kind. If there are several accounts, it has a column for them.
 fn table(found: &NewestRecords, of_several: bool, now: Timestamp) -> Table {
     let entries = &found.entries;
     let mut table = match entries.first() {
@@ -149,8 +149,7 @@ fn of_message(
     ]
 }
 
-/// What Twilio said to the last attempt of what is still to be reported. Of what it refused for good, that
-/// is why nothing is next.
+/// The response to the last attempt to post a confirmed message. [`next`] has that of a refused one.
 fn last_answer(message: &Message) -> String {
     let Some(attempt) = &message.last_attempt else { return String::new() };
     if message.state != State::Confirmed {
@@ -162,7 +161,7 @@ fn last_answer(message: &Message) -> String {
     if why.is_empty() { format!("{status}{code}") } else { format!("{status}{code}: {why}") }
 }
 
-/// When the message is posted next, or why it is not.
+/// The time of the next post, or the reason why there is none.
 pub(super) fn next(message: &Message, posting: &Posting, now: Timestamp) -> String {
     if let Some(refusal) = &message.refusal {
         let code = refusal.code.map(|code| format!("{code} ")).unwrap_or_default();
@@ -195,7 +194,7 @@ fn of_parked(parked: &Parked, now: Timestamp) -> [String; 9] {
     ]
 }
 
-/// What it names, and whom the person turned to. Who that is is not known.
+/// The message that evidence is for, and the sender that the recipient contacted.
 pub(super) fn waits_for(named: &EvidenceTarget) -> (String, String) {
     match named {
         EvidenceTarget::Message(sid) => (sid.to_string(), String::new()),

@@ -1,5 +1,4 @@
-//! `completions` and `man`: the shapes of the command line once more, for shells and for `man`. Nothing is
-//! read from the environment, so nothing of it can show.
+//! `completions` and `man`: the command line, for shells and for `man`. Nothing comes from the environment.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -13,38 +12,31 @@ use crate::cli::Cli;
 
 const NAME: &str = "heardback";
 
-/// What that shell needs to complete the command line.
-#[must_use]
-pub fn completions(shell: Shell) -> Vec<u8> {
+/// The completion script of a shell.
+pub(super) fn completions(shell: Shell) -> Vec<u8> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), NAME, &mut script);
     script
 }
 
-/// The manual in one page: each command with what it is for.
-///
-/// # Errors
-/// None in practice: it is written into memory.
-pub fn page() -> std::io::Result<Vec<u8>> {
+/// The manual in one page.
+pub(super) fn page() -> std::io::Result<Vec<u8>> {
     let mut page = Vec::new();
     Man::new(Cli::command()).render(&mut page)?;
     Ok(plain(&String::from_utf8_lossy(&page)).into_bytes())
 }
 
-/// The same with a page for each command. What else is in the folder stays.
-///
-/// # Errors
-/// The folder cannot be made, or written into.
-pub fn pages(dir: &Path) -> anyhow::Result<()> {
+/// Writes one page for each command into a folder. Other files in it stay.
+pub(super) fn pages(dir: &Path) -> anyhow::Result<()> {
     let shown = dir.display();
-    std::fs::create_dir_all(dir).with_context(|| format!("cannot make the folder {shown}"))?;
-    // As it is: whoever builds the command beforehand gets pages of `help` for each as well.
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot create the folder {shown}"))?;
+    // The command must not be built before, because then clap adds pages of `help`.
     clap_mangen::generate_to(Cli::command(), dir)
         .and_then(|()| escape(dir))
         .with_context(|| format!("cannot write the pages into {shown}"))
 }
 
-/// Makes our pages there plain.
+/// Escapes our pages in a folder.
 fn escape(dir: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
@@ -57,7 +49,7 @@ fn escape(dir: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// As roff spells what is no ASCII: without being told (`-K`), it takes UTF-8 for Latin-1.
+/// Escapes characters beyond ASCII for roff, which without `-K` reads UTF-8 as Latin-1.
 fn plain(page: &str) -> String {
     let mut out = String::new();
     for letter in page.chars() {

@@ -1,9 +1,7 @@
-//! The commands beside `serve`: small things for the person at the terminal.
-//!
-//! Each returns the text for stdout, so that a test can read it; printing is the caller's.
+//! The commands beside `serve`. `dispatch` runs them.
 
 mod atomic_file;
-pub mod backup;
+mod backup;
 pub mod check;
 mod clock;
 mod control;
@@ -14,20 +12,20 @@ pub mod doctor;
 mod export;
 mod export_format;
 mod forget;
-pub mod health;
+mod health;
 mod hold;
 mod import;
 mod list;
-pub mod manual;
+mod manual;
 pub mod pipe_tolerant_stdout;
 mod progress;
 mod recorded;
 pub mod replay;
 mod requeue;
-pub mod restore;
+mod restore;
 mod show;
-pub mod sign;
+mod sign;
 mod stats;
-pub mod store_access;
+mod store_access;
 mod table;
-pub mod verify_store;
+mod verify_store;

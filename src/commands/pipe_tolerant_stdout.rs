@@ -1,5 +1,5 @@
-//! Standard output and error of the commands. A reader that closes its end of a pipe (`| head`) is no failure:
-//! the command goes on, and its exit code says what it did.
+//! Standard output and error of the commands. A reader that closes its end of a pipe (`| head`) is no failure: the
+//! command continues, and its exit code is that of its result.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
@@ -11,7 +11,6 @@ pub struct Stdout<W> {
 }
 
 impl<W: Write> Stdout<W> {
-    /// Over a stream that goes to standard output.
     pub fn new(out: W) -> Self {
         Self { out, is_closed: false }
     }
@@ -60,8 +59,8 @@ pub fn print(text: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// A line on standard error. `eprintln!` panics if its reader is gone, and so does `2>&1 | head`.
+/// Writes a line to standard error. `eprintln!` would panic if the reader has closed it, as in `2>&1 | head`.
 pub fn note(line: fmt::Arguments<'_>) {
-    // A failure to write to standard error cannot be reported anywhere.
+    // There is no place to report this error.
     let _ = writeln!(io::stderr(), "{line}");
 }

@@ -1,18 +1,16 @@
-//! How far long work has come, on standard error where a person watches: what is written to stdout, and what
-//! a program reads, is the same with it and without.
+//! A progress bar on standard error, if it is a terminal. Standard output does not change.
 
 use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 
-/// With a known end, and without one.
+/// The templates with a known total and without one.
 const MEASURED: &str = "{msg} [{bar:30}] {human_pos}/{human_len}, {eta} left";
 const OPEN: &str = "{msg} {human_pos} in {elapsed}";
 
-/// A bar. It clears itself away at the end, also where that comes by an error.
+/// A bar, which is cleared at the end and after an error.
 pub(super) struct Bar(ProgressBar);
 
-/// Begins one, of so many where that is known. Where standard error is no terminal nothing is drawn.
 pub(super) fn bar(total: Option<u64>, what: &'static str) -> Bar {
     let target = if std::io::stderr().is_terminal() {
         ProgressDrawTarget::stderr()
@@ -27,12 +25,11 @@ pub(super) fn bar(total: Option<u64>, what: &'static str) -> Bar {
 }
 
 impl Bar {
-    /// So many more are done.
     pub(super) fn add(&self, n: u64) {
         self.0.inc(n);
     }
 
-    /// All are. Whoever writes to the terminal afterwards finds an empty line.
+    /// Clears the bar before other output.
     pub(super) fn done(self) {
         self.0.finish_and_clear();
     }

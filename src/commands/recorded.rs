@@ -1,4 +1,4 @@
-//! Recordings from files, as the commands that take some read them.
+//! Reads recordings from the files on the command line.
 
 use std::fs::File;
 use std::io::Read;
@@ -6,20 +6,19 @@ use std::path::Path;
 
 use crate::recording::Recording;
 
-/// A recording is at most a body with its head; what is larger is none.
-const LARGEST: u64 = 4 << 20;
+/// The largest recording: a body with its head.
+const MAX_SIZE: u64 = 4 << 20;
 
-/// Reads one. What it is read from may have no end, or no length to ask for: no more is read than it takes to
-/// know.
+/// Reads a recording. The file may be endless, such as a device: the read stops at the limit.
 ///
 /// # Errors
-/// Why it cannot be read, or is none; nothing of what it says.
+/// The file cannot be read, or is no recording. The error contains none of its text.
 pub(super) fn read(path: &Path) -> Result<Recording, String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
     let mut bytes = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(format!("more than {LARGEST} bytes, which no recorded request has"));
+    file.take(MAX_SIZE + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > MAX_SIZE {
+        return Err(format!("more than {MAX_SIZE} bytes, the limit of a recording"));
     }
     Recording::parse(&bytes).map_err(|error| error.to_string())
 }

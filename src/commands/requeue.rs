@@ -1,4 +1,4 @@
-//! `requeue`: reports messages again: named or all refused ones, or those reported since a time.
+//! `requeue`: reports messages again: named or all refused messages, or those reported since a time.
 
 use std::io::Write;
 
@@ -11,12 +11,12 @@ use crate::commands::pipe_tolerant_stdout::note;
 use crate::commands::store_access::StoreAccess;
 use crate::domain::sid::MessageSid;
 
-/// Requeues the messages. Returns whether all named ones are queued.
+/// Requeues the messages. Returns whether all named messages are queued.
 ///
 /// # Errors
-/// The store does not answer, or the output cannot be written.
+/// The store does not respond, or the output cannot be written.
 pub(super) async fn run(
-    reach: &StoreAccess,
+    store: &StoreAccess,
     args: &RequeueArgs,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
@@ -25,13 +25,13 @@ pub(super) async fn run(
         None if args.all => RequeueSelection::Refused(args.code),
         None => RequeueSelection::Named(args.sids.clone()),
     };
-    let mut count = Count::default();
+    let mut counts = RequeueCounts::default();
     let mut cursor = None;
     loop {
         let selection = selection.clone();
-        let page: RequeuedPage = reach.request(AdminRequest::Requeue { selection, cursor }).await?;
+        let page: RequeuedPage = store.request(AdminRequest::Requeue { selection, cursor }).await?;
         for outcome in page.outcomes {
-            count.tell(outcome, args.json, out)?;
+            counts.add(outcome, args.store.json, out)?;
         }
         cursor = page.next;
         if cursor.is_none() {
@@ -39,24 +39,24 @@ pub(super) async fn run(
         }
     }
     if args.sids.is_empty() {
-        // The operator did not name these messages: one whose state changed meanwhile is no failure.
-        count.not = 0;
+        // The command line does not name these messages: a state that changed meanwhile is no failure.
+        counts.rejected = 0;
     }
-    if !args.json && (count.queued > 1 || count.not == 0) {
+    if !args.store.json && (counts.queued > 1 || counts.rejected == 0) {
         out.flush()?;
-        note(format_args!("requeued {}", count.queued));
+        note(format_args!("requeued {}", counts.queued));
     }
-    Ok(count.not == 0)
+    Ok(counts.rejected == 0)
 }
 
 #[derive(Default)]
-struct Count {
+struct RequeueCounts {
     queued: u64,
-    not: u64,
+    rejected: u64,
 }
 
-impl Count {
-    fn tell(
+impl RequeueCounts {
+    fn add(
         &mut self,
         (sid, outcome): (MessageSid, RequeueOutcome),
         as_json: bool,
@@ -65,14 +65,14 @@ impl Count {
         let (queued, why) = match outcome {
             RequeueOutcome::Queued => (true, None),
             RequeueOutcome::Otherwise(state) => (false, Some(format!("it is {}", state.as_str()))),
-            RequeueOutcome::Unknown => (false, Some("it is not known".to_owned())),
+            RequeueOutcome::Unknown => (false, Some("it is unknown".to_owned())),
         };
-        *(if queued { &mut self.queued } else { &mut self.not }) += 1;
+        *(if queued { &mut self.queued } else { &mut self.rejected }) += 1;
         if as_json {
             let line = json!({ "message_sid": sid, "requeued": queued, "reason": why });
             writeln!(out, "{line}")?;
         } else if let Some(why) = why {
-            writeln!(out, "{sid} not requeued: {why}, and only a refused one can be")?;
+            writeln!(out, "{sid} not requeued: {why}; only a refused message can be requeued")?;
         } else {
             writeln!(out, "{sid} requeued")?;
         }

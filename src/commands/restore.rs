@@ -1,4 +1,4 @@
-//! `restore`: a new store out of a backup, where there is none. It never writes over anything.
+//! `restore`: a new store from a backup. It never overwrites a store.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -8,14 +8,14 @@ use anyhow::Context;
 use crate::commands::backup::FILE;
 use crate::store::sled::backup::{BackupContents, restore};
 
-/// Makes a store out of a backup: a folder that holds one, or its file.
+/// Creates a store from a backup: its folder, or its file.
 ///
 /// # Errors
-/// If the backup is not sound, the store's folder not empty, or the disk at fault.
-pub fn run(backup: &Path, store: &Path) -> anyhow::Result<BackupContents> {
+/// The backup is invalid, the store's folder is not empty, or the disk fails.
+pub(super) fn run(backup: &Path, store: &Path) -> anyhow::Result<BackupContents> {
     let path = file_of(backup);
     let file = open(&path)?;
-    restore(file, store).with_context(|| format!("{} is not restored", path.display()))
+    restore(file, store).with_context(|| format!("cannot restore {}", path.display()))
 }
 
 pub(super) fn file_of(backup: &Path) -> PathBuf {

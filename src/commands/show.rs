@@ -1,4 +1,4 @@
-//! `show`: all that is known of a message, or of those that a reference names.
+//! `show`: a message with its history, or all messages of a reference.
 
 use std::fmt::Write as _;
 use std::io::Write;
@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::admin::AdminRequest;
 use crate::admin::posting::Posting;
+use crate::admin::record_view::{FullView, ParkedView};
 use crate::admin::show::ShownRecords;
 use crate::cli::operate::ShowArgs;
 use crate::commands::list::{next, waits_for};
@@ -17,9 +18,8 @@ use crate::domain::matching::Parked;
 use crate::domain::message::Message;
 use crate::domain::redact::veiled;
 use crate::domain::timeline;
-use crate::inbound::view::{FullView, ParkedView};
 
-/// A message for programs, with its life.
+/// A message as JSON, with its history.
 #[derive(Serialize)]
 struct MessageJson<'a> {
     #[serde(flatten)]
@@ -41,19 +41,19 @@ impl<'a> MessageJson<'a> {
     }
 }
 
-/// Tells it. Whether anything is known.
+/// Prints the records. Returns whether there are any.
 ///
 /// # Errors
-/// The store does not answer, or nobody reads what is written.
+/// The store does not respond, or the output cannot be written.
 pub(super) async fn run(
-    reach: &StoreAccess,
+    store: &StoreAccess,
     args: &ShowArgs,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
     let ShownRecords { messages, waiting, posting } =
-        reach.request(AdminRequest::Show(args.name.clone())).await?;
+        store.request(AdminRequest::Show(args.name.clone())).await?;
     for (at, message) in messages.iter().enumerate() {
-        if args.json {
+        if args.store.json {
             writeln!(out, "{}", serde_json::to_string(&MessageJson::of(message))?)?;
             continue;
         }
@@ -63,7 +63,7 @@ pub(super) async fn run(
         out.write_all(of_message(message, &posting).as_bytes())?;
     }
     for (at, parked) in waiting.iter().enumerate() {
-        if args.json {
+        if args.store.json {
             writeln!(out, "{}", serde_json::to_string(&ParkedView::of(parked))?)?;
             continue;
         }
@@ -76,7 +76,7 @@ pub(super) async fn run(
     if !known {
         let name = plain(args.name.as_str());
         note(format_args!(
-            "heardback: nothing is known of {name}: never registered, or forgotten since"
+            "heardback: {name} is unknown: it was never registered, or it was forgotten"
         ));
     }
     Ok(known)
@@ -112,9 +112,9 @@ fn of_parked(parked: &Parked) -> String {
     let evidence = &parked.evidence;
     let (named, _) = waits_for(&evidence.named);
     let (state, until) = if parked.orphaned {
-        ("never came, given up", "at")
+        ("orphaned, its message was never registered", "at")
     } else {
-        ("not known yet, waits", "until")
+        ("parked, its message is not registered yet", "until")
     };
     let (label, named) = (plain(&veiled(&evidence.label)), plain(&named));
     format!(

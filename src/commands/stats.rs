@@ -1,4 +1,4 @@
-//! `stats`: what all records come to, for people and programs.
+//! `stats`: the numbers of all records, as tables or JSON.
 
 use std::io::Write;
 
@@ -13,20 +13,20 @@ use crate::domain::findings::pause_advice;
 use crate::domain::message::State;
 use crate::telemetry::readiness::{LaneDetail, LaneReadiness};
 
-/// How many calling codes and senders people get to see; programs get all.
+/// Rows of the tables by calling code and sender. JSON has all of them.
 const SHOWN: usize = 10;
 
-/// Tells it.
+/// Prints the statistics.
 ///
 /// # Errors
-/// The store does not answer, or nobody reads what is written.
+/// The store does not respond, or the output cannot be written.
 pub(super) async fn run(
-    reach: &StoreAccess,
+    store: &StoreAccess,
     args: &StatsArgs,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
-    let summary: Summary = reach.request(AdminRequest::Stats(now())).await?;
-    if args.json {
+    let summary: Summary = store.request(AdminRequest::Stats(now())).await?;
+    if args.store.json {
         serde_json::to_writer_pretty(&mut *out, &summary)?;
         writeln!(out)?;
     } else {
@@ -55,15 +55,15 @@ fn text(summary: &Summary, out: &mut impl Write) -> std::io::Result<()> {
     for (account, lane) in &summary.lanes {
         writeln!(out, "{}\n", plain(&closed(account, lane, now)))?;
     }
-    let mut standing = Table::new(&["state", "count", "oldest"]);
+    let mut by_state = Table::new(&["state", "count", "oldest"]);
     let states = State::ALL.map(State::as_str).into_iter().chain(["parked", "orphaned"]);
     for name in states {
         let waiting = summary.waiting.get(name).copied().unwrap_or_default();
         let oldest = waiting.oldest.map(|at| age(now, at)).unwrap_or_default();
-        standing.row(&[name.to_owned(), waiting.count.to_string(), oldest]);
+        by_state.row(&[name.to_owned(), waiting.count.to_string(), oldest]);
     }
-    standing.row(&["click links".to_owned(), summary.links.to_string(), String::new()]);
-    write!(out, "{}", standing.render(width()))?;
+    by_state.row(&["click links".to_owned(), summary.links.to_string(), String::new()]);
+    write!(out, "{}", by_state.render(width()))?;
     let (funnel, codes, senders) = (&summary.funnel, &summary.calling_codes, &summary.senders);
     for (head, shares) in
         [("created in", funnel), ("to, in 30d", codes), ("sender, in 30d", senders)]
@@ -72,32 +72,26 @@ fn text(summary: &Summary, out: &mut impl Write) -> std::io::Result<()> {
             write!(out, "\n{}", table(head, shares).render(width()))?;
         }
         if let Some(more) = shares.len().checked_sub(SHOWN).filter(|more| *more > 0) {
-            writeln!(out, "and {more} more; --json tells all")?;
+            writeln!(out, "and {more} more; --json shows all")?;
         }
     }
     Ok(())
 }
 
-/// What keeps the account's posts from flowing, of which Twilio is the cause.
+/// The reason why Twilio has closed the lane of an account.
 fn closed(account: &str, lane: &LaneDetail, now: Timestamp) -> String {
     let long = lane.since.map(|since| format!(" for {}", age(now, since))).unwrap_or_default();
     let why = lane.why.as_deref().unwrap_or_default();
     let shown = if why.is_empty() { String::new() } else { format!(" ({why})") };
-    let what = match lane.state {
-        LaneReadiness::Open => "takes its posts",
-        LaneReadiness::Held => "has asked its posts to wait",
-        LaneReadiness::Paused => "rejects its posts",
+    let (state, what, advice) = match lane.state {
+        LaneReadiness::Open => ("open", "accepts its posts", String::new()),
+        LaneReadiness::Held => ("held", "requested a wait", String::new()),
+        LaneReadiness::Paused => {
+            let advice = pause_advice(lane.status, lane.code, why);
+            ("paused", "rejects its posts", format!(". {advice}"))
+        }
     };
-    let is = match lane.state {
-        LaneReadiness::Open => "open",
-        LaneReadiness::Held => "held",
-        LaneReadiness::Paused => "paused",
-    };
-    let advice = match lane.state {
-        LaneReadiness::Open | LaneReadiness::Held => String::new(),
-        LaneReadiness::Paused => format!(". {}", pause_advice(lane.status, lane.code, why)),
-    };
-    format!("{account} has been {is}{long}: Twilio {what}{shown}{advice}")
+    format!("{account} has been {state}{long}: Twilio {what}{shown}{advice}")
 }
 
 fn table(head: &'static str, shares: &[Share]) -> Table {

@@ -1,5 +1,4 @@
-//! The store of a command: a running service has it open, or the command opens it itself. A request has the same
-//! answer either way.
+//! The store of a command: a running service has it open, or the command opens it. The response to a request is the same.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,32 +11,22 @@ use serde::de::DeserializeOwned;
 
 use crate::admin;
 use crate::admin::{AdminRequest, Target};
-use crate::commands::backup::PATIENCE;
-use crate::commands::control::RunningService;
-use crate::config::problems::Problems;
+use crate::commands::control::{LOCK_PATIENCE, RunningService};
 use crate::config::{StoreUrl, Values};
 use crate::recording::rotating_dir::RotatingDir;
 use crate::store::ClockGuard;
 use crate::store::sled::{OfflineStore, Options};
 
-/// Invalid arguments or settings; the command ends with 2.
+/// Invalid arguments; the exit code is 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct UsageError(pub(super) String);
-
-impl From<Problems> for UsageError {
-    fn from(problems: Problems) -> Self {
-        Self(problems.to_string())
-    }
-}
+pub(super) struct UsageError(pub(super) String);
 
 /// The store of a command.
-pub enum StoreAccess {
-    /// A service has it open.
+pub(super) enum StoreAccess {
     Service(RunningService),
-    /// The command has it open.
-    Here {
-        visit: Box<OfflineStore>,
+    Offline {
+        store: Box<OfflineStore>,
         /// The folder of the recordings of refused requests.
         recordings: Option<PathBuf>,
     },
@@ -48,58 +37,60 @@ impl StoreAccess {
     ///
     /// # Errors
     /// The service's socket denies access, or the store cannot be opened.
-    pub fn begin(settings: &Values) -> anyhow::Result<Self> {
+    pub(super) fn begin(settings: &Values) -> anyhow::Result<Self> {
         let StoreUrl::Sled(store) = &settings.store;
         if let Some(service) = RunningService::find(store)? {
             return Ok(Self::Service(service));
         }
-        let visit = Box::new(OfflineStore::begin(options(settings))?);
-        Ok(Self::Here { visit, recordings: settings.record_refused.clone() })
+        let store = Box::new(OfflineStore::begin(options(settings))?);
+        Ok(Self::Offline { store, recordings: settings.record_refused.clone() })
     }
 
     /// Whether a service has the store open.
     pub(super) fn is_served(&self) -> bool {
         match self {
             Self::Service(_) => true,
-            Self::Here { .. } => false,
+            Self::Offline { .. } => false,
         }
     }
 
-    /// Carries out a request. `T` is the type of its answer.
+    /// Executes a request. `T` is the type of its response.
     ///
     /// # Errors
-    /// The store does not carry it out, or the service does not answer.
-    pub async fn request<T: DeserializeOwned>(&self, request: AdminRequest) -> anyhow::Result<T> {
+    /// The store fails, or the service does not respond.
+    pub(super) async fn request<T: DeserializeOwned>(
+        &self,
+        request: AdminRequest,
+    ) -> anyhow::Result<T> {
         match self {
             Self::Service(service) => service.request(request).await,
-            Self::Here { visit, recordings } => {
+            Self::Offline { store, recordings } => {
                 let clear_recordings = || match recordings {
                     Some(folder) if folder.try_exists()? => RotatingDir::open(folder)?.clear(),
                     Some(_) | None => Ok(0),
                 };
-                let store = visit.store();
+                let store = store.store();
                 let target = Target { store, service: None, clear_recordings: &clear_recordings };
-                let answer = admin::answer(&target, request).await?;
-                serde_json::from_slice(&answer).context("the answer is of another type")
+                let response = admin::answer(&target, request).await?;
+                serde_json::from_slice(&response).context("the response has another type")
             }
         }
     }
 
-    /// Lets go of the store.
-    pub async fn end(self) {
+    /// Closes the store.
+    pub(super) async fn end(self) {
         match self {
             Self::Service(_) => {}
-            Self::Here { visit, .. } => visit.end().await,
+            Self::Offline { store, .. } => store.end().await,
         }
     }
 }
 
-/// How a command opens a store.
 fn options(settings: &Values) -> Options {
     let StoreUrl::Sled(store) = &settings.store;
     let mut options = Options::new(store, settings.policy(), Arc::new(now));
-    options.lock_patience = PATIENCE;
-    // A command is short, so its clock is compared with the store's own time only, when the store opens.
+    options.lock_patience = LOCK_PATIENCE;
+    // A command is short: its clock is compared with the store's time only when the store opens.
     options.clock =
         ClockGuard::disciplined(Arc::new(now), Arc::new(|| Duration::ZERO), Arc::new(|_| {}));
     options.max_messages = settings.max_messages;
@@ -114,7 +105,7 @@ pub(super) fn now() -> Timestamp {
     Timestamp::now()
 }
 
-/// How long ago, in the largest unit: `12m`, or `in 30s`.
+/// The time since `at` in the largest unit: `12m`, or `in 30s`.
 pub(super) fn age(now: Timestamp, at: Timestamp) -> String {
     const UNITS: [(i64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
     let ago: SignedDuration = now.duration_since(at);
@@ -124,7 +115,7 @@ pub(super) fn age(now: Timestamp, at: Timestamp) -> String {
     format!("{sign}{}{unit}", seconds / size)
 }
 
-/// To the second, in UTC.
+/// A time to the second, in UTC.
 pub(super) fn clock(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
 }
@@ -134,12 +125,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_age_is_told_in_its_largest_unit() {
+    fn an_age_has_its_largest_unit() {
         let at = |seconds| Timestamp::from_second(seconds).expect("a time");
         let ages =
             [(0, "0s"), (59, "59s"), (61, "1m"), (7_300, "2h"), (200_000, "2d"), (-30, "in 30s")];
-        for (seconds, told) in ages {
-            assert_eq!(age(at(1_000_000), at(1_000_000 - seconds)), told);
+        for (seconds, expected) in ages {
+            assert_eq!(age(at(1_000_000), at(1_000_000 - seconds)), expected);
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Rows for people: columns in line, whatever the terminal's width. What does not fit beside each other goes
-//! below, indented and in line again, so that nothing is left out; only a cell that is wider than the
-//! terminal is cut. Where no terminal is, a record is one line.
+//! Tables in the width of the terminal. Columns that do not fit continue on indented lines below.
+//!
+//! Only a cell that is wider than the terminal is cut. Without a terminal, a record is one line.
 
 use std::io::IsTerminal;
 
@@ -13,15 +13,15 @@ pub(super) use crate::domain::redact::plain;
 const GAP: usize = 2;
 const INDENT: usize = 4;
 
-/// How wide stdout is; `None`: as wide as it takes. `COLUMNS` says it where no terminal does.
+/// The width of stdout: of its terminal, or in `COLUMNS`. `None` if it has no limit.
 pub(super) fn width() -> Option<usize> {
     let stdout = std::io::stdout();
     let terminal = stdout.is_terminal().then(|| terminal_size::terminal_size_of(stdout)).flatten();
-    let told = || process_env("COLUMNS")?.parse().ok();
-    terminal.map(|(Width(columns), _)| usize::from(columns)).or_else(told)
+    let variable = || process_env("COLUMNS")?.parse().ok();
+    terminal.map(|(Width(columns), _)| usize::from(columns)).or_else(variable)
 }
 
-/// A table. Columns in which no row has anything are not shown.
+/// A table. Empty columns are not shown.
 pub(super) struct Table {
     heads: Vec<&'static str>,
     rows: Vec<Vec<String>>,
@@ -32,23 +32,22 @@ impl Table {
         Self { heads: heads.to_vec(), rows: Vec::new() }
     }
 
-    /// A row: as many cells as there are heads.
+    /// Adds a row with one cell for each head.
     pub(super) fn row(&mut self, cells: &[String]) {
         self.rows.push(cells.iter().map(|cell| plain(cell)).collect());
     }
 
-    /// The lines, each with its end.
     pub(super) fn render(&self, width: Option<usize>) -> String {
         let shown: Vec<usize> = (0..self.heads.len()).filter(|at| self.has(*at)).collect();
         let widths: Vec<usize> = shown.iter().map(|at| self.widest(*at)).collect();
-        let lines = broken(&widths, width);
+        let lines = wrapped(&widths, width);
         let heads: Vec<String> = self.heads.iter().map(|head| (*head).to_owned()).collect();
         let mut out = String::new();
         for cells in std::iter::once(&heads).chain(&self.rows) {
             let mut columns = shown.iter().filter_map(|at| cells.get(*at));
             for line in &lines {
                 let cells: Vec<_> = columns.by_ref().take(line.widths.len()).collect();
-                // The rest of a record that has nothing there is no line.
+                // A continuation line without text is left out.
                 if line.indent == 0 || cells.iter().any(|cell| !cell.is_empty()) {
                     line.write(&cells, &mut out);
                 }
@@ -67,13 +66,13 @@ impl Table {
     }
 }
 
-/// The columns that stand beside each other.
+/// The columns of one line.
 struct Line {
     indent: usize,
     widths: Vec<usize>,
 }
 
-fn broken(columns: &[usize], width: Option<usize>) -> Vec<Line> {
+fn wrapped(columns: &[usize], width: Option<usize>) -> Vec<Line> {
     let width = width.unwrap_or(usize::MAX);
     let mut lines: Vec<Line> = Vec::new();
     let mut used = 0;
@@ -132,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn where_no_terminal_is_a_record_is_one_line() {
+    fn without_a_terminal_a_record_is_one_line() {
         let shown = table().render(None);
         let lines: Vec<_> = shown.lines().collect();
         assert_eq!(lines[0], "message  state    why");
@@ -141,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_goes_below_and_nothing_is_wider() {
+    fn columns_that_do_not_fit_go_below_and_no_line_is_wider_than_the_terminal() {
         for width in [12, 20, 40, 60, 80] {
             let shown = table().render(Some(width));
             assert!(shown.lines().all(|line| line.width() <= width), "{width}\n{shown}");
@@ -155,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_chose_gives_the_terminal_no_orders() {
+    fn the_text_of_a_record_cannot_control_the_terminal() {
         let mut table = Table::new(&["reference"]);
         table.row(&["a\u{1b}[2Jb\nc\u{202e}d 漢字".to_owned()]);
         assert_eq!(table.render(None), "reference\na\u{fffd}[2Jb\u{fffd}c\u{fffd}d 漢字\n");

@@ -1,7 +1,7 @@
-//! `verify-store`: is it all there, and what is it? Of the store, or of a backup.
+//! `verify-store`: checks that a store or a backup is complete.
 //!
-//! Every record is read and the seal over all of them worked out afresh. A service that has the store
-//! open gives a backup of it for that, which is read and thrown away: it goes on meanwhile.
+//! It reads every record and computes the seal again. A service that has the store open writes a temporary backup for
+//! this, and continues to serve.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -10,26 +10,25 @@ use anyhow::Context;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::commands::backup::{BackupThrottle, PATIENCE, copy};
+use crate::commands::backup::{RoomGuard, copy};
+use crate::commands::control::LOCK_PATIENCE;
 use crate::commands::{control, restore};
 use crate::domain::message::State;
 use crate::store::sled::backup::{BackupContents, contents, verify};
 
-/// What was found. In JSON `ok` says whether it is sound; the rest is there if it is.
-#[derive(Debug, Serialize)]
-pub struct VerifyReport {
-    /// Whether it is all there.
-    pub ok: bool,
-    /// Where it was looked.
-    pub path: String,
-    /// What is wrong, and what to do.
+/// The result. JSON has `error`, or the other fields.
+#[derive(Serialize)]
+pub(super) struct VerifyReport {
+    /// Whether it is complete.
+    pub(super) ok: bool,
+    path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
+    error: Option<String>,
     #[serde(flatten)]
     found: Option<VerifyFinding>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct VerifyFinding {
     format: u32,
     messages: Map<String, Value>,
@@ -46,8 +45,8 @@ struct VerifyFinding {
     made_by: Option<String>,
 }
 
-/// Looks at the store, or at a backup.
-pub async fn verify_path(store: &Path, backup: Option<&Path>) -> VerifyReport {
+/// Verifies the store, or a backup.
+pub(super) async fn verify_path(store: &Path, backup: Option<&Path>) -> VerifyReport {
     let (path, found) = match backup {
         Some(backup) => {
             let path = restore::file_of(backup);
@@ -61,18 +60,16 @@ pub async fn verify_path(store: &Path, backup: Option<&Path>) -> VerifyReport {
 
 async fn of_store(store: &Path) -> anyhow::Result<BackupContents> {
     if !control::is_open(store)? {
-        return Ok(verify(store, PATIENCE)?);
+        return Ok(verify(store, LOCK_PATIENCE)?);
     }
-    let file = tempfile::tempfile().context("cannot make a temporary file")?;
-    let elsewhere = "set TMPDIR to a folder on another one";
-    copy(store, &mut BackupThrottle::new(store, &file, elsewhere)?).await?;
+    let file = tempfile::tempfile().context("cannot create a temporary file")?;
+    let elsewhere = "set TMPDIR to a folder on another disk";
+    copy(store, &mut RoomGuard::new(store, &file, elsewhere)?).await?;
     Ok(contents(file)?)
 }
 
 impl VerifyReport {
-    /// What was found there.
-    #[must_use]
-    pub fn of(path: &Path, found: anyhow::Result<BackupContents>) -> Self {
+    pub(super) fn of(path: &Path, found: anyhow::Result<BackupContents>) -> Self {
         let path = path.display().to_string();
         match found {
             Ok(contents) => Self { ok: true, path, error: None, found: Some(contents.into()) },
@@ -80,9 +77,7 @@ impl VerifyReport {
         }
     }
 
-    /// For people.
-    #[must_use]
-    pub fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let mut out = String::new();
         // Writing to a String cannot fail.
         if let Some(error) = &self.error {
@@ -95,11 +90,7 @@ impl VerifyReport {
         out
     }
 
-    /// For programs.
-    ///
-    /// # Errors
-    /// None in practice: there is nothing in it that JSON cannot hold.
-    pub fn json(&self) -> Result<String, serde_json::Error> {
+    pub(super) fn json(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string_pretty(self)
     }
 }

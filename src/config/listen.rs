@@ -25,7 +25,6 @@ pub enum ListenAddr {
 
 impl ListenAddr {
     /// Parses `ADDRESS:PORT` or `NAME:PORT`. `None`: neither.
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if let Ok(mut address) = text.parse::<SocketAddr>() {
             // `[::ffff:127.0.0.1]` is 127.0.0.1, also in every rule about loopback.
@@ -40,7 +39,7 @@ impl ListenAddr {
     }
 
     /// Parses a setting's text. The error names the expected form.
-    pub(super) fn read(text: &str, example: &str) -> Result<Self, String> {
+    pub(crate) fn read(text: &str, example: &str) -> Result<Self, String> {
         Self::parse(text).ok_or_else(|| {
             format!(
                 "expected an address or a host name, and a port, e.g. {example}, [::]:8080 or localhost:8080; an \
@@ -50,7 +49,6 @@ impl ListenAddr {
     }
 
     /// The port. 0: the system chooses one.
-    #[must_use]
     pub fn port(&self) -> u16 {
         match self {
             Self::Socket(address) => address.port(),
@@ -59,7 +57,6 @@ impl ListenAddr {
     }
 
     /// Whether only this machine can connect. `localhost` is the only such name.
-    #[must_use]
     pub fn is_loopback(&self) -> bool {
         match self {
             Self::Socket(address) => address.ip().is_loopback(),

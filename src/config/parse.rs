@@ -1,4 +1,4 @@
-//! The parsers of single settings. Each stores its value in the reader, or returns the expected form.
+//! The parsers of single settings. Each stores its value in the reader, or returns the expected form as an error.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,29 +10,28 @@ use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::config::accounts::MAX_TOKENS;
 use crate::config::problems::Problem;
 use crate::config::reader::SettingsReader;
-use crate::config::shared_keys;
-use crate::config::{LogFormat, StoreUrl};
+use crate::config::shared_keys::{SharedKey, USUAL_ID};
 use crate::domain::path_secret;
 use crate::domain::path_secret::PathSecret;
-use crate::domain::redact::veiled;
 use crate::domain::sid::AccountSid;
 use crate::domain::switch;
 use crate::twilio::api_url::UpstreamUrl;
 use crate::twilio::public_url::PublicUrl;
 
-/// Twilio's auth tokens have this many hexadecimal digits.
+/// The number of hexadecimal digits of Twilio's auth tokens.
 const TOKEN_LEN: usize = 32;
-/// A keyed hash with less than 128 bits of key could be searched through.
+/// Twilio has two at a time. A post may try each of them within one lease.
+pub(super) const MAX_TOKENS: usize = 4;
+/// 128 bits: a shorter key of a hash can be found by search.
 pub(super) const MIN_KEY_BYTES: usize = 16;
 /// How to make a secret.
 pub(super) const RANDOM_HEX: &str = "from `openssl rand -hex 32`";
 /// The expected form of a public URL.
 pub(super) const URL_EXPECTED: &str =
     "expected the origin that Twilio calls, e.g. https://hooks.example.com";
-/// Far above every use, far below what could overflow a timestamp.
+/// Longer than any use, and too short to overflow a timestamp.
 const LONGEST: Duration = Duration::from_hours(3650 * 24);
 
 /// Stores a parsed value.
@@ -75,7 +74,7 @@ pub(super) fn one_of<T: Copy, const N: usize>(
     all.into_iter().find(|one| name(*one) == text).ok_or_else(|| expected.to_owned())
 }
 
-/// Whether a secret of our own can be guessed.
+/// Whether a secret can be guessed.
 pub(super) fn is_short(secret: &SecretString) -> bool {
     secret.expose_secret().len() < MIN_KEY_BYTES
 }
@@ -99,7 +98,7 @@ pub(super) fn account_sid(reader: &mut SettingsReader<'_>, text: &str) -> Result
 }
 
 pub(super) fn auth_tokens(reader: &mut SettingsReader<'_>, text: &str) -> Result<(), String> {
-    let Some(tokens) = reader.list(text) else { return Ok(()) };
+    let tokens = reader.list(reader.name, text);
     for (index, token) in (1..).zip(&tokens) {
         let token = token.expose_secret();
         if token.len() != TOKEN_LEN || !token.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -109,14 +108,39 @@ pub(super) fn auth_tokens(reader: &mut SettingsReader<'_>, text: &str) -> Result
         }
     }
     let is_sound = tokens.len() <= MAX_TOKENS;
-    reader.values.own.tokens = Some(tokens);
+    reader.values.own.tokens = tokens;
     let expected = || format!("expected at most {MAX_TOKENS}; Twilio has two at a time");
     is_sound.then_some(()).ok_or_else(expected)
 }
 
-pub(super) fn shared_keys(reader: &mut SettingsReader<'_>, text: &str) {
-    let entries = reader.list(text).unwrap_or_default();
-    reader.values.own.shared_keys = shared_keys::read(reader, &entries);
+/// `id:algorithm:secret,…`
+pub(super) fn shared_keys(reader: &mut SettingsReader<'_>, text: &str) -> Result<(), String> {
+    let mut keys: Vec<SharedKey> = Vec::new();
+    for (number, entry) in (1..).zip(reader.list(reader.name, text)) {
+        let mut parts = entry.expose_secret().splitn(3, ':');
+        let key = match (parts.next(), parts.next(), parts.next()) {
+            (Some(id), Some(algorithm), Some(secret)) => {
+                SharedKey::read(id.trim(), algorithm.trim(), &SecretString::from(secret))
+            }
+            _ => Err("expected id:algorithm:secret"),
+        };
+        match key {
+            Ok(key) if keys.iter().any(|known| known.id == key.id) => {
+                reader.withhold(format!("key {number} has the id of another key"));
+            }
+            Ok(key) => {
+                if key.is_unusual() {
+                    reader.warn(format!(
+                        "TWILIO_SHARED_KEYS: the id of key {number} does not begin with {USUAL_ID}, as Twilio's \
+                         do; is it id:algorithm:secret?"
+                    ));
+                }
+                keys.push(key);
+            }
+            Err(why) => reader.withhold(format!("key {number}: {why}")),
+        }
+    }
+    set(&mut reader.values.own.shared_keys, Ok(keys))
 }
 
 pub(super) fn api_key(reader: &mut SettingsReader<'_>, text: &str) -> Result<(), String> {
@@ -138,7 +162,7 @@ pub(super) fn upstream_url(reader: &mut SettingsReader<'_>, text: &str) -> Resul
 }
 
 pub(super) fn app_keys(reader: &mut SettingsReader<'_>, text: &str) -> Result<(), String> {
-    let keys = reader.list(text).unwrap_or_default();
+    let keys = reader.list(reader.name, text);
     let is_sound = !keys.iter().any(is_short);
     reader.values.app_keys = keys;
     let expected =
@@ -180,23 +204,6 @@ pub(super) fn click_secret(reader: &mut SettingsReader<'_>, text: &str) -> Resul
     })
 }
 
-pub(super) fn store(reader: &mut SettingsReader<'_>, text: &str) -> Result<(), String> {
-    let path = text.strip_prefix("sled:").filter(|path| !path.is_empty());
-    if let Some(path) = path.filter(|path| !path.starts_with("//")) {
-        reader.values.store = StoreUrl::Sled(PathBuf::from(path));
-    } else if path.is_some() {
-        let example = "e.g. sled:/var/lib/x";
-        return Err(format!("write sled:PATH without `//` in front of the path, {example}"));
-    } else if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-        reader.withhold("PostgreSQL comes with a later release; expected sled:PATH");
-    } else if text.contains(':') {
-        return Err("expected sled:PATH".to_owned());
-    } else {
-        return Err(format!("write sled:{}", veiled(text)));
-    }
-    Ok(())
-}
-
 pub(super) fn phone_key(reader: &mut SettingsReader<'_>, text: &str) -> Result<(), String> {
     reader.values.phone_key = Some(SecretString::from(text));
     long_enough(text, "; keep it for as long as the store")
@@ -204,14 +211,14 @@ pub(super) fn phone_key(reader: &mut SettingsReader<'_>, text: &str) -> Result<(
 
 pub(super) fn record_refused(reader: &mut SettingsReader<'_>, text: &str) -> Result<(), String> {
     reader.warn(format!(
-        "HEARDBACK_RECORD_REFUSED keeps the last refused requests in {text}, phone numbers and texts \
-         included; unset it and delete them when `heardback doctor` has told what was wrong"
+        "HEARDBACK_RECORD_REFUSED keeps the last refused requests in {text}, with phone numbers and texts; \
+         unset it and delete the files when `heardback doctor` has explained them"
     ));
     set(&mut reader.values.record_refused, Ok(Some(PathBuf::from(text))))
 }
 
 pub(super) fn log_filter(reader: &mut SettingsReader<'_>, text: &str) -> Result<(), String> {
-    // A lone word that is no level would name a module and silence everything else.
+    // The filter reads a misspelt level as the name of a module, and logs no other module.
     let is_word = |part: &&str| !part.contains(['=', '[']);
     let mut words = text.split(',').filter(is_word);
     let typo = words.any(|part| part.trim().parse::<LevelFilter>().is_err());
@@ -220,14 +227,4 @@ pub(super) fn log_filter(reader: &mut SettingsReader<'_>, text: &str) -> Result<
         return Err(expected.to_owned());
     }
     set(&mut reader.values.log.filter, Ok(text.to_owned()))
-}
-
-pub(super) fn log_format(reader: &mut SettingsReader<'_>, text: &str) -> Result<(), String> {
-    let format = match text {
-        "auto" => Ok(LogFormat::Auto),
-        "pretty" => Ok(LogFormat::Pretty),
-        "json" => Ok(LogFormat::Json),
-        _ => Err("expected pretty, json or auto".to_owned()),
-    };
-    set(&mut reader.values.log.format, format)
 }

@@ -1,12 +1,10 @@
-//! What is wrong with the settings: all of it at once, each with the way out, never a secret.
+//! The problems of the settings, all of them at once. Each says how to fix it, and none shows a secret.
 
 use std::fmt;
 
-use crate::config::setting::Setting;
-use crate::config::table::SETTINGS;
 use crate::domain::redact::veiled;
 
-/// One setting that cannot be used as it is.
+/// One setting that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     setting: String,
@@ -18,30 +16,29 @@ pub struct Problem {
 enum FoundValue {
     Nothing,
     Text(String),
-    /// There is a value, and it may be secret or personal.
+    /// A value that may be secret or personal.
     Withheld,
     /// No setting has this name.
     Unknown,
 }
 
-/// Everything that is wrong with the settings, in the order of the help. Never empty.
+/// All problems with the settings, in the order of the help.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Problems {
     list: Vec<Problem>,
 }
 
-/// Longer values are cut here: the beginning is enough to recognise them by.
+/// A longer value is cut: its beginning identifies it.
 const SHOWN_CHARS: usize = 80;
 
 impl Problem {
-    pub(super) fn missing(setting: &str, where_to_find_it: impl Into<String>) -> Self {
-        Self::new(setting, FoundValue::Nothing, where_to_find_it)
+    pub(super) fn missing(setting: &str, place: impl Into<String>) -> Self {
+        Self::new(setting, FoundValue::Nothing, place)
     }
 
-    /// Shows the value found. Only for what cannot be a secret.
+    /// Shows the value, unless it resembles a secret. For settings that hold no secret.
     pub(super) fn shown(setting: &str, found: &str, expected: impl Into<String>) -> Self {
-        // A URL may carry a password or a token although none belongs there, and a token may have been
-        // pasted into another setting's place.
+        // A URL may contain a password, and a token may have been pasted into the wrong setting.
         let found = if found.contains(['@', '?']) || veiled(found) != found {
             FoundValue::Withheld
         } else {
@@ -54,16 +51,15 @@ impl Problem {
         Self::new(setting, FoundValue::Withheld, expected)
     }
 
-    pub(super) fn unknown(name: &str, way_out: impl Into<String>) -> Self {
-        Self::new(name, FoundValue::Unknown, way_out)
+    pub(super) fn unknown(name: &str, fix: impl Into<String>) -> Self {
+        Self::new(name, FoundValue::Unknown, fix)
     }
 
     fn new(setting: &str, found: FoundValue, expected: impl Into<String>) -> Self {
         Self { setting: setting.to_owned(), found, expected: expected.into() }
     }
 
-    /// The environment variable that it is about.
-    #[must_use]
+    /// The environment variable.
     pub fn setting(&self) -> &str {
         &self.setting
     }
@@ -78,26 +74,17 @@ impl Problems {
         self.list.extend(others.list);
     }
 
-    /// Sorts the problems by the rows of the table.
-    pub(super) fn sort(&mut self) {
-        let is_of = |row: &Setting, problem: &Problem| row.variables().contains(&problem.setting);
-        let row = |problem: &Problem| SETTINGS.iter().position(|row| is_of(row, problem));
-        self.list.sort_by_key(|problem| row(problem).unwrap_or(usize::MAX));
+    /// Sorts the problems by the place of their setting.
+    pub(super) fn sort_by_key(&mut self, place: impl Fn(&str) -> usize) {
+        self.list.sort_by_key(|problem| place(&problem.setting));
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// Each problem.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.list.iter()
-    }
-}
-
-impl From<Problem> for Problems {
-    fn from(problem: Problem) -> Self {
-        Self { list: vec![problem] }
     }
 }
 
@@ -114,7 +101,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// A heading and a line for each problem.
+/// A heading, and one line for each problem.
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.list.len() {

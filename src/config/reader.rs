@@ -1,19 +1,91 @@
-//! Reads the rows of the table of settings and collects all problems and warnings.
+//! The type of a row of the table, and the reader that applies rows to their texts.
 //!
-//! A value that cannot be parsed is a problem; the default takes its place until the end, so that the rules
-//! across settings still apply.
+//! The reader collects all problems and warnings. After a value that cannot be parsed, it continues with the default, so
+//! that the rules across settings still apply.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::config::env::{Env, ReadFile};
 use crate::config::problems::{Problem, Problems};
-use crate::config::setting::{Setting, SettingsArgs, Value};
-use crate::config::table::SETTINGS;
-use crate::config::{Env, ReadFile, Values};
+use crate::config::settings::{Settings, Values};
 
-const ONLY_COMMAS: &str = "nothing stands between its commas";
+const ONLY_COMMAS: &str = "it has commas only; expected a value";
+
+/// One setting.
+pub struct Setting {
+    /// The environment variable. The flag is this name without its prefix.
+    pub name: &'static str,
+    /// The heading in the help.
+    pub heading: &'static str,
+    /// The form of the value, and the default.
+    pub value: Value,
+    /// The help, without the default.
+    pub help: &'static str,
+    /// Parses a value into [`Values`]. The error names the expected form.
+    pub(super) read: fn(&mut SettingsReader<'_>, &str) -> Result<(), String>,
+    /// The value that `check` prints. It contains no secret.
+    pub show: fn(&Settings) -> String,
+}
+
+/// The form of a setting's value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Value {
+    /// A text in this form. The default is a text for the parser; empty if there is none.
+    Text(&'static str, &'static str),
+    /// A text in this form that no problem shows, because users paste a secret here.
+    Private(&'static str),
+    /// True or false, with the default; the flag alone means true.
+    Switch(&'static str),
+    /// A secret. It has no flag; with `_FILE` after the name, it is read from a file.
+    Secret,
+}
+
+impl Setting {
+    pub(super) fn is_secret(&self) -> bool {
+        self.value == Value::Secret
+    }
+
+    /// The variables that the setting is read from.
+    pub fn variables(&self) -> Vec<String> {
+        let file = self.is_secret().then(|| format!("{}_FILE", self.name));
+        std::iter::once(self.name.to_owned()).chain(file).collect()
+    }
+
+    /// The default, as text for the parser; empty if there is none.
+    pub(super) fn default(&self) -> &'static str {
+        match self.value {
+            Value::Text(_, default) | Value::Switch(default) => default,
+            Value::Private(_) | Value::Secret => "",
+        }
+    }
+}
+
+/// The texts of the command line and the environment, by the name of the variable. Secrets are not among them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SettingsArgs(pub(super) BTreeMap<&'static str, String>);
+
+impl SettingsArgs {
+    /// These settings, by the name of the variable.
+    pub fn of<const N: usize>(given: [(&'static str, &str); N]) -> Self {
+        Self(given.map(|(name, text)| (name, text.to_owned())).into())
+    }
+
+    /// Sets one more.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, text: &str) -> Self {
+        self.0.insert(name, text.to_owned());
+        self
+    }
+
+    /// The text without surrounding blanks; empty counts as unset.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|text| text.trim()).filter(|text| !text.is_empty())
+    }
+}
 
 pub(super) struct SettingsReader<'a> {
     pub(super) args: SettingsArgs,
@@ -39,14 +111,13 @@ impl<'a> SettingsReader<'a> {
         }
     }
 
-    /// Reads the rows that `which` selects.
-    pub(super) fn rows(&mut self, which: impl Fn(&Setting) -> bool) {
-        SETTINGS.iter().filter(|setting| which(setting)).for_each(|setting| self.row(setting));
+    pub(super) fn rows(&mut self, rows: impl Iterator<Item = &'static Setting>) {
+        rows.for_each(|setting| self.row(setting));
     }
 
     fn row(&mut self, setting: &'static Setting) {
         self.name = setting.name;
-        let parsed = if setting.value == Value::Secret {
+        let parsed = if setting.is_secret() {
             let secret = self.secret(setting.name);
             let read = secret.map(|secret| (setting.read)(self, secret.expose_secret()));
             read.unwrap_or(Ok(())).map_err(|expected| Problem::withheld(setting.name, expected))
@@ -64,13 +135,17 @@ impl<'a> SettingsReader<'a> {
         if let Err(problem) = parsed {
             self.problem(problem);
             if !setting.default().is_empty() {
-                // The default is valid, and the problem is known.
+                // The default is valid, and the problem is recorded.
                 let _ = (setting.read)(self, setting.default());
             }
         }
     }
 
-    /// A problem of the setting that is being read, whose value may be a secret.
+    pub(super) fn problem(&mut self, problem: Problem) {
+        self.problems.push(problem);
+    }
+
+    /// Records a problem of the setting that is being read, without its value.
     pub(super) fn withhold(&mut self, expected: impl Into<String>) {
         self.problem(Problem::withheld(self.name, expected));
     }
@@ -81,91 +156,69 @@ impl<'a> SettingsReader<'a> {
         self.problems.iter().any(of_setting)
     }
 
-    pub(super) fn problem(&mut self, problem: Problem) {
-        self.problems.push(problem);
-    }
-
     pub(super) fn warn(&mut self, warning: impl Into<String>) {
         self.warnings.push(warning.into());
     }
 
-    /// What a file holds.
-    ///
-    /// # Errors
-    /// What the system says; nothing of the file.
+    /// Reads a file as text. The error contains no part of the file.
     pub(super) fn file(&self, path: &str) -> io::Result<String> {
         (self.read)(Path::new(path))
     }
 
-    /// Whether a secret is given, in one way or the other.
+    fn variable(&self, name: &str) -> Option<String> {
+        (self.env)(name).filter(|value| !value.trim().is_empty())
+    }
+
+    /// Whether a secret is set, directly or by file.
     pub(super) fn is_set(&self, name: &str) -> bool {
-        let given = |name: &str| (self.env)(name).is_some_and(|value| !value.trim().is_empty());
-        given(name) || given(&format!("{name}_FILE"))
+        self.variable(name).or_else(|| self.variable(&format!("{name}_FILE"))).is_some()
     }
 
-    /// A secret, from the variable or from the file that its `…_FILE` variant names.
-    ///
-    /// # Errors
-    /// The problem: both are given, or the file is unreadable or empty.
-    fn find_secret(&self, name: &str) -> Result<Option<SecretString>, Problem> {
+    /// A secret, from the variable or from the file that its `…_FILE` variant names. `None` if it is unset or has a
+    /// problem.
+    fn secret(&mut self, name: &str) -> Option<SecretString> {
         let file_name = format!("{name}_FILE");
-        let given = |name: &str| (self.env)(name).filter(|value| !value.trim().is_empty());
-        match (given(name), given(&file_name)) {
-            (None, None) => Ok(None),
-            (Some(_), Some(_)) => Err(Problem::withheld(
-                name,
-                format!("{name} and {file_name} are both set; keep one of them"),
-            )),
-            (Some(value), None) => Ok(Some(without_newline(&value))),
-            (None, Some(path)) => self.secret_file(&file_name, &path).map(Some),
+        match (self.variable(name), self.variable(&file_name)) {
+            (None, None) => None,
+            (Some(_), Some(_)) => {
+                let expected = format!("{name} and {file_name} are both set; keep one of them");
+                self.problem(Problem::withheld(name, expected));
+                None
+            }
+            (Some(value), None) => Some(without_newline(&value)),
+            (None, Some(path)) => self.secret_file(&file_name, &path),
         }
     }
 
-    fn secret_file(&self, setting: &str, path: &str) -> Result<SecretString, Problem> {
-        let value = self.file(path).map_err(|error| {
-            Problem::withheld(setting, format!("the file {path:?} cannot be read: {error}"))
-        })?;
-        if value.trim().is_empty() {
-            return Err(Problem::withheld(setting, format!("the file {path:?} is empty")));
-        }
-        Ok(without_newline(&value))
-    }
-
-    pub(super) fn secret(&mut self, name: &str) -> Option<SecretString> {
-        self.find_secret(name).unwrap_or_else(|problem| {
-            self.problem(problem);
-            None
-        })
+    fn secret_file(&mut self, setting: &str, path: &str) -> Option<SecretString> {
+        let why = match self.file(path) {
+            Ok(value) if value.trim().is_empty() => "is empty".to_owned(),
+            Ok(value) => return Some(without_newline(&value)),
+            Err(error) => format!("cannot be read: {error}"),
+        };
+        self.problem(Problem::withheld(setting, format!("the file {path:?} {why}")));
+        None
     }
 
     /// The secrets in a file that the command line names.
     pub(super) fn secrets_in_file(&mut self, flag: &str, path: &str) -> Vec<SecretString> {
-        match self.secret_file(flag, path) {
-            Ok(value) => split(value.expose_secret()),
-            Err(problem) => {
-                self.problem(problem);
-                Vec::new()
-            }
-        }
+        let value = self.secret_file(flag, path);
+        value.map(|value| split(value.expose_secret())).unwrap_or_default()
     }
 
-    /// Secrets separated by commas. `None` if the variable is unset; a value of commas only is a problem.
+    /// Secrets separated by commas. `None` if the variable is unset.
     pub(super) fn secrets(&mut self, name: &str) -> Option<Vec<SecretString>> {
-        let secrets = split(self.secret(name)?.expose_secret());
+        let secret = self.secret(name)?;
+        Some(self.list(name, secret.expose_secret()))
+    }
+
+    /// Splits the value of a setting at its commas. A value of commas only is a problem.
+    pub(super) fn list(&mut self, name: &str, text: &str) -> Vec<SecretString> {
+        let secrets = split(text);
         if secrets.is_empty() {
             self.problem(Problem::withheld(name, ONLY_COMMAS));
         }
-        Some(secrets)
-    }
-
-    /// The secrets in the value of the setting that is being read. `None`: there are only commas, a problem.
-    pub(super) fn list(&mut self, text: &str) -> Option<Vec<SecretString>> {
-        let secrets = split(text);
-        if secrets.is_empty() {
-            self.withhold(ONLY_COMMAS);
-            return None;
-        }
-        Some(secrets)
+        secrets
     }
 }
 

@@ -1,10 +1,12 @@
-//! The values that `check` prints. Of a secret it says only whether it is set.
+//! The texts of the values that `check` prints. A secret is only shown as set or not set.
 
 use std::time::Duration;
 
-use crate::config::{AccountSettings, Settings};
+use jiff::{Span, SpanRound, Unit};
 
-/// A value of the environment's own account.
+use crate::config::settings::{AccountSettings, Settings};
+
+/// A value of the environment's account.
 pub(super) fn of_own_account(
     settings: &Settings,
     of: impl FnOnce(&AccountSettings) -> String,
@@ -17,7 +19,7 @@ pub(super) fn or_not_set(value: Option<String>) -> String {
     value.unwrap_or_else(|| "not set".to_owned())
 }
 
-/// The accounts file, and each account in it.
+/// The accounts file and its accounts.
 pub(super) fn accounts_file(settings: &Settings) -> String {
     let Some(path) = &settings.accounts_file else { return or_not_set(None) };
     let one = |account: &AccountSettings| {
@@ -32,7 +34,7 @@ pub(super) fn accounts_file(settings: &Settings) -> String {
     format!("{}; {}", path.display(), accounts.join("; "))
 }
 
-/// Which key is bound to which algorithm: neither is secret.
+/// The ids of the keys and their algorithms; neither is secret.
 pub(super) fn shared_key_ids(account: &AccountSettings) -> String {
     let keys = account.shared_keys.iter();
     let keys = keys.map(|key| format!("{} ({})", key.id.as_str(), key.algorithm.as_str()));
@@ -44,18 +46,9 @@ pub(super) fn key_count(count: usize) -> String {
     format!("set ({count} {})", if count == 1 { "key" } else { "keys" })
 }
 
-/// A duration as a setting takes it: `7d`, `1h 30m`.
-#[must_use]
+/// A duration in the form of a setting: `7d`, `1h 30m`.
 pub fn written(span: Duration) -> String {
-    let seconds = span.as_secs();
-    let millis = u64::from(span.subsec_millis());
-    let parts = [
-        (seconds / 86_400, "d"),
-        (seconds / 3_600 % 24, "h"),
-        (seconds / 60 % 60, "m"),
-        (seconds % 60, "s"),
-        (millis, "ms"),
-    ];
-    let words = parts.iter().filter(|(count, _)| *count > 0);
-    words.map(|(count, unit)| format!("{count}{unit}")).collect::<Vec<_>>().join(" ")
+    let days = SpanRound::new().largest(Unit::Day).days_are_24_hours();
+    let span = Span::try_from(span).and_then(|span| span.round(days)).unwrap_or_default();
+    format!("{span:#}")
 }

@@ -1,16 +1,14 @@
-//! The secret that `sign` signs with: the command line names it, or by default the URL's route selects it.
+//! The secret of the command `sign`. The command line names it; by default, the route of the URL selects it.
 
 use secrecy::SecretString;
 
-use crate::config::accounts::TOKEN_PLACE;
+use crate::config::env::{Env, ReadFile};
 use crate::config::problems::{Problem, Problems};
-use crate::config::reader::SettingsReader;
-use crate::config::setting::SettingsArgs;
-use crate::config::table::{APP_KEYS, AUTH_TOKEN};
-use crate::config::{Env, ReadFile};
+use crate::config::reader::{SettingsArgs, SettingsReader};
+use crate::config::table::{APP_KEYS, AUTH_TOKEN, TOKEN_PLACE};
 use crate::domain::route::{RouteSigner, signer_of};
 
-/// Where the command line says that the key is.
+/// The place of the key, as the command line names it.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct KeyPlace<'a> {
     /// `--key-env`: an environment variable.
@@ -27,11 +25,11 @@ pub struct ChosenKey {
     pub explanation: String,
 }
 
-/// Chooses the secret. An app route takes an app key (by default the auth token), a route of Twilio's the auth
-/// token; any other path takes the app key if it is set, else the auth token.
+/// Selects the secret. A route of Twilio uses the auth token. An app route, and any other path, uses the first app key,
+/// or the auth token if no app key is set.
 ///
 /// # Errors
-/// There is none, or it cannot be read.
+/// No secret is set, or it cannot be read.
 pub fn signing_key(
     url: &str,
     place: KeyPlace<'_>,
@@ -40,9 +38,13 @@ pub fn signing_key(
 ) -> Result<ChosenKey, Problems> {
     let mut reader = SettingsReader::new(SettingsArgs::default(), env, read);
     let (found, name, why) = if let Some(path) = given(place.file) {
-        (reader.secrets_in_file("--auth-token-file", path), "--auth-token-file", "as you asked")
+        (
+            reader.secrets_in_file("--auth-token-file", path),
+            "--auth-token-file",
+            "as the command line says",
+        )
     } else if let Some(name) = given(place.env) {
-        (reader.secrets(name).unwrap_or_default(), name, "as you asked")
+        (reader.secrets(name).unwrap_or_default(), name, "as the command line says")
     } else {
         by_route(&mut reader, url)
     };
@@ -77,7 +79,7 @@ fn by_route(
     if signer != Some(RouteSigner::Twilio) {
         let why = match signer {
             Some(_) => "because the app signs for this route",
-            None => "because the path is no route of Heardback's",
+            None => "because the path is no route of Heardback",
         };
         if let Some(keys) = reader.secrets(APP_KEYS) {
             return (keys, APP_KEYS, why);
@@ -132,13 +134,13 @@ mod tests {
                 APP,
                 KeyPlace { env: Some("OTHER"), file: None },
                 "OTHER-value",
-                "OTHER, as you asked",
+                "OTHER, as the command line says",
             ),
             (
                 APP,
                 KeyPlace { env: None, file: Some("/run/token") },
                 "of the file",
-                "--auth-token-file, as you asked",
+                "--auth-token-file, as the command line says",
             ),
         ] {
             let found = chosen(url, place).expect("a key");

@@ -1,7 +1,7 @@
-//! Every setting, one row each. The flag, the help, the default, the parser, the value that `check` prints and
-//! the list of known names are derived from the row.
+//! The table of settings, one row each. The flag, the help, the default, the parser, the value that `check` prints and
+//! the list of known names come from the row.
 //!
-//! A problem shows a value only if the value cannot be a secret that was pasted into the wrong setting.
+//! A problem shows a value only if it cannot be a secret that was pasted into the wrong setting.
 
 use std::path::PathBuf;
 
@@ -10,29 +10,30 @@ use secrecy::SecretString;
 use crate::config::listen::ListenAddr;
 use crate::config::parse;
 use crate::config::parse::{count, duration, one_of, set, switch};
-use crate::config::setting::{Setting, Value};
+use crate::config::reader::{Setting, Value};
+use crate::config::settings::{LogFormat, StoreUrl};
 use crate::config::show::{accounts_file, key_count, of_own_account, or_not_set};
 use crate::config::show::{shared_key_ids, written};
-use crate::config::{LogFormat, StoreUrl};
 use crate::domain::click_link::Links;
 use crate::domain::matching::Resend;
 use crate::domain::redact::veiled;
 use crate::twilio::public_url::PublicUrl;
 use crate::twilio::twiml::RedirectUrl;
 
-/// The heading of the settings that [`accounts`](super::accounts) reads.
+/// The heading of the settings from which the accounts are built.
 pub(super) const TWILIO: &str = "Twilio";
 const HTTP: &str = "HTTP";
-const JUDGEMENT: &str = "Judgement";
+const MATCHING: &str = "Matching";
 const STORE: &str = "Store";
 const LOGS: &str = "Logs";
 
-/// The names that rules across settings use, and commands that read a few settings only.
+/// Names that are used outside their row: by rules across settings, or by a command that reads only some settings.
 pub(super) const ACCOUNT_SID: &str = "TWILIO_ACCOUNT_SID";
 pub(super) const AUTH_TOKEN: &str = "TWILIO_AUTH_TOKEN";
 pub(super) const SHARED_KEYS: &str = "TWILIO_SHARED_KEYS";
 pub(super) const API_KEY: &str = "TWILIO_API_KEY";
 pub(super) const API_SECRET: &str = "TWILIO_API_SECRET";
+pub(super) const ACCOUNTS_FILE: &str = "HEARDBACK_ACCOUNTS_FILE";
 pub(super) const EDGE: &str = "TWILIO_EDGE";
 pub(super) const REGION: &str = "TWILIO_REGION";
 pub(super) const UPSTREAM_URL: &str = "HEARDBACK_UPSTREAM_URL";
@@ -40,13 +41,24 @@ pub(super) const APP_KEYS: &str = "HEARDBACK_APP_KEYS";
 pub(super) const PUBLIC_URL: &str = "HEARDBACK_PUBLIC_URL";
 pub(super) const OPS_LISTEN: &str = "HEARDBACK_OPS_LISTEN";
 pub(super) const OPS_TOKEN: &str = "HEARDBACK_OPS_TOKEN";
+pub(super) const PENDING_TTL: &str = "HEARDBACK_PENDING_TTL";
 pub(super) const REPLY_WINDOW: &str = "HEARDBACK_REPLY_WINDOW";
 pub(super) const EVENT_WINDOW: &str = "HEARDBACK_EVENT_WINDOW";
+pub(super) const READ_CONFIRMS: &str = "HEARDBACK_READ_CONFIRMS";
+pub(super) const RESEND: &str = "HEARDBACK_RESEND";
 pub(super) const STORE_URL: &str = "HEARDBACK_STORE";
 pub(super) const PHONE_KEY: &str = "HEARDBACK_PHONE_KEY";
+pub(super) const RETENTION: &str = "HEARDBACK_RETENTION";
 pub(super) const MAX_MESSAGES: &str = "HEARDBACK_MAX_MESSAGES";
 pub(super) const MAX_PARKED: &str = "HEARDBACK_MAX_PARKED";
 pub(super) const RECORD_REFUSED: &str = "HEARDBACK_RECORD_REFUSED";
+
+/// The place of auth tokens and API keys.
+pub(super) const TOKEN_PLACE: &str = "Twilio Console → Account → API keys & tokens";
+
+/// The defaults of the settings that are also flags of single commands.
+pub const STORE_DEFAULT: &str = "sled:heardback-data";
+pub const OPS_LISTEN_DEFAULT: &str = "127.0.0.1:9091";
 
 /// Every setting, in the order of the help.
 pub static SETTINGS: &[Setting] = &[
@@ -54,7 +66,7 @@ pub static SETTINGS: &[Setting] = &[
         name: ACCOUNT_SID,
         heading: TWILIO,
         value: Value::Private("AC…"),
-        help: "The account whose messages these are; required without an accounts file",
+        help: "The account that sends the messages; required without an accounts file",
         read: parse::account_sid,
         show: |settings| of_own_account(settings, |account| account.sid.to_string()),
     },
@@ -62,8 +74,8 @@ pub static SETTINGS: &[Setting] = &[
         name: AUTH_TOKEN,
         heading: TWILIO,
         value: Value::Secret,
-        help: "verifies signatures, and posts if no API key is given; required; by comma: primary, \
-               secondary",
+        help: "Verifies signatures, and posts if there is no API key. Required. Separate a primary and a \
+               secondary token by a comma",
         read: parse::auth_tokens,
         show: |settings| of_own_account(settings, |account| key_count(account.tokens.len())),
     },
@@ -71,20 +83,17 @@ pub static SETTINGS: &[Setting] = &[
         name: SHARED_KEYS,
         heading: TWILIO,
         value: Value::Secret,
-        help: "verify as well: SharedKeys of Twilio's Webhooks API, by comma, each \
-               id:algorithm:secret, the algorithm HMAC_SHA1 or HMAC_SHA256",
-        read: |reader, text| {
-            parse::shared_keys(reader, text);
-            Ok(())
-        },
+        help: "Verify signatures, too: SharedKeys of Twilio's Webhooks API, separated by commas, each \
+               id:algorithm:secret. The algorithm is HMAC_SHA1 or HMAC_SHA256",
+        read: parse::shared_keys,
         show: |settings| of_own_account(settings, shared_key_ids),
     },
     Setting {
-        name: "HEARDBACK_ACCOUNTS_FILE",
+        name: ACCOUNTS_FILE,
         heading: TWILIO,
         value: Value::Text("PATH", ""),
-        help: "A TOML file with several accounts, each with its own secrets; read again on SIGHUP. Beside it \
-               the settings of one account are optional",
+        help: "A TOML file with several accounts, each with its own secrets. SIGHUP reloads it. With it, the \
+               settings of one account are optional",
         read: |reader, text| set(&mut reader.values.accounts_file, Ok(Some(PathBuf::from(text)))),
         show: accounts_file,
     },
@@ -92,7 +101,7 @@ pub static SETTINGS: &[Setting] = &[
         name: API_KEY,
         heading: TWILIO,
         value: Value::Private("SK…"),
-        help: "The API key to post with, preferred to the auth token; needs `TWILIO_API_SECRET`",
+        help: "The API key that posts, in place of the auth token; requires `TWILIO_API_SECRET`",
         read: parse::api_key,
         show: |settings| {
             of_own_account(settings, |account| match &account.api_key {
@@ -105,7 +114,7 @@ pub static SETTINGS: &[Setting] = &[
         name: API_SECRET,
         heading: TWILIO,
         value: Value::Secret,
-        help: "the secret of TWILIO_API_KEY",
+        help: "The secret of TWILIO_API_KEY",
         read: |reader, text| {
             set(&mut reader.values.own.api_secret, Ok(Some(SecretString::from(text))))
         },
@@ -119,7 +128,7 @@ pub static SETTINGS: &[Setting] = &[
         name: EDGE,
         heading: TWILIO,
         value: Value::Text("NAME", ""),
-        help: "Twilio's edge to post through, e.g. dublin; alone it implies region us1",
+        help: "Twilio's edge for posts, e.g. dublin; without a region it implies us1",
         read: |reader, text| set(&mut reader.values.edge, Ok(Some(text.to_owned()))),
         // A secret may have been pasted here.
         show: |settings| or_not_set(settings.edge.as_ref().map(|_| "set".to_owned())),
@@ -128,7 +137,7 @@ pub static SETTINGS: &[Setting] = &[
         name: REGION,
         heading: TWILIO,
         value: Value::Text("NAME", ""),
-        help: "Twilio's region that holds the messages, e.g. ie1; needs an edge",
+        help: "Twilio's region of the messages, e.g. ie1; requires an edge",
         read: |reader, text| set(&mut reader.values.region, Ok(Some(text.to_owned()))),
         show: |settings| or_not_set(settings.region.as_ref().map(|_| "set".to_owned())),
     },
@@ -136,7 +145,7 @@ pub static SETTINGS: &[Setting] = &[
         name: UPSTREAM_URL,
         heading: TWILIO,
         value: Value::Text("URL", ""),
-        help: "The API's origin, instead of edge and region; plain http only to loopback [default: \
+        help: "The origin of the API, in place of edge and region; plain http to loopback only [default: \
                api.twilio.com over https]",
         read: parse::upstream_url,
         show: |settings| settings.accounts.first().upstream.to_string(),
@@ -145,8 +154,8 @@ pub static SETTINGS: &[Setting] = &[
         name: "HEARDBACK_UPSTREAM_CONCURRENCY",
         heading: TWILIO,
         value: Value::Text("1..64", "4"),
-        help: "Posts at the same time, and one more for each account that has none under way (64 at most); they share the \
-               account's API concurrency with your sending",
+        help: "Concurrent posts, plus one for each account without a post in flight (64 at most). They share the \
+               account's API concurrency with the messages that you send",
         read: |reader, text| set(&mut reader.values.upstream_concurrency, count(text, 1, 64)),
         show: |settings| settings.upstream_concurrency.to_string(),
     },
@@ -154,7 +163,8 @@ pub static SETTINGS: &[Setting] = &[
         name: APP_KEYS,
         heading: HTTP,
         value: Value::Secret,
-        help: "what your app signs with, by comma, each 16 bytes or more [default: the auth token]",
+        help: "Keys that your app signs with, separated by commas, each 16 bytes or more [default: the auth \
+               token]",
         read: parse::app_keys,
         show: |settings| match settings.app_keys.len() {
             0 => "the auth token".to_owned(),
@@ -165,8 +175,8 @@ pub static SETTINGS: &[Setting] = &[
         name: PUBLIC_URL,
         heading: HTTP,
         value: Value::Text("URL,…", ""),
-        help: "The origin that Twilio and your app sign, e.g. `https://hooks.example.com`; required; several \
-               by comma",
+        help: "The origin that Twilio and your app sign, e.g. `https://hooks.example.com`. Required. Separate \
+               several by commas",
         read: |reader, text| {
             parse::public_urls(reader, text);
             Ok(())
@@ -180,19 +190,19 @@ pub static SETTINGS: &[Setting] = &[
         name: "HEARDBACK_LISTEN",
         heading: HTTP,
         value: Value::Text("HOST:PORT", "0.0.0.0:8080"),
-        help: "Where webhooks and your app come in: an address or a host name, and a port; `[::]` is IPv6 and \
-               IPv4",
+        help: "The listener for webhooks and your app: an address or a host name, and a port; `[::]` is IPv6 \
+               and IPv4",
         read: |reader, text| set(&mut reader.values.listen, ListenAddr::read(text, "0.0.0.0:8080")),
         show: |settings| settings.listen.to_string(),
     },
     Setting {
         name: OPS_LISTEN,
         heading: HTTP,
-        value: Value::Text("HOST:PORT", "127.0.0.1:9091"),
-        help: "Where the operator's page is, and /livez, /readyz and /metrics, open to whoever reaches it; for \
-               other machines only with `HEARDBACK_OPS_TOKEN`",
+        value: Value::Text("HOST:PORT", OPS_LISTEN_DEFAULT),
+        help: "The listener for the operator's page, and for /livez, /readyz and /metrics, which need no \
+               password. Open it to other machines only with `HEARDBACK_OPS_TOKEN`",
         read: |reader, text| {
-            set(&mut reader.values.ops_listen, ListenAddr::read(text, "127.0.0.1:9091"))
+            set(&mut reader.values.ops_listen, ListenAddr::read(text, OPS_LISTEN_DEFAULT))
         },
         show: |settings| settings.ops_listen.to_string(),
     },
@@ -200,20 +210,20 @@ pub static SETTINGS: &[Setting] = &[
         name: OPS_TOKEN,
         heading: HTTP,
         value: Value::Secret,
-        help: "opens the operator's page, 16 bytes or more; required where HEARDBACK_OPS_LISTEN is not \
+        help: "The password of the operator's page, 16 bytes or more; required if HEARDBACK_OPS_LISTEN is not \
                loopback [default: none]",
         read: parse::ops_token,
         show: |settings| match settings.ops_token {
             Some(_) => "set".to_owned(),
-            None => "not set: whoever is on this machine sees the page".to_owned(),
+            None => "not set: all users of this machine see the page".to_owned(),
         },
     },
     Setting {
         name: "HEARDBACK_CLIENT_IP_HEADER",
         heading: HTTP,
         value: Value::Text("NAME", ""),
-        help: "The header in which a proxy in front names the client's address, e.g. Fly-Client-IP; counts \
-               failed signatures by network, and decides nothing else [default: none, the peer's address]",
+        help: "The header in which your proxy names the client's address, e.g. Fly-Client-IP. It is only used \
+               to count failed signatures by network [default: none, the peer's address]",
         read: parse::client_ip_header,
         show: |settings| {
             settings.client_ip_header.clone().unwrap_or_else(|| "not set: the peer".to_owned())
@@ -223,11 +233,11 @@ pub static SETTINGS: &[Setting] = &[
         name: "HEARDBACK_CLICK_PATH_SECRET",
         heading: HTTP,
         value: Value::Secret,
-        help: "opens /twilio/click/SECRET for click callbacks without a signature: 16 letters, digits or - _ . \
-               ~ and more [default: none, every click must be signed]",
+        help: "Opens /twilio/click/SECRET for click callbacks without a signature: 16 or more letters, digits \
+               or - _ . ~ [default: none, every click must be signed]",
         read: parse::click_secret,
         show: |settings| match settings.click_secret {
-            Some(_) => "set: whoever has it may tell of clicks".to_owned(),
+            Some(_) => "set: any client that has it can report clicks".to_owned(),
             None => "not set: every click must be signed".to_owned(),
         },
     },
@@ -235,11 +245,11 @@ pub static SETTINGS: &[Setting] = &[
         name: "HEARDBACK_CALL_REDIRECT_URL",
         heading: HTTP,
         value: Value::Text("URL", ""),
-        help: "Where Twilio gets your own `TwiML` when somebody calls a number of yours whose calls come to \
-               /twilio/call [default: the call is rejected]",
+        help: "The URL of your own `TwiML` for calls to a number that uses /twilio/call [default: the call is \
+               rejected]",
         read: |reader, text| {
             let url = RedirectUrl::parse(text)
-                .map_err(|error| format!("{error}; expected the URL of your app's own TwiML"))?;
+                .map_err(|error| format!("{error}; expected the URL of your app's TwiML"))?;
             reader.values.call_redirect = Some(url);
             Ok(())
         },
@@ -249,43 +259,43 @@ pub static SETTINGS: &[Setting] = &[
         },
     },
     Setting {
-        name: "HEARDBACK_PENDING_TTL",
-        heading: JUDGEMENT,
+        name: PENDING_TTL,
+        heading: MATCHING,
         value: Value::Text("DURATION", "7d"),
-        help: "How long a message waits for evidence",
+        help: "How long a message may stay pending without evidence",
         read: |reader, text| set(&mut reader.values.pending_ttl, duration(text)),
         show: |settings| written(settings.pending_ttl),
     },
     Setting {
         name: REPLY_WINDOW,
-        heading: JUDGEMENT,
+        heading: MATCHING,
         value: Value::Text("DURATION", "1h"),
-        help: "How old a message may be for a reply or a call to confirm it",
+        help: "The age up to which a reply or a call confirms a message",
         read: |reader, text| set(&mut reader.values.reply_window, duration(text)),
         show: |settings| written(settings.reply_window),
     },
     Setting {
         name: EVENT_WINDOW,
-        heading: JUDGEMENT,
+        heading: MATCHING,
         value: Value::Text("DURATION", "15m"),
-        help: "How old a message may be for an app's event with only a `To` to confirm it",
+        help: "The age up to which an app's event with only a `To` confirms a message",
         read: |reader, text| set(&mut reader.values.event_window, duration(text)),
         show: |settings| written(settings.event_window),
     },
     Setting {
-        name: "HEARDBACK_READ_CONFIRMS",
-        heading: JUDGEMENT,
+        name: READ_CONFIRMS,
+        heading: MATCHING,
         value: Value::Switch("false"),
-        help: "Let the status `read` count as evidence",
+        help: "Count the status `read` as evidence",
         read: |reader, text| set(&mut reader.values.read_confirms, switch(text)),
         show: |settings| settings.read_confirms.to_string(),
     },
     Setting {
-        name: "HEARDBACK_RESEND",
-        heading: JUDGEMENT,
+        name: RESEND,
+        heading: MATCHING,
         value: Value::Text("POLICY", "newest"),
-        help: "Which of several messages under one reference is confirmed by evidence that names only the \
-               reference: newest, only-deliverable, all or code",
+        help: "The message that evidence confirms if it names only a reference of several messages: newest, \
+               only-deliverable, all or code",
         read: |reader, text| {
             let expected = "expected newest, only-deliverable, all or code";
             set(&mut reader.values.resend, one_of(text, Resend::ALL, Resend::as_str, expected))
@@ -294,27 +304,27 @@ pub static SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "HEARDBACK_REFERENCE_TAG",
-        heading: JUDGEMENT,
+        heading: MATCHING,
         value: Value::Text("NAME", ""),
-        help: "The tag of a message that holds its reference: Event Streams register a message that bears it",
+        help: "The tag that holds a message's reference: Event Streams register every message with this tag",
         read: |reader, text| set(&mut reader.values.reference_tag, Ok(Some(text.to_owned()))),
         show: |settings| or_not_set(settings.reference_tag.clone()),
     },
     Setting {
         name: "HEARDBACK_IGNORE_CRAWLERS",
-        heading: JUDGEMENT,
+        heading: MATCHING,
         value: Value::Switch("true"),
-        help: "Take no known crawler's click as evidence",
+        help: "Ignore the clicks of known crawlers",
         read: |reader, text| set(&mut reader.values.ignore_crawlers, switch(text)),
         show: |settings| settings.ignore_crawlers.to_string(),
     },
     Setting {
         name: "HEARDBACK_LINKS",
-        heading: JUDGEMENT,
+        heading: MATCHING,
         value: Value::Text("WHEN", "confirm-on-post"),
-        help: "What happens when a person opens one of our own click links: off, confirm-on-post (a page with a \
-               button, which a script presses), confirm-on-press (only a person's press counts) or \
-               confirm-on-get (a scanner's fetch counts, too)",
+        help: "The effect of opening a click link of Heardback: off, confirm-on-post (a page with a button, \
+               which a script presses), confirm-on-press (only a person's press counts) or confirm-on-get \
+               (a scanner's fetch counts, too)",
         read: |reader, text| {
             let expected = "expected off, confirm-on-post, confirm-on-press or confirm-on-get";
             set(&mut reader.values.links, one_of(text, Links::ALL, Links::as_str, expected))
@@ -323,17 +333,17 @@ pub static SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "HEARDBACK_GIVE_UP_AFTER",
-        heading: JUDGEMENT,
+        heading: MATCHING,
         value: Value::Text("DURATION", "24h"),
-        help: "How long to retry a post, from the first attempt on",
+        help: "How long to retry a post, counted from the first attempt",
         read: |reader, text| set(&mut reader.values.give_up_after, duration(text)),
         show: |settings| written(settings.give_up_after),
     },
     Setting {
         name: "HEARDBACK_DRY_RUN",
-        heading: JUDGEMENT,
+        heading: MATCHING,
         value: Value::Switch("false"),
-        help: "Decide and record; post what is confirmed only once this is off",
+        help: "Decide and record, but post nothing. Confirmed messages are posted once this is off",
         read: |reader, text| set(&mut reader.values.dry_run, switch(text)),
         show: |settings| {
             if settings.dry_run { "true: nothing is posted" } else { "false" }.to_owned()
@@ -342,9 +352,9 @@ pub static SETTINGS: &[Setting] = &[
     Setting {
         name: STORE_URL,
         heading: STORE,
-        value: Value::Text("sled:PATH", "sled:heardback-data"),
-        help: "Where the records are",
-        read: parse::store,
+        value: Value::Text("sled:PATH", STORE_DEFAULT),
+        help: "The store: a folder on this machine",
+        read: |reader, text| set(&mut reader.values.store, StoreUrl::parse(text)),
         show: |settings| {
             let StoreUrl::Sled(path) = &settings.store;
             format!("sled:{}", path.display())
@@ -354,8 +364,8 @@ pub static SETTINGS: &[Setting] = &[
         name: "HEARDBACK_ALLOW_UNSAFE_STORE",
         heading: STORE,
         value: Value::Switch("false"),
-        help: "Let the store be on tmpfs, overlayfs, a network file system or FUSE, where acknowledged records \
-               can be lost",
+        help: "Allow a store on tmpfs, overlayfs, a network file system or FUSE, which can lose acknowledged \
+               records",
         read: |reader, text| set(&mut reader.values.allow_unsafe_store, switch(text)),
         show: |settings| settings.allow_unsafe_store.to_string(),
     },
@@ -363,7 +373,8 @@ pub static SETTINGS: &[Setting] = &[
         name: PHONE_KEY,
         heading: STORE,
         value: Value::Secret,
-        help: "keys the hash of recipients' addresses, 16 bytes or more [default: random, kept in the store]",
+        help: "The key of the hash of recipients' addresses, 16 bytes or more [default: random, kept in the \
+               store]",
         read: parse::phone_key,
         show: |settings| match settings.phone_key {
             Some(_) => "set".to_owned(),
@@ -371,7 +382,7 @@ pub static SETTINGS: &[Setting] = &[
         },
     },
     Setting {
-        name: "HEARDBACK_RETENTION",
+        name: RETENTION,
         heading: STORE,
         value: Value::Text("DURATION", "30d"),
         help: "How long finished records are kept",
@@ -382,8 +393,8 @@ pub static SETTINGS: &[Setting] = &[
         name: MAX_MESSAGES,
         heading: STORE,
         value: Value::Text("COUNT", "1000000"),
-        help: "At the limit a new message evicts the oldest finished one, or is answered with 503 if none can \
-               go; new click links above as many get 503",
+        help: "The most messages. At the limit, a new message evicts the oldest finished one, or gets 503 if \
+               there is none. The limit on click links is the same; above it, new links get 503",
         read: |reader, text| set(&mut reader.values.max_messages, count(text, 1, u64::MAX)),
         show: |settings| settings.max_messages.to_string(),
     },
@@ -391,8 +402,8 @@ pub static SETTINGS: &[Setting] = &[
         name: MAX_PARKED,
         heading: STORE,
         value: Value::Text("COUNT", "200000"),
-        help: "The most evidence that is kept for messages not yet registered. An account may hold as much as \
-               is left free; beyond that, more gets 503",
+        help: "The most evidence that is parked for messages not yet registered. One account may use at most as \
+               much as is free; more gets 503",
         read: |reader, text| set(&mut reader.values.max_parked, count(text, 1, u64::MAX)),
         show: |settings| settings.max_parked.to_string(),
     },
@@ -400,8 +411,8 @@ pub static SETTINGS: &[Setting] = &[
         name: RECORD_REFUSED,
         heading: LOGS,
         value: Value::Text("DIR", ""),
-        help: "Keep the last 20 requests refused for their signature here, for doctor; they may hold phone \
-               numbers and texts [default: none are kept]",
+        help: "A folder for the last 20 requests refused for their signature, for doctor. They may contain \
+               phone numbers and texts [default: none are kept]",
         read: parse::record_refused,
         show: |settings| {
             or_not_set(settings.record_refused.as_ref().map(|path| path.display().to_string()))
@@ -411,7 +422,7 @@ pub static SETTINGS: &[Setting] = &[
         name: "HEARDBACK_LOG",
         heading: LOGS,
         value: Value::Text("FILTER", "info"),
-        help: "What to log, e.g. debug or info,heardback=debug",
+        help: "The log filter, e.g. debug or info,heardback=debug",
         read: parse::log_filter,
         show: |settings| veiled(&settings.log.filter),
     },
@@ -419,15 +430,15 @@ pub static SETTINGS: &[Setting] = &[
         name: "HEARDBACK_LOG_FORMAT",
         heading: LOGS,
         value: Value::Text("FORMAT", ""),
-        help: "pretty or json [default: pretty on a terminal, else json]",
-        read: parse::log_format,
-        show: |settings| {
-            match settings.log.format {
-                LogFormat::Auto => "pretty on a terminal, else json",
-                LogFormat::Pretty => "pretty",
-                LogFormat::Json => "json",
-            }
-            .to_owned()
+        help: "pretty or json [default: pretty on a terminal, json otherwise]",
+        read: |reader, text| {
+            let expected = "expected pretty, json or auto";
+            let format = one_of(text, LogFormat::ALL, LogFormat::as_str, expected);
+            set(&mut reader.values.log.format, format)
+        },
+        show: |settings| match settings.log.format {
+            LogFormat::Auto => "pretty on a terminal, json otherwise".to_owned(),
+            format @ (LogFormat::Pretty | LogFormat::Json) => format.as_str().to_owned(),
         },
     },
 ];

@@ -1,8 +1,13 @@
-//! The settings table of the design, row by row.
+//! The rows of the table and the rules across settings. `accounts::tests` has the accounts file.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use secrecy::ExposeSecret;
 
 use super::*;
-use crate::config::problems::Problem;
-use secrecy::ExposeSecret;
+use crate::twilio::signature::Algorithm;
+use crate::twilio::twiml::RedirectUrl;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const SECOND: &str = "fedcba9876543210fedcba9876543210";
@@ -16,111 +21,136 @@ fn args() -> SettingsArgs {
     ])
 }
 
-fn no_file(path: &Path) -> io::Result<String> {
+fn file(path: &Path) -> io::Result<String> {
     match path.to_str() {
         Some("/run/token") => Ok(format!("{TOKEN}\r\n")),
+        Some("/run/shared") => Ok("webhooks_sharedkey_01:HMAC_SHA1:hush\n".to_owned()),
         Some("/run/empty") => Ok("\n".to_owned()),
         _ => Err(io::Error::from(io::ErrorKind::NotFound)),
     }
 }
 
+/// Gathers these settings, with an auth token unless `env` names one.
 fn gather(args: &SettingsArgs, env: &[(&str, &str)]) -> Result<Settings, Problems> {
+    let has_token = env.iter().any(|(name, _)| name.starts_with("TWILIO_AUTH_TOKEN"));
+    let token = (!has_token).then_some(("TWILIO_AUTH_TOKEN", TOKEN));
     let env = |name: &str| {
-        env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        let mut found = env.iter().copied().chain(token).filter(|(known, _)| *known == name);
+        found.next().map(|(_, value)| value.to_owned())
     };
-    Settings::gather(args, &env, &no_file)
+    Settings::gather(args, &env, &file)
 }
 
-fn with_token(args: &SettingsArgs) -> Result<Settings, Problems> {
-    gather(args, &[("TWILIO_AUTH_TOKEN", TOKEN)])
+/// The settings with a problem, in order, and the text of the problems.
+fn problems(args: &SettingsArgs, env: &[(&str, &str)]) -> (Vec<String>, String) {
+    let problems = gather(args, env).expect_err("a problem");
+    let names = problems.iter().map(|problem| problem.setting().to_owned()).collect();
+    (names, problems.to_string())
 }
 
-/// The settings that have a problem after one valid setting was given this value.
-fn blamed(name: &'static str, value: &str) -> Vec<String> {
-    let problems = with_token(&args().with(name, value)).expect_err("a problem");
-    problems.iter().map(|problem| problem.setting().to_owned()).collect()
+fn warnings(args: &SettingsArgs, env: &[(&str, &str)]) -> String {
+    gather(args, env).expect("valid").warnings.join("\n")
 }
 
-fn hours(hours: u64) -> Duration {
-    Duration::from_secs(hours * 3600)
-}
-
-#[test]
-fn the_defaults_are_those_of_the_table() {
-    let settings = with_token(&args()).expect("sound");
-    assert_eq!(settings.public_urls[0].as_str(), "https://hooks.example.com");
-    assert_eq!(settings.accounts.first().sid.as_str(), SID);
-    assert_eq!(settings.accounts.first().tokens.len(), 1);
-    assert_eq!(settings.accounts.first().app_secrets(&settings.app_keys)[0].expose_secret(), TOKEN);
-    assert!(settings.accounts.first().api_key.is_none() && settings.phone_key.is_none());
-    assert_eq!(settings.accounts.first().upstream.as_str(), "https://api.twilio.com");
-    assert_eq!(settings.upstream_concurrency, 4);
-    assert_eq!(settings.store, StoreUrl::Sled(PathBuf::from("heardback-data")));
-    assert_eq!(settings.listen.to_string(), "0.0.0.0:8080");
-    assert_eq!(settings.ops_listen.to_string(), "127.0.0.1:9091");
-    assert_eq!(settings.give_up_after, hours(24));
-    assert_eq!(settings.pending_ttl, hours(7 * 24));
-    assert_eq!(settings.reply_window, hours(1));
-    assert_eq!(settings.retention, hours(30 * 24));
-    assert_eq!((settings.max_messages, settings.max_parked), (1_000_000, 200_000));
-    assert!(!settings.read_confirms && !settings.dry_run);
-    assert_eq!(settings.links, Links::ConfirmOnPost);
-    assert_eq!(settings.log.filter, "info");
-    assert_eq!(settings.log.format, LogFormat::Auto);
-    assert_eq!(settings.warnings, Vec::<String>::new());
+/// The values as `check` prints them.
+fn shown(settings: &Settings) -> Vec<(&'static str, String)> {
+    SETTINGS.iter().map(|setting| (setting.name, (setting.show)(settings))).collect()
 }
 
 #[test]
-fn each_name_has_one_row_and_each_default_is_valid() {
+fn each_row_has_its_own_name_and_its_default_is_valid_and_the_value_of_an_unset_setting() {
     let mut names: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).collect();
     let count = names.len();
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), count);
-    let mut reader = SettingsReader::new(SettingsArgs::default(), &|_| None, &no_file);
-    reader.rows(|setting| !setting.default().is_empty());
-    assert!(reader.problems.is_empty(), "{}", reader.problems);
-}
-
-#[test]
-fn empty_is_unset() {
-    let unset = ["TWILIO_ACCOUNT_SID", "HEARDBACK_PUBLIC_URL"];
-    let names = SETTINGS.iter().map(|setting| setting.name).filter(|name| !unset.contains(name));
-    let args = names.fold(args(), |args, name| args.with(name, " "));
+    let unset = gather(&args(), &[]).expect("valid");
+    assert_eq!(unset.warnings, Vec::<String>::new());
+    let values = shown(&unset);
+    for (name, value) in [
+        ("TWILIO_ACCOUNT_SID", SID),
+        ("TWILIO_AUTH_TOKEN", "set (1 key)"),
+        ("TWILIO_API_KEY", "not set: the auth token posts"),
+        ("HEARDBACK_UPSTREAM_URL", "https://api.twilio.com"),
+        ("HEARDBACK_UPSTREAM_CONCURRENCY", "4"),
+        ("HEARDBACK_APP_KEYS", "the auth token"),
+        ("HEARDBACK_PUBLIC_URL", "https://hooks.example.com"),
+        ("HEARDBACK_LISTEN", "0.0.0.0:8080"),
+        ("HEARDBACK_OPS_LISTEN", "127.0.0.1:9091"),
+        ("HEARDBACK_CLICK_PATH_SECRET", "not set: every click must be signed"),
+        ("HEARDBACK_CALL_REDIRECT_URL", "not set: calls are rejected"),
+        ("HEARDBACK_PENDING_TTL", "7d"),
+        ("HEARDBACK_REPLY_WINDOW", "1h"),
+        ("HEARDBACK_EVENT_WINDOW", "15m"),
+        ("HEARDBACK_READ_CONFIRMS", "false"),
+        ("HEARDBACK_LINKS", "confirm-on-post"),
+        ("HEARDBACK_GIVE_UP_AFTER", "1d"),
+        ("HEARDBACK_DRY_RUN", "false"),
+        ("HEARDBACK_STORE", "sled:heardback-data"),
+        ("HEARDBACK_PHONE_KEY", "not set: the store keeps a random one"),
+        ("HEARDBACK_RETENTION", "30d"),
+        ("HEARDBACK_MAX_MESSAGES", "1000000"),
+        ("HEARDBACK_MAX_PARKED", "200000"),
+        ("HEARDBACK_LOG", "info"),
+        ("HEARDBACK_LOG_FORMAT", "pretty on a terminal, json otherwise"),
+    ] {
+        assert!(values.contains(&(name, value.to_owned())), "{name} {value}: {values:?}");
+    }
+    // A blank counts as unset.
+    let required = ["TWILIO_ACCOUNT_SID", "HEARDBACK_PUBLIC_URL"];
+    let blank = SETTINGS.iter().map(|row| row.name).filter(|name| !required.contains(name));
+    let blank = blank.fold(args(), |args, name| args.with(name, " "));
     let env =
         [("TWILIO_AUTH_TOKEN", TOKEN), ("TWILIO_AUTH_TOKEN_FILE", ""), ("TWILIO_API_SECRET", "")];
-    let settings = gather(&args, &env).expect("sound");
-    assert_eq!(settings.store, StoreUrl::Sled(PathBuf::from("heardback-data")));
+    assert_eq!(shown(&gather(&blank, &env).expect("valid")), values);
 }
 
 #[test]
-fn without_anything_every_missing_setting_is_named_with_its_place() {
-    let problems = gather(&SettingsArgs::default(), &[]).expect_err("problems").to_string();
-    assert_eq!(
-        problems,
-        "3 settings need attention:\n  \
-         TWILIO_ACCOUNT_SID is missing: Twilio Console → Account → Account info (AC…)\n  \
-         TWILIO_AUTH_TOKEN is missing: Twilio Console → Account → API keys & tokens\n  \
-         HEARDBACK_PUBLIC_URL is missing: expected the origin that Twilio calls, e.g. \
-         https://hooks.example.com"
-    );
-}
-
-#[test]
-fn problems_stand_in_the_order_of_the_table() {
-    let env = [("HEARDBACK_PHONE_KEY", "short"), ("TWILIO_AUTH_TOKEN_FILE", "/run/none")];
-    let args = SettingsArgs::of([("HEARDBACK_LOG", "inof"), ("HEARDBACK_LISTEN", "x")]);
-    let problems = gather(&args, &env).expect_err("problems");
-    let blamed: Vec<&str> = problems.iter().map(Problem::setting).collect();
-    let expected = [
-        "TWILIO_ACCOUNT_SID",
-        "TWILIO_AUTH_TOKEN_FILE",
-        "HEARDBACK_PUBLIC_URL",
-        "HEARDBACK_LISTEN",
-        "HEARDBACK_PHONE_KEY",
-        "HEARDBACK_LOG",
+fn good_values_are_accepted() {
+    let rows = [
+        ("TWILIO_API_KEY", KEY_SID, KEY_SID),
+        ("TWILIO_EDGE", "dublin", "set"),
+        ("TWILIO_REGION", "ie1", "set"),
+        (
+            "HEARDBACK_PUBLIC_URL",
+            "https://a.example.com, https://b.example.com/x/,https://a.example.com",
+            "https://a.example.com, https://b.example.com/x",
+        ),
+        ("HEARDBACK_STORE", "sled:/var/lib/heardback", "sled:/var/lib/heardback"),
+        ("HEARDBACK_LISTEN", "[::]:0", "[::]:0"),
+        ("HEARDBACK_OPS_LISTEN", "127.0.0.1:0", "127.0.0.1:0"),
+        ("HEARDBACK_GIVE_UP_AFTER", "1h30m", "1h 30m"),
+        ("HEARDBACK_PENDING_TTL", "90s", "1m 30s"),
+        ("HEARDBACK_RETENTION", "2d 12h", "2d 12h"),
+        ("HEARDBACK_UPSTREAM_CONCURRENCY", "64", "64"),
+        ("HEARDBACK_READ_CONFIRMS", "YES", "true"),
+        ("HEARDBACK_DRY_RUN", "1", "true: nothing is posted"),
+        ("HEARDBACK_LOG", "info,heardback=debug", "info,heardback=debug"),
+        ("HEARDBACK_LOG_FORMAT", "json", "json"),
     ];
-    assert_eq!(blamed, expected);
+    let args = rows.iter().fold(args(), |args, (name, text, _)| args.with(name, text));
+    let tokens = format!("{TOKEN}, {SECOND},");
+    let env = [
+        ("TWILIO_AUTH_TOKEN", tokens.as_str()),
+        ("TWILIO_API_SECRET", "the secret"),
+        ("HEARDBACK_APP_KEYS", "a-key-of-sixteen-bytes"),
+        ("HEARDBACK_PHONE_KEY", "0123456789abcdef"),
+    ];
+    let settings = gather(&args, &env).expect("valid");
+    let values = shown(&settings);
+    let derived = [
+        ("HEARDBACK_REPLY_WINDOW", "", "1m 30s"),
+        ("HEARDBACK_UPSTREAM_URL", "", "https://api.dublin.ie1.twilio.com"),
+        ("HEARDBACK_APP_KEYS", "", "set (1 key)"),
+    ];
+    for (name, _, value) in rows.into_iter().chain(derived) {
+        assert!(values.contains(&(name, value.to_owned())), "{name} {value}: {values:?}");
+    }
+    let own = settings.accounts.first();
+    let tokens: Vec<_> = own.tokens.iter().map(ExposeSecret::expose_secret).collect();
+    assert_eq!(tokens, [TOKEN, SECOND]);
+    assert_eq!(settings.store, StoreUrl::Sled(PathBuf::from("/var/lib/heardback")));
+    assert_eq!(settings.warnings, Vec::<String>::new());
 }
 
 #[test]
@@ -152,85 +182,84 @@ fn each_bad_value_names_its_setting() {
     ];
     for (name, values) in rows {
         for value in values {
-            let blamed = blamed(name, value);
-            assert_eq!(blamed.first().map(String::as_str), Some(name), "{value}");
+            let (names, _) = problems(&args().with(name, value), &[]);
+            assert_eq!(names.first().map(String::as_str), Some(name), "{value}");
         }
     }
 }
 
 #[test]
-fn good_values_are_understood() {
-    let args = args()
-        .with(
-            "HEARDBACK_PUBLIC_URL",
-            "https://a.example.com, https://b.example.com/x/,https://a.example.com",
-        )
-        .with("TWILIO_API_KEY", KEY_SID)
-        .with("TWILIO_EDGE", "dublin")
-        .with("TWILIO_REGION", "ie1")
-        .with("HEARDBACK_STORE", "sled:/var/lib/heardback")
-        .with("HEARDBACK_LISTEN", "[::]:0")
-        .with("HEARDBACK_OPS_LISTEN", "127.0.0.1:0")
-        .with("HEARDBACK_GIVE_UP_AFTER", "1h30m")
-        .with("HEARDBACK_PENDING_TTL", "90s")
-        .with("HEARDBACK_RETENTION", "2d 12h")
-        .with("HEARDBACK_UPSTREAM_CONCURRENCY", "64")
-        .with("HEARDBACK_READ_CONFIRMS", "YES")
-        .with("HEARDBACK_DRY_RUN", "1")
-        .with("HEARDBACK_LOG", "info,heardback=debug")
-        .with("HEARDBACK_LOG_FORMAT", "json");
-    let tokens = format!("{TOKEN}, {SECOND},");
-    let env = [
-        ("TWILIO_AUTH_TOKEN", tokens.as_str()),
-        ("TWILIO_API_SECRET", "the secret"),
-        ("HEARDBACK_APP_KEYS", "a-key-of-sixteen-bytes"),
-        ("HEARDBACK_PHONE_KEY", "0123456789abcdef"),
+fn all_problems_are_reported_at_once_in_the_order_of_the_table() {
+    let (_, text) = problems(&SettingsArgs::default(), &[("TWILIO_AUTH_TOKEN", "")]);
+    assert_eq!(
+        text,
+        "3 settings need attention:\n  \
+         TWILIO_ACCOUNT_SID is missing: Twilio Console → Account → Account info (AC…)\n  \
+         TWILIO_AUTH_TOKEN is missing: Twilio Console → Account → API keys & tokens\n  \
+         HEARDBACK_PUBLIC_URL is missing: expected the origin that Twilio calls, e.g. \
+         https://hooks.example.com"
+    );
+    let env = [("HEARDBACK_PHONE_KEY", "short"), ("TWILIO_AUTH_TOKEN_FILE", "/run/none")];
+    let args = SettingsArgs::of([("HEARDBACK_LOG", "inof"), ("HEARDBACK_LISTEN", "x")]);
+    let expected = [
+        "TWILIO_ACCOUNT_SID",
+        "TWILIO_AUTH_TOKEN_FILE",
+        "HEARDBACK_PUBLIC_URL",
+        "HEARDBACK_LISTEN",
+        "HEARDBACK_PHONE_KEY",
+        "HEARDBACK_LOG",
     ];
-    let settings = gather(&args, &env).expect("sound");
-    let urls: Vec<_> = settings.public_urls.iter().map(PublicUrl::as_str).collect();
-    assert_eq!(urls, ["https://a.example.com", "https://b.example.com/x"]);
-    let tokens: Vec<_> =
-        settings.accounts.first().tokens.iter().map(ExposeSecret::expose_secret).collect();
-    assert_eq!(tokens, [TOKEN, SECOND]);
-    assert_eq!(settings.app_keys.len(), 1);
-    assert_eq!(settings.accounts.first().api_key.clone().expect("given").sid, KEY_SID);
-    assert_eq!(settings.accounts.first().upstream.as_str(), "https://api.dublin.ie1.twilio.com");
-    assert_eq!(settings.give_up_after, Duration::from_mins(90));
-    assert_eq!(settings.pending_ttl, Duration::from_secs(90));
-    assert_eq!(settings.reply_window, Duration::from_secs(90), "the default shrinks with the ttl");
-    assert_eq!(settings.retention, hours(60));
-    assert!(settings.read_confirms && settings.dry_run);
-    assert_eq!(settings.log.format, LogFormat::Json);
-    assert_eq!(settings.warnings, Vec::<String>::new());
+    assert_eq!(problems(&args, &env).0, expected);
 }
 
 #[test]
-fn an_api_key_and_its_secret_come_together() {
-    let half = args().with("TWILIO_API_KEY", KEY_SID);
-    let problem = with_token(&half).expect_err("no secret").to_string();
-    assert!(problem.contains("TWILIO_API_SECRET is missing"), "{problem}");
-    let env = [("TWILIO_AUTH_TOKEN", TOKEN), ("TWILIO_API_SECRET", "hush")];
-    let problem = gather(&args(), &env).expect_err("no key").to_string();
-    assert!(problem.contains("TWILIO_API_KEY is missing"), "{problem}");
-    assert!(!problem.contains("hush"));
-}
-
-#[test]
-fn a_secret_may_come_from_a_file() {
-    let settings = gather(&args(), &[("TWILIO_AUTH_TOKEN_FILE", "/run/token")]).expect("sound");
-    assert_eq!(settings.accounts.first().tokens[0].expose_secret(), TOKEN);
-
-    for (path, word) in [("/run/none", "\"/run/none\" cannot be read"), ("/run/empty", "is empty")]
-    {
-        let problems = gather(&args(), &[("TWILIO_AUTH_TOKEN_FILE", path)]).expect_err("refused");
-        assert_eq!(problems.iter().count(), 1, "{problems}");
-        let text = problems.to_string();
-        assert!(text.contains("TWILIO_AUTH_TOKEN_FILE") && text.contains(word), "{text}");
+fn a_wrong_secret_is_a_problem_that_says_why_and_never_shows_it() {
+    let with_key = args().with("TWILIO_API_KEY", KEY_SID);
+    let both = [("TWILIO_AUTH_TOKEN", "hush"), ("TWILIO_AUTH_TOKEN_FILE", "/run/token")];
+    for (args, env, name, words) in [
+        (&with_key, &[][..], "TWILIO_API_SECRET", "is missing"),
+        (&args(), &[("TWILIO_API_SECRET", "hush")], "TWILIO_API_KEY", "is missing"),
+        (
+            &args(),
+            &[("TWILIO_AUTH_TOKEN_FILE", "/run/none")],
+            "TWILIO_AUTH_TOKEN_FILE",
+            "\"/run/none\" cannot be read",
+        ),
+        (
+            &args(),
+            &[("TWILIO_AUTH_TOKEN_FILE", "/run/empty")],
+            "TWILIO_AUTH_TOKEN_FILE",
+            "is empty",
+        ),
+        (&args(), &both, "TWILIO_AUTH_TOKEN", "are both set"),
+        (
+            &args(),
+            &[("HEARDBACK_APP_KEYS", "hush5678901234")],
+            "HEARDBACK_APP_KEYS",
+            "at least 16 bytes",
+        ),
+        (
+            &args(),
+            &[("HEARDBACK_APP_KEYS", "0123456789abcdef,hush")],
+            "HEARDBACK_APP_KEYS",
+            "cannot be used: ",
+        ),
+        (
+            &args(),
+            &[("HEARDBACK_OPS_TOKEN_FILE", "/run/none")],
+            "HEARDBACK_OPS_TOKEN_FILE",
+            "cannot be read",
+        ),
+    ] {
+        let (names, text) = problems(args, env);
+        assert_eq!(names, [name], "{text}");
+        assert!(text.contains(words) && !text.contains("hush"), "{text}");
     }
-
-    let both = [("TWILIO_AUTH_TOKEN", TOKEN), ("TWILIO_AUTH_TOKEN_FILE", "/run/token")];
-    let text = gather(&args(), &both).expect_err("refused").to_string();
-    assert!(text.contains("are both set") && !text.contains(TOKEN), "{text}");
+    let settings = gather(&args(), &[("TWILIO_AUTH_TOKEN_FILE", "/run/token")]).expect("valid");
+    assert_eq!(settings.accounts.first().tokens[0].expose_secret(), TOKEN);
+    for keys in ["0123456789abcdef", "0123456789abcdef,fedcba9876543210"] {
+        assert!(gather(&args(), &[("HEARDBACK_APP_KEYS", keys)]).is_ok(), "{keys}");
+    }
 }
 
 #[test]
@@ -241,14 +270,14 @@ fn no_secret_ever_shows() {
         ("HEARDBACK_APP_KEYS", "hush-4 is long enough"),
         ("HEARDBACK_PHONE_KEY", "hush-5 is long enough"),
         ("HEARDBACK_OPS_TOKEN", "hush-6 is long enough"),
+        ("TWILIO_SHARED_KEYS", "webhooks_sharedkey_1:HMAC_SHA1:hush-7"),
     ];
-    let sound = args().with("TWILIO_API_KEY", KEY_SID);
-    let settings = gather(&sound, &env).expect("sound");
-    let shown = format!("{settings:?} {:?}", settings.warnings);
-    assert!(!shown.contains("hush"), "{shown}");
-    assert_eq!(settings.warnings.len(), 2, "two odd tokens: {shown}");
+    let settings = gather(&args().with("TWILIO_API_KEY", KEY_SID), &env).expect("valid");
+    let text = format!("{settings:?} {:?} {:?}", settings.warnings, shown(&settings));
+    assert!(!text.contains("hush"), "{text}");
+    assert_eq!(settings.warnings.len(), 2, "two unusual tokens: {text}");
 
-    // Pasted where it does not belong, a secret does not show either.
+    // A secret in the wrong setting does not show, either.
     let broken = SettingsArgs::of([
         ("HEARDBACK_PUBLIC_URL", "https://me:hush@x.com,https://x.com/?t=hush"),
         ("TWILIO_ACCOUNT_SID", "hush"),
@@ -265,128 +294,133 @@ fn no_secret_ever_shows() {
     ];
     let problems = gather(&broken, &short).expect_err("refused");
     assert_eq!(problems.iter().count(), 12, "{problems}");
-    let shown = format!("{problems} {problems:?}");
-    assert!(!shown.contains("hush"), "{shown}");
+    let text = format!("{problems} {problems:?}");
+    assert!(!text.contains("hush"), "{text}");
 }
 
 #[test]
-fn other_machines_see_the_operators_page_with_a_token_or_nothing_starts() {
-    let listening = |ops: &str, env: &[(&str, &str)]| {
-        let args = args().with("HEARDBACK_OPS_LISTEN", ops);
-        gather(&args, &[&[("TWILIO_AUTH_TOKEN", TOKEN)], env].concat())
+fn a_shared_key_is_bound_to_its_algorithm_and_its_secret_is_not_decoded() {
+    let keys = |name, text| {
+        let settings = gather(&args(), &[(name, text)]).expect("valid");
+        assert_eq!(settings.warnings, Vec::<String>::new());
+        let keys = settings.accounts.first().shared_keys.iter();
+        let key = |key: &SharedKey| {
+            (key.id.as_str().to_owned(), key.algorithm, key.secret.expose_secret().to_owned())
+        };
+        keys.map(key).collect::<Vec<_>>()
     };
-    let open = "0.0.0.0:9091";
-    let problems = listening(open, &[]).expect_err("refused").to_string();
-    assert!(problems.contains("HEARDBACK_OPS_TOKEN is missing"), "{problems}");
-    assert!(problems.contains("openssl rand") && problems.contains("127.0.0.1"), "{problems}");
-    // A name may lead anywhere, so it needs the token as well.
+    let key = |id: &str, algorithm, secret: &str| (id.to_owned(), algorithm, secret.to_owned());
+    let text = "webhooks_sharedkey_01:HMAC_SHA256:a:b==, webhooks_sharedkey_02:HMAC_SHA1:c,";
+    let expected = [
+        key("webhooks_sharedkey_01", Algorithm::HmacSha256, "a:b=="),
+        key("webhooks_sharedkey_02", Algorithm::HmacSha1, "c"),
+    ];
+    assert_eq!(keys("TWILIO_SHARED_KEYS", text), expected);
+    assert_eq!(keys("TWILIO_SHARED_KEYS", ""), []);
+    let expected = [key("webhooks_sharedkey_01", Algorithm::HmacSha1, "hush")];
+    assert_eq!(keys("TWILIO_SHARED_KEYS_FILE", "/run/shared"), expected);
+    let unusual = warnings(&args(), &[("TWILIO_SHARED_KEYS", "an-id:HMAC_SHA1:hush")]);
+    assert!(unusual.contains("key 1") && !unusual.contains("an-id"), "{unusual}");
+}
+
+#[test]
+fn a_wrong_shared_key_is_a_problem_that_shows_none_of_its_parts() {
+    let long = format!("{}:HMAC_SHA1:hush", "x".repeat(129));
+    for (text, words) in [
+        (",", "it has commas only"),
+        ("hush", "key 1: expected id:algorithm:secret"),
+        ("hush:HMAC_SHA1", "expected id:algorithm:secret"),
+        ("hush:HMAC_SHA512:hush", "its algorithm must be HMAC_SHA1 or HMAC_SHA256"),
+        ("hush:hmac-sha1:hush", "its algorithm must be"),
+        ("hush::hush", "its algorithm must be"),
+        (":HMAC_SHA1:hush", "its id must be"),
+        ("hush hush:HMAC_SHA1:hush", "its id must be"),
+        ("hush=:HMAC_SHA1:hush", "its id must be"),
+        (&long, "its id must be"),
+        ("hush,hush:HMAC_SHA1:hush", "key 1: expected id:algorithm:secret"),
+        ("hush:HMAC_SHA1:", "its secret is empty"),
+        ("hush:HMAC_SHA1:hush,hush:HMAC_SHA256:hush", "key 2 has the id of another key"),
+    ] {
+        let problems = gather(&args(), &[("TWILIO_SHARED_KEYS", text)]).expect_err(text);
+        let shown = format!("{problems} {problems:?}");
+        assert!(shown.contains("TWILIO_SHARED_KEYS") && shown.contains(words), "{text}: {shown}");
+        assert!(!shown.contains("hush"), "{shown}");
+    }
+    let (names, text) =
+        problems(&args(), &[("TWILIO_SHARED_KEYS", "hush,hush:x:hush,:HMAC_SHA1:hush")]);
+    assert_eq!(names.len(), 3, "{text}");
+}
+
+#[test]
+fn the_operators_page_needs_a_token_unless_its_listener_is_loopback() {
+    let listen = |ops: &str| args().with("HEARDBACK_OPS_LISTEN", ops);
+    // A host name may resolve to any address.
     for open in [
+        "0.0.0.0:9091",
         "[::]:9091",
         "10.0.0.1:9091",
         "fly-local-6pn:9091",
         "localhost.example.com:9091",
         "[fdaa::3]:1",
     ] {
-        let problems = listening(open, &[]).expect_err("refused").to_string();
-        assert!(problems.contains("HEARDBACK_OPS_TOKEN is missing"), "{open}: {problems}");
-        assert!(problems.contains(open), "{problems}");
+        let (_, text) = problems(&listen(open), &[]);
+        for words in ["HEARDBACK_OPS_TOKEN is missing", open, "openssl rand", "127.0.0.1"] {
+            assert!(text.contains(words), "{words} is not in {text}");
+        }
+        for (name, value, token) in [
+            ("HEARDBACK_OPS_TOKEN", "sixteen bytes it", "sixteen bytes it"),
+            ("HEARDBACK_OPS_TOKEN_FILE", "/run/token", TOKEN),
+        ] {
+            let settings = gather(&listen(open), &[(name, value)]).expect("valid");
+            assert_eq!(settings.ops_token.as_ref().expect("set").expose_secret(), token);
+        }
     }
     for loopback in ["127.0.0.1:9091", "[::1]:9091", "localhost:9091", "[::ffff:127.0.0.1]:9091"] {
-        assert!(listening(loopback, &[]).expect("sound").ops_token.is_none());
+        assert!(gather(&listen(loopback), &[]).expect("valid").ops_token.is_none());
     }
-    let token = [("HEARDBACK_OPS_TOKEN", "sixteen bytes it")];
-    assert!(listening(open, &token).expect("sound").ops_token.is_some());
-    let file = [("HEARDBACK_OPS_TOKEN_FILE", "/run/token")];
-    assert_eq!(
-        listening(open, &file).expect("sound").ops_token.as_ref().expect("set").expose_secret(),
-        TOKEN
-    );
-    let missing = [("HEARDBACK_OPS_TOKEN_FILE", "/run/none")];
-    assert_eq!(listening(open, &missing).expect_err("refused").iter().count(), 1);
 }
 
 #[test]
 fn calls_go_to_an_absolute_url_and_unsigned_clicks_to_a_long_secret() {
-    let settings = with_token(&args()).expect("sound");
+    let settings = gather(&args(), &[]).expect("valid");
     assert!(settings.call_redirect.is_none() && settings.click_secret.is_none());
-    let with = |url: &str, secret: &str| {
-        let args = args().with("HEARDBACK_CALL_REDIRECT_URL", url);
-        let env = [("TWILIO_AUTH_TOKEN", TOKEN), ("HEARDBACK_CLICK_PATH_SECRET", secret)];
-        gather(&args, &env)
-    };
-    let settings = with(" https://app.example.com/voice?a=1 ", "0123456789abcdef").expect("sound");
+    let with = |url: &str| args().with("HEARDBACK_CALL_REDIRECT_URL", url);
+    let secret = |secret| [("HEARDBACK_CLICK_PATH_SECRET", secret)];
+    let settings =
+        gather(&with(" https://app.example.com/voice?a=1 "), &secret("0123456789abcdef"));
+    let settings = settings.expect("valid");
     let redirect = settings.call_redirect.as_ref().map(RedirectUrl::as_str);
     assert_eq!(redirect, Some("https://app.example.com/voice?a=1"));
     assert!(settings.click_secret.as_ref().expect("set").is("0123456789abcdef"));
-    let problems = with("http://app.example.com/voice", "0123456789abcde").expect_err("refused");
-    let blamed: Vec<&str> = problems.iter().map(Problem::setting).collect();
-    assert_eq!(blamed, ["HEARDBACK_CLICK_PATH_SECRET", "HEARDBACK_CALL_REDIRECT_URL"]);
+    let (names, _) = problems(&with("http://app.example.com/voice"), &secret("0123456789abcde"));
+    assert_eq!(names, ["HEARDBACK_CLICK_PATH_SECRET", "HEARDBACK_CALL_REDIRECT_URL"]);
 }
 
 #[test]
-fn a_host_that_makes_links_long_is_worth_a_word_unless_there_are_none() {
-    let url = "https://the-hooks-of-a-company-with-a-very-long-name.example.com";
-    let long =
-        |links: &str| args().with("HEARDBACK_PUBLIC_URL", url).with("HEARDBACK_LINKS", links);
-    let warnings = with_token(&long("")).expect("sound").warnings;
-    assert!(warnings.iter().any(|warning| warning.contains("takes 83 of the 160")), "{warnings:?}");
-    assert!(with_token(&long("off")).expect("sound").warnings.is_empty());
-}
-
-#[test]
-fn what_is_doubtful_is_a_warning() {
-    let args = args()
-        .with("HEARDBACK_PUBLIC_URL", "http://localhost:8080,https://h.example/twilio/message")
-        .with("HEARDBACK_OPS_LISTEN", "0.0.0.0:9091")
-        .with("HEARDBACK_UPSTREAM_URL", "http://127.0.0.1:4010")
-        .with("TWILIO_EDGE", "dublin");
-    let env = [("TWILIO_AUTH_TOKEN", TOKEN), ("HEARDBACK_OPS_TOKEN", "sixteen bytes it")];
-    let warnings = gather(&args, &env).expect("sound").warnings.join("\n");
-    for word in [
-        "Twilio cannot reach it",
-        "like a route",
-        "other machines",
-        "do not go to Twilio",
-        "are ignored",
+fn a_doubtful_value_is_a_warning() {
+    let args = |name: &'static str, value: &str| args().with(name, value);
+    let url = |url: &str| args("HEARDBACK_PUBLIC_URL", url);
+    let unreachable = |host: &str, why: &str| {
+        (url(host), format!("HEARDBACK_PUBLIC_URL {host}: Twilio cannot reach it: {why}"))
+    };
+    let long = "https://the-hooks-of-a-company-with-a-very-long-name.example.com";
+    let proxied = args("HEARDBACK_UPSTREAM_URL", "http://127.0.0.1:4010");
+    for (args, words) in [
+        (args("HEARDBACK_OPS_LISTEN", "0.0.0.0:9091"), "open to other machines".to_owned()),
+        (proxied.clone(), "do not go to Twilio".to_owned()),
+        (proxied.with("TWILIO_EDGE", "dublin"), "are ignored".to_owned()),
+        (url("https://h.example/twilio/message"), "looks like a route".to_owned()),
+        unreachable("http://127.0.0.1:8080", "it is this machine"),
+        unreachable("http://localhost:8080", ""),
+        unreachable("https://app.internal", "public DNS does not have that name"),
+        unreachable("https://10.0.0.5", "the address is private"),
+        unreachable("https://heardback", ""),
+        unreachable("https://[fd00::1]:8443/hb", "the address is private"),
+        (url(long), "takes 83 of the 160".to_owned()),
     ] {
-        assert!(warnings.contains(word), "{word} is not in {warnings}");
+        let warnings = warnings(&args, &[("HEARDBACK_OPS_TOKEN", "sixteen bytes it")]);
+        assert!(warnings.contains(&words), "{words} is not in {warnings}");
     }
-}
-
-#[test]
-fn a_public_url_that_twilio_cannot_reach_is_a_warning_with_the_reason() {
-    for (url, why) in [
-        ("http://127.0.0.1:8080", "it is this machine"),
-        ("https://app.internal", "public DNS does not have that name"),
-        ("https://10.0.0.5", "the address is private"),
-        ("https://heardback", "without a dot"),
-        ("https://[fd00::1]:8443/hb", "the address is private"),
-    ] {
-        let args = args().with("HEARDBACK_PUBLIC_URL", url);
-        let warnings = with_token(&args).expect("sound").warnings;
-        let expected = format!("HEARDBACK_PUBLIC_URL {url}: Twilio cannot reach it: ");
-        assert!(
-            warnings.iter().any(|warning| warning.starts_with(&expected) && warning.contains(why)),
-            "{url}: {warnings:?}"
-        );
-    }
-}
-
-#[test]
-fn an_app_key_below_sixteen_bytes_is_refused() {
-    for (keys, is_sound) in [
-        ("0123456789abcdef", true),
-        ("0123456789abcde", false),
-        ("0123456789abcdef,short", false),
-        ("0123456789abcdef,fedcba9876543210", true),
-    ] {
-        let gathered =
-            gather(&args(), &[("TWILIO_AUTH_TOKEN", TOKEN), ("HEARDBACK_APP_KEYS", keys)]);
-        let problems = gathered.map(drop).map_err(|problems| problems.to_string());
-        assert_eq!(problems.is_ok(), is_sound, "{keys}: {problems:?}");
-        if let Err(said) = problems {
-            assert!(said.contains("HEARDBACK_APP_KEYS cannot be used: "), "{said}");
-            assert!(said.contains("at least 16 bytes") && !said.contains("short"), "{said}");
-        }
-    }
+    assert!(warnings(&url("https://heardback"), &[]).contains("without a dot"));
+    assert_eq!(warnings(&url(long).with("HEARDBACK_LINKS", "off"), &[]), "");
 }

@@ -1,40 +1,41 @@
-//! Whether spans are exported, by OpenTelemetry's own variables. The rest of them its SDK reads by itself.
+//! The export of spans, by the variables of OpenTelemetry. Its SDK reads the variables that are absent here.
 //!
-//! None of them can keep the service from starting: the standard wants what is wrong in one to be ignored.
+//! A wrong value never stops the service: the specification requires that it is ignored.
 
 use std::time::Duration;
 
-use crate::config::Env;
+use crate::config::env::Env;
 use crate::domain::redact::veiled;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Spans are exported.
+/// The collector of spans.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceSettings {
-    /// The collector, for people: its address up to the path, for more of it may be a secret.
+    /// Its scheme, host and port. The rest of its URL may be a secret.
     pub collector: String,
-    /// For one request to the collector.
+    /// The timeout of one request.
     pub timeout: Duration,
 }
 
-/// `None` if no collector is named, or export is switched off.
+/// Reads the variables. `None` if they name no collector, or disable the export.
 ///
 /// <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>
 pub(super) fn gather(env: Env<'_>) -> Option<TraceSettings> {
-    let said = |name: &str| env(name).filter(|value| !value.trim().is_empty());
-    let endpoint = said("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
-    let endpoint = endpoint.or_else(|| said("OTEL_EXPORTER_OTLP_ENDPOINT"))?;
-    let is_off = said("OTEL_SDK_DISABLED").is_some_and(|word| word.eq_ignore_ascii_case("true"))
-        || said("OTEL_TRACES_EXPORTER").is_some_and(|word| word == "none");
-    let timeout = said("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT")
-        .or_else(|| said("OTEL_EXPORTER_OTLP_TIMEOUT"))
+    let variable = |name: &str| env(name).filter(|value| !value.trim().is_empty());
+    let endpoint = variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
+    let endpoint = endpoint.or_else(|| variable("OTEL_EXPORTER_OTLP_ENDPOINT"))?;
+    let is_off = variable("OTEL_SDK_DISABLED")
+        .is_some_and(|word| word.eq_ignore_ascii_case("true"))
+        || variable("OTEL_TRACES_EXPORTER").is_some_and(|word| word == "none");
+    let timeout = variable("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT")
+        .or_else(|| variable("OTEL_EXPORTER_OTLP_TIMEOUT"))
         .and_then(|millis| millis.trim().parse().ok())
         .map_or(TIMEOUT, Duration::from_millis);
     (!is_off).then(|| TraceSettings { collector: origin(endpoint.trim()), timeout })
 }
 
-/// Scheme, host and port: no user, no path, no query.
+/// Scheme, host and port, without user, path and query.
 fn origin(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return veiled(url) };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -55,12 +56,8 @@ mod tests {
         })
     }
 
-    fn to(collector: &str) -> TraceSettings {
-        TraceSettings { collector: collector.to_owned(), timeout: TIMEOUT }
-    }
-
     #[test]
-    fn of_the_collector_only_what_is_no_secret_is_kept_for_show() {
+    fn the_collector_is_shown_without_its_secrets() {
         for (endpoint, shown) in [
             ("https://u:hush@otlp.example.com:4318/hush?a=hush", "https://otlp.example.com:4318"),
             (" http://127.0.0.1:4318 ", "http://127.0.0.1:4318"),
@@ -72,24 +69,28 @@ mod tests {
     }
 
     #[test]
-    fn spans_are_exported_where_a_collector_is_named_and_nobody_says_no() {
-        assert_eq!(gathered(&[]), None);
-        assert_eq!(gathered(&[("OTEL_EXPORTER_OTLP_ENDPOINT", " ")]), None, "empty is unset");
-        assert_eq!(gathered(&[("OTEL_SERVICE_NAME", "hooks")]), None);
-        assert_eq!(gathered(&[ENDPOINT]), Some(to("http://127.0.0.1:4318")));
+    fn spans_are_exported_if_a_collector_is_named_and_export_is_not_disabled() {
+        let exported =
+            Some(TraceSettings { collector: "http://127.0.0.1:4318".to_owned(), timeout: TIMEOUT });
         let for_traces = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:4318/v1/traces");
-        assert_eq!(gathered(&[for_traces]), Some(to("http://127.0.0.1:4318")));
-        assert_eq!(gathered(&[ENDPOINT, ("OTEL_SDK_DISABLED", "TRUE")]), None);
-        assert_eq!(gathered(&[ENDPOINT, ("OTEL_TRACES_EXPORTER", "none")]), None);
+        for (variables, expected) in [
+            (&[][..], None),
+            (&[("OTEL_EXPORTER_OTLP_ENDPOINT", " ")], None),
+            (&[("OTEL_SERVICE_NAME", "hooks")], None),
+            (&[ENDPOINT], exported.clone()),
+            (&[for_traces], exported),
+            (&[ENDPOINT, ("OTEL_SDK_DISABLED", "TRUE")], None),
+            (&[ENDPOINT, ("OTEL_TRACES_EXPORTER", "none")], None),
+        ] {
+            assert_eq!(gathered(variables), expected, "{variables:?}");
+        }
     }
 
     #[test]
     fn the_timeout_is_in_milliseconds_and_a_wrong_one_is_ignored() {
-        let timeout = |word| {
-            let found = gathered(&[ENDPOINT, ("OTEL_EXPORTER_OTLP_TIMEOUT", word)]);
-            found.expect("exported").timeout
-        };
-        assert_eq!(timeout("250"), Duration::from_millis(250));
-        assert_eq!(timeout("soon"), TIMEOUT);
+        for (text, timeout) in [("250", Duration::from_millis(250)), ("soon", TIMEOUT)] {
+            let found = gathered(&[ENDPOINT, ("OTEL_EXPORTER_OTLP_TIMEOUT", text)]);
+            assert_eq!(found.expect("exported").timeout, timeout);
+        }
     }
 }

@@ -5,16 +5,18 @@
 //! (Kubernetes service links, Docker links), and names under `TWILIO_` that are close to none of ours, because
 //! other Twilio software defines such names. Any other `HEARDBACK_` name is a warning. Values are never shown.
 
-use crate::config::Env;
+use strsim::osa_distance;
+
+use crate::config::env::Env;
 use crate::config::problems::{Problem, Problems};
-use crate::config::setting::Setting;
+use crate::config::reader::Setting;
 use crate::config::table::SETTINGS;
 
 const OURS: &str = "HEARDBACK_";
 const TWILIOS: &str = "TWILIO_";
 const FILE: &str = "_FILE";
 
-/// Read by the tests and the examples of this repository, beside a service.
+/// Variables of this repository's tests and examples.
 const OF_THE_REPOSITORY: [&str; 3] = ["HEARDBACK_CI", "HEARDBACK_PYTHON", "HEARDBACK_SPOOL"];
 
 /// Names in Twilio's samples with the same meaning as one of our settings: name, setting. They may be meant for
@@ -28,7 +30,7 @@ const ALIASES: [(&str, &str); 6] = [
     ("TWILIO_SIGNING_KEY", "TWILIO_AUTH_TOKEN"),
 ];
 
-/// Words that alone say too little for a name to be close to a setting: `HEARDBACK_TAG` may be an image's.
+/// Words that alone do not make a name close to a setting: `HEARDBACK_TAG` may be the tag of an image.
 const GENERIC_WORDS: [&str; 15] = [
     "API", "APP", "CALL", "CLIENT", "FILE", "FORMAT", "GIVE", "IP", "MAX", "OPS", "PATH", "READ",
     "RUN", "TAG", "UP",
@@ -38,21 +40,21 @@ const GENERIC_WORDS: [&str; 15] = [
 const SHOWN_NAME: usize = 64;
 const SHOWN_WORD: usize = 24;
 
-/// The judgement of a variable's name.
+/// The meaning of a variable's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum NameVerdict<'a> {
     /// A setting, or a name of other software.
     Fine,
     /// A misspelling of this setting's name.
     Slip(&'a str),
-    /// Maybe this setting was meant; another program may read the variable.
+    /// It may mean this setting, or belong to another program.
     Doubt(&'a str),
     /// In our namespace, and close to no setting.
     Unknown,
 }
 
-/// Judges the names: problems and warnings. An empty variable counts as unset.
-pub(super) fn judge(names: &[String], env: Env<'_>) -> (Problems, Vec<String>) {
+/// Checks the names of all variables: problems and warnings. An empty variable counts as unset.
+pub(super) fn check(names: &[String], env: Env<'_>) -> (Problems, Vec<String>) {
     let known: Vec<String> = SETTINGS.iter().flat_map(Setting::variables).collect();
     let mut problems = Problems::default();
     let mut warnings = Vec::new();
@@ -124,63 +126,69 @@ fn same_letters<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
 
 /// `HEARBACK_DRY_RUN`, `TWILLIO_AUTH_TOKEN`: the prefix itself is misspelt.
 fn misspelt_prefix<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
-    let name = squeezed(name);
-    let known = known.iter().map(String::as_str);
-    let near = known.filter(|known| distance(&name, &squeezed(known)) <= 2);
-    near.min_by_key(|known| distance(&name, &squeezed(known)))
+    let distance = |known: &str| osa_distance(&squeezed(name), &squeezed(known));
+    let near = known.iter().map(String::as_str).filter(|known| distance(known) <= 2);
+    near.min_by_key(|known| distance(known))
+}
+
+/// The closest setting among those that the first matching rule finds.
+fn nearest<'a>(
+    name: &str,
+    rules: &[Rule],
+    settings: &(impl Iterator<Item = &'a str> + Clone),
+) -> Option<&'a str> {
+    let words = Words::of(name);
+    rules.iter().find_map(|is_near| {
+        let near = settings.clone().filter(|setting| is_near(&words, &Words::of(setting)));
+        near.min_by_key(|setting| osa_distance(&squeezed(name), &squeezed(setting)))
+    })
+}
+
+fn with_prefix<'a>(
+    known: &'a [String],
+    prefix: &'static str,
+) -> impl Iterator<Item = &'a str> + Clone {
+    known.iter().map(String::as_str).filter(move |known| known.starts_with(prefix))
 }
 
 fn near_in_our_namespace<'a>(name: &str, known: &'a [String]) -> Option<NameVerdict<'a>> {
-    let words = Words::of(name);
-    let near = |is_near: Rule| {
-        let found = known.iter().map(String::as_str).filter(|known| known.starts_with(OURS));
-        let found = found.filter(|known| is_near(&words, &Words::of(known)));
-        found.min_by_key(|known| distance(&squeezed(name), &squeezed(known)))
-    };
     let rules: [Rule; 5] =
         [Words::is_misspelt, Words::is_part, Words::is_abbreviated, Words::begins, Words::contains];
-    if let Some(meant) = rules.into_iter().find_map(near) {
+    if let Some(meant) = nearest(name, &rules, &with_prefix(known, OURS)) {
         return Some(NameVerdict::Slip(meant));
     }
     // `HEARDBACK_AUTH_TOKEN`, `HEARDBACK_TWILIO_AUTH_TOKEN`: a setting of the other prefix.
-    let other = known.iter().map(String::as_str).find(|known| {
-        let tail = known.strip_prefix(TWILIOS);
-        tail.is_some_and(|tail| words.is(tail) || words.is(known))
-    })?;
+    let words = Words::of(name);
+    let is_other = |known: &&str| {
+        known.strip_prefix(TWILIOS).is_some_and(|tail| words.is(tail) || words.is(known))
+    };
+    let other = with_prefix(known, TWILIOS).find(is_other)?;
     Some(if words.0.len() > 1 { NameVerdict::Slip(other) } else { NameVerdict::Doubt(other) })
 }
 
 fn near_in_twilios_namespace<'a>(name: &str, known: &'a [String]) -> Option<NameVerdict<'a>> {
-    let words = Words::of(name);
-    let twilios = || known.iter().map(String::as_str).filter(|known| known.starts_with(TWILIOS));
-    let near = |is_near: Rule| {
-        let found = twilios().filter(|known| is_near(&words, &Words::of(known)));
-        found.min_by_key(|known| distance(&squeezed(name), &squeezed(known)))
-    };
     let rules: [Rule; 3] = [Words::is_misspelt, Words::is_part, Words::is_abbreviated];
+    let twilios = || with_prefix(known, TWILIOS);
     let of_a_file = || twilios().find(|known| is_file_of(name, known));
-    if let Some(meant) = rules.into_iter().find_map(near).or_else(of_a_file) {
+    if let Some(meant) = nearest(name, &rules, &twilios()).or_else(of_a_file) {
         return Some(NameVerdict::Slip(meant));
     }
-    // `TWILIO_AUTH_TOKEN_SECONDARY`: maybe meant for us, maybe not.
+    // `TWILIO_AUTH_TOKEN_SECONDARY` may be meant for Heardback. So may `TWILIO_PUBLIC_URL`, of the other prefix.
+    let words = Words::of(name);
     let longer = |known: &&str| Words::of(known).0.len() > 1 && words.begins(&Words::of(known));
-    if let Some(meant) = twilios().find(longer) {
-        return Some(NameVerdict::Doubt(meant));
-    }
-    // `TWILIO_PUBLIC_URL`: a setting of the other prefix, unless another program reads it.
-    let ours = known.iter().map(String::as_str);
-    let mut ours =
-        ours.filter(|known| known.strip_prefix(OURS).is_some_and(|tail| tail.contains('_')));
-    ours.find(|known| known.strip_prefix(OURS).is_some_and(|tail| words.is(tail)))
-        .map(NameVerdict::Doubt)
+    let is_ours = |known: &&str| {
+        known.strip_prefix(OURS).is_some_and(|tail| tail.contains('_') && words.is(tail))
+    };
+    let doubtful = twilios().find(longer).or_else(|| with_prefix(known, OURS).find(is_ours));
+    doubtful.map(NameVerdict::Doubt)
 }
 
-/// Whether a name asks for a setting's value from a file.
+/// Whether a name is that of a setting with `_FILE` after it.
 fn is_file_of(name: &str, setting: &str) -> bool {
     name.to_ascii_uppercase().strip_suffix(FILE) == Some(setting)
 }
 
-/// The words of a name behind its prefix.
+/// The words of a name after its prefix.
 struct Words(Vec<String>);
 
 /// Whether the words of a name are close to those of a setting.
@@ -196,7 +204,7 @@ impl Words {
         self.0.concat() == squeezed(tail)
     }
 
-    /// A letter or two are wrong, missing, too many or exchanged.
+    /// One or two letters are wrong, missing, extra or exchanged.
     fn is_misspelt(&self, setting: &Words) -> bool {
         let (name, setting) = (self.0.concat(), setting.0.concat());
         let allowed = match setting.len() {
@@ -204,7 +212,7 @@ impl Words {
             3..=7 => 1,
             8.. => 2,
         };
-        distance(&name, &setting) <= allowed
+        osa_distance(&name, &setting) <= allowed
     }
 
     /// Words are missing: `TOKEN` for `AUTH_TOKEN`. A word alone has to be the first or the last.
@@ -221,7 +229,7 @@ impl Words {
         }
     }
 
-    /// Each word is there, and some are cut: `ACCT_SID` for `ACCOUNT_SID`, `RETENT` for `RETENTION`.
+    /// All words are present, and some are cut: `ACCT_SID` for `ACCOUNT_SID`, `RETENT` for `RETENTION`.
     fn is_abbreviated(&self, setting: &Words) -> bool {
         if let ([word], [whole]) = (self.0.as_slice(), setting.0.as_slice()) {
             return word.len() >= 3 && whole.starts_with(word.as_str());
@@ -231,14 +239,14 @@ impl Words {
             && pairs.all(|(word, whole)| same_word(word, whole) || abbreviates(word, whole))
     }
 
-    /// The setting's name, and more: `LOG_LEVEL` for `LOG`, `LISTENER` for `LISTEN`.
+    /// It begins with the setting's name: `LOG_LEVEL` for `LOG`, `LISTENER` for `LISTEN`.
     fn begins(&self, setting: &Words) -> bool {
         let starts = self.0.iter().zip(&setting.0).all(|(word, whole)| same_word(word, whole));
-        let goes_on = match (self.0.as_slice(), setting.0.as_slice()) {
+        let extends = match (self.0.as_slice(), setting.0.as_slice()) {
             ([word], [whole]) => whole.len() >= 4 && word.starts_with(whole.as_str()),
             _ => false,
         };
-        goes_on || (starts && self.0.len() > setting.0.len())
+        extends || (starts && self.0.len() > setting.0.len())
     }
 
     /// The setting's words among others: `PUBLIC_BASE_URL` for `PUBLIC_URL`.
@@ -294,34 +302,6 @@ fn is_service_link(name: &str, value: &str) -> bool {
 
 fn squeezed(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).collect()
-}
-
-/// The number of edits between two texts: a letter added, removed or replaced, or two neighbours exchanged.
-fn distance(one: &str, other: &str) -> usize {
-    let other = other.as_bytes();
-    let mut before_last: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=other.len()).collect();
-    let mut previous = None;
-    for (row, byte) in (1..).zip(one.bytes()) {
-        let mut next = vec![row];
-        let mut left = row;
-        for (column, theirs) in other.iter().enumerate() {
-            let at = |row: &[usize], column: usize| row.get(column).copied().unwrap_or(usize::MAX);
-            let replaced = at(&last, column) + usize::from(byte != *theirs);
-            let mut best = replaced.min(left + 1).min(at(&last, column + 1) + 1);
-            let neighbour = column.checked_sub(1).and_then(|column| other.get(column)).copied();
-            if let (Some(neighbour), Some(previous)) = (neighbour, previous)
-                && (neighbour, *theirs) == (byte, previous)
-            {
-                best = best.min(at(&before_last, column - 1).saturating_add(1));
-            }
-            next.push(best);
-            left = best;
-        }
-        before_last = std::mem::replace(&mut last, next);
-        previous = Some(byte);
-    }
-    last.last().copied().unwrap_or_default()
 }
 
 /// The name, or a fixed text if the name may hold a secret or a number.

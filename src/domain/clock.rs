@@ -1,25 +1,19 @@
-//! Wall clock discipline: which time is safe to expire and remove records by.
+//! The trusted time: which time is safe to expire and remove records by.
 //!
-//! The wall clock may jump: an NTP fault, a restored virtual machine, an operator's slip. The trusted time is
-//! the wall clock's, but never ahead of the last agreed time plus the time that has passed since. A larger
-//! step forward needs a second source: Twilio's `Date`, or the operator. A clock that is behind removes
-//! nothing early, so it is followed, and every later step forward is measured from there.
-//!
-//! Removal cannot be undone, so it is more careful than expiry. A jump that only the operator has confirmed removes nothing for
-//! [`SECOND_LOOK`]: if the confirmation was a mistake, correcting the clock restores all. All but parked evidence, of which
-//! there may be much, is also kept for [`MAX_JUMP`] longer, since a smaller jump goes unnoticed.
-//!
-//! Records are dated by the wall clock, except where it is known to be wrong: behind the expected time, or contradicted
+//! The wall clock may jump. The trusted time follows it, but a step forward of more than [`MAX_JUMP`] needs a second
+//! source: Twilio's `Date`, or the operator. Removal is more careful, because it cannot be undone: only Twilio's `Date`
+//! or [`SECOND_LOOK`] permits it after a jump. Records are dated by the wall clock unless it is known to be wrong.
 //! by Twilio. Then they are dated by the expected time, so a correction of the clock makes them no older.
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-/// The largest difference that is taken for an ordinary restart or correction.
+/// The largest difference that counts as an ordinary restart or correction.
 pub const MAX_JUMP: Duration = Duration::from_hours(1);
 
-/// How long nothing is removed by a jump that the operator confirmed and Twilio did not.
+/// How long no record is removed because of a jump that the operator confirmed and Twilio did not. A mistaken
+/// confirmation can be corrected within this time.
 pub const SECOND_LOOK: Duration = Duration::from_hours(24);
 
 /// The state to keep over a restart.
@@ -44,28 +38,27 @@ const MAX_SKEW: SignedDuration = SignedDuration::from_hours(1);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockReading {
     pub wall: Timestamp,
-    /// A clock without jumps. Only differences between two readings of one process mean anything.
+    /// A clock without jumps. Only differences between two readings of one process have a meaning.
     pub uptime: Duration,
 }
 
 /// A wall clock that differs from the expected time by more than [`MAX_JUMP`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Jump {
-    /// How far the wall clock was ahead of the expected time when this was noticed; negative: behind.
+    /// How far the wall clock was ahead of the expected time when the jump was noticed; negative: behind.
     pub ahead: SignedDuration,
     /// When it was noticed, by the trusted time.
     pub since: Timestamp,
 }
 
 impl Jump {
-    /// Whether expiry and removal go by the expected time instead of the wall clock's.
-    #[must_use]
+    /// Whether expiry and removal use the expected time instead of the wall clock's.
     pub fn holds_back(&self) -> bool {
         self.ahead.is_positive()
     }
 }
 
-/// The last agreed time, and the jump since, if there was one.
+/// The last agreed time, and a jump after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Discipline {
     agreed: ClockReading,
@@ -79,8 +72,7 @@ pub struct Discipline {
 }
 
 impl Discipline {
-    /// Begins with the store's last trusted time; `None`: a new store, with nothing in it to lose.
-    #[must_use]
+    /// Begins with the store's last trusted time. `None`: a new store, which has no records.
     pub fn start(now: ClockReading, last: Option<LastSeen>) -> Self {
         let is_far = |last: &Timestamp| !is_within(now.wall.duration_since(*last));
         let wall = last.map(|last| last.at).filter(is_far).unwrap_or(now.wall);
@@ -155,14 +147,14 @@ impl Discipline {
         LastSeen { at, unsupported }
     }
 
-    /// Takes over the time in Twilio's answer.
+    /// Adopts the time in Twilio's response.
     pub fn agree(&mut self, now: ClockReading, theirs: Timestamp) {
         let before = self.jump.take();
         self.agreed = ClockReading { wall: theirs, ..now };
         (self.before_fall, self.unsupported) = (None, None);
         self.is_contradicted = !is_within(now.wall.duration_since(theirs));
         self.trusted(now);
-        // The same fault as before keeps the moment at which it was noticed.
+        // The same fault as before keeps the time at which it was noticed.
         if let (Some(before), Some(jump)) = (before, &mut self.jump)
             && before.holds_back() == jump.holds_back()
         {
@@ -170,7 +162,7 @@ impl Discipline {
         }
     }
 
-    /// Takes over the wall clock, which the operator has confirmed.
+    /// Adopts the wall clock, which the operator confirmed.
     pub fn confirm(&mut self, now: ClockReading) {
         self.supported(now);
         let until = now.wall.checked_add(SECOND_LOOK).unwrap_or(Timestamp::MAX);
@@ -187,7 +179,6 @@ impl Discipline {
     }
 
     /// The jump that no second source has agreed to.
-    #[must_use]
     pub fn jump(&self) -> Option<Jump> {
         self.jump
     }
@@ -338,8 +329,8 @@ mod tests {
     }
 
     proptest! {
-        /// However it jumps: trusted time is never ahead of the wall clock, nor of an honest clock by more
-        /// than the bound, as long as it began with an honest one.
+        /// For any series of jumps: trusted time is never ahead of the wall clock, nor of an honest clock by more
+        /// than the bound, if it began with an honest one.
         #[test]
         fn no_series_of_jumps_brings_the_trusted_time_ahead_of_the_true_one(
             steps in prop::collection::vec((0_u64..10_000, -50 * DAY..50 * DAY), 1..40),

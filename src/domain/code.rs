@@ -1,10 +1,8 @@
-//! Codes: how a text can prove that it contains the code of one message, without anybody who keeps
-//! records knowing that code.
+//! Codes: proof that a text contains the code of one message, without a stored code.
 //!
-//! The app registers `CodeHmac`, an HMAC-SHA256 under one of its own keys over `MessageSid` and code.
-//! A bare hash of six digits would be no secret: there are only a million of them. The SID in it makes
-//! the same code in two messages two different values. What was typed is tried and dropped; nothing
-//! here prints it.
+//! The app registers `CodeHmac`, an HMAC-SHA256 under an app key over `MessageSid` and code. A hash without a key could
+//! be reversed by trying a million codes. The SID makes the values of one code in two messages different. A typed code
+//! is compared and dropped; no `Debug` prints it.
 
 mod text;
 
@@ -25,8 +23,7 @@ use crate::domain::sid::MessageSid;
 pub struct CodeHmac([u8; 32]);
 
 impl CodeHmac {
-    /// Reads 32 bytes in hexadecimal or base64.
-    #[must_use]
+    /// 32 bytes in hexadecimal or base64.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = if text.len() == 64 {
             hex::decoded(text)?
@@ -37,14 +34,12 @@ impl CodeHmac {
         Some(Self(bytes.try_into().ok()?))
     }
 
-    /// In base64, as an app would send it.
-    #[must_use]
     pub fn to_base64(&self) -> String {
         STANDARD.encode(self.0)
     }
 }
 
-/// As an app would send it where people read, as it is in a store.
+/// Base64 in text formats, 32 bytes in the store.
 impl Serialize for CodeHmac {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         if to.is_human_readable() {
@@ -71,19 +66,17 @@ impl fmt::Debug for CodeHmac {
     }
 }
 
-/// One of the app's keys, as it makes a [`CodeHmac`].
+/// An app key that computes a [`CodeHmac`].
 #[derive(Debug, Clone)]
 pub struct CodeKey(MacKey);
 
 impl CodeKey {
-    /// Takes the secret verbatim, as the signature's key does.
-    #[must_use]
+    /// The secret is not decoded, as in a signing key.
     pub fn new(secret: &[u8]) -> Self {
         Self(MacKey::new(secret))
     }
 
-    /// What the app registers for a message with that code.
-    #[must_use]
+    /// The value that the app registers for a message with that code.
     pub fn hmac(&self, sid: MessageSid, code: &str) -> CodeHmac {
         CodeHmac(self.0.tag([sid.as_str().as_bytes(), code.as_bytes()]))
     }
@@ -93,7 +86,7 @@ impl CodeKey {
     }
 }
 
-/// A typed text or an entered code, ready to be tried against the codes of messages. Never stored.
+/// A typed text or an entered code, to be compared with the codes of messages. Never stored.
 #[derive(Clone)]
 pub struct Probe {
     spellings: Vec<String>,
@@ -103,16 +96,14 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Finds the possible codes in a text that a person wrote. `None` if there are none, or no key to try them with.
-    #[must_use]
+    /// The possible codes in a text. `None` without any, or without a key.
     pub fn new(text: &str, keys: &[CodeKey]) -> Option<Self> {
         let text::CodesInText { spellings, is_code } = text::possible_codes(text);
         let is_usable = !spellings.is_empty() && !keys.is_empty();
         is_usable.then(|| Self { spellings, keys: keys.to_vec(), is_code, is_explicit: false })
     }
 
-    /// Takes a code that the app received from a person, however short it is. `None` without a key to try it with.
-    #[must_use]
+    /// A code that the app received from a person, of any length. `None` without a key.
     pub fn entered(code: &str, keys: &[CodeKey]) -> Option<Self> {
         let spellings = text::spellings_of_code(code);
         let is_usable = !spellings.is_empty() && !keys.is_empty();
@@ -120,14 +111,12 @@ impl Probe {
     }
 
     /// Whether one of the spellings is the code of that message.
-    #[must_use]
     pub fn proves(&self, sid: MessageSid, code: &CodeHmac) -> bool {
         self.proven_with(sid, code, 1)
     }
 
-    /// The same, but only with spellings too long to match by chance. A short number may be a time, a year or a house
-    /// number.
-    #[must_use]
+    /// As [`Self::proves`], but only with spellings too long to match by chance. A short number may be a time, a year or a
+    /// house number.
     pub fn proves_surely(&self, sid: MessageSid, code: &CodeHmac) -> bool {
         self.proven_with(sid, code, if self.is_explicit { 1 } else { text::SURE_CODE })
     }
@@ -138,13 +127,12 @@ impl Probe {
     }
 
     /// Whether it has the shape of a code. If it matches no known code, it is taken for another message's code.
-    #[must_use]
     pub fn is_code(&self) -> bool {
         self.is_code
     }
 }
 
-/// By what was typed. Keys say nothing about what a signal is.
+/// Compares the spellings only: the keys do not belong to the signal.
 impl PartialEq for Probe {
     fn eq(&self, other: &Self) -> bool {
         self.spellings == other.spellings
@@ -156,6 +144,43 @@ impl Eq for Probe {}
 impl fmt::Debug for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Probe(…)")
+    }
+}
+
+/// The most messages in each list of a [`TypedCode`].
+const MAX_COMPARED: usize = 64;
+
+/// The stored comparison of a typed code with the messages that were known when it arrived. It never contains the code.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TypedCode {
+    /// The messages whose code it is.
+    pub of: Vec<MessageSid>,
+    /// The messages whose code is another one.
+    pub not_of: Vec<MessageSid>,
+}
+
+impl TypedCode {
+    /// Compares a probe with the codes of messages. The flag says whether the message is recent: only then a short
+    /// number may be its code. `None` if the probe contains no code.
+    pub fn compared(
+        probe: &Probe,
+        codes: impl Iterator<Item = (MessageSid, CodeHmac, bool)>,
+    ) -> Option<Self> {
+        let mut typed = Self::default();
+        for (sid, code, is_recent) in codes {
+            let is_its_code =
+                if is_recent { probe.proves(sid, &code) } else { probe.proves_surely(sid, &code) };
+            let list = if is_its_code { &mut typed.of } else { &mut typed.not_of };
+            if list.len() < MAX_COMPARED {
+                list.push(sid);
+            }
+        }
+        (probe.is_code() || !typed.of.is_empty()).then_some(typed)
+    }
+
+    /// Whether the code was compared with this message's. At the end of its lifetime, a message loses its code.
+    pub fn is_compared_with(&self, sid: MessageSid) -> bool {
+        self.of.contains(&sid) || self.not_of.contains(&sid)
     }
 }
 
@@ -200,9 +225,7 @@ mod tests {
     #[test]
     fn it_is_read_in_hexadecimal_and_both_base64s() {
         let hmac = CodeKey::new(b"app key").hmac(sid('a'), "123456");
-        let digits = hmac.0.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]);
-        let hex: String =
-            digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)).collect();
+        let hex = hex::hex(&hmac.0);
         let padded = hmac.to_base64();
         let url_safe = padded.replace('+', "-").replace('/', "_");
         for text in [hex.as_str(), padded.as_str(), padded.trim_end_matches('='), &url_safe] {

@@ -1,11 +1,9 @@
-//! Erasure: what concerns one person, among all that a store holds.
+//! Erasure: selects all records of a store that concern one person.
 //!
-//! Their messages, in whatever state; the click links made for these; the evidence that waits for
-//! these or for them. And what these messages bear as a reference (a login, an order: the person's own
-//! affairs) goes from every other message too: else evidence by that name, which may have meant the
-//! message that is gone, would prove another one. Nothing here tells who was meant: that is the hash's.
-//!
-//! A store shows it all groups of names first, then all its messages, then all links, then all evidence.
+//! These are their messages in any state, the click links of these, and the evidence parked for these or for the person.
+//! The references of these messages, which are personal, are removed from all other messages too: evidence with such a
+//! reference could mean an erased message, and must not confirm another. A store passes its groups of names first, then
+//! all messages, then all links, then all evidence.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,11 +14,11 @@ use crate::domain::message::{Message, Reference};
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::domain::signal::EvidenceTarget;
 
-/// What concerns the people at some addresses, as far as it was shown.
+/// The selection for the people at some addresses.
 pub struct Erasure {
     key: RecipientHashKey,
     addresses: Vec<Address>,
-    /// Those people as each account knows them.
+    /// The hashes of those people in each account.
     people: BTreeMap<AccountSid, BTreeSet<RecipientHash>>,
     messages: BTreeSet<MessageSid>,
     references: BTreeSet<(AccountSid, Reference)>,
@@ -28,8 +26,7 @@ pub struct Erasure {
 }
 
 impl Erasure {
-    /// Of the people at these addresses. A full number is one person, on WhatsApp and off it.
-    #[must_use]
+    /// Selects the people at these addresses. A full number is one person, on WhatsApp and off it.
     pub fn of(addresses: Vec<Address>, key: RecipientHashKey) -> Self {
         Self {
             key,
@@ -67,7 +64,7 @@ impl Erasure {
         true
     }
 
-    /// Whether a click link is in one of their messages, or made for one that is still to come.
+    /// Whether a click link is in one of their messages, or was created for a future one.
     pub fn takes_link(&mut self, id: LinkId, link: &Link) -> bool {
         let takes = match link.message {
             Some(message) => self.messages.contains(&message),
@@ -79,7 +76,7 @@ impl Erasure {
         takes
     }
 
-    /// Whether evidence is theirs, or for one of their messages.
+    /// Whether evidence is about them, or about one of their messages.
     pub fn takes_evidence(&mut self, parked: &Parked) -> bool {
         let account = parked.evidence.account;
         match &parked.evidence.named {
@@ -93,13 +90,12 @@ impl Erasure {
         }
     }
 
-    /// The names that their messages bear.
+    /// The references of their messages.
     pub fn references(&self) -> impl Iterator<Item = (AccountSid, &Reference)> {
         self.references.iter().map(|(account, name)| (*account, name))
     }
 
-    /// Somebody else's message that bears such a name, as it is without; `None` if it bears none.
-    #[must_use]
+    /// Another person's message without such a reference; `None` if it has none.
     pub fn without_reference(&self, message: &Message) -> Option<Message> {
         let name = message.reference.as_ref()?;
         let bears = self.is_named(message.account, name);

@@ -1,4 +1,4 @@
-//! Feedback: the POST that reports a confirmation, what its answer means, and what then happens.
+//! Feedback: the POST that reports a confirmation, the verdict on its response, and its settlement.
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ pub struct Feedback {
     pub message: MessageSid,
 }
 
-/// Why an attempt ended as it did, in Twilio's words where there are any.
+/// The details of an attempt's result, in Twilio's words if there are any.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OutcomeDetail {
-    /// HTTP status; `None` if no answer came.
+    /// HTTP status; `None` without an answer.
     pub status: Option<u16>,
     /// Twilio's error code, such as 20404.
     pub code: Option<u32>,
-    /// Twilio's message, or ours where there was no answer. No secrets, no addresses.
+    /// Twilio's message, or ours without an answer. No secrets, no addresses.
     pub message: String,
 }
 
@@ -31,10 +31,10 @@ impl From<OutcomeDetail> for Refusal {
     }
 }
 
-/// What an answer of Twilio's means (docs/design.md, "Posting to Twilio"). Never a bare status code.
+/// The meaning of Twilio's response (docs/design.md, "Posting to Twilio"). Never a bare status code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// A complete 2xx that names our message: Twilio has the confirmation.
+    /// A complete 2xx that names our message: Twilio accepted the confirmation.
     Done {
         /// HTTP status.
         status: u16,
@@ -42,10 +42,10 @@ pub enum Verdict {
     /// A 2xx that does not name our message, or a 4xx that is not in Twilio's words. Another server may have answered,
     /// and Twilio may not have the confirmation.
     Uncertain {
-        /// The kind of body that came instead.
+        /// Names the kind of body.
         why: OutcomeDetail,
     },
-    /// Trouble that passes: 408, 425, 5xx, a timeout, a broken connection.
+    /// A temporary failure: 408, 425, 5xx, a timeout, a broken connection.
     Retry {
         why: OutcomeDetail,
         /// `Retry-After`, if there was one.
@@ -57,17 +57,16 @@ pub enum Verdict {
         /// `Retry-After`, if there was one.
         after: Option<Duration>,
     },
-    /// 401, 403 or a redirect: nothing of this account will get through.
+    /// 401, 403 or a redirect: Twilio rejects all posts of this account.
     Pause { why: OutcomeDetail },
-    /// 404: not there (yet), or another account's.
+    /// 404: unknown (yet), or another account's message.
     Missing { why: OutcomeDetail },
-    /// Any other 4xx: this will never be taken.
+    /// Any other 4xx: Twilio rejects this post for good.
     Never { why: OutcomeDetail },
 }
 
 impl Verdict {
     /// The word used in metrics and logs.
-    #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Done { .. } => "done",
@@ -80,22 +79,12 @@ impl Verdict {
         }
     }
 
-    /// HTTP status of the answer; `None` if none came.
-    #[must_use]
+    /// HTTP status of the response, if there was one.
     pub fn status(&self) -> Option<u16> {
-        match self {
-            Self::Done { status } => Some(*status),
-            Self::Uncertain { why }
-            | Self::Retry { why, .. }
-            | Self::Throttle { why, .. }
-            | Self::Pause { why }
-            | Self::Missing { why }
-            | Self::Never { why } => why.status,
-        }
+        if let Self::Done { status } = self { Some(*status) } else { self.detail()?.status }
     }
 
-    /// Why it is so; `None` where there is nothing to explain.
-    #[must_use]
+    /// The details, if it is not `Done`.
     pub fn detail(&self) -> Option<&OutcomeDetail> {
         match self {
             Self::Done { .. } => None,
@@ -109,11 +98,11 @@ impl Verdict {
     }
 }
 
-/// The right to make one attempt, until it lapses.
+/// The right to make one attempt, until it expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Lease {
     pub message: MessageSid,
-    /// Names this attempt among the message's.
+    /// The identity of this attempt.
     pub token: u64,
 }
 
@@ -136,12 +125,10 @@ pub struct Claim {
     pub trace: Option<TraceParent>,
 }
 
-/// How an attempt ends in the store.
+/// The stored result of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settlement {
-    /// Twilio has it.
     Reported,
-    /// To be tried again.
     Retry {
         /// After how long.
         after: Duration,
@@ -153,13 +140,12 @@ pub enum Settlement {
         /// After how long.
         after: Duration,
     },
-    /// Not to be tried again, unless somebody requeues it.
+    /// No retry, unless an operator requeues it.
     Refused(Refusal),
 }
 
 impl Settlement {
     /// The word used in metrics and logs.
-    #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Reported => "reported",

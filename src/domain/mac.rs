@@ -1,4 +1,4 @@
-//! HMAC-SHA-256 (RFC 2104): a tag of a text under a key, and the comparison of tags in constant time.
+//! HMAC-SHA-256 (RFC 2104): the tag of a text under a key, and the comparison of tags in constant time.
 
 use std::fmt;
 
@@ -12,37 +12,32 @@ pub(crate) fn keyed<M: KeyInit>(secret: &[u8]) -> M {
     M::new_from_slice(secret).unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"))
 }
 
-/// A key of HMAC-SHA-256. Its `Debug` shows nothing of it.
+/// A key of HMAC-SHA-256. Its `Debug` shows no part of it.
 #[derive(Clone)]
 pub struct MacKey(Hmac<Sha256>);
 
 impl MacKey {
-    /// Takes the secret verbatim.
-    #[must_use]
+    /// The secret is not decoded.
     pub fn new(secret: &[u8]) -> Self {
         Self(keyed(secret))
     }
 
-    /// The tag of these pieces, behind each other.
-    #[must_use]
+    /// The tag of the concatenated pieces.
     pub fn tag<'a>(&self, pieces: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
         self.over(pieces).finalize().into_bytes().into()
     }
 
-    /// Whether this is the tag of these pieces, in a time that depends on nothing but lengths.
-    #[must_use]
+    /// Whether this is the tag of the concatenated pieces. The time depends only on lengths.
     pub fn made<'a>(&self, pieces: impl IntoIterator<Item = &'a [u8]>, tag: &[u8]) -> bool {
         self.over(pieces).verify_slice(tag).is_ok()
     }
 
     /// The tag of a text in hexadecimal digits.
-    #[must_use]
     pub fn hex_tag(&self, text: &str) -> String {
         hex::hex(&self.tag([text.as_bytes()]))
     }
 
     /// Whether these hexadecimal digits are the tag of the text.
-    #[must_use]
     pub fn made_hex(&self, text: &str, digits: &str) -> bool {
         hex::decoded(digits).is_some_and(|tag| self.made([text.as_bytes()], &tag))
     }

@@ -1,13 +1,14 @@
-//! Decide: what a signature proves, what a signal proves, what to do next.
+//! The rules: which message a signal proves, and what to do next.
 //!
-//! Pure by law (`tests/it/tidy.rs` and `clippy.toml` keep it): no I/O, no async, no clock, no
-//! randomness, no environment. `now` and `jitter` are arguments.
+//! Pure (`tests/it/tidy.rs` and `clippy.toml` check it): no I/O, no async, no clock, no randomness, no environment.
+//! `now` and `jitter` are arguments.
 
 pub mod address;
 pub mod click_link;
 pub mod clock;
 pub mod code;
 pub mod erasure;
+pub mod evidence;
 pub mod feedback;
 pub mod findings;
 pub mod hex;
@@ -17,6 +18,7 @@ pub mod message;
 pub mod path_secret;
 pub mod rate_limit;
 pub mod redact;
+pub mod reference;
 pub mod retry;
 pub mod route;
 pub mod sid;

@@ -1,26 +1,25 @@
-//! A secret in a path, in place of a signature: for a caller that may not sign.
+//! A secret in a path instead of a signature, for a client that cannot sign.
 //!
-//! It proves less. Whoever sees one request, or a log of one, has it; it does not cover the body. So it
-//! is off unless somebody asks for it, opens one route, and is compared in constant time.
+//! It proves less: one logged request reveals it, and it does not cover the body. So it is off by default, applies to
+//! one route, and is compared in constant time.
 
 use std::fmt;
 
 use crate::domain::mac::MacKey;
 
-/// Fewer characters could be guessed.
+/// Shorter secrets could be guessed.
 pub const MIN_LEN: usize = 16;
-/// What the secret authenticates, so that only MACs are ever compared.
+/// The authenticated text, so that only MACs are compared.
 const TEXT: &[u8] = b"heardback path secret";
 
-/// The secret, as far as it is needed to know it again.
+/// The MAC that recognises the secret.
 #[derive(Clone)]
 pub struct PathSecret {
     tag: [u8; 32],
 }
 
 impl PathSecret {
-    /// Reads a secret. `None` if it is too short to be one, or would not survive in a path.
-    #[must_use]
+    /// `None` if the secret is too short, or has characters that a path escapes.
     pub fn parse(text: &str) -> Option<Self> {
         let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
         if text.len() < MIN_LEN || !text.bytes().all(is_safe) {
@@ -29,8 +28,7 @@ impl PathSecret {
         Some(Self { tag: MacKey::new(text.as_bytes()).tag([TEXT]) })
     }
 
-    /// Whether this is it. Takes as long whatever is presented, its length aside.
-    #[must_use]
+    /// Whether this is the secret. The time depends only on the length.
     pub fn is(&self, presented: &str) -> bool {
         MacKey::new(presented.as_bytes()).made([TEXT], &self.tag)
     }
@@ -57,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_short_or_unsafe_in_a_path_is_no_secret() {
+    fn a_text_that_is_short_or_unsafe_in_a_path_is_no_secret() {
         for text in
             ["", "0123456789abcde", "0123456789abcde/", "0123456789abcde%20", "0123456789abcdeé"]
         {

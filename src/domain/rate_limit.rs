@@ -1,27 +1,25 @@
-//! Failed signatures, counted for each network that they come from, in a table that never grows.
+//! Rate limit of failed signatures by network, in a table of fixed size.
 //!
-//! A token bucket for each network, kept as the one moment at which its allowance is whole again. The
-//! table has a fixed number of places; a newcomer to a full row takes the place of whoever is nearest
-//! to a whole allowance, so a crowd of networks that fail once each cannot push out the one that fails
-//! all the time. Deliberately absent: any effect on a request whose signature is good.
+//! Each network has a token bucket, stored as the time at which its allowance is full again. In a full row, a new
+//! network replaces the one closest to a full allowance, so many networks that fail once cannot displace one that fails
+//! all the time. Deliberately absent: any effect on a request whose signature is valid.
 
 use std::fmt;
 use std::hash::BuildHasher;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-/// Failures that a network may make at once. A misconfigured app or a new token shows itself in far
-/// fewer, and `HEARDBACK_RECORD_REFUSED` keeps twenty.
+/// The burst of failures that a network may make. A misconfigured app or a new token causes far fewer, and
+/// `HEARDBACK_RECORD_REFUSED` keeps twenty.
 pub const BURST: u32 = 60;
-/// How long it takes until one more is allowed: sixty a minute.
+/// The time until one more failure is allowed: sixty a minute.
 pub const REGAINED_EVERY: Duration = Duration::from_secs(1);
 
 /// Rows of the table, and places in each: 4,096 networks, some 200 KiB.
 const ROWS: usize = 1024;
 const PLACES: usize = 4;
 
-/// Where a client is, as coarsely as one customer of a provider usually owns it: a /24 of IPv4, a /64
-/// of IPv6.
+/// The network of a client, as large as one customer of a provider usually owns: a /24 of IPv4, a /64 of IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Network {
     /// The first three octets.
@@ -31,15 +29,21 @@ pub enum Network {
 }
 
 impl Network {
+    /// The network of an address.
+    pub fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(address) => Self::of_v4(address),
+            IpAddr::V6(address) => Self::of_v6(address),
+        }
+    }
+
     /// The network of an IPv4 address.
-    #[must_use]
     pub fn of_v4(address: Ipv4Addr) -> Self {
         let [a, b, c, _] = address.octets();
         Self::V4([a, b, c])
     }
 
-    /// The network of an IPv6 address; of the IPv4 address, if it stands for one.
-    #[must_use]
+    /// The network of an IPv6 address, or of the IPv4 address that it maps.
     pub fn of_v6(address: Ipv6Addr) -> Self {
         if let Some(address) = address.to_ipv4_mapped() {
             return Self::of_v4(address);
@@ -62,14 +66,14 @@ impl fmt::Display for Network {
     }
 }
 
-/// How a network stands after one more failure.
+/// The result of one more failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RateLimitState {
-    /// It may fail as often.
+    /// Within the limit.
     Within,
-    /// This one was too many, for the first time since its allowance was last whole.
+    /// Over the limit, for the first time since the allowance was last full.
     JustOver,
-    /// This one was too many, like others before it.
+    /// Over the limit, as before.
     Over,
 }
 
@@ -77,24 +81,24 @@ pub enum RateLimitState {
 #[derive(Debug, Clone, Copy)]
 struct FailingNetwork {
     network: Network,
-    /// When its allowance is whole again, on the caller's clock.
+    /// When its allowance is full again, on the caller's clock.
     whole_at: Duration,
-    /// Whether [`RateLimitState::JustOver`] was said.
-    told: bool,
+    /// Whether [`RateLimitState::JustOver`] was returned.
+    reported: bool,
 }
 
 impl FailingNetwork {
     fn fail(&mut self, now: Duration) -> RateLimitState {
         if self.whole_at <= now {
             self.whole_at = now;
-            self.told = false;
+            self.reported = false;
         }
         let after = self.whole_at.saturating_add(REGAINED_EVERY);
         if after.saturating_sub(now) <= REGAINED_EVERY.saturating_mul(BURST) {
             self.whole_at = after;
             return RateLimitState::Within;
         }
-        if std::mem::replace(&mut self.told, true) {
+        if std::mem::replace(&mut self.reported, true) {
             RateLimitState::Over
         } else {
             RateLimitState::JustOver
@@ -102,23 +106,21 @@ impl FailingNetwork {
     }
 }
 
-/// All networks that failed lately, as far as there is room.
+/// The networks that failed recently.
 #[derive(Debug)]
 pub struct NetworkRateLimit<H> {
     rows: Vec<[Option<FailingNetwork>; PLACES]>,
-    /// Keyed, so that nobody can choose whose row they come into.
+    /// Keyed, so that a client cannot choose its row.
     hasher: H,
 }
 
 impl<H: BuildHasher> NetworkRateLimit<H> {
-    /// None so far. All the memory that it will ever take is taken here.
-    #[must_use]
+    /// An empty table. It allocates all its memory here.
     pub fn new(hasher: H) -> Self {
         Self { rows: vec![[None; PLACES]; ROWS], hasher }
     }
 
-    /// Whether one more failure of that network would be too many. Counts nothing.
-    #[must_use]
+    /// Whether one more failure of that network would be over the limit. Counts nothing.
     pub fn is_over(&self, network: Network, now: Duration) -> bool {
         let row = self.hasher.hash_one(network) % ROWS as u64;
         let row = usize::try_from(row).ok().and_then(|row| self.rows.get(row));
@@ -126,7 +128,7 @@ impl<H: BuildHasher> NetworkRateLimit<H> {
         known.copied().is_some_and(|mut known| known.fail(now) != RateLimitState::Within)
     }
 
-    /// One more failure of that network. `now` comes from a clock that never goes back.
+    /// Counts a failure of that network. `now` comes from a clock that never goes back.
     pub fn count(&mut self, network: Network, now: Duration) -> RateLimitState {
         let row = self.hasher.hash_one(network) % ROWS as u64;
         let row = usize::try_from(row).ok().and_then(|row| self.rows.get_mut(row));
@@ -135,11 +137,11 @@ impl<H: BuildHasher> NetworkRateLimit<H> {
             |place: &Option<FailingNetwork>| place.is_some_and(|known| known.network == network);
         let place = match row.iter().position(is_it) {
             Some(at) => row.get_mut(at),
-            // An empty place has been whole for ever.
+            // An empty place comes first.
             None => row.iter_mut().min_by_key(|place| place.map(|known| known.whole_at)),
         };
         let Some(place) = place else { return RateLimitState::Within };
-        let fresh = FailingNetwork { network, whole_at: now, told: false };
+        let fresh = FailingNetwork { network, whole_at: now, reported: false };
         let mut failing = place.filter(|known| known.network == network).unwrap_or(fresh);
         let standing = failing.fail(now);
         *place = Some(failing);
@@ -179,8 +181,8 @@ mod tests {
 
     #[test]
     fn sixty_are_allowed_at_once_and_then_one_a_second() {
-        let mut forgeries = empty();
-        let mut count = |seconds: u64| forgeries.count(v4(1), Duration::from_secs(seconds));
+        let mut limit = empty();
+        let mut count = |seconds: u64| limit.count(v4(1), Duration::from_secs(seconds));
         (0..60).for_each(|_| assert_eq!(count(100), RateLimitState::Within));
         assert_eq!(count(100), RateLimitState::JustOver);
         assert_eq!(count(100), RateLimitState::Over);
@@ -192,33 +194,33 @@ mod tests {
 
     #[test]
     fn a_network_is_over_its_limit_exactly_while_its_next_failure_is_too_many() {
-        let mut forgeries = empty();
+        let mut limit = empty();
         let mut over = 0;
         for number in 0..200_u64 {
             let now = Duration::from_millis(1_000 + number * 300);
-            let (is_over, again) = (forgeries.is_over(v4(1), now), forgeries.is_over(v4(1), now));
+            let (is_over, again) = (limit.is_over(v4(1), now), limit.is_over(v4(1), now));
             assert_eq!(is_over, again, "looking counts nothing");
             over += u32::from(is_over);
-            assert_eq!(is_over, forgeries.count(v4(1), now) != RateLimitState::Within, "{number}");
+            assert_eq!(is_over, limit.count(v4(1), now) != RateLimitState::Within, "{number}");
         }
         assert!((60..140).contains(&over), "{over}");
-        assert!(!forgeries.is_over(v4(2), Duration::from_secs(61)));
+        assert!(!limit.is_over(v4(2), Duration::from_secs(61)));
     }
 
     #[test]
     fn a_hundred_thousand_networks_take_no_more_room_and_push_out_no_persistent_one() {
-        let mut forgeries = empty();
+        let mut limit = empty();
         let now = Duration::from_secs(1);
         for _ in 0..100 {
-            forgeries.count(v4(7), now);
+            limit.count(v4(7), now);
         }
         for number in 8..100_000 {
-            assert_eq!(forgeries.count(v4(number), now), RateLimitState::Within);
+            assert_eq!(limit.count(v4(number), now), RateLimitState::Within);
         }
-        assert_eq!(forgeries.count(v4(7), now), RateLimitState::Over);
-        let known = forgeries.rows.iter().flatten().flatten().count();
+        assert_eq!(limit.count(v4(7), now), RateLimitState::Over);
+        let known = limit.rows.iter().flatten().flatten().count();
         assert_eq!(known, ROWS * PLACES, "every place is taken");
-        assert_eq!(forgeries.rows.capacity(), ROWS, "and there are no others");
+        assert_eq!(limit.rows.capacity(), ROWS, "and there are no others");
         assert!(size_of::<[Option<FailingNetwork>; PLACES]>() * ROWS <= 256 << 10);
     }
 
@@ -226,22 +228,22 @@ mod tests {
         /// However a network's failures fall, what it was allowed since any moment is at most the burst
         /// and what it regained since; and it is turned away only when that is used up.
         #[test]
-        fn no_network_is_allowed_more_than_the_burst_and_what_it_regained(
+        fn no_network_exceeds_the_burst_and_its_regained_allowance(
             failures in prop::collection::vec((0_u32..4, 0_u64..2500), 1..600),
         ) {
-            let mut forgeries = empty();
+            let mut limit = empty();
             let mut allowed: HashMap<u32, Vec<Duration>> = HashMap::new();
             let mut now = Duration::ZERO;
             for (number, pause) in failures {
                 // Mostly in bursts.
                 now += Duration::from_millis(pause.saturating_sub(2000));
                 let before = allowed.entry(number).or_default();
-                // Of the allowance as it was at each moment, what was used since, this one included.
+                // The allowance at each time, minus the failures since, this one included.
                 let full = before.iter().enumerate().any(|(at, since)| {
                     let regained = now.saturating_sub(*since).as_millis() / REGAINED_EVERY.as_millis();
                     (before.len() - at) as u128 >= u128::from(BURST) + regained
                 });
-                let is_within = forgeries.count(v4(number), now) == RateLimitState::Within;
+                let is_within = limit.count(v4(number), now) == RateLimitState::Within;
                 prop_assert_eq!(is_within, !full, "{} at {:?}", number, now);
                 if is_within {
                     before.push(now);

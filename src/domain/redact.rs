@@ -1,25 +1,23 @@
-//! Veil: foreign words made fit to be shown, by hiding what looks like a phone number or a secret.
+//! Redaction: hides parts of external text that look like a phone number or a secret.
 //!
-//! For words that others chose and that nevertheless have to be told: Twilio's reasons (which may echo
-//! what was posted), a setting that cannot be read (somebody may have pasted a token there), a command
-//! line. It is a second line, for what looks like neither is not found: what is known to be private goes
-//! into no such word in the first place.
+//! For texts that others chose and that must be shown: Twilio's reasons, which may repeat the post; an invalid setting,
+//! into which a token may have been pasted; a command line. It is a second defence, because it recognises only some
+//! shapes: private data must not be in such texts in the first place.
 
-/// What stands for what is hidden.
+/// The replacement.
 const VEIL: &str = "…";
 /// A word with so many digits in a row may be a phone number.
 const PHONE_DIGITS: usize = 7;
-/// With blanks between, it takes more: a date has eight.
+/// With blanks between the digits, the limit is higher: a date has eight digits.
 const SPACED_DIGITS: usize = 9;
-/// Letters and digits mixed, and so many: no word, and possibly a secret.
+/// A mix of letters and digits of this length may be a secret.
 const SECRET_LEN: usize = 16;
-/// What ends like Base64 and is so long may be a signature or credentials.
+/// A text of this length that ends like Base64 may be a signature or credentials.
 const BASE64_LEN: usize = 20;
-/// After its two letters a SID has so many hexadecimal digits.
+/// Hexadecimal digits of a SID, after its two letters.
 const SID_DIGITS: usize = 32;
 
-/// The text, without what looks like a phone number or a secret. SIDs, which are neither, stay.
-#[must_use]
+/// The text without parts that look like a phone number or a secret. SIDs stay.
 pub fn veiled(text: &str) -> String {
     let text = without_credentials(text);
     let text = without(&text, |c| c.is_ascii_alphanumeric() || "+/=_-".contains(c), is_base64);
@@ -27,8 +25,7 @@ pub fn veiled(text: &str) -> String {
     without(&text, |c| c.is_ascii_digit() || " -()".contains(c), is_spaced_number)
 }
 
-/// What somebody else chose, fit to be shown: it cannot move a terminal's cursor, nor turn a line around.
-#[must_use]
+/// The text without control and direction characters, which could move a terminal's cursor or reverse a line.
 pub fn plain(text: &str) -> String {
     let is_order = |c: char| {
         c.is_control()
@@ -37,7 +34,7 @@ pub fn plain(text: &str) -> String {
     text.chars().map(|c| if is_order(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
-/// What follows the name of a scheme in an `Authorization` header.
+/// Hides the credentials after a scheme of an `Authorization` header.
 fn without_credentials(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut hides = false;
@@ -56,8 +53,7 @@ fn without_credentials(text: &str) -> String {
     shown
 }
 
-/// The text, without the longest runs of such characters that are to be hidden, unless they are a part
-/// of a word that goes on.
+/// Hides the longest runs of these characters, unless a run is only a part of a word.
 fn without(text: &str, is_part: fn(char) -> bool, is_hidden: fn(&str) -> bool) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
@@ -137,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_twilio_says_and_what_a_setting_should_be_is_shown() {
+    fn twilios_words_and_the_expected_values_of_settings_are_shown() {
         for text in [
             "",
             "+",

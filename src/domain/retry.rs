@@ -1,78 +1,72 @@
-//! Retry: what an answer of Twilio's means for the message that was posted (docs/design.md, "Posting to Twilio").
+//! Retry: from Twilio's verdict to the settlement of an attempt (docs/design.md, "Posting to Twilio").
 //!
-//! Promises that only a `Done` ever reports a message, and that every wait has a floor and a
-//! ceiling. Deliberately absent: any notion of the account as a whole. Whether its lane is paused
-//! or held, and for how long, is found out by the worker and comes in as a fact.
+//! Only a `Done` reports a message, and every wait has a floor and a ceiling. Deliberately absent: the state of the
+//! account. The worker decides whether its lane is paused, and for how long.
 
 use std::time::Duration;
 
 use crate::domain::feedback::{OutcomeDetail, Settlement, Verdict};
 
-/// The first wait is drawn from zero up to this; the range doubles with each attempt.
+/// The upper limit of the first wait, which starts at zero; the range doubles with each attempt.
 pub const BACKOFF_BASE: Duration = Duration::from_secs(1);
-/// No range of waits grows beyond this.
+/// The largest range of waits.
 pub const BACKOFF_CAP: Duration = Duration::from_mins(15);
-/// No wait is shorter: full jitter may draw zero, and a retry at once is no retry.
+/// The shortest wait, because full jitter may be zero.
 pub const BACKOFF_FLOOR: Duration = Duration::from_millis(50);
-/// Longer than any wait for the next attempt. A due time beyond it comes from a clock that was ahead.
+/// More than any wait for the next attempt. A later due time comes from a clock that was ahead.
 pub const LONGEST_WAIT: Duration = Duration::from_hours(2);
-/// A longer `Retry-After` is cut to this: no upstream's typing error may park a message for a year.
+/// The limit of a `Retry-After`, so that an error of Twilio's cannot park a message for a year.
 pub const RETRY_AFTER_CAP: Duration = Duration::from_hours(1);
-/// A message younger than this may not be visible everywhere at Twilio yet, so that a 404 is no
-/// last word.
+/// A younger message may not be visible everywhere at Twilio yet, so a 404 is not final.
 pub const MISSING_GRACE: Duration = Duration::from_mins(1);
 
 /// The least wait after a 404 grows with each attempt up to this one.
 const MISSING_STEPS: u32 = 12;
-/// Doublings after which the range has surely met [`BACKOFF_CAP`] (2^10 s > 15 min).
+/// Doublings after which the range has reached [`BACKOFF_CAP`] (2^10 s > 15 min).
 const MAX_DOUBLINGS: u32 = 10;
 
-/// How long to keep trying.
+/// The limit of retries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// A message that has spent this long is given up after its next failure. "Spent" is the sum
-    /// of the waits that this schedule asked for and of the time inside attempts, from the first
-    /// attempt on; pauses, throttle holds and time in which the process was down add nothing.
+    /// A message that has spent this long is given up after its next failure. The time spent is the sum of the requested
+    /// waits and of the attempts. Pauses, throttling and the downtime of the process add nothing.
     pub give_up_after: Duration,
 }
 
-/// What is known of an attempt besides its verdict.
+/// The facts of an attempt besides its verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AttemptFacts {
     /// Attempts begun, this one included.
     pub attempts: u32,
     /// Time that counted toward giving up before this attempt.
     pub spent: Duration,
-    /// How long this attempt took.
+    /// The duration of this attempt.
     pub took: Duration,
-    /// How old the message is.
+    /// The age of the message.
     pub age: Duration,
-    /// It got the same 403 or 404 before, and another message of its account succeeded: the fault is its own, not the
-    /// account's.
+    /// It got the same 403 or 404 before, and another message of its account succeeded: so the fault is the message's, not
+    /// the account's.
     pub suspect: bool,
-    /// How long its account's lane wants it to stay away. Used if the attempt is given back, and after a 404.
+    /// The wait that its lane requests. Used if the attempt is given back, and after a 404.
     pub hold: Duration,
 }
 
-/// How long to wait before the next attempt: full jitter over a range that doubles from
-/// [`BACKOFF_BASE`] to [`BACKOFF_CAP`]. `attempts` counts those begun, `jitter` is in `[0, 1)`.
-#[must_use]
+/// The wait before the next attempt: full jitter over a range that doubles from [`BACKOFF_BASE`] to [`BACKOFF_CAP`].
+/// `attempts` includes the last one, `jitter` is in `[0, 1)`.
 pub fn backoff(attempts: u32, jitter: f64) -> Duration {
     let doublings = attempts.saturating_sub(1).min(MAX_DOUBLINGS);
     let range = BACKOFF_BASE.saturating_mul(1 << doublings).min(BACKOFF_CAP);
     range.mul_f64(within_unit(jitter)).max(BACKOFF_FLOOR)
 }
 
-/// How long to wait for a `Retry-After`: that long (one hour at most) and up to a tenth more, so
-/// that those who were sent away together do not come back together.
-#[must_use]
+/// The wait for a `Retry-After`: that long (one hour at most) plus up to a tenth, so that clients do not return
+/// together.
 pub fn obeying(retry_after: Duration, jitter: f64) -> Duration {
     let asked = retry_after.min(RETRY_AFTER_CAP);
     asked + asked.mul_f64(within_unit(jitter) / 10.0)
 }
 
-/// How an attempt ends in the store.
-#[must_use]
+/// The settlement of an attempt.
 pub fn conclude(
     verdict: &Verdict,
     facts: &AttemptFacts,
@@ -91,7 +85,7 @@ pub fn conclude(
             let message = format!("{UNKNOWN_SID}: {}", why.message);
             refused(&OutcomeDetail { message, ..why.clone() })
         }
-        // A wrong account or region gives the same answer, and must refuse nothing: no time counts.
+        // A wrong account or region gets the same answer, and must refuse no message, so no time counts.
         Verdict::Missing { .. } => {
             let own = backoff(facts.attempts, jitter);
             let hold = facts.hold.saturating_mul(facts.attempts.min(MISSING_STEPS));
@@ -126,7 +120,7 @@ fn refused(why: &OutcomeDetail) -> Settlement {
     Settlement::Refused(why.clone().into())
 }
 
-/// A jitter that is none (a broken source) counts as the longest wait, never as a panic.
+/// A jitter that is not a number counts as the longest wait.
 fn within_unit(jitter: f64) -> f64 {
     if jitter.is_nan() { 1.0 } else { jitter.clamp(0.0, 1.0) }
 }
@@ -252,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_twilio_will_never_take_is_refused_with_its_code_and_words() {
+    fn a_post_that_twilio_rejects_for_good_is_refused_with_its_code_and_words() {
         let verdict = Verdict::Never { why: why(400, 21609) };
         assert_eq!(refusal_of(conclude(&verdict, &FACTS, &DAY, 0.5)), why(400, 21609));
     }

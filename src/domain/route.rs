@@ -1,6 +1,6 @@
 //! The public routes, one row each: path, methods, signer. The path is also the label of the route in metrics.
 
-/// Who signs for a route.
+/// The signer of a route's requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RouteSigner {
     /// Twilio, with an account's auth token or a `SharedKey`.
@@ -61,15 +61,18 @@ pub const ROUTES: [Route; 14] = [
 ];
 
 /// The paths of all routes.
-#[must_use]
 pub fn paths() -> [&'static str; 14] {
     ROUTES.map(|route| route.path)
 }
 
-/// Who signs for that path, whatever prefix stands before the route. `None` if it is no route of ours.
+/// The metric label of a matched pattern. All requests without a route share `other`, so the number of labels is bounded.
+pub fn label(pattern: Option<&str>) -> &'static str {
+    paths().into_iter().find(|path| Some(*path) == pattern).unwrap_or("other")
+}
+
+/// The signer of a path with any prefix before the route; `None` for other paths.
 ///
-/// A prefix may itself hold `/app/` or `/twilio/`, so a whole route at the path's end decides first.
-#[must_use]
+/// A prefix may contain `/app/` or `/twilio/`, so a whole route at the end of the path is compared first.
 pub fn signer_of(path: &str) -> Option<RouteSigner> {
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     let mut ends = (0..segments.len()).filter_map(|from| segments.get(from..));
@@ -83,7 +86,6 @@ pub fn signer_of(path: &str) -> Option<RouteSigner> {
     })
 }
 
-/// Who signs for exactly that route.
 fn signer_of_route(segments: &[&str]) -> Option<RouteSigner> {
     let is_route = |route: &Route| {
         let parts: Vec<&str> = route.path.split('/').skip(1).collect();
@@ -99,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_route_at_the_paths_end_decides_whatever_the_prefix_is() {
+    fn the_route_at_the_end_of_a_path_decides_with_any_prefix() {
         use RouteSigner::{App, Twilio};
         for (path, signer) in [
             ("/app/events", Some(App)),

@@ -1,7 +1,7 @@
-//! Twilio's names for things (SIDs): parsed once, at the edge, and never in doubt afterwards.
+//! SIDs, Twilio's identifiers: parsed once, at the edge.
 //!
-//! A SID is two letters and 32 hexadecimal digits. Twilio's `OpenAPI` allows either case, and two
-//! SIDs that differ in case are two SIDs: nothing here ever changes it.
+//! A SID is two letters and 32 hexadecimal digits. Twilio's `OpenAPI` allows either case, and two SIDs that differ in
+//! case are two SIDs, so the case is never changed.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,11 +11,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// Length of every SID in bytes: two letters and 32 hexadecimal digits.
 pub const SID_LEN: usize = 34;
 
-/// What a SID names. Implemented by the empty types in [`kind`].
+/// The kind of a SID. Implemented by the empty types in [`kind`].
 pub trait SidKind: Copy + Eq + Ord + std::hash::Hash + fmt::Debug + Send + Sync + 'static {
-    /// What to call it in an error, e.g. `MessageSid`.
+    /// Its name in errors, such as `MessageSid`.
     const NAME: &'static str;
-    /// The two-letter prefixes that it may bear.
     const PREFIXES: &'static [&'static str];
 }
 
@@ -70,32 +69,30 @@ pub struct Sid<K: SidKind> {
     kind: PhantomData<K>,
 }
 
-/// Why a text is not the SID that was asked for. Says what to send instead.
+/// Why a text is not the expected SID, and the fix.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SidError {
-    /// It has the shape of a SID, but of something else's.
+    /// It is a SID of another kind.
     #[error("{got} is {what}; expected {expected}. {hint}")]
     WrongKind {
         /// The two letters found.
         got: String,
-        /// What those letters stand for.
         what: &'static str,
         expected: String,
-        /// What to do about it.
         hint: &'static str,
     },
-    /// It does not have the shape of a SID at all.
+    /// It is no SID.
     #[error("expected {expected}, got {length} bytes that are not one")]
     Malformed {
         expected: String,
-        /// How long the text was, in bytes. The text itself may be personal and is not repeated.
+        /// The length of the text in bytes. The text may be personal and is not repeated.
         length: usize,
     },
 }
 
-/// How much of a text is searched for accounts. The first event of a batch names its account within two kilobytes.
+/// The searched bytes of a text. The first event of a batch names its account within two kilobytes.
 const SEARCHED: usize = 16 << 10;
-/// How many SIDs are read there.
+/// The most SIDs that are read there.
 const READ: usize = 16;
 
 /// The account SIDs in a text of any format, in its order, repeats included. At most 16, all from its first 16 KiB, so that
@@ -112,10 +109,9 @@ pub fn accounts_in(text: &[u8]) -> impl Iterator<Item = AccountSid> {
 }
 
 impl<K: SidKind> Sid<K> {
-    /// Reads a SID.
     ///
     /// # Errors
-    /// [`SidError`] where the prefix is another kind's or the rest is not 32 hexadecimal digits.
+    /// [`SidError`] if the prefix is another kind's or the rest is not 32 hexadecimal digits.
     pub fn parse(text: &str) -> Result<Self, SidError> {
         let malformed = || SidError::Malformed { expected: expected::<K>(), length: text.len() };
         let bytes: [u8; SID_LEN] = text.as_bytes().try_into().map_err(|_| malformed())?;
@@ -127,7 +123,7 @@ impl<K: SidKind> Sid<K> {
             return Ok(Self { text: bytes, kind: PhantomData });
         }
         let prefix = std::str::from_utf8(prefix).map_err(|_| malformed())?;
-        let (what, hint) = stranger(prefix).ok_or_else(malformed)?;
+        let (what, hint) = other_kind(prefix).ok_or_else(malformed)?;
         Err(SidError::WrongKind {
             got: format!("{prefix}…"),
             what,
@@ -136,14 +132,12 @@ impl<K: SidKind> Sid<K> {
         })
     }
 
-    /// The SID as Twilio wrote it.
-    #[must_use]
     pub fn as_str(&self) -> &str {
-        // Only ASCII ever gets in (`parse` and `unpack` see to it).
+        // Always ASCII: `parse` and `unpack` check it.
         std::str::from_utf8(&self.text).unwrap_or_default()
     }
 
-    /// Appends the SID in its compact form: 17 bytes where the digits are lower case, else 33.
+    /// Appends the SID in its compact form: 17 bytes if the digits are lower case, otherwise 33.
     /// No packed SID is a prefix of another.
     pub fn pack_into(&self, out: &mut Vec<u8>) {
         let (prefix, digits) = self.text.split_at(2);
@@ -159,14 +153,12 @@ impl<K: SidKind> Sid<K> {
         }
     }
 
-    /// How many bytes of these the packed SID has that they begin with; `None` if there are none.
-    #[must_use]
+    /// The length of the packed SID at the beginning of these bytes; `None` if there are none.
     pub fn packed_len(bytes: &[u8]) -> Option<usize> {
         bytes.first().map(|tag| if tag & AS_WRITTEN == 0 { 17 } else { 33 })
     }
 
-    /// Reads what [`Self::pack_into`] wrote. `None` if these bytes are not exactly one packed SID.
-    #[must_use]
+    /// `None` if these bytes are not exactly one SID that [`Self::pack_into`] wrote.
     pub fn unpack(bytes: &[u8]) -> Option<Self> {
         let (&tag, rest) = bytes.split_first()?;
         let prefix = K::PREFIXES.get(usize::from(tag & !AS_WRITTEN))?;
@@ -181,7 +173,7 @@ impl<K: SidKind> Sid<K> {
     }
 }
 
-/// Set in the tag of a packed SID whose digits are kept as text, because of their case.
+/// Set in the tag of a packed SID whose digits are stored as text, because of their case.
 const AS_WRITTEN: u8 = 0x80;
 
 fn nibble(hex: u8) -> u8 {
@@ -200,8 +192,8 @@ fn expected<K: SidKind>() -> String {
     format!("{} ({}… and 32 hexadecimal digits)", K::NAME, K::PREFIXES.join("… or "))
 }
 
-/// What the other prefixes that people send by mistake stand for, and what to send instead.
-fn stranger(prefix: &str) -> Option<(&'static str, &'static str)> {
+/// The meaning of other prefixes that clients send by mistake, and the fix.
+fn other_kind(prefix: &str) -> Option<(&'static str, &'static str)> {
     Some(match prefix {
         "SM" | "MM" => ("a message's SID", "Send the SID of the thing that the field names."),
         "AC" => ("an account's SID", "Send the SID of the thing that the field names."),
@@ -237,7 +229,7 @@ impl<K: SidKind> std::str::FromStr for Sid<K> {
     }
 }
 
-/// As text where people read (JSON), packed where only we do (the store).
+/// Text in JSON, packed in the store.
 impl<K: SidKind> Serialize for Sid<K> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
@@ -269,7 +261,7 @@ mod tests {
     const UPPER: &str = "MM0123456789ABCDEF0123456789abcdef";
 
     #[test]
-    fn a_sid_survives_packing_whatever_its_case() {
+    fn a_sid_of_any_case_survives_packing() {
         for (text, length) in [(LOWER, 17), (UPPER, 33)] {
             let sid = MessageSid::parse(text).expect("valid");
             let mut packed = Vec::new();
@@ -290,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_sid_is_refused_without_repeating_it() {
+    fn a_text_that_is_no_sid_is_refused_without_repeating_it() {
         for text in ["", "SM", "+15551234567", "SM0123456789abcdef0123456789abcdeg", "ŚM"] {
             let error = MessageSid::parse(text).expect_err("refused").to_string();
             assert!(text.len() < 3 || !error.contains(text), "{error}");

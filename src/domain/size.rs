@@ -1,4 +1,4 @@
-//! Sizes in text for people: one notation, binary units, never rounded up.
+//! Sizes in texts for operators: binary units, never rounded up.
 
 use std::fmt;
 

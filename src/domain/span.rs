@@ -1,4 +1,4 @@
-//! Durations for people: one unit, rounded down.
+//! Durations in texts for operators: one unit, rounded down.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -6,7 +6,6 @@ use jiff::{SignedDuration, Timestamp};
 const PRESENT: SignedDuration = SignedDuration::from_mins(1);
 
 /// A duration in one unit: `12 s`, `3 min`, `25 h`, `4 days`. Negative durations count as zero.
-#[must_use]
 pub fn rough(span: SignedDuration) -> String {
     let seconds = span.as_secs().max(0);
     match seconds {
@@ -18,7 +17,6 @@ pub fn rough(span: SignedDuration) -> String {
 }
 
 /// A duration in one unit, to the nearest.
-#[must_use]
 pub fn nearest(span: SignedDuration) -> String {
     let half = match span.as_secs() {
         ..60 => 0,
@@ -29,8 +27,7 @@ pub fn nearest(span: SignedDuration) -> String {
     rough(span.saturating_add(SignedDuration::from_secs(half)))
 }
 
-/// How long before `now`: `just now`, `3 min ago`.
-#[must_use]
+/// The time since an event: `just now`, `3 min ago`.
 pub fn ago(at: Timestamp, now: Timestamp) -> String {
     let past = now.duration_since(at);
     if past < PRESENT { "just now".to_owned() } else { format!("{} ago", rough(past)) }

@@ -1,7 +1,6 @@
-//! Words for true and false, one list for settings and for callback URLs.
+//! Words for true and false, for settings and callback URLs.
 
-/// Reads a switch: `true`, `1`, `yes`, `on` and their opposites, in any case.
-#[must_use]
+/// `true`, `1`, `yes`, `on` and their opposites, in any case.
 pub fn parse(text: &str) -> Option<bool> {
     match text.trim().to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" | "on" => Some(true),

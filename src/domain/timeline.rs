@@ -1,24 +1,21 @@
-//! The life of one message, as it is told to an operator: what happened to it, in the order in which it did.
+//! The timeline of one message: its events in order, for the operator.
 //!
-//! Told from the record alone, so it knows what the record knows, and says what it does not: of several
-//! attempts only the last is kept, of the others their count. A requeue counts them anew, and is itself
-//! known until the message is settled again; the log has the rest.
+//! It is derived from the stored record. Of several attempts the record keeps only the last, and the count. A requeue
+//! resets the count, and is known until the message is settled again. The log has all attempts.
 
 use jiff::Timestamp;
 
 use crate::domain::message::{LastAttempt, Message, Proof, State};
 use crate::domain::redact::veiled;
 
-/// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimelineEvent {
     pub at: Timestamp,
-    /// What, in a few words.
+    /// A few words.
     pub what: String,
 }
 
-/// What happened to a message so far.
-#[must_use]
+/// The events of a message so far.
 pub fn of(message: &Message) -> Vec<TimelineEvent> {
     let mut life = vec![began(message)];
     let mut add = |at, what: String| life.push(TimelineEvent { at, what });
@@ -53,7 +50,7 @@ pub fn of(message: &Message) -> Vec<TimelineEvent> {
     if let Some(at) = requeued_at {
         add(at, "requeued by the operator, attempts counted anew".to_owned());
     }
-    // What came at once stays in the order of a message's life.
+    // Events of one time keep this order.
     life.sort_by_key(|moment| moment.at);
     life
 }
@@ -68,7 +65,7 @@ fn began(message: &Message) -> TimelineEvent {
     }
 }
 
-/// `code entered`, `reply`. The app's own word may hold anything.
+/// `code entered`, `reply`. The app chooses the label, so it is redacted.
 fn describe_proof(proof: &Proof) -> String {
     veiled(&proof.label.replace('_', " "))
 }
@@ -136,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_whose_event_came_first_is_told_from_its_sending_to_its_report() {
+    fn the_timeline_of_a_message_whose_event_came_first_runs_from_sending_to_report() {
         let expected = [
             (0, "sent"),
             (2, "code entered, and had to wait"),
@@ -151,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_twilio_said_is_told_while_it_waits_for_the_next_attempt() {
+    fn the_timeline_shows_the_failure_of_an_attempt_until_the_next_one() {
         let mut waiting = message();
         (waiting.state, waiting.since) = (State::Confirmed, at(3));
         let attempt = waiting.last_attempt.as_mut().expect("there");
@@ -165,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_requeue_is_told_until_the_message_is_settled_again_and_what_came_before_was_a_refusal() {
+    fn the_timeline_shows_a_requeue_after_a_refusal_until_the_message_is_settled_again() {
         let mut requeued = message();
         (requeued.state, requeued.since, requeued.reported_at) = (State::Confirmed, at(9), None);
         requeued.delivery.attempts = 0;
@@ -186,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_that_was_requeued_is_still_told_as_a_report() {
+    fn the_timeline_still_shows_a_report_that_was_requeued() {
         let mut requeued = message();
         (requeued.state, requeued.since) = (State::Confirmed, at(9));
         requeued.delivery = Delivery::default();
@@ -199,14 +196,14 @@ mod tests {
     }
 
     #[test]
-    fn what_the_app_called_it_is_veiled() {
+    fn the_label_of_the_app_is_redacted_in_the_timeline() {
         let mut called = message();
         called.proof.as_mut().expect("proven").label = "user_+15551234567".to_owned();
         assert!(describe(&called).iter().all(|(_, what)| !what.contains("5551234567")));
     }
 
     #[test]
-    fn what_never_arrived_is_told_with_twilios_code() {
+    fn the_timeline_of_an_undelivered_message_has_twilios_error_code() {
         let failed = Message {
             state: State::Undelivered,
             error_code: Some(30003),

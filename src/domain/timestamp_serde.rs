@@ -1,9 +1,9 @@
-//! Moments at rest: where people read, as text with milliseconds (RFC 3339); in a store, as milliseconds since
-//! 1970. Nothing that is kept is finer than that.
+//! Serde for timestamps: RFC 3339 with milliseconds in text formats, milliseconds since 1970 in the store.
 //!
-//! For `#[serde(with)]`; what may be absent is in [`optional`].
+//! No stored time is finer. For `#[serde(with)]`, and [`optional`] for an `Option`.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::fmt::serde::timestamp::millisecond;
@@ -28,16 +28,16 @@ pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::E
     if from.is_human_readable() {
         let text = Cow::<'de, str>::deserialize(from)?;
         let at = text.parse::<Timestamp>();
-        // A store could not read it again: jiff takes the last second's other milliseconds from text alone.
+        // The store could not read other milliseconds of jiff's last second, which jiff parses only from text.
         let at = at.and_then(|at| Timestamp::from_millisecond(at.as_millisecond()));
-        // What is wrong with it would quote it.
+        // jiff's own error would repeat the text.
         let expected = "expected a time such as 2026-01-31T12:00:00.000Z";
         return at.map_err(|_| serde::de::Error::custom(expected));
     }
     millisecond::required::deserialize(from)
 }
 
-/// The same, of one that may be absent.
+/// The same for an `Option`.
 pub mod optional {
     use jiff::Timestamp;
     use jiff::fmt::serde::timestamp::millisecond;
@@ -70,10 +70,19 @@ pub mod optional {
     }
 }
 
-/// Truncates a time to milliseconds, as the store keeps it: a comparison with a stored time must not be finer. In jiff's last
-/// second only the first instant can be read again, so later ones become that.
-#[must_use]
+/// Truncates a time to milliseconds, the stored precision, for comparisons with stored times. In jiff's last second,
+/// only the first instant can be read again.
 pub fn to_millisecond(moment: Timestamp) -> Timestamp {
     let whole = || Timestamp::from_second(moment.as_second());
     Timestamp::from_millisecond(moment.as_millisecond()).or_else(|_| whole()).unwrap_or(moment)
+}
+
+/// Adds a duration, limited by the latest time.
+pub fn later(moment: Timestamp, by: Duration) -> Timestamp {
+    moment.checked_add(by).unwrap_or(to_millisecond(Timestamp::MAX))
+}
+
+/// Subtracts a duration, limited by the earliest time.
+pub fn earlier(moment: Timestamp, by: Duration) -> Timestamp {
+    moment.checked_sub(by).unwrap_or(Timestamp::MIN)
 }

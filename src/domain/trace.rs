@@ -1,5 +1,5 @@
-//! Where a signal comes from in somebody's trace (W3C Trace Context), so that the post which it causes can
-//! be linked to it, however much later that is. Ids are taken as they come; none is made here.
+//! Trace context of a signal (W3C Trace Context), so that the later post can be linked to it. Ids are never generated
+//! here.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,16 +18,14 @@ pub struct TraceParent {
 }
 
 impl TraceParent {
-    /// One of ids that are known. `None` if either is all zeros, which the standard forbids.
-    #[must_use]
+    /// `None` if either id is all zeros, which the standard forbids.
     pub fn new(trace_id: [u8; 16], span_id: [u8; 8], flags: u8) -> Option<Self> {
         let is_known = trace_id != [0; 16] && span_id != [0; 8];
         is_known.then_some(Self { trace_id, span_id, flags })
     }
 
-    /// Reads a header. `None` if it is malformed: then there is no trace to go on with. Of a later version
-    /// the first four fields count, as the standard has it.
-    #[must_use]
+    /// Parses a header. `None` if it is malformed: then there is no trace. Of a later version the first four fields count,
+    /// by the standard.
     pub fn parse(header: &str) -> Option<Self> {
         let mut fields = header.trim().split('-');
         let [version] = bytes(fields.next()?)?;
@@ -37,25 +35,20 @@ impl TraceParent {
         Self::new(trace_id, span_id, flags).filter(|_| is_whole)
     }
 
-    #[must_use]
     pub fn trace_id(&self) -> [u8; 16] {
         self.trace_id
     }
 
-    /// The span in it.
-    #[must_use]
     pub fn span_id(&self) -> [u8; 8] {
         self.span_id
     }
 
-    /// Whether whoever called records it.
-    #[must_use]
+    /// Whether the caller records the trace.
     pub fn is_sampled(&self) -> bool {
         self.flags & 1 == 1
     }
 
-    /// The trace's id as it is written in logs: 32 digits.
-    #[must_use]
+    /// The trace's id in logs: 32 digits.
     pub fn trace_id_hex(&self) -> String {
         hex(&self.trace_id)
     }
@@ -68,7 +61,7 @@ impl fmt::Display for TraceParent {
     }
 }
 
-/// As the header where people read, as its parts in a store.
+/// The header in text formats, its parts in the store.
 impl Serialize for TraceParent {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         if to.is_human_readable() {

@@ -1,48 +1,77 @@
-//! A body: counted against a cap, read under one deadline. actix has neither for a raw payload
-//! (docs/design.md, "HTTP"), and an extractor of its own would inflate or wait for ever.
+//! Reads a request body under a size cap, a deadline and a limit on its pieces. actix has none of these for a raw payload
+//! (docs/design.md, "HTTP"), and its own extractors decompress bodies.
 
+use std::convert::Infallible;
+use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::HttpRequest;
 use actix_web::dev::Payload;
 use actix_web::http::header::CONTENT_LENGTH;
-use actix_web::web::{Bytes, BytesMut};
+use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt;
 
-use crate::inbound::connections::{Connection, LARGE_BODY};
+use crate::inbound::limits::connections::{Connection, LARGE_BODY};
 use crate::inbound::rejection::Rejection;
 
-/// How long a body may take, from its first byte to its last. Twilio's are sent in one piece.
+/// The longest time from the first byte of a body to its last. Twilio sends a body in one piece.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// What is read of a refused body, so that the answer is not lost in a connection reset.
+/// The most bytes that are read of a rejected body, so that a connection reset does not destroy the answer.
 const DRAIN_CAP: usize = 2 << 20;
-/// How long that may take.
+/// The longest time for that.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(1);
-/// Pieces that a body of any length may come in: chunks of its encoding, or reads of its connection.
-const PIECES: usize = 2048;
-/// A body may have one more piece for each such number of bytes. A small piece costs as much work as a large one, and a
+/// The pieces that a body of any length may have: chunks of its encoding, or reads of its connection.
+const BASE_PIECES: usize = 2048;
+/// A body may have one more piece for each this many bytes. A small piece costs as much work as a large one, and a
 /// chunk of one byte takes six bytes on the wire.
-const PIECE: usize = 256;
+const BYTES_PER_PIECE: usize = 256;
 
-/// Counts the pieces of a body, and shuts the connection that sends too many.
-struct BodyChunks<'a> {
+/// A body that a handler can only discard.
+pub(super) struct UnreadBody(Payload);
+
+impl FromRequest for UnreadBody {
+    type Error = Infallible;
+    type Future = Ready<Result<Self, Infallible>>;
+
+    fn from_request(_: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        ready(Ok(Self(payload.take())))
+    }
+}
+
+impl UnreadBody {
+    /// Reads the body to its end, as [`read`] does, and drops it.
+    pub(super) async fn discard(
+        mut self,
+        request: &HttpRequest,
+        cap: usize,
+    ) -> Result<(), Rejection> {
+        read(request, &mut self.0, cap).await.map(drop)
+    }
+
+    /// Reads the body of a rejected request, as [`drain`] does.
+    pub(super) async fn drain(mut self, request: &HttpRequest) {
+        drain(request, &mut self.0).await;
+    }
+}
+
+/// Counts the pieces of a body, and shuts a connection that sends too many.
+struct PieceCount<'a> {
     request: &'a HttpRequest,
     count: usize,
     bytes: usize,
 }
 
-impl<'a> BodyChunks<'a> {
+impl<'a> PieceCount<'a> {
     fn of(request: &'a HttpRequest) -> Self {
         Self { request, count: 0, bytes: 0 }
     }
 
     /// # Errors
-    /// [`Rejection::Fragmented`]: actix would decode the rest for as long as it comes, so the connection is shut.
+    /// [`Rejection::Fragmented`]. The connection is shut, because actix would go on to decode the rest.
     fn add(&mut self, piece: &[u8]) -> Result<(), Rejection> {
         self.count += 1;
         self.bytes = self.bytes.saturating_add(piece.len());
-        if self.count <= PIECES + self.bytes / PIECE {
+        if self.count <= BASE_PIECES + self.bytes / BYTES_PER_PIECE {
             return Ok(());
         }
         if let Some(connection) = self.request.conn_data::<Arc<Connection>>() {
@@ -55,57 +84,57 @@ impl<'a> BodyChunks<'a> {
 /// Reads the body.
 ///
 /// # Errors
-/// [`Rejection::TooLarge`] where more than `cap` bytes are declared or come; [`Rejection::TooSlow`];
-/// [`Rejection::Interrupted`] where it breaks off or is framed wrongly; [`Rejection::Fragmented`].
+/// [`Rejection::TooLarge`] if more than `cap` bytes are declared or sent, [`Rejection::TooSlow`],
+/// [`Rejection::Interrupted`] if the body is incomplete or badly framed, [`Rejection::Fragmented`].
 pub(super) async fn read(
     request: &HttpRequest,
     payload: &mut Payload,
     cap: usize,
-) -> Result<Bytes, Rejection> {
+) -> Result<Vec<u8>, Rejection> {
     let declared = request.headers().get(CONTENT_LENGTH);
     let declared = declared.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|declared| declared > cap as u64) {
         drain(request, payload).await;
         return Err(Rejection::TooLarge { cap });
     }
-    let gather = async {
-        // No more than was declared is taken, and nothing of it is touched before it comes.
+    let collect = async {
+        // The declared length is at most the cap, and unused capacity takes no physical memory.
         let length = declared.and_then(|declared| usize::try_from(declared).ok());
-        let mut body = BytesMut::with_capacity(length.unwrap_or_default());
-        let mut pieces = BodyChunks::of(request);
-        let mut place = None;
-        while let Some(chunk) = payload.next().await {
-            let chunk = chunk.map_err(|_| Rejection::Interrupted)?;
-            pieces.add(&chunk)?;
-            if body.len() + chunk.len() > cap {
+        let mut body = Vec::with_capacity(length.unwrap_or_default());
+        let mut pieces = PieceCount::of(request);
+        let mut slot = None;
+        while let Some(piece) = payload.next().await {
+            let piece = piece.map_err(|_| Rejection::Interrupted)?;
+            pieces.add(&piece)?;
+            if body.len() + piece.len() > cap {
                 return Err(Rejection::TooLarge { cap });
             }
-            if body.len() + chunk.len() > LARGE_BODY && place.is_none() {
+            if body.len() + piece.len() > LARGE_BODY && slot.is_none() {
                 let connection = request.conn_data::<Arc<Connection>>();
-                place = connection.map(|connection| connection.place_for_a_large_body());
+                slot = connection.map(|connection| connection.slot_for_large_body());
             }
-            body.extend_from_slice(&chunk);
+            body.extend_from_slice(&piece);
         }
-        Ok(body.freeze())
+        Ok(body)
     };
-    let read = tokio::time::timeout(DEADLINE, gather).await;
-    let read = read.unwrap_or(Err(Rejection::TooSlow { deadline: DEADLINE }));
-    if matches!(read, Err(Rejection::TooLarge { .. })) {
+    let result = tokio::time::timeout(DEADLINE, collect).await;
+    let result = result.unwrap_or(Err(Rejection::TooSlow { deadline: DEADLINE }));
+    if matches!(result, Err(Rejection::TooLarge { .. })) {
         drain(request, payload).await;
     }
-    read
+    result
 }
 
-/// Reads what little remains of a refused body.
+/// Reads the rest of a rejected body, within [`DRAIN_CAP`] and [`DRAIN_DEADLINE`].
 pub(super) async fn drain(request: &HttpRequest, payload: &mut Payload) {
-    let swallow = async {
-        let mut pieces = BodyChunks::of(request);
-        while let Some(Ok(chunk)) = payload.next().await {
-            if pieces.add(&chunk).is_err() || pieces.bytes >= DRAIN_CAP {
+    let discard = async {
+        let mut pieces = PieceCount::of(request);
+        while let Some(Ok(piece)) = payload.next().await {
+            if pieces.add(&piece).is_err() || pieces.bytes >= DRAIN_CAP {
                 break;
             }
         }
     };
-    // Whether it came to its end makes no difference: the connection is closed next.
-    let _ = tokio::time::timeout(DRAIN_DEADLINE, swallow).await;
+    // A timeout makes no difference: the connection is closed next.
+    let _ = tokio::time::timeout(DRAIN_DEADLINE, discard).await;
 }

@@ -1,7 +1,6 @@
-//! Journal: what the routes say in the log, and count, of what came in. One line for each decision.
+//! One log line and one count for each decision about a request. `docs/logs.md` has every line and field.
 //!
-//! Deliberately absent: people, texts, references (an app may put a name into one) and tokens; a message
-//! is named by its SID. `docs/logs.md` has every line and field.
+//! Deliberately absent: recipients, texts, tokens, and references (an app may put a name into one).
 
 use actix_web::HttpRequest;
 use tracing::field::display;
@@ -11,21 +10,21 @@ use crate::domain::sid::{AccountSid, MessageSid};
 use crate::domain::signal::{DedupId, EvidenceTarget, Signal};
 use crate::domain::trace::TraceParent;
 use crate::inbound::rejection::Rejection;
-use crate::inbound::{Receiver, trace};
+use crate::inbound::trace;
 use crate::telemetry::metrics::Metrics;
 
 /// The reason of an event that names one message and holds the code of another.
 const CODE_OF_ANOTHER: &str = "code_of_another";
 
-/// What can be said of a signal whatever comes of it; noted before the store has it.
+/// The log fields of a signal. They are copied before the store takes the signal.
 pub(super) struct SignalLog {
     pub(super) source: &'static str,
-    /// Whose, as far as it is known.
+    /// The account of the evidence, if it is known.
     pub(super) account: Option<AccountSid>,
-    /// The message that it names, if it names one.
+    /// The message that the evidence names, if it names one.
     pub(super) message: Option<MessageSid>,
-    /// The inbound message, call or event that it is.
-    pub(super) once: Option<DedupId>,
+    /// The id of the inbound message, call or event.
+    pub(super) dedup_id: Option<DedupId>,
     pub(super) trace: Option<TraceParent>,
 }
 
@@ -43,7 +42,7 @@ impl SignalLog {
             source: signal.source.as_str(),
             account: evidence.map(|evidence| evidence.account),
             message,
-            once: signal.dedup_ids.first().cloned(),
+            dedup_id: signal.dedup_ids.first().cloned(),
             trace: signal.trace,
         }
     }
@@ -56,11 +55,11 @@ impl SignalLog {
         self.trace.map(|trace| trace.trace_id_hex())
     }
 
-    /// What it came to.
+    /// Logs and counts the outcome.
     pub(super) fn outcome(&self, metrics: &Metrics, observed: &ObserveOutcome) {
         let source = self.source;
         metrics.evidence(source, observed.as_str());
-        self.contradicts(metrics, observed);
+        self.log_other_code(metrics, observed);
         match observed {
             ObserveOutcome::Confirmed(sid) => tracing::info!(
                 message_sid = %sid, account_sid = self.account(), source, trace_id = self.trace(),
@@ -78,7 +77,7 @@ impl SignalLog {
     }
 
     /// Logs an event that names one message and holds the code of another: the code decides.
-    fn contradicts(&self, metrics: &Metrics, observed: &ObserveOutcome) {
+    fn log_other_code(&self, metrics: &Metrics, observed: &ObserveOutcome) {
         let (Some(named), ObserveOutcome::Confirmed(sid) | ObserveOutcome::AlreadyConfirmed(sid)) =
             (self.message, observed)
         else {
@@ -95,7 +94,7 @@ impl SignalLog {
         );
     }
 
-    /// It has confirmed nothing, or nothing yet.
+    /// Logs and counts evidence that confirmed no message, or none yet.
     fn unmatched(&self, metrics: &Metrics, outcome: &str, reason: Reason) {
         let reason = reason.as_str();
         metrics.unmatched(reason);
@@ -103,73 +102,73 @@ impl SignalLog {
             message_sid = self.message.map(display),
             account_sid = self.account(),
             source = self.source,
-            signal = self.once.as_ref().map(dedup_value),
+            signal = self.dedup_id.as_ref().map(dedup_value),
             reason,
             trace_id = self.trace(),
             "evidence {outcome}: {reason}"
         );
     }
 
-    /// The store did not write it in time. It is kept in memory, and the caller gets a normal answer.
-    pub(super) fn deferred(&self, why: &str) {
+    /// Logs evidence that the store did not write in time, and that is kept in memory.
+    pub(super) fn deferred(&self, error: &str) {
         tracing::warn!(
             message_sid = self.message.map(display),
             account_sid = self.account(),
             source = self.source,
-            signal = self.once.as_ref().map(dedup_value),
-            error = why,
+            signal = self.dedup_id.as_ref().map(dedup_value),
+            error,
             trace_id = self.trace(),
             "evidence deferred: it is in memory, and is written when the store can write; a crash before that loses it"
         );
     }
 
-    /// The store never wrote it, and the caller got a normal answer.
-    pub(super) fn dropped(&self, metrics: &Metrics, why: &str) {
+    /// Logs and counts evidence that the store never wrote.
+    pub(super) fn dropped(&self, metrics: &Metrics, error: &str) {
         metrics.evidence(self.source, "lost");
         tracing::error!(
             message_sid = self.message.map(display),
             account_sid = self.account(),
             source = self.source,
-            signal = self.once.as_ref().map(dedup_value),
-            error = why,
+            signal = self.dedup_id.as_ref().map(dedup_value),
+            error,
             trace_id = self.trace(),
             "evidence lost: the store did not write it; the caller got a normal answer"
         );
     }
 }
 
-/// What is known of a message now, and what was confirmed thereby.
-pub(super) fn remembered(receiver: &Receiver, request: &HttpRequest, remembered: &RegisterOutcome) {
-    let message = &remembered.message;
+/// Logs stored facts of a message, and the confirmations that they caused or withdrew.
+pub(super) fn registered(metrics: &Metrics, request: &HttpRequest, registered: &RegisterOutcome) {
+    let message = &registered.message;
     let (sid, account_sid) = (message.sid, message.account);
     tracing::debug!(
         message_sid = %sid, %account_sid, state = message.state.as_str(),
         trace_id = trace::id(request), "facts of {sid} stored"
     );
-    for confirmed in &remembered.confirmed {
-        receiver.metrics.evidence("parked", "confirmed");
-        // The trace that its post will bear: that of what waited.
-        let waited = message.trace.filter(|_| *confirmed == sid);
+    for confirmed in &registered.confirmed {
+        metrics.evidence("parked", "confirmed");
+        // The trace of the parked evidence, which the post continues.
+        let trace = message.trace.filter(|_| *confirmed == sid);
         tracing::info!(
             message_sid = %confirmed, %account_sid, source = "parked",
-            trace_id = waited.map(|trace| trace.trace_id_hex()),
+            trace_id = trace.map(|trace| trace.trace_id_hex()),
             "confirmed {confirmed} by parked evidence"
         );
     }
-    for withdrawn in &remembered.withdrawn {
-        receiver.metrics.evidence("parked", "withdrawn");
+    for withdrawn in &registered.withdrawn {
+        metrics.evidence("parked", "withdrawn");
         tracing::info!(
             message_sid = %withdrawn, %account_sid,
-            "confirmation of {withdrawn} withdrawn before it was posted: what is known since contradicts it"
+            "confirmation of {withdrawn} withdrawn before it was posted: newer facts contradict it"
         );
     }
 }
 
-/// A request that is refused. What strangers send is told to whoever asks for it: scanners would fill
-/// the log. What is signed and cannot be used is somebody's mistake, and nobody else may notice it.
-pub(super) fn refused(request: &HttpRequest, why: &Rejection) {
-    let reason = why.as_label();
-    match why {
+/// Logs a rejected request: at debug without a valid signature, because scanners would fill the log, and as a warning with
+/// one, because the app or the settings are wrong.
+pub(super) fn rejected(request: &HttpRequest, rejection: &Rejection) {
+    let reason = rejection.as_label();
+    match rejection {
         Rejection::Unavailable { reason: detail, .. } => tracing::warn!(
             reason,
             detail,
@@ -178,11 +177,11 @@ pub(super) fn refused(request: &HttpRequest, why: &Rejection) {
         ),
         Rejection::Unsupported { .. } | Rejection::Malformed(_) | Rejection::Contradiction(_) => {
             tracing::warn!(
-                reason, detail = %why.detail(), trace_id = trace::id(request),
+                reason, detail = %rejection.detail(), trace_id = trace::id(request),
                 "request with a valid signature refused: {reason}"
             );
         }
-        // Said once for all, in `forgers.rs`.
+        // `signature_limiter.rs` logs the network once.
         Rejection::Limited => {}
         Rejection::NotFound
         | Rejection::UnknownMessage
@@ -197,14 +196,14 @@ pub(super) fn refused(request: &HttpRequest, why: &Rejection) {
         | Rejection::Mistrusted(_)
         | Rejection::OtherAccount
         | Rejection::Panicked => tracing::debug!(
-            reason, detail = %why.detail(), trace_id = trace::id(request), "refused: {reason}"
+            reason, detail = %rejection.detail(), trace_id = trace::id(request), "refused: {reason}"
         ),
     }
 }
 
-/// By its own name: an inbound message's SID, a call's, an event's id.
-fn dedup_value(once: &DedupId) -> Box<dyn tracing::Value + '_> {
-    match once {
+/// The SID of an inbound message or a call, or the id of an event.
+fn dedup_value(id: &DedupId) -> Box<dyn tracing::Value + '_> {
+    match id {
         DedupId::Message(sid) => Box::new(display(sid)),
         DedupId::Call(sid) => Box::new(display(sid)),
         DedupId::Event(id) => Box::new(id.as_str()),

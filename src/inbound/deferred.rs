@@ -1,8 +1,8 @@
-//! Deferred evidence: that of ringing calls and pressed links while the store cannot write.
+//! Evidence of ringing calls and pressed links that the store cannot write now.
 //!
 //! A caller or a visitor gets a normal answer even if the store cannot write, because a second request may never come.
-//! Their evidence stays in memory until the store can write again. A crash loses it, and loses no other acknowledged
-//! evidence. The buffer is bounded; evidence that finds no room is counted and logged as lost.
+//! The evidence stays in memory until the store can write again. A crash loses it, and no other acknowledged evidence.
+//! The buffer is bounded; evidence that does not fit is counted and logged as lost.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -21,15 +21,15 @@ use crate::inbound::decision_log::SignalLog;
 use crate::store::{MAX_PARKED_LABEL, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 
-/// The most signals in memory. One takes about one kilobyte.
+/// The most signals in memory. One takes about 1 KiB.
 const CAPACITY: usize = 4_096;
-/// How long a caller or a visitor waits for the store.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The longest time that a caller or a visitor waits for the store.
+const MAX_WAIT: Duration = Duration::from_secs(1);
 /// The time before the next attempt after the first failure. It doubles up to the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const FIRST_BACKOFF: Duration = Duration::from_millis(250);
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
 /// The most signals of one batch.
-const AT_ONCE: usize = 64;
+const MAX_BATCH: usize = 64;
 
 type Attempt = Pin<Box<dyn Future<Output = Result<ObserveOutcome, StoreError>> + Send>>;
 
@@ -50,7 +50,7 @@ struct DeferredEvidence {
 }
 
 struct DeferredEntry {
-    heard: SignalLog,
+    log: SignalLog,
     signal: Signal,
     /// A write that timed out and may still succeed.
     attempt: Option<Attempt>,
@@ -58,30 +58,28 @@ struct DeferredEntry {
 
 impl Deferred {
     /// An empty buffer in front of a store.
-    #[must_use]
     pub fn new(store: Arc<dyn Store>, metrics: Arc<Metrics>) -> Self {
         Self::with_capacity(store, metrics, CAPACITY)
     }
 
     /// An empty buffer for at most `capacity` signals.
-    #[must_use]
     pub fn with_capacity(store: Arc<dyn Store>, metrics: Arc<Metrics>, capacity: usize) -> Self {
         Self { store, metrics, capacity, kept: Mutex::default(), added: Notify::new() }
     }
 
-    /// Writes evidence to the store, and waits for [`PATIENCE`] at most. After an error or a timeout the evidence
-    /// stays in memory. It is lost if there is no room.
-    pub(super) async fn observe(&self, heard: SignalLog, signal: Signal) {
+    /// Writes evidence to the store, and waits for [`MAX_WAIT`] at most. After an error or a timeout the evidence stays in
+    /// memory. It is lost if the buffer is full.
+    pub(super) async fn observe(&self, log: SignalLog, signal: Signal) {
         let mut attempt = self.attempt(signal.clone());
-        match timeout(PATIENCE, &mut attempt).await {
-            Ok(Ok(observed)) => heard.outcome(&self.metrics, &observed),
-            Ok(Err(error)) if is_final(&error) => heard.dropped(&self.metrics, &error.to_string()),
+        match timeout(MAX_WAIT, &mut attempt).await {
+            Ok(Ok(observed)) => log.outcome(&self.metrics, &observed),
+            Ok(Err(error)) if is_final(&error) => log.dropped(&self.metrics, &error.to_string()),
             Ok(Err(error)) => {
-                self.keep(DeferredEntry { heard, signal, attempt: None }, &error.to_string());
+                self.keep(DeferredEntry { log, signal, attempt: None }, &error.to_string());
             }
             Err(_) => {
-                let why = format!("no answer of the store within {} s", PATIENCE.as_secs());
-                self.keep(DeferredEntry { heard, signal, attempt: Some(attempt) }, &why);
+                let error = format!("no answer of the store within {} s", MAX_WAIT.as_secs());
+                self.keep(DeferredEntry { log, signal, attempt: Some(attempt) }, &error);
             }
         }
     }
@@ -90,20 +88,20 @@ impl Deferred {
     /// that number.
     pub async fn run(&self, stop: impl Future<Output = ()>) -> usize {
         let mut stop = pin!(stop);
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = FIRST_BACKOFF;
         loop {
             let due = async {
                 while self.lock().waiting.is_empty() {
                     self.added.notified().await;
                 }
-                sleep(pause).await;
+                sleep(backoff).await;
             };
             tokio::select! {
                 () = due => {}
                 () = &mut stop => break,
             }
             let is_written = self.write().await;
-            pause = if is_written { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+            backoff = if is_written { FIRST_BACKOFF } else { (backoff * 2).min(MAX_BACKOFF) };
         }
         self.write().await;
         self.abandon()
@@ -115,10 +113,10 @@ impl Deferred {
         let mut kept = self.lock();
         let waiting = std::mem::take(&mut kept.waiting);
         let lost = waiting.len() + std::mem::take(&mut kept.in_flight);
-        self.note(&kept);
+        self.set_metric(&kept);
         drop(kept);
         for entry in waiting {
-            entry.heard.dropped(&self.metrics, "the process ends before the store could write it");
+            entry.log.dropped(&self.metrics, "the process ends before the store could write it");
         }
         log_lost(lost as u64);
         lost
@@ -129,68 +127,68 @@ impl Deferred {
         Box::pin(async move { store.observe(signal).await })
     }
 
-    fn keep(&self, entry: DeferredEntry, why: &str) {
+    fn keep(&self, entry: DeferredEntry, error: &str) {
         let mut kept = self.lock();
-        // A repeated call or a link that is opened again takes no more room. The later click proves more: the earlier one
-        // may have come before the message was sent.
-        let known = kept.waiting.iter_mut().find(|known| is_same(&known.signal, &entry.signal));
-        if let Some(known) = known {
-            if acted_at(&known.signal) < acted_at(&entry.signal) {
-                *known = entry;
+        // A repeated call or click needs no second entry. The later click proves more: the earlier one may have come
+        // before the message was sent.
+        let same = kept.waiting.iter_mut().find(|same| is_same(&same.signal, &entry.signal));
+        if let Some(same) = same {
+            if acted_at(&same.signal) < acted_at(&entry.signal) {
+                *same = entry;
             }
             return;
         }
         if kept.waiting.len() + kept.in_flight >= self.capacity {
             drop(kept);
-            let why = format!("{} signals are deferred already; {why}", self.capacity);
-            return entry.heard.dropped(&self.metrics, &why);
+            let error = format!("{} signals are deferred already; {error}", self.capacity);
+            return entry.log.dropped(&self.metrics, &error);
         }
-        entry.heard.deferred(why);
+        entry.log.deferred(error);
         kept.waiting.push_back(entry);
-        self.note(&kept);
+        self.set_metric(&kept);
         drop(kept);
         self.added.notify_one();
     }
 
-    /// Writes all entries in batches. Stops if the store takes nothing of a batch. Returns whether none is left.
+    /// Writes all entries in batches. Stops if the store accepts nothing of a batch. Returns whether none is left.
     async fn write(&self) -> bool {
         loop {
-            let batch = self.take();
+            let batch = self.next_batch();
             let count = batch.len();
             let failed = join_all(batch.into_iter().map(|entry| self.write_one(entry))).await;
             let failed: Vec<_> = failed.into_iter().flatten().collect();
             let is_stuck = failed.len() == count;
             let mut kept = self.lock();
             kept.in_flight = 0;
-            // To the end, so that an entry that the store never takes holds up no other one.
+            // To the end, so that an entry that the store never accepts blocks no other one.
             kept.waiting.extend(failed);
-            self.note(&kept);
+            self.set_metric(&kept);
             if is_stuck || kept.waiting.is_empty() {
                 return kept.waiting.is_empty();
             }
         }
     }
 
-    fn take(&self) -> Vec<DeferredEntry> {
+    fn next_batch(&self) -> Vec<DeferredEntry> {
         let mut kept = self.lock();
-        let count = kept.waiting.len().min(AT_ONCE);
+        let count = kept.waiting.len().min(MAX_BATCH);
         kept.in_flight = count;
         kept.waiting.drain(..count).collect()
     }
 
     /// Returns the entry if it was not written.
     async fn write_one(&self, entry: DeferredEntry) -> Option<DeferredEntry> {
-        let DeferredEntry { heard, signal, attempt } = entry;
+        let DeferredEntry { log, signal, attempt } = entry;
         let attempt = attempt.unwrap_or_else(|| self.attempt(signal.clone()));
         match attempt.await {
-            Ok(observed) => heard.outcome(&self.metrics, &observed),
-            Err(error) if is_final(&error) => heard.dropped(&self.metrics, &error.to_string()),
-            Err(_) => return Some(DeferredEntry { heard, signal, attempt: None }),
+            Ok(observed) => log.outcome(&self.metrics, &observed),
+            Err(error) if is_final(&error) => log.dropped(&self.metrics, &error.to_string()),
+            Err(_) => return Some(DeferredEntry { log, signal, attempt: None }),
         }
         None
     }
 
-    fn note(&self, kept: &DeferredEvidence) {
+    fn set_metric(&self, kept: &DeferredEvidence) {
         self.metrics.set_evidence_deferred(kept.waiting.len() + kept.in_flight);
     }
 

@@ -1,8 +1,7 @@
-//! `X-Home-Region`: a hint at the token of the wrong region, said in the log and nowhere else.
+//! Compares `X-Home-Region` with the configured regions when a signature does not match, and logs a difference.
 //!
-//! Twilio's regions have their own auth tokens, and each webhook says which region it comes from. The
-//! header is not signed, so it changes no answer; a stranger may write it, so what it says is checked,
-//! and a region is named once a minute.
+//! Each of Twilio's regions has its own auth tokens. The header is not signed, so it changes no answer. Its value is
+//! validated, and each region is logged once a minute.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -13,58 +12,58 @@ use jiff::Timestamp;
 use crate::domain::matching::later;
 
 const HEADER: &str = "X-Home-Region";
-/// Regions are called `us1` or `ie1`; nothing of this kind is longer.
+/// The longest name of a region, such as `us1`.
 const MAX_REGION: usize = 8;
-/// How long a region that was named is not named again.
-const REST: Duration = Duration::from_mins(1);
-/// So many regions are named within that time. There are nine, and strangers could make up more.
-const MAX_NAMED: usize = 4;
+/// The shortest time between two lines about one region.
+const QUIET: Duration = Duration::from_mins(1);
+/// The most regions that are logged within that time. Twilio has nine; an unauthenticated client can invent more.
+const MAX_LOGGED: usize = 4;
 
-/// Which regions were named, and until when they are not named again.
+/// Regions that were logged, each with the end of its quiet time.
 #[derive(Debug, Default)]
 pub struct HomeRegions {
-    named: Mutex<Vec<(String, Timestamp)>>,
+    logged: Mutex<Vec<(String, Timestamp)>>,
 }
 
 impl HomeRegions {
-    /// A signature did not match. `ours` are the regions of the keys that were tried.
-    pub(super) fn mismatched<'a>(
+    /// Logs a request whose signature did not match, if it names another region. `configured` gives the regions of the
+    /// keys that were tried.
+    pub(super) fn record_mismatch<'a>(
         &self,
         request: &HttpRequest,
-        ours: impl FnOnce() -> Option<Vec<&'a str>>,
+        configured: impl FnOnce() -> Option<Vec<&'a str>>,
         now: Timestamp,
     ) {
         let header = request.headers().get(HEADER).and_then(|value| value.to_str().ok());
-        let Some(theirs) = header.and_then(region) else { return };
-        let Some(ours) = ours() else { return };
-        if ours.contains(&theirs) || !self.is_to_be_named(theirs, now) {
+        let Some(region) = header.and_then(region_name) else { return };
+        let Some(mut configured) = configured() else { return };
+        if configured.contains(&region) || !self.is_due(region, now) {
             return;
         }
-        let mut ours = ours;
-        ours.sort_unstable();
-        ours.dedup();
-        let configured = ours.join(", ");
+        configured.sort_unstable();
+        configured.dedup();
+        let configured = configured.join(", ");
         tracing::warn!(
-            home_region = theirs,
+            home_region = region,
             configured,
-            "a signature does not match, and the request says that it comes from region {theirs}, not \
-             {configured}: each region has its own auth token. Is it the token of the right region?"
+            "signature does not match, and the request names region {region}, not {configured}: each region has its \
+             own auth token; configure the token of {region}"
         );
     }
 
-    fn is_to_be_named(&self, region: &str, now: Timestamp) -> bool {
-        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
-        named.retain(|(_, until)| *until > now);
-        if named.len() >= MAX_NAMED || named.iter().any(|(known, _)| known == region) {
+    fn is_due(&self, region: &str, now: Timestamp) -> bool {
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        logged.retain(|(_, until)| *until > now);
+        if logged.len() >= MAX_LOGGED || logged.iter().any(|(known, _)| known == region) {
             return false;
         }
-        named.push((region.to_owned(), later(now, REST)));
+        logged.push((region.to_owned(), later(now, QUIET)));
         true
     }
 }
 
-/// Two letters or more, then digits: nothing else is a region's name, nor fit for a log.
-fn region(text: &str) -> Option<&str> {
+/// The text, if it is a possible name of a region: two letters or more, then digits.
+fn region_name(text: &str) -> Option<&str> {
     let letters = text.bytes().take_while(u8::is_ascii_lowercase).count();
     let digits = text.bytes().skip(letters).all(|byte| byte.is_ascii_digit());
     let fits = letters >= 2 && letters < text.len() && digits && text.len() <= MAX_REGION;
@@ -80,24 +79,24 @@ mod tests {
     }
 
     #[test]
-    fn only_what_looks_like_a_region_is_taken_for_one() {
+    fn only_two_letters_or_more_and_then_digits_name_a_region() {
         for good in ["us1", "ie1", "au12"] {
-            assert_eq!(region(good), Some(good));
+            assert_eq!(region_name(good), Some(good));
         }
         for bad in ["", "1", "us", "u1", "US1", "us1\u{1b}[31m", "us1 forged line", "abcdefgh1"] {
-            assert_eq!(region(bad), None, "{bad}");
+            assert_eq!(region_name(bad), None, "{bad}");
         }
     }
 
     #[test]
-    fn a_region_is_named_once_a_minute_and_strangers_cannot_fill_the_log_with_made_up_ones() {
+    fn a_region_is_logged_once_a_minute_and_invented_ones_cannot_fill_the_log() {
         let regions = HomeRegions::default();
-        assert!(regions.is_to_be_named("ie1", at(0)));
-        assert!(!regions.is_to_be_named("ie1", at(59)));
-        for made_up in ["aa1", "ab1", "ac1"] {
-            assert!(regions.is_to_be_named(made_up, at(1)));
+        assert!(regions.is_due("ie1", at(0)));
+        assert!(!regions.is_due("ie1", at(59)));
+        for invented in ["aa1", "ab1", "ac1"] {
+            assert!(regions.is_due(invented, at(1)));
         }
-        assert!(!regions.is_to_be_named("ad1", at(2)));
-        assert!(regions.is_to_be_named("ie1", at(60)));
+        assert!(!regions.is_due("ad1", at(2)));
+        assert!(regions.is_due("ie1", at(60)));
     }
 }

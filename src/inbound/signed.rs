@@ -1,32 +1,34 @@
-//! `Signed<T>`: the only door to a body. A handler that has one *has* the proof: a signature, or on the
-//! one route for callers that may not sign, and only if the settings open it, a secret in the path.
+//! `Signed<T, A>`: a request from `A`, verified by its signature, or on one route by the secret in its path, and parsed as
+//! `T`. Its fields are private and its only constructor verifies, so a handler that has one needs no further check.
 //!
-//! The order is: cap, number of parameters and deadline (413, 408), signature (403), encoding and type (415),
-//! meaning (400, or 403 for another account's). Nothing is parsed before the signature is good, but for the parameters of a
-//! form, which are signed; their number is limited first. The work before the signature depends neither on the number of
-//! accounts nor on anything else that an unauthenticated client chooses without a limit.
-//! Where too many failed from one network (`forgers.rs`), 403 is 429; a request without a signature is then refused with its
-//! body unread, and one that no signature could make acceptable is refused before its signature is checked.
+//! Order of the checks: size, number of parameters and deadline (413, 408); signature (403, or 429 for a network over its
+//! limit); content type (415); fields (400, or 403 for another account). Before the signature is verified only the
+//! parameters of a form are split, and no work depends on the number of accounts or on an unlimited choice of the client.
 
 use std::borrow::Cow;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use actix_web::dev::Payload;
 use actix_web::http::Method;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
-use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpRequest, web};
+use jiff::Timestamp;
 use smallvec::SmallVec;
 
+use crate::domain::route::RouteSigner;
 use crate::domain::sid::{AccountSid, accounts_in, kind};
 use crate::domain::signal::Malformed;
 use crate::domain::timestamp_serde::to_millisecond;
-use crate::inbound::Receiver;
-use crate::inbound::connections::Connection;
-use crate::inbound::keyring::{KeyMismatch, KeyRing, MAX_MENTIONED, Signers};
-use crate::inbound::rejection::{LocalizedRejection, Rejection};
+use crate::inbound::body;
+use crate::inbound::body::UnreadBody;
+use crate::inbound::keyring::{KeyMismatch, KeyRing, MAX_CANDIDATES, OwnedKey};
+use crate::inbound::limits::connections::Connection;
+use crate::inbound::receiver::Receiver;
+use crate::inbound::rejection::Rejection;
+use crate::inbound::rejection_response::RejectionResponse;
 use crate::inbound::trace;
 use crate::twilio::callback::{ParseContext, Relay};
 use crate::twilio::fields::{self, FieldSpelling, Fields};
@@ -34,57 +36,73 @@ use crate::twilio::form;
 use crate::twilio::form::FormPair;
 use crate::twilio::signature::{Content, MAX_SETTINGS, Mistrust, Presented, is_signature};
 
-/// 64 KiB: Twilio's largest callback is far below. A route may say otherwise of its JSON.
-const CAP: usize = 64 << 10;
+/// 64 KiB, far above Twilio's largest callback. A route may allow more JSON.
+const MAX_BODY: usize = 64 << 10;
 const SIGNATURE: &str = "X-Twilio-Signature";
 const SETTINGS: &str = "X-Twilio-Webhooks-Signature-Settings";
 
-/// What a route trusts.
+/// How a route authenticates its requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Signer {
-    /// The accounts' auth tokens and `SharedKeys`: Twilio signs.
-    Account,
-    /// The app's keys: the app signs.
-    App,
-    /// The secret in the path: nobody signs. Only where the settings hold one.
+pub(super) enum RouteAuth {
+    Signature(RouteSigner),
+    /// The secret in the path, if the settings have one.
     PathSecret,
 }
 
-impl Signer {
-    fn signers(self) -> Option<Signers> {
+impl RouteAuth {
+    fn signer(self) -> Option<RouteSigner> {
         match self {
-            Self::Account => Some(Signers::Twilio),
-            Self::App => Some(Signers::App),
+            Self::Signature(signer) => Some(signer),
             Self::PathSecret => None,
         }
     }
 }
 
-/// What a route takes, and how it reads it.
+/// The sender of a route's requests, as a type.
+pub(super) trait AuthenticSender: 'static {
+    const AUTH: RouteAuth;
+}
+
+pub(super) enum FromTwilio {}
+pub(super) enum FromApp {}
+/// Twilio, with the secret in the path instead of a signature.
+pub(super) enum BySecret {}
+
+impl AuthenticSender for FromTwilio {
+    const AUTH: RouteAuth = RouteAuth::Signature(RouteSigner::Twilio);
+}
+
+impl AuthenticSender for FromApp {
+    const AUTH: RouteAuth = RouteAuth::Signature(RouteSigner::App);
+}
+
+impl AuthenticSender for BySecret {
+    const AUTH: RouteAuth = RouteAuth::PathSecret;
+}
+
+/// The content of a route's requests, and how it is parsed.
 pub(super) trait SignedPayload: Sized + 'static {
-    /// Who signs.
-    const RING: Signer;
     /// How fields are spelled.
     const SPELLING: FieldSpelling;
-    /// Whether JSON is taken.
+    /// Whether the route accepts JSON.
     const JSON: bool;
-    /// Whether forms are.
+    /// Whether the route accepts forms.
     const FORM: bool = true;
     /// The largest JSON body, in bytes.
-    const CAP: usize = CAP;
-    /// Whether the JSON is an object of fields; else the route reads the body itself.
-    const FIELDS: bool = true;
+    const MAX_JSON: usize = MAX_BODY;
+    /// Whether the JSON is an object of fields. If not, the route parses the body itself.
+    const JSON_IS_FIELDS: bool = true;
 
-    /// Reads what was signed.
+    /// Parses a verified request.
     ///
     /// # Errors
     /// [`Malformed`].
-    fn read(parts: &RequestParts<'_>, reading: &ParseContext<'_>) -> Result<Self, Malformed>;
+    fn parse(parts: &RequestParts<'_>, context: &ParseContext<'_>) -> Result<Self, Malformed>;
 }
 
-/// The parts of a signed request.
+/// The parts of a verified request.
 pub(super) struct RequestParts<'a> {
-    /// The body's fields; a GET's are its query's.
+    /// The fields of the body, or of the query of a GET.
     pub(super) fields: &'a Fields,
     pub(super) query: &'a Fields,
     /// The body, for a route whose JSON is no object of fields.
@@ -95,170 +113,219 @@ pub(super) struct RequestParts<'a> {
 
 impl RequestParts<'_> {
     /// The fields. An app may give the time of a request that it passes on in the query.
-    pub(super) fn timed(&self, reading: &ParseContext<'_>) -> Cow<'_, Fields> {
-        match reading.road {
+    pub(super) fn fields_with_times(&self, context: &ParseContext<'_>) -> Cow<'_, Fields> {
+        match context.road {
             Relay::Twilio => Cow::Borrowed(self.fields),
             Relay::App => Cow::Owned(self.fields.or_of(self.query, &["OccurredAt", "SentAt"])),
         }
     }
 }
 
-/// A request whose signature is good, read.
-pub(super) struct Signed<T>(pub(super) T);
+/// A parsed request from `A`, whose signature or path secret was verified.
+pub(super) struct Signed<T, A>(T, PhantomData<A>);
 
-impl<T: SignedPayload> FromRequest for Signed<T> {
-    type Error = LocalizedRejection;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, LocalizedRejection>>>>;
+impl<T, A> Signed<T, A> {
+    pub(super) fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+impl<T: SignedPayload, A: AuthenticSender> FromRequest for Signed<T, A> {
+    type Error = RejectionResponse;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, RejectionResponse>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let request = request.clone();
         let mut payload = payload.take();
         Box::pin(async move {
-            let read = read(&request, &mut payload).await;
-            read.map(Signed).map_err(|why| LocalizedRejection::of(&request, why))
+            let parsed = verify_and_parse::<T, A>(&request, &mut payload).await;
+            let parsed = parsed.map_err(|rejection| RejectionResponse::of(&request, rejection))?;
+            Ok(Self(parsed, PhantomData))
         })
     }
 }
 
-/// The body of a request, with what is known of it before its signature is checked.
-struct Unverified {
+/// The arguments that a public handler may have: no body, a body that can only be discarded, or a verified request.
+pub(super) trait VerifiedArgs: FromRequest + 'static {}
+
+impl VerifiedArgs for () {}
+impl VerifiedArgs for (HttpRequest, web::Data<Receiver>, UnreadBody) {}
+impl<T, A> VerifiedArgs for (HttpRequest, web::Data<Receiver>, Signed<T, A>)
+where
+    T: SignedPayload,
+    A: AuthenticSender,
+{
+}
+
+/// A body that was read, before its signature is verified.
+struct IncomingBody {
     media: MediaType,
-    body: Bytes,
-    /// Its signature header is missing or unreadable. Counted as a failure already.
+    body: Vec<u8>,
+    /// Whether the signature header is missing or unreadable. That is counted as a failure already.
     has_failed: bool,
 }
 
 /// Reads the body within the route's limits.
-async fn take<T: SignedPayload>(
+async fn read_body<T: SignedPayload, A: AuthenticSender>(
     request: &HttpRequest,
     payload: &mut Payload,
     receiver: &Receiver,
-) -> Result<Unverified, Rejection> {
-    if T::RING == Signer::PathSecret && receiver.click_secret.is_none() {
-        super::body::drain(request, payload).await;
+) -> Result<IncomingBody, Rejection> {
+    if A::AUTH == RouteAuth::PathSecret && receiver.click_secret.is_none() {
+        body::drain(request, payload).await;
         return Err(Rejection::NotFound);
     }
     let too_many = Rejection::TooManyParameters { most: form::MAX_PAIRS };
     if !form::is_within_limit(query(request)) {
-        super::body::drain(request, payload).await;
+        body::drain(request, payload).await;
         return Err(too_many);
     }
-    // Without a readable header it cannot be signed, so it has failed already.
-    let has_failed = T::RING.signers().is_some() && !signature(request).is_some_and(is_signature);
-    if has_failed && receiver.forgers.is_one_too_many(request) {
+    let has_failed = A::AUTH.signer().is_some() && !signature(request).is_some_and(is_signature);
+    if has_failed && receiver.failure_limiter.count_failure(request) {
         return Err(Rejection::Limited);
     }
     let media = MediaType::of(request);
-    let cap = if media == MediaType::Json { T::CAP } else { CAP };
-    let body = super::body::read(request, payload, cap).await?;
+    let cap = if media == MediaType::Json { T::MAX_JSON } else { MAX_BODY };
+    let body = body::read(request, payload, cap).await?;
     if media == MediaType::Form && !form::is_within_limit(&body) {
         return Err(too_many);
     }
-    Ok(Unverified { media, body, has_failed })
+    Ok(IncomingBody { media, body, has_failed })
 }
 
-async fn read<T: SignedPayload>(
+async fn verify_and_parse<T: SignedPayload, A: AuthenticSender>(
     request: &HttpRequest,
     payload: &mut Payload,
 ) -> Result<T, Rejection> {
     let receiver = request.app_data::<web::Data<Receiver>>().ok_or(Rejection::NotFound)?;
-    let unverified = take::<T>(request, payload, receiver).await?;
-    let Unverified { media, ref body, has_failed } = unverified;
-    let pairs = if media == MediaType::Form { form::pairs(body) } else { form::Pairs::new() };
-    let target = request.uri().path_and_query().map_or("", |target| target.as_str());
+    let incoming = read_body::<T, A>(request, payload, receiver).await?;
+    let IncomingBody { media, ref body, .. } = incoming;
     let is_get = request.method() == Method::GET;
-    let content = match media {
-        _ if is_get && body.is_empty() => Content::Nothing,
-        MediaType::Form => Content::Form { pairs: &pairs, body },
-        MediaType::Json | MediaType::Other => Content::Other(body),
-    };
+    let pairs = if media == MediaType::Form { form::pairs(body) } else { form::Pairs::new() };
     let query_pairs = form::pairs(query(request));
-    let settings = settings(request);
-    let settings = settings.as_deref();
-    let bases = &receiver.bases;
-    let presented = Presented { bases, path_and_query: target, content, is_get, settings };
-    let named = if is_get { &query_pairs } else { &pairs };
-    let claimed = fields::one_account(named, T::SPELLING);
+    let account_pairs = if is_get { &query_pairs } else { &pairs };
+    let claimed_account = fields::one_account(account_pairs, T::SPELLING);
     let now = to_millisecond((receiver.clock)());
     let trust = receiver.trust.now();
-    let is_form = is_get || media == MediaType::Form;
-    if !has_failed
-        && is_unacceptable::<T>(&trust, claimed, is_form)
-        && receiver.forgers.is_over(request)
-    {
-        receiver.forgers.is_one_too_many(request);
-        return Err(Rejection::Limited);
-    }
-    let signer = if let Some(signers) = T::RING.signers() {
-        let mentioned = match claimed {
-            Some(_) => SmallVec::new(),
-            None => mentioned::<T>(&trust, &query_pairs, if is_form { b"" } else { body }),
-        };
-        let header = signature(request);
-        let found = trust.verify(signers, claimed, &mentioned, &presented, header);
-        Some(found.map_err(|why| {
-            let is_forged = matches!(why, KeyMismatch::Mistrust(_));
-            if is_forged && !has_failed && receiver.forgers.is_one_too_many(request) {
-                return Rejection::Limited;
-            }
-            note_refusal(request, receiver, body, &why);
-            if signers == Signers::Twilio && why.is_mismatch() {
-                receiver.home_regions.mismatched(request, || trust.regions(claimed), now);
-            }
-            let why = Rejection::from(why);
-            receiver.refused(request, trust.claim(claimed), &why, now);
-            why
-        })?)
-    } else {
-        knows_the_secret(request, receiver)?;
-        None
+    let unverified = UnverifiedRequest {
+        incoming: &incoming,
+        pairs: &pairs,
+        query: &query_pairs,
+        claimed_account,
+        now,
     };
-    if let Some(signer) = signer {
-        let account = claimed.unwrap_or(trust.accounts_for(Some(signer)).0);
-        receiver.matched(request, signer, trust.claim(Some(account)), now);
-    }
-    trace::open(receiver, request);
+    let signer = match A::AUTH {
+        RouteAuth::Signature(signers) => {
+            Some(verify::<T>(request, receiver, &trust, signers, &unverified)?)
+        }
+        RouteAuth::PathSecret => {
+            check_path_secret(request, receiver)?;
+            None
+        }
+    };
+    trace::open(receiver.traces.as_deref(), request);
     if let Some(connection) = request.conn_data::<Arc<Connection>>() {
         connection.mark_authenticated();
-        // What may take its time from here on is ours to answer for, not the caller's.
+        // The remaining time is the service's, not the client's.
         connection.reset_deadline();
     }
     check_media::<T>(request, media)?;
     let query = Fields::from_pairs(&query_pairs, T::SPELLING)?;
     let fields = match media {
         _ if is_get => query.clone(),
-        MediaType::Json if T::FIELDS => Fields::from_json(body, T::SPELLING)?,
+        MediaType::Json if T::JSON_IS_FIELDS => Fields::from_json(body, T::SPELLING)?,
         MediaType::Json => Fields::from_members(&[], T::SPELLING),
         MediaType::Form | MediaType::Other => Fields::from_pairs(&pairs, T::SPELLING)?,
     };
     let (account, others) = trust.accounts_for(signer);
-    // Whose codes: of several accounts that it may speak for, the one that it names.
-    let coder =
+    // The account whose codes are compared: the named one, if the signer may speak for several.
+    let code_account =
         fields.sid::<kind::AccountKind>("AccountSid", None).ok().flatten().unwrap_or(account);
     let sid = request.match_info().get("sid");
     let parts = RequestParts { fields: &fields, query: &query, body, sid };
-    let reading = ParseContext {
+    let is_app = A::AUTH == RouteAuth::Signature(RouteSigner::App);
+    let context = ParseContext {
         account,
         others,
         person_key: receiver.store.person_key(),
-        code_keys: trust.code_keys(coder),
+        code_keys: trust.code_keys(code_account),
         ignores_crawlers: receiver.ignores_crawlers,
         reference_tag: receiver.reference_tag.as_deref(),
-        road: if T::RING == Signer::App { Relay::App } else { Relay::Twilio },
+        road: if is_app { Relay::App } else { Relay::Twilio },
         now,
         trace: trace::of(request),
     };
-    Ok(T::read(&parts, &reading)?)
+    Ok(T::parse(&parts, &context)?)
 }
 
-/// Records a request that was refused for its signature, while recording is on.
-fn note_refusal(request: &HttpRequest, receiver: &Receiver, body: &Bytes, why: &KeyMismatch) {
-    if let KeyMismatch::Mistrust(why) = why {
-        receiver.refusals.note(request, body, *why);
+/// A request whose signature is not verified yet, and the account that it names.
+struct UnverifiedRequest<'a> {
+    incoming: &'a IncomingBody,
+    pairs: &'a [FormPair<'a>],
+    query: &'a [FormPair<'a>],
+    claimed_account: Option<AccountSid>,
+    now: Timestamp,
+}
+
+/// Verifies the signature, and records the result. Returns the key that signed.
+fn verify<'a, T: SignedPayload>(
+    request: &HttpRequest,
+    receiver: &Receiver,
+    trust: &'a KeyRing,
+    signers: RouteSigner,
+    unverified: &UnverifiedRequest<'_>,
+) -> Result<&'a OwnedKey, Rejection> {
+    let UnverifiedRequest { incoming, pairs, query, claimed_account, now } = *unverified;
+    let IncomingBody { media, ref body, has_failed } = *incoming;
+    let is_get = request.method() == Method::GET;
+    let is_form = is_get || media == MediaType::Form;
+    if !has_failed
+        && is_unacceptable(trust, signers, claimed_account, is_form)
+        && receiver.failure_limiter.is_over_limit(request)
+    {
+        receiver.failure_limiter.count_failure(request);
+        return Err(Rejection::Limited);
+    }
+    let content = match media {
+        _ if is_get && body.is_empty() => Content::Nothing,
+        MediaType::Form => Content::Form { pairs, body },
+        MediaType::Json | MediaType::Other => Content::Other(body),
+    };
+    let path_and_query = request.uri().path_and_query().map_or("", |target| target.as_str());
+    let settings = signature_settings(request);
+    let settings = settings.as_deref();
+    let bases = &receiver.bases;
+    let presented = Presented { bases, path_and_query, content, is_get, settings };
+    let candidates = match claimed_account {
+        Some(_) => SmallVec::new(),
+        None => candidate_accounts::<T>(trust, query, if is_form { b"" } else { body }),
+    };
+    let header = signature(request);
+    match trust.verify(signers, claimed_account, &candidates, &presented, header) {
+        Ok(signer) => {
+            let account = claimed_account.unwrap_or(trust.accounts_for(Some(signer)).0);
+            receiver.record_verified(request, signer, trust.claim(Some(account)), now);
+            Ok(signer)
+        }
+        Err(mismatch) => {
+            if let KeyMismatch::Mistrust(mistrust) = mismatch {
+                if !has_failed && receiver.failure_limiter.count_failure(request) {
+                    return Err(Rejection::Limited);
+                }
+                receiver.rejected_capture.record(request, body, mistrust);
+            }
+            if signers == RouteSigner::Twilio && mismatch.is_mismatch() {
+                let regions = || trust.regions(claimed_account);
+                receiver.home_regions.record_mismatch(request, regions, now);
+            }
+            let rejection = Rejection::from(mismatch);
+            receiver.record_rejected(request, trust.claim(claimed_account), &rejection, now);
+            Err(rejection)
+        }
     }
 }
 
-/// Refuses a content type that the route does not take, and every encoding.
+/// Rejects a content type that the route does not accept, and every encoding.
 fn check_media<T: SignedPayload>(request: &HttpRequest, media: MediaType) -> Result<(), Rejection> {
     let accepted = match media {
         _ if request.method() == Method::GET => true,
@@ -285,40 +352,41 @@ fn signature(request: &HttpRequest) -> Option<&[u8]> {
     request.headers().get(SIGNATURE).map(HeaderValue::as_bytes)
 }
 
-/// Whether no signature could make a request acceptable: it claims an account that is not in the settings, or it is one of
-/// Twilio's forms, which name theirs, and claims none.
-fn is_unacceptable<T: SignedPayload>(
+/// Whether no signature could make a request acceptable. It claims an account that is not configured, or it is a form of
+/// Twilio's, which always names an account, and names none.
+fn is_unacceptable(
     trust: &KeyRing,
-    claimed: Option<AccountSid>,
+    signers: RouteSigner,
+    claimed_account: Option<AccountSid>,
     is_form: bool,
 ) -> bool {
-    match claimed {
-        Some(account) => T::RING.signers().is_some() && !trust.knows(account),
-        None => T::RING == Signer::Account && is_form,
+    match claimed_account {
+        Some(account) => !trust.knows(account),
+        None => signers == RouteSigner::Twilio && is_form,
     }
 }
 
-/// The configured accounts that a request mentions in its query or in a body that is not parsed yet. They choose the keys
-/// that are tried first, and nothing else.
-fn mentioned<T: SignedPayload>(
+/// The configured accounts that appear in a request's query, or in a body that is not parsed yet. They only choose the keys
+/// that are tried first.
+fn candidate_accounts<T: SignedPayload>(
     trust: &KeyRing,
     query: &[FormPair<'_>],
     body: &[u8],
-) -> SmallVec<[AccountSid; MAX_MENTIONED]> {
+) -> SmallVec<[AccountSid; MAX_CANDIDATES]> {
     let in_query = fields::one_account(query, T::SPELLING);
     let all = in_query.into_iter().chain(accounts_in(body));
-    let mut mentioned = SmallVec::new();
+    let mut candidates = SmallVec::new();
     for account in all.filter(|account| trust.knows(*account)) {
-        if mentioned.len() < MAX_MENTIONED && !mentioned.contains(&account) {
-            mentioned.push(account);
+        if candidates.len() < MAX_CANDIDATES && !candidates.contains(&account) {
+            candidates.push(account);
         }
     }
-    mentioned
+    candidates
 }
 
-/// The header that names a `SharedKey`. It is a list, so several lines are one. Of lines longer than any such list only the
-/// beginning is joined, which is too long as well.
-fn settings(request: &HttpRequest) -> Option<Cow<'_, [u8]>> {
+/// The header that names a `SharedKey`: a list, so its lines are joined. Joining stops once the list is longer than any
+/// valid one.
+fn signature_settings(request: &HttpRequest) -> Option<Cow<'_, [u8]>> {
     let mut lines = request.headers().get_all(SETTINGS).map(HeaderValue::as_bytes);
     let first = lines.next()?;
     let mut all = Cow::Borrowed(first);
@@ -332,14 +400,14 @@ fn settings(request: &HttpRequest) -> Option<Cow<'_, [u8]>> {
     Some(all)
 }
 
-/// Whether the path holds the secret: the one way in without a signature.
-fn knows_the_secret(request: &HttpRequest, receiver: &Receiver) -> Result<(), Rejection> {
+/// Compares the secret in the path: the only authentication without a signature.
+fn check_path_secret(request: &HttpRequest, receiver: &Receiver) -> Result<(), Rejection> {
     let presented = request.match_info().get("secret").unwrap_or_default();
     if receiver.click_secret.as_ref().is_some_and(|secret| secret.is(presented)) {
         return Ok(());
     }
-    let limited = receiver.forgers.is_one_too_many(request);
-    Err(if limited { Rejection::Limited } else { Rejection::Mistrusted(Mistrust::Mismatch) })
+    let is_over_limit = receiver.failure_limiter.count_failure(request);
+    Err(if is_over_limit { Rejection::Limited } else { Rejection::Mistrusted(Mistrust::Mismatch) })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

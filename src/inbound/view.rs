@@ -1,68 +1,15 @@
-//! What the app gets to see: the fields of docs/openapi.yaml, and no recipient's address. An operator sees the same and
-//! some more, but not what the app may have put of a person into the name of its evidence.
-
-use std::borrow::Cow;
+//! The bodies of answers to the app: the fields of docs/openapi.yaml. Deliberately absent: recipients.
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::domain::matching::{ObserveOutcome, Parked};
-use crate::domain::message::{Message, Reference, Refusal, State, Status};
-use crate::domain::redact::veiled;
-use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
-use crate::domain::signal::EvidenceTarget;
-use crate::inbound::links::CreatedLink;
-use crate::store::ListEntry;
+use crate::domain::matching::ObserveOutcome;
+use crate::domain::message::view::MessageView;
+use crate::domain::message::{Message, Reference};
+use crate::domain::sid::{AccountSid, MessageSid};
+use crate::inbound::links::create::CreatedLink;
 
-/// A message in an answer.
-#[derive(Debug, Serialize)]
-pub(super) struct MessageView<'a> {
-    message_sid: MessageSid,
-    account_sid: AccountSid,
-    state: &'static str,
-    reference: Option<&'a str>,
-    status: Option<&'static str>,
-    error_code: Option<u32>,
-    evidence: Option<Cow<'a, str>>,
-    evidence_basis: Option<&'static str>,
-    created_at: Timestamp,
-    remembered_at: Timestamp,
-    confirmed_at: Option<Timestamp>,
-    reported_at: Option<Timestamp>,
-    expires_at: Timestamp,
-    attempts: u32,
-    next_attempt_at: Option<Timestamp>,
-    refusal: Option<&'a Refusal>,
-    converted_by: Option<MessageSid>,
-}
-
-impl<'a> MessageView<'a> {
-    pub(super) fn of(message: &'a Message) -> Self {
-        let proof = message.proof.as_ref();
-        Self {
-            message_sid: message.sid,
-            account_sid: message.account,
-            state: message.state.as_str(),
-            reference: message.reference.as_ref().map(Reference::as_str),
-            status: message.status.map(Status::as_str),
-            error_code: message.error_code,
-            evidence: proof.map(|proof| Cow::Borrowed(proof.label.as_str())),
-            evidence_basis: proof.map(|proof| proof.basis.as_str()),
-            created_at: message.created_at,
-            remembered_at: message.remembered_at,
-            confirmed_at: proof.map(|proof| proof.confirmed_at),
-            // A requeued message is no longer reported.
-            reported_at: message.reported_at.filter(|_| message.state == State::Reported),
-            expires_at: message.expires_at,
-            attempts: message.posts_made(),
-            next_attempt_at: message.delivery.due_at,
-            refusal: message.refusal.as_ref(),
-            converted_by: message.converted_by,
-        }
-    }
-}
-
-/// A message in the answer to its registration, with the click link that was asked for.
+/// The answer to a registration: the message, and its click link if one was requested.
 #[derive(Debug, Serialize)]
 pub(super) struct RegisteredView<'a> {
     #[serde(flatten)]
@@ -77,7 +24,7 @@ impl<'a> RegisteredView<'a> {
     }
 }
 
-/// A click link that is not yet in a message. This answer is the only place where it is ever shown.
+/// A click link that is not yet in a message. No other answer shows it.
 #[derive(Debug, Serialize)]
 pub(super) struct LinkView<'a> {
     link: &'a str,
@@ -89,110 +36,21 @@ pub(super) struct LinkView<'a> {
 
 impl<'a> LinkView<'a> {
     pub(super) fn of(
-        made: &'a CreatedLink,
+        created: &'a CreatedLink,
         account: AccountSid,
         reference: Option<&'a Reference>,
     ) -> Self {
         Self {
-            link: &made.address,
+            link: &created.address,
             message_sid: None,
             account_sid: account,
             reference: reference.map(Reference::as_str),
-            expires_at: made.until,
+            expires_at: created.until,
         }
     }
 }
 
-/// A record as an operator sees it, for programs.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-pub enum RecordView<'a> {
-    Message(FullView<'a>),
-    /// Evidence without its message.
-    Parked(ParkedView<'a>),
-}
-
-impl<'a> RecordView<'a> {
-    #[must_use]
-    pub fn of(entry: &'a ListEntry) -> Self {
-        match entry {
-            ListEntry::Message(message) => Self::Message(FullView::of(message)),
-            ListEntry::Parked(parked) => Self::Parked(ParkedView::of(parked)),
-        }
-    }
-}
-
-/// What the app sees of a message, and what an operator asks besides.
-#[derive(Debug, Serialize)]
-pub struct FullView<'a> {
-    #[serde(flatten)]
-    message: MessageView<'a>,
-    since: Timestamp,
-    sender: Option<&'a str>,
-    messaging_service_sid: Option<ServiceSid>,
-    calling_code: Option<u16>,
-}
-
-impl<'a> FullView<'a> {
-    #[must_use]
-    pub fn of(message: &'a Message) -> Self {
-        let proof = message.proof.as_ref();
-        Self {
-            message: MessageView {
-                evidence: proof.map(|proof| Cow::Owned(veiled(&proof.label))),
-                ..MessageView::of(message)
-            },
-            since: message.since,
-            sender: message.from.as_deref(),
-            messaging_service_sid: message.service,
-            calling_code: message.recipient.and_then(|recipient| recipient.calling_code),
-        }
-    }
-}
-
-/// Evidence without its message. Who it was is not told, nor which link was opened.
-#[derive(Debug, Serialize)]
-pub struct ParkedView<'a> {
-    state: &'static str,
-    account_sid: AccountSid,
-    message_sid: Option<MessageSid>,
-    reference: Option<&'a str>,
-    sender: Option<&'a str>,
-    evidence: String,
-    reason: &'static str,
-    occurred_at: Timestamp,
-    parked_at: Timestamp,
-    parked_until: Timestamp,
-}
-
-impl<'a> ParkedView<'a> {
-    #[must_use]
-    pub fn of(parked: &'a Parked) -> Self {
-        let evidence = &parked.evidence;
-        let (message_sid, reference, sender) = match &evidence.named {
-            EvidenceTarget::Message(sid) => (Some(*sid), None, None),
-            EvidenceTarget::Reference(name) => (None, Some(name.as_str()), None),
-            EvidenceTarget::Person { sender, .. } | EvidenceTarget::Caller { sender, .. } => {
-                (None, None, sender.address.as_deref())
-            }
-            EvidenceTarget::Link(_) => (None, None, None),
-        };
-        Self {
-            state: if parked.orphaned { "orphaned" } else { "parked" },
-            account_sid: evidence.account,
-            message_sid,
-            reference,
-            sender,
-            evidence: veiled(&evidence.label),
-            reason: parked.reason.as_str(),
-            occurred_at: evidence.occurred_at,
-            parked_at: parked.parked_at,
-            parked_until: parked.until,
-        }
-    }
-}
-
-/// What an event came to.
+/// The outcome of an event.
 #[derive(Debug, Serialize)]
 pub(super) struct EventView {
     result: &'static str,

@@ -1,9 +1,8 @@
 //! A folder that keeps the last few recordings, each in a file of its own, ordered by name.
 //!
-//! What is kept may be personal, and strangers decide when something is: so the folder has to be
-//! ours alone to write, files are made 0600 under a name that nobody can have put a link at, renamed
-//! when they are whole, and never more than [`KEPT`]. Everything happens relative to the folder as it
-//! was opened; nothing that is not named as we name things is ever removed.
+//! Recordings may be personal, and unauthenticated clients trigger them. So only we may write into the folder, files are
+//! 0600, written under a draft name and renamed when complete, at most [`KEPT`]. Links are not followed, and files with
+//! other names are never removed.
 
 use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
@@ -19,38 +18,34 @@ use rustix::io::Errno;
 use crate::recording::Recording;
 
 /// How many recordings a folder keeps.
-pub const KEPT: usize = 20;
-/// So many of them may be ones with which nothing can be verified: a scanner's noise must not push
-/// out what is looked for.
+pub(crate) const KEPT: usize = 20;
+/// At most this many are unverifiable, so that a scanner's requests do not push out the others.
 const KEPT_UNVERIFIABLE: usize = 5;
 /// The `strftime` format of the time that orders recordings.
-pub const WHEN: &str = "%Y-%m-%dT%H-%M-%S%.3fZ";
-/// Under this name a file is written before it gets its own. One writer, so one name.
+pub(crate) const WHEN: &str = "%Y-%m-%dT%H-%M-%S%.3fZ";
+/// The name of a file while it is written. There is one writer, so one name suffices.
 const DRAFT: &str = ".refused.new";
-const ENDING: &str = ".http";
-/// `2026-11-23T10-02-11.123Z-`, with digits where it has digits.
-const TIME: &[u8] = b"0000-00-00T00-00-00.000Z-";
+const EXTENSION: &str = ".http";
+/// The start of a file name; `0` stands for any digit.
+const TIME_SHAPE: &[u8] = b"0000-00-00T00-00-00.000Z-";
 
 /// The folder, held open.
 #[derive(Debug)]
-pub struct RotatingDir {
+pub(crate) struct RotatingDir {
     folder: OwnedFd,
 }
 
 /// Whether a signature could be verified with a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RecordingValue {
-    /// It carries a signature of the right shape, and what that covers.
+pub(crate) enum RecordingValue {
+    /// It carries a signature of the right shape, and the signed content.
     Verifiable,
     Unverifiable,
 }
 
 impl RotatingDir {
-    /// Opens the folder, and makes it (0700) where there is none.
-    ///
-    /// # Errors
-    /// It is a link, others may write into it, or the system refuses.
-    pub fn open(path: &Path) -> io::Result<Self> {
+    /// Opens the folder, and makes it (0700) if there is none.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
         let folder = open(path, flags, Mode::empty()).map_err(|error| match error {
@@ -64,12 +59,9 @@ impl RotatingDir {
         Ok(Self { folder })
     }
 
-    /// Writes a recording, removes the oldest above [`KEPT`], and returns the file's name. `when` orders it, as in
-    /// `2026-11-23T10-02-11.123Z`; `what` says what it is, in letters, digits and hyphens.
-    ///
-    /// # Errors
-    /// Whatever the system says; a draft may be left behind, and is overwritten next time.
-    pub fn keep(
+    /// Writes a recording, removes the oldest above [`KEPT`], and returns the file's name. `when` orders it (format
+    /// [`WHEN`]); `what` describes it in letters, digits and hyphens.
+    pub(crate) fn keep(
         &self,
         when: &str,
         what: &str,
@@ -80,7 +72,7 @@ impl RotatingDir {
             RecordingValue::Verifiable => "",
             RecordingValue::Unverifiable => "-unverifiable",
         };
-        let name = format!("{when}-{what}{worth}{ENDING}");
+        let name = format!("{when}-{what}{worth}{EXTENSION}");
         debug_assert!(is_ours(&name), "{name} would never be removed");
         self.remove(DRAFT)?;
         let flags =
@@ -92,11 +84,8 @@ impl RotatingDir {
         Ok(name)
     }
 
-    /// Removes all there are, and says how many.
-    ///
-    /// # Errors
-    /// Whatever the system says.
-    pub fn clear(&self) -> io::Result<u64> {
+    /// Removes all recordings, and returns their number.
+    pub(crate) fn clear(&self) -> io::Result<u64> {
         let mut removed = u64::from(self.remove(DRAFT)?);
         for name in self.names()? {
             removed += u64::from(self.remove(&name)?);
@@ -104,7 +93,7 @@ impl RotatingDir {
         Ok(removed)
     }
 
-    /// Whether it was there.
+    /// Returns whether the file existed.
     fn remove(&self, name: &str) -> io::Result<bool> {
         match unlinkat(&self.folder, name, AtFlags::empty()) {
             Ok(()) => Ok(true),
@@ -116,39 +105,31 @@ impl RotatingDir {
     fn make_room(&self) -> io::Result<()> {
         let mut names = self.names()?;
         while names.len() > KEPT {
-            let unverifiable = names.iter().filter(|name| name.contains("-unverifiable.")).count();
-            let is_spare = |name: &String| {
-                unverifiable <= KEPT_UNVERIFIABLE || name.contains("-unverifiable.")
-            };
+            let is_unverifiable = |name: &String| name.contains("-unverifiable.");
+            let count = names.iter().filter(|name| is_unverifiable(name)).count();
+            let is_spare = |name: &String| count <= KEPT_UNVERIFIABLE || is_unverifiable(name);
             let Some(at) = names.iter().position(is_spare) else { break };
-            let name = names.remove(at);
-            self.remove(&name)?;
+            self.remove(&names.remove(at))?;
         }
         Ok(())
     }
 
-    /// Ours, oldest first.
+    /// Our files, oldest first.
     fn names(&self) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in Dir::read_from(&self.folder)? {
-            let name = entry?.file_name().to_string_lossy().into_owned();
-            if is_ours(&name) {
-                names.push(name);
-            }
-        }
+        let entries = Dir::read_from(&self.folder)?;
+        let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+        let mut names = names.collect::<io::Result<Vec<String>>>()?;
+        names.retain(|name| is_ours(name));
         names.sort_unstable();
         Ok(names)
     }
 }
 
 fn is_ours(name: &str) -> bool {
-    let same_shape = |(byte, shape): (u8, &u8)| match shape {
-        b'0' => byte.is_ascii_digit(),
-        shape => byte == *shape,
-    };
-    name.len() > TIME.len()
-        && name.bytes().zip(TIME).all(same_shape)
-        && name.ends_with(ENDING)
+    let shape = name.bytes().map(|byte| if byte.is_ascii_digit() { b'0' } else { byte });
+    name.len() > TIME_SHAPE.len()
+        && shape.take(TIME_SHAPE.len()).eq(TIME_SHAPE.iter().copied())
+        && name.ends_with(EXTENSION)
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
 }
 
@@ -158,8 +139,10 @@ mod tests {
 
     use super::*;
 
-    fn when(n: usize) -> String {
-        format!("2026-11-23T10-02-{:02}.{:03}Z", n / 1000, n % 1000)
+    /// Keeps one recording, with `n` milliseconds as its time.
+    fn keep(folder: &RotatingDir, n: usize, value: RecordingValue) {
+        let when = format!("2026-11-23T10-02-{:02}.{:03}Z", n / 1000, n % 1000);
+        folder.keep(&when, "x", value, &recording()).expect("kept");
     }
 
     fn recording() -> Recording {
@@ -168,29 +151,26 @@ mod tests {
 
     fn files(folder: &Path) -> Vec<String> {
         let entries = folder.read_dir().expect("readable").flatten();
-        let mut names: Vec<String> =
-            entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let mut names: Vec<String> = names.collect();
         names.sort();
         names
     }
 
     #[test]
-    fn the_last_twenty_are_kept_for_us_alone_and_nobody_elses_file_is_touched() {
+    fn the_last_twenty_are_kept_for_their_owner_and_other_files_stay() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a/refused");
-        let ring = RotatingDir::open(&path).expect("made");
+        let kept = RotatingDir::open(&path).expect("made");
         assert_eq!(path.metadata().expect("there").permissions().mode() & 0o777, 0o700);
         std::fs::write(path.join("0.http"), "mine").expect("written");
         std::fs::write(path.join(DRAFT), "left behind").expect("written");
-        for n in 0..33 {
-            ring.keep(&when(n), "twilio-message", RecordingValue::Verifiable, &recording())
-                .expect("kept");
-        }
+        (0..33).for_each(|n| keep(&kept, n, RecordingValue::Verifiable));
         let names = files(&path);
         assert_eq!(names.len(), KEPT + 1, "{names:?}");
         assert_eq!(names[0], "0.http");
-        assert_eq!(names[1], "2026-11-23T10-02-00.013Z-twilio-message.http");
-        assert_eq!(names[KEPT], "2026-11-23T10-02-00.032Z-twilio-message.http");
+        assert_eq!(names[1], "2026-11-23T10-02-00.013Z-x.http");
+        assert_eq!(names[KEPT], "2026-11-23T10-02-00.032Z-x.http");
         let last = path.join(&names[KEPT]);
         assert_eq!(last.metadata().expect("there").permissions().mode() & 0o777, 0o600);
         let read = Recording::parse(&std::fs::read(last).expect("there")).expect("sound");
@@ -198,34 +178,29 @@ mod tests {
     }
 
     #[test]
-    fn noise_does_not_push_out_what_can_be_verified() {
+    fn unverifiable_recordings_do_not_push_out_verifiable_ones() {
         let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("refused");
-        let ring = RotatingDir::open(&path).expect("made");
-        for n in 0..15 {
-            ring.keep(&when(n), "x", RecordingValue::Verifiable, &recording()).expect("kept");
-        }
-        for n in 100..200 {
-            ring.keep(&when(n), "x", RecordingValue::Unverifiable, &recording()).expect("kept");
-        }
-        let names = files(&path);
-        let noise = names.iter().filter(|name| name.contains("unverifiable")).count();
-        assert_eq!((names.len(), noise), (KEPT, KEPT_UNVERIFIABLE), "{names:?}");
+        let kept = RotatingDir::open(folder.path()).expect("ours");
+        (0..15).for_each(|n| keep(&kept, n, RecordingValue::Verifiable));
+        (100..200).for_each(|n| keep(&kept, n, RecordingValue::Unverifiable));
+        let names = files(folder.path());
+        let unverifiable = names.iter().filter(|name| name.contains("unverifiable")).count();
+        assert_eq!((names.len(), unverifiable), (KEPT, KEPT_UNVERIFIABLE), "{names:?}");
     }
 
     #[test]
-    fn no_link_is_followed_and_no_folder_used_that_others_may_write_into() {
+    fn no_link_is_followed_and_a_folder_that_others_may_write_into_is_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         let (real, link) = (folder.path().join("real"), folder.path().join("link"));
-        let ring = RotatingDir::open(&real).expect("made");
+        let kept = RotatingDir::open(&real).expect("made");
         symlink(&real, &link).expect("linked");
         assert!(RotatingDir::open(&link).expect_err("refused").to_string().contains("link"));
-        // Where the draft or the file itself would go, somebody has put a link.
+        // Links at the names of the draft and of the file.
         let victim = folder.path().join("victim");
         std::fs::write(&victim, "precious").expect("written");
         symlink(&victim, real.join(DRAFT)).expect("linked");
-        symlink(&victim, real.join(format!("{}-x.http", when(1)))).expect("linked");
-        ring.keep(&when(1), "x", RecordingValue::Verifiable, &recording()).expect("kept");
+        symlink(&victim, real.join("2026-11-23T10-02-00.001Z-x.http")).expect("linked");
+        keep(&kept, 1, RecordingValue::Verifiable);
         assert_eq!(std::fs::read_to_string(&victim).expect("there"), "precious");
         assert_eq!(files(&real), ["2026-11-23T10-02-00.001Z-x.http"]);
 

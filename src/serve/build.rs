@@ -1,4 +1,4 @@
-//! What a service is made of: its servers with their limits, its worker, its page. `mod.rs` puts them together.
+//! Builders of the parts of the service: the servers with their limits, the worker and the control socket's state.
 
 use std::future::ready;
 use std::net::TcpListener;
@@ -13,23 +13,20 @@ use actix_web::http::KeepAlive;
 use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpServer, web};
-use anyhow::Context as _;
-use jiff::Timestamp;
 
+use crate::admin::monitor::Monitor;
+use crate::admin::page::PageState;
+use crate::admin::snapshot::ConfiguredKeys;
+use crate::admin::socket::{BeginBackup, ControlState};
 use crate::config::{Settings, TraceSettings};
-use crate::domain::click_link::{LinkToken, TOKEN_BYTES};
-use crate::domain::clock::Jump;
-use crate::domain::span::nearest;
 use crate::inbound::Receiver;
-use crate::inbound::board::Board;
-use crate::inbound::connections::{Connections, guard_page};
-use crate::inbound::control::{BeginBackup, Control};
-use crate::inbound::ops::Operator;
-use crate::inbound::page::{PageParts, PageState};
+use crate::inbound::keyring::CurrentKeyRing;
+use crate::inbound::limits::connections::{Connections, guard_page};
 use crate::inbound::rejected_capture::RejectedCapture;
 use crate::serve::fd_limit::FdBudget;
-use crate::serve::observer::StoreObserver;
+use crate::serve::observer::WorkerObserver;
 use crate::serve::portioned::Portioned;
+use crate::serve::random;
 use crate::store::sled::SledStore;
 use crate::store::sled::backup::BackupPace;
 use crate::store::{Clock, Store};
@@ -39,53 +36,58 @@ use crate::telemetry::traces::Traces;
 use crate::upstream::Upstreams;
 use crate::worker::{Observer, Worker, WorkerConfig};
 
-/// How long requests in flight may take to drain: a body takes 5 s at most, a commit 10 s.
+/// The drain time of requests in flight: a body takes 5 s at most, a commit 10 s.
 const DRAIN_REQUESTS_SECS: u64 = 16;
-/// How long an attempt may take, its end written down. A post may try each of an account's credentials
-/// in turn: at most four, of 10 s each.
+/// The time of an attempt with its settlement. A post may try at most four credentials, for 10 s each.
 const LEASE: Duration = Duration::from_mins(1);
-/// The head of a connection's first request.
+/// For the head of a connection's first request.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// Between two requests of a connection. Longer than Fly's proxy keeps one (about 4 s), and shorter
-/// than the watchdog's patience, so that a late request still has two seconds to arrive in.
+/// Between two requests of a connection. Longer than the keep-alive of Fly's proxy (about 4 s), and two seconds shorter
+/// than the timeout of the connection watchdog, so that a late request can still arrive.
 const KEEP_ALIVE: Duration = Duration::from_secs(8);
 pub(super) const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Spans are for whoever looks on: what is wrong with their export keeps nobody from being heard.
+/// An error of the export of spans does not stop the service.
 pub(super) fn start_traces(settings: &TraceSettings) -> Option<Arc<Traces>> {
     let started = Traces::start(settings.timeout);
-    started
-        .inspect_err(|reason| tracing::warn!(error = %reason, "no spans are exported: {reason}"))
-        .ok()
+    started.inspect_err(|error| tracing::warn!(%error, "no spans are exported: {error}")).ok()
 }
 
-/// A backup is the backend's own affair: no verb of the store's seam, but a way to begin one.
-pub(super) fn controls(
+pub(super) fn configured_keys(ring: &Arc<CurrentKeyRing>) -> ConfiguredKeys {
+    let (accounts, names) = (Arc::clone(ring), Arc::clone(ring));
+    ConfiguredKeys {
+        has_account: Box::new(move |account| accounts.now().knows(account)),
+        names: Box::new(move || names.now().names()),
+    }
+}
+
+/// A backup depends on the backend, so it is a closure and no method of [`Store`].
+pub(super) fn control_state(
     store: Arc<SledStore>,
     refusals: Arc<RejectedCapture>,
     readiness: &Arc<Readiness>,
-) -> web::Data<Control> {
+) -> web::Data<ControlState> {
     let sled = Arc::clone(&store);
     let backup: BeginBackup = Arc::new(move || {
         let sled = Arc::clone(&sled);
         Box::pin(async move { sled.backup(BackupPace::default()).await })
     });
-    web::Data::new(Control { backup, store, refusals, readiness: Arc::clone(readiness) })
+    let watched = Arc::clone(&refusals);
+    web::Data::new(ControlState {
+        backup,
+        store,
+        clear_recordings: Arc::new(move || refusals.clear()),
+        watch_rejected: Arc::new(move || watched.watch()),
+        readiness: Arc::clone(readiness),
+    })
 }
 
-pub(super) fn page(settings: &Settings, board: &Arc<Board>) -> anyhow::Result<PageState> {
-    let mut random = [0; 32];
-    getrandom::fill(&mut random).context("the system has no randomness")?;
-    Ok(PageState::new(PageParts {
-        board: Arc::clone(board),
-        token: settings.ops_token.clone(),
-        random,
-    }))
-}
-
-/// The file descriptors of each part. The posts to Twilio have theirs by the shared slots and the accounts.
-pub(super) fn descriptors(settings: &Settings) -> anyhow::Result<FdBudget> {
-    FdBudget::plan(settings.upstream_concurrency, settings.accounts.iter().count())
+pub(super) fn page_state(
+    settings: &Settings,
+    monitor: &Arc<Monitor>,
+) -> anyhow::Result<web::Data<PageState>> {
+    let token = settings.ops_token.as_ref();
+    Ok(web::Data::new(PageState::new(Arc::clone(monitor), token, random::secret()?)))
 }
 
 pub(super) fn worker(
@@ -93,27 +95,27 @@ pub(super) fn worker(
     store: &Arc<dyn Store>,
     upstreams: &Arc<Upstreams>,
     clock: &Clock,
-    (watcher, descriptors): (&Arc<StoreObserver>, FdBudget),
+    (observer, budget): (&Arc<WorkerObserver>, FdBudget),
 ) -> Worker {
     let config = WorkerConfig {
         concurrency: settings.upstream_concurrency,
-        own_slots: descriptors.own_slots,
+        own_slots: budget.own_slots,
         lease: LEASE,
         give_up_after: settings.give_up_after,
         probe_every: Duration::from_mins(1),
         dry_run: settings.dry_run,
     };
     let (store, upstreams) = (Arc::clone(store), Arc::clone(upstreams));
-    let watcher = Arc::clone(watcher) as Arc<dyn Observer>;
-    Worker::new(store, upstreams, config, Arc::clone(clock), Arc::new(jitter), watcher)
+    let observer = Arc::clone(observer) as Arc<dyn Observer>;
+    Worker::new(store, upstreams, config, Arc::clone(clock), Arc::new(random::jitter), observer)
 }
 
-/// The connections of the public listener, of the operator's listener and of the control socket, each with its own limit.
-pub(super) fn guards(descriptors: FdBudget, metrics: &Arc<Metrics>) -> [Connections; 3] {
+/// The connections of the public listener, the operator's listener and the control socket, each with its own limit.
+pub(super) fn connections(budget: FdBudget, metrics: &Arc<Metrics>) -> [Connections; 3] {
     [
-        Connections::new(descriptors.connections, metrics),
-        Connections::of_operator(descriptors.ops_connections),
-        Connections::of_operator(descriptors.control_connections),
+        Connections::new(budget.connections, metrics),
+        Connections::of_operator(budget.ops_connections),
+        Connections::of_operator(budget.control_connections),
     ]
 }
 
@@ -121,11 +123,11 @@ pub(super) fn public_server(
     listeners: Vec<TcpListener>,
     receiver: &web::Data<Receiver>,
     connections: &Connections,
-    descriptors: FdBudget,
+    budget: FdBudget,
 ) -> anyhow::Result<Server> {
     let mut server = Server::build()
-        .workers(descriptors.workers)
-        .max_concurrent_connections(descriptors.connections / descriptors.workers)
+        .workers(budget.workers)
+        .max_concurrent_connections(budget.connections / budget.workers)
         .shutdown_timeout(DRAIN_REQUESTS_SECS)
         .disable_signals();
     let stopping = server.graceful_shutdown_signal();
@@ -141,7 +143,7 @@ pub(super) fn public_server(
                 .client_request_timeout(HEAD_TIMEOUT)
                 .client_disconnect_timeout(DISCONNECT_TIMEOUT)
                 .on_connect_ext(move |stream: &Portioned<TcpStream>, data: &mut Extensions| {
-                    connections.note(stream.get_ref(), data);
+                    connections.add(stream.get_ref(), data);
                 })
                 .graceful_shutdown_signal(move || {
                     let stopping = stopping.clone();
@@ -160,17 +162,21 @@ pub(super) fn public_server(
 
 pub(super) fn ops_server(
     listeners: Vec<TcpListener>,
-    operator: web::Data<Operator>,
+    monitor: &Arc<Monitor>,
+    page: web::Data<PageState>,
     connections: Connections,
-    descriptors: FdBudget,
+    budget: FdBudget,
 ) -> anyhow::Result<Server> {
+    let monitor = web::Data::from(Arc::clone(monitor));
     let mut server = HttpServer::new(move || {
-        let app = App::new().wrap(from_fn(guard_page)).app_data(operator.clone());
-        app.configure(crate::inbound::ops::routes)
+        let app = App::new().wrap(from_fn(guard_page));
+        app.app_data(monitor.clone())
+            .app_data(page.clone())
+            .configure(crate::admin::listener::routes)
     })
-    .on_connect(move |stream, data| connections.note(stream, data))
+    .on_connect(move |stream, data| connections.add(stream, data))
     .workers(1)
-    .max_connections(descriptors.ops_connections)
+    .max_connections(budget.ops_connections)
     .client_request_timeout(HEAD_TIMEOUT)
     .client_disconnect_timeout(DISCONNECT_TIMEOUT)
     .disable_signals();
@@ -178,53 +184,4 @@ pub(super) fn ops_server(
         server = server.listen(listener)?;
     }
     Ok(server.run())
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one clock, injected from here")]
-pub(super) fn now() -> Timestamp {
-    Timestamp::now()
-}
-
-/// A clock without jumps. On Linux it also runs while the machine sleeps.
-pub(super) fn uptime() -> Duration {
-    let time = rustix::time::clock_gettime(STEADY);
-    Duration::try_from(time).unwrap_or_default()
-}
-
-#[cfg(target_os = "linux")]
-const STEADY: rustix::time::ClockId = rustix::time::ClockId::Boottime;
-#[cfg(not(target_os = "linux"))]
-const STEADY: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
-
-/// Logs a line when the clock jumps, and one when the jump is over.
-pub(super) fn log_jump(jump: Option<Jump>) {
-    let Some(jump) = jump else {
-        return tracing::info!("clock confirmed: records expire and are removed by it again");
-    };
-    let (by, seconds) = (nearest(jump.ahead.abs()), jump.ahead.as_secs());
-    if jump.holds_back() {
-        tracing::warn!(
-            ahead_s = seconds,
-            "clock jumped {by} ahead; no record expires or is removed by it until Twilio's Date agrees; \
-             if it is right, run `heardback clock --confirm`, else correct it"
-        );
-    } else {
-        tracing::warn!(
-            ahead_s = seconds,
-            "clock jumped {by} back; records expire and are removed later until it is right; \
-             compare it with a time server"
-        );
-    }
-}
-
-pub(super) fn fresh_token() -> Option<LinkToken> {
-    let mut bytes = [0; TOKEN_BYTES];
-    getrandom::fill(&mut bytes).ok()?;
-    Some(LinkToken::from_random(bytes))
-}
-
-/// Uniform in [0, 1). Without randomness (which does not happen) retries are merely less spread.
-fn jitter() -> f64 {
-    let bits = getrandom::u32().unwrap_or_default();
-    f64::from(bits) / (f64::from(u32::MAX) + 1.0)
 }

@@ -1,4 +1,4 @@
-//! The command `serve`: settings, logs, the service, and the signals that reload and stop it.
+//! The command `serve`: settings, log, service, and the signals that reload and stop it.
 
 use std::net::TcpListener;
 use std::process::ExitCode;
@@ -7,14 +7,14 @@ use actix_web::rt::System;
 use tokio::sync::oneshot;
 
 use crate::config::{LogFormat, Settings, SettingsArgs};
-use crate::serve::signals::{Hangups, Signals};
+use crate::serve::signals::{Signals, hangups};
 use crate::serve::{Listeners, Service};
 use crate::telemetry::logs;
 
 /// Serves until a signal stops the process.
 ///
 /// # Errors
-/// The settings are wrong, a part cannot be built, or it has failed.
+/// The settings are invalid, or a part cannot be built or has failed.
 pub fn run(args: &SettingsArgs) -> anyhow::Result<ExitCode> {
     let settings = Settings::of_process(args)?;
     let format = match settings.log.format {
@@ -28,21 +28,21 @@ pub fn run(args: &SettingsArgs) -> anyhow::Result<ExitCode> {
 
 async fn serve(args: &SettingsArgs, settings: &Settings) -> anyhow::Result<ExitCode> {
     let listeners = Listeners::bind(settings)?;
-    // A large store opens slowly, and its lock may be held. No client has been answered until then, so SIGTERM and
-    // SIGINT may end the process; SIGHUP must not.
-    let mut hangups = Hangups::listen()?;
+    // A large store opens slowly, and its lock may be held. Until then no client got an answer, so SIGTERM and SIGINT
+    // may end the process; SIGHUP must not.
+    let mut hangups = hangups()?;
     let mut service = Service::build(settings, listeners)?;
     let mut signals = Signals::listen()?;
     let mut reloader = service.take_reloader();
     let reloading = async {
         loop {
-            hangups.next().await;
+            hangups.recv().await;
             if let Some(reloader) = &mut reloader {
                 reloader.reload(Settings::of_process(args));
             }
         }
     };
-    let (told, stop) = oneshot::channel();
+    let (stop_sender, stop) = oneshot::channel();
     let running = service.run(stopped(stop));
     tokio::pin!(running);
     tokio::pin!(reloading);
@@ -51,8 +51,8 @@ async fn serve(args: &SettingsArgs, settings: &Settings) -> anyhow::Result<ExitC
         () = &mut reloading => {}
         signal = signals.next() => tracing::info!(signal, "stop signal received, draining; a second one ends the process at once"),
     }
-    // The service may have ended in this moment.
-    let _ = told.send(());
+    // If the service has just ended, there is no receiver.
+    let _ = stop_sender.send(());
     tokio::select! {
         end = running => end.map(|()| ExitCode::SUCCESS),
         signal = signals.next() => {

@@ -1,7 +1,7 @@
-//! The control socket's place: made in the store's folder, for its owner alone, and gone when we are.
+//! The control socket: a Unix socket in the store's folder, which only its owner can open.
 //!
-//! A service that cannot have one serves all the same, and says what cannot be done then. Whatever lies
-//! under its name is left over from a process that has ended: the store's lock is ours.
+//! Without it the service still runs, and logs the commands that need it. An existing file of its name is from an
+//! earlier process, because this one holds the store's lock. It is removed at the end.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -15,40 +15,39 @@ use actix_web::web::PayloadConfig;
 use actix_web::{App, HttpServer, web};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
-use crate::inbound::connections::{Connections, guard_control};
-use crate::inbound::control::{Control, SOCKET, routes};
+use crate::admin::socket::{ControlState, SOCKET, routes};
+use crate::inbound::limits::connections::{Connections, guard_control};
 use crate::serve::build::{DISCONNECT_TIMEOUT, HEAD_TIMEOUT};
 use crate::serve::fd_limit::FdBudget;
 
-/// Connections that wait to be taken: a command or two.
+/// Connections that wait to be accepted.
 const BACKLOG: i32 = 16;
-/// The largest body of a command, in bytes: a piece of an import.
+/// The largest body of a command, in bytes: a part of an import.
 const LARGEST_BODY: usize = 2 << 20;
 
-/// The socket, as long as it is there.
 pub(super) struct ControlSocket {
     path: PathBuf,
     server: Server,
 }
 
 impl ControlSocket {
-    /// `None`, said in the log, where the system refuses.
+    /// `None`, with a warning, if the system denies it.
     pub(super) fn open(
         folder: &Path,
-        control: web::Data<Control>,
+        control: web::Data<ControlState>,
         connections: Connections,
-        descriptors: FdBudget,
+        budget: FdBudget,
     ) -> Option<Self> {
         let path = folder.join(SOCKET);
-        let most = descriptors.control_connections;
+        let most = budget.control_connections;
         let server = bind(&path).and_then(|socket| serve(socket, control, connections, most));
         match server {
             Ok(server) => Some(Self { path, server }),
             Err(error) => {
                 tracing::warn!(
                     path = %path.display(), %error,
-                    "no control socket at {}: {error}; `heardback backup` and `verify-store` will \
-                     need this service stopped (a path has to be shorter than 108 bytes)",
+                    "no control socket at {}: {error}; `heardback backup` and `verify-store` need this service \
+                     stopped (the path must be shorter than 108 bytes)",
                     path.display()
                 );
                 None
@@ -56,7 +55,7 @@ impl ControlSocket {
         }
     }
 
-    /// Whoever asks from now on finds nobody, and not a socket that does not answer.
+    /// From now on a command finds no service, and not a socket without an answer.
     pub(super) fn remove(path: &Path) {
         if let Err(error) = fs::remove_file(path) {
             tracing::warn!(%error, "cannot remove the control socket");
@@ -68,8 +67,7 @@ impl ControlSocket {
     }
 }
 
-/// Whatever the folder's mode is, and the process's umask: nobody is let in before it listens, and it
-/// listens only once it is for its owner alone.
+/// The socket listens only after its mode is 0600, so the folder's mode and the umask do not matter.
 fn bind(path: &Path) -> io::Result<UnixListener> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -84,10 +82,10 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(socket.into())
 }
 
-/// `most`: commands at a time; others wait.
+/// `most`: concurrent commands; others wait.
 fn serve(
     listener: UnixListener,
-    control: web::Data<Control>,
+    control: web::Data<ControlState>,
     connections: Connections,
     most: usize,
 ) -> io::Result<Server> {
@@ -95,7 +93,7 @@ fn serve(
         let app = App::new().wrap(from_fn(guard_control)).app_data(control.clone());
         app.app_data(PayloadConfig::new(LARGEST_BODY)).configure(routes)
     })
-    .on_connect(move |stream, data| connections.note(stream, data))
+    .on_connect(move |stream, data| connections.add(stream, data))
     .workers(1)
     .max_connections(most)
     .client_request_timeout(HEAD_TIMEOUT)

@@ -1,20 +1,17 @@
-//! No core dump: one would hold tokens, phone numbers and texts, and stay on a disk for years.
+//! Disables core dumps, which would hold tokens, phone numbers and texts.
 //!
-//! `RLIMIT_CORE` is one byte, not zero. Both stop a dump to a file, but on Linux only one byte stops a dump to a
-//! program. Such a program, for example systemd-coredump, would log the environment with its secrets. If a dump is made
-//! all the same, `coredump_filter` leaves the memory out.
-//!
-//! `PR_SET_DUMPABLE` is not used, because it gives `/proc/PID` to root. Then `lsof` and `strace` would need root, and
-//! so would the tests that count descriptors or trace system calls.
+//! `RLIMIT_CORE` is one byte, not zero: on Linux only one byte also stops a dump to a program such as systemd-coredump,
+//! which would log the environment. `coredump_filter` leaves the memory out of any other dump. Deliberately absent:
+//! `PR_SET_DUMPABLE`, which gives `/proc/PID` to root, so that `lsof`, `strace` and some tests would need root.
 
 use std::io;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Stops core dumps of this process.
+/// Disables core dumps of this process.
 ///
 /// # Errors
-/// The system refuses the limit.
+/// The system denies the limit.
 pub fn disable() -> io::Result<()> {
     // Not every system has this file. Without it, the limit still stops most dumps.
     let _ = std::fs::write("/proc/self/coredump_filter", "0");

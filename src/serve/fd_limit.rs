@@ -1,11 +1,12 @@
-//! File descriptors: the limit is raised as far as the system allows, and shared out before anything is opened.
+//! The budget of file descriptors: the limit is raised as far as the system allows, and divided before the store opens.
 //!
-//! A connection takes two descriptors. The process, the store, the posts, the control socket and the operator's listener get
-//! theirs first; the public listener gets the rest. So no listener takes the descriptors of another one or of a commit.
+//! A connection needs two descriptors. The process, the store, the posts, the control socket and the operator's listener
+//! get theirs first; the public listener gets the rest. So no listener uses the descriptors of another one or of a commit.
 
 use anyhow::bail;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::config::Settings;
 use crate::domain::findings::FdLimit;
 
 /// HTTP workers: more would only wait for the one thread that writes.
@@ -13,66 +14,63 @@ const MAX_WORKERS: usize = 4;
 /// Connections of each HTTP worker.
 const MAX_CONNECTIONS: usize = 4096;
 /// Descriptors of a worker: an epoll instance, its event and its sockets.
-const OF_A_WORKER: usize = 4;
-/// One more worker needs at least so many connections.
-const WORTH_A_WORKER: usize = 64;
+const PER_WORKER: usize = 4;
+/// A further worker needs at least this many connections.
+const MIN_PER_WORKER: usize = 64;
 /// Descriptors of a service with one worker, besides its listeners: servers, store and signals. 22 were measured, and
 /// the claim on the store's path is one more.
-const OF_THE_SERVICE: usize = 24;
-/// Descriptors for a moment: a snapshot of sled's, a name lookup, a recording.
-const FOR_A_MOMENT: usize = 5;
+const SERVICE_FDS: usize = 24;
+/// Short-lived descriptors: a snapshot of sled's, a name lookup, a recording.
+const TRANSIENT_FDS: usize = 5;
 /// Descriptors of a connection: its own, and the watchdog's duplicate.
-const OF_A_CONNECTION: usize = 2;
+const PER_CONNECTION: usize = 2;
 
-/// The own slots of the worker, so that accounts that a reload adds have some.
+/// The fewest own slots of the worker, for accounts that a reload adds.
 const MIN_OWN_SLOTS: usize = 8;
 /// The most own slots of the worker, however many accounts there are.
 const MAX_OWN_SLOTS: usize = 64;
 
 /// Connections of the operator's listener: 32 open pages, scrapes and probes.
 const OPS_CONNECTIONS: usize = 64;
-/// The least of the operator's listener: a probe, a scrape, and one that is about to be shut.
+/// A probe, a scrape, and a connection that is being closed.
 const MIN_OPS_CONNECTIONS: usize = 3;
-/// Connections of the control socket: commands at a time.
+/// Concurrent commands of the control socket.
 const CONTROL_CONNECTIONS: usize = 16;
-/// The least of the control socket: a command, and a connection that is about to be shut.
+/// A command, and a connection that is being closed.
 const MIN_CONTROL_CONNECTIONS: usize = 2;
-/// The fewest connections of the public listener.
 const MIN_CONNECTIONS: usize = 3;
-/// Fewer are too few for a flood of idle clients, or a proxy with many connections.
+/// With fewer, a flood of idle clients or a proxy with many connections makes other clients wait.
 const ENOUGH_CONNECTIONS: usize = 256;
 
-/// How the process's file descriptors are shared out.
+/// The budget of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FdBudget {
-    /// How many descriptors the process may have.
+    /// The limit of open files.
     pub limit: usize,
-    /// HTTP workers of the public listener.
     pub workers: usize,
-    /// Connections of the public listener at a time.
+    /// Concurrent connections of the public listener.
     pub connections: usize,
-    /// Connections of the operator's listener at a time.
     pub ops_connections: usize,
-    /// Connections of the control socket at a time.
     pub control_connections: usize,
-    /// Accounts that may have a post to Twilio beyond the shared slots. A reload does not change it.
+    /// Posts beyond the shared slots, one for each account. A reload does not change it.
     pub own_slots: usize,
     /// The lowest limit without a warning.
     pub recommended: usize,
 }
 
 impl FdBudget {
-    /// Raises the limit, and shares it out. `shared`: the shared slots of the worker.
+    /// Raises the limit and divides it.
     ///
     /// # Errors
-    /// The limit is too low to serve at all. The error names the command that raises it.
-    pub(super) fn plan(shared: usize, accounts: usize) -> anyhow::Result<Self> {
+    /// The limit is too low. The error names the command that raises it.
+    pub(super) fn plan(settings: &Settings) -> anyhow::Result<Self> {
+        let (shared, accounts) = (settings.upstream_concurrency, settings.accounts.iter().count());
         let limit = raise();
         let open = open_now();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let budget = Self::of(limit, open, (shared, accounts), cores);
         let least = MIN_OPS_CONNECTIONS + MIN_CONTROL_CONNECTIONS + MIN_CONNECTIONS;
-        let needed = own(open, shared + 1) + OF_A_CONNECTION * least;
+        let needed = base(open, shared + 1) + PER_CONNECTION * least;
         let Some(budget) = budget else {
             bail!(
                 "the limit of open files (ulimit -n) is {limit}, and this service needs {needed} at least; raise it: \
@@ -92,20 +90,20 @@ impl FdBudget {
         (shared, accounts): (usize, usize),
         cores: usize,
     ) -> Option<Self> {
-        let spare = limit.checked_sub(own(open, shared))?;
+        let spare = limit.checked_sub(base(open, shared))?;
         let most_own_slots = accounts.clamp(MIN_OWN_SLOTS, MAX_OWN_SLOTS);
         let own_slots = (spare / 16).clamp(1, most_own_slots);
         let spare = spare.checked_sub(own_slots)?;
         let ops_connections = (spare / 16).clamp(MIN_OPS_CONNECTIONS, OPS_CONNECTIONS);
         let control_connections = (spare / 32).clamp(MIN_CONTROL_CONNECTIONS, CONTROL_CONNECTIONS);
-        let rest = spare.checked_sub(OF_A_CONNECTION * (ops_connections + control_connections))?;
-        let affordable = rest / (OF_A_WORKER + OF_A_CONNECTION * WORTH_A_WORKER);
+        let rest = spare.checked_sub(PER_CONNECTION * (ops_connections + control_connections))?;
+        let affordable = rest / (PER_WORKER + PER_CONNECTION * MIN_PER_WORKER);
         let workers = cores.min(affordable).clamp(1, MAX_WORKERS);
-        let rest = rest.saturating_sub(OF_A_WORKER * (workers - 1));
-        let connections = (rest / OF_A_CONNECTION).min(MAX_CONNECTIONS * workers);
-        let recommended = own(open, shared + most_own_slots)
-            + OF_A_CONNECTION * (OPS_CONNECTIONS + CONTROL_CONNECTIONS + ENOUGH_CONNECTIONS)
-            + OF_A_WORKER * (MAX_WORKERS - 1);
+        let rest = rest.saturating_sub(PER_WORKER * (workers - 1));
+        let connections = (rest / PER_CONNECTION).min(MAX_CONNECTIONS * workers);
+        let recommended = base(open, shared + most_own_slots)
+            + PER_CONNECTION * (OPS_CONNECTIONS + CONTROL_CONNECTIONS + ENOUGH_CONNECTIONS)
+            + PER_WORKER * (MAX_WORKERS - 1);
         let budget = Self {
             limit,
             workers,
@@ -118,8 +116,7 @@ impl FdBudget {
         (connections >= MIN_CONNECTIONS).then_some(budget)
     }
 
-    /// Whether a flood of idle clients could keep others waiting.
-    #[must_use]
+    /// Whether a flood of idle clients could make others wait.
     pub fn is_low(&self) -> bool {
         self.connections < ENOUGH_CONNECTIONS
     }
@@ -131,20 +128,19 @@ impl FdBudget {
         self.is_low().then_some(FdLimit { limit, needed })
     }
 
-    /// The effect of a low limit, and the cure.
-    #[must_use]
+    /// The effect of a low limit, and the fix.
     pub fn describe(&self) -> String {
         let Self { limit, connections, recommended, .. } = self;
         format!(
-            "the limit of open files (ulimit -n) is {limit}, so the public listener takes {connections} connections at a \
-             time, and more clients wait; raise it to {recommended} or more (LimitNOFILE= for systemd, --ulimit nofile= for Docker)"
+            "the limit of open files (ulimit -n) is {limit}, so the public listener accepts {connections} connections at a \
+             time, and further clients wait; raise it to {recommended} or more (LimitNOFILE= for systemd, --ulimit nofile= for Docker)"
         )
     }
 }
 
 /// Descriptors that the process needs without any connection.
-fn own(open: usize, posts: usize) -> usize {
-    [open, OF_THE_SERVICE, FOR_A_MOMENT, posts].into_iter().fold(0, usize::saturating_add)
+fn base(open: usize, posts: usize) -> usize {
+    [open, SERVICE_FDS, TRANSIENT_FDS, posts].into_iter().fold(0, usize::saturating_add)
 }
 
 /// Raises the limit as far as the system allows, as Go's runtime does for every program. Returns the limit.
@@ -165,8 +161,8 @@ fn raise() -> usize {
 /// Descriptors that are open now, without the one that lists them. Some may be inherited from the parent process.
 fn open_now() -> usize {
     /// The standard streams, two listeners, the runtime's.
-    const USUALLY: usize = 12;
-    std::fs::read_dir("/proc/self/fd").map_or(USUALLY, |open| open.count().saturating_sub(1))
+    const TYPICAL: usize = 12;
+    std::fs::read_dir("/proc/self/fd").map_or(TYPICAL, |open| open.count().saturating_sub(1))
 }
 
 #[cfg(test)]
@@ -184,9 +180,9 @@ mod tests {
                 let FdBudget { workers, connections, ops_connections, control_connections, .. } =
                     budget;
                 assert!((1..=MAX_OWN_SLOTS).contains(&budget.own_slots), "{budget:?}");
-                let total = own(12, shared + budget.own_slots)
-                    + OF_A_WORKER * (workers - 1)
-                    + OF_A_CONNECTION * (connections + ops_connections + control_connections);
+                let total = base(12, shared + budget.own_slots)
+                    + PER_WORKER * (workers - 1)
+                    + PER_CONNECTION * (connections + ops_connections + control_connections);
                 assert!(total <= limit, "{limit}: {budget:?}");
                 assert!(connections >= MIN_CONNECTIONS && ops_connections >= MIN_OPS_CONNECTIONS);
                 assert!(control_connections >= MIN_CONTROL_CONNECTIONS);
@@ -203,12 +199,12 @@ mod tests {
             let budget = FdBudget::of(recommended, 12, (4, 1), cores).expect("enough");
             assert!(!budget.is_low(), "{cores}");
         }
-        let least = FdBudget::of(own(12, 5) + 16, 12, (4, 1000), 4).expect("just enough");
+        let least = FdBudget::of(base(12, 5) + 16, 12, (4, 1000), 4).expect("just enough");
         assert_eq!(
             (least.connections, least.ops_connections, least.control_connections),
             (3, 3, 2)
         );
-        assert_eq!(FdBudget::of(own(12, 5) + 15, 12, (4, 1000), 4), None);
+        assert_eq!(FdBudget::of(base(12, 5) + 15, 12, (4, 1000), 4), None);
     }
 
     #[test]

@@ -1,10 +1,10 @@
-//! `serve`: builds the service from its settings, then runs it until it is told to stop.
+//! The running service: built from its settings, run until a stop signal, then drained.
 //!
-//! Two stages of stopping: first it drains (no new connections, requests and posts in flight come
-//! to their end, the store is closed), and if that takes too long, or it is told again, it ends at
-//! once. If a part that the others rely on dies, the process ends, non-zero.
+//! A drain accepts no new connections, finishes requests and posts in flight, and closes the store. The process ends
+//! with an error if the drain takes too long, or if an essential part ends.
 
 mod build;
+mod clock;
 pub mod command;
 mod control;
 pub mod core_dump;
@@ -12,6 +12,7 @@ mod fd_limit;
 mod listen;
 mod observer;
 mod portioned;
+mod random;
 pub mod reload;
 pub mod signals;
 mod starts;
@@ -29,26 +30,27 @@ use actix_web::web;
 use anyhow::{Context, anyhow, bail};
 use tokio::sync::watch;
 
+use crate::admin::monitor::Monitor;
+use crate::admin::snapshot::Sources;
 use crate::config::{Settings, StoreUrl};
 use crate::domain::findings::StartFacts;
 use crate::inbound::Receiver;
-use crate::inbound::board::{Board, Sources};
-use crate::inbound::connections::Connections;
 use crate::inbound::deferred::Deferred;
-use crate::inbound::event_budget::EventBudget;
-use crate::inbound::first_match::FirstMatch;
 use crate::inbound::keyring::CurrentKeyRing;
-use crate::inbound::near_miss::NearMisses;
-use crate::inbound::ops::Operator;
+use crate::inbound::limits::connections::Connections;
+use crate::inbound::limits::event_budget::EventBudget;
+use crate::inbound::limits::first_match::FirstMatch;
+use crate::inbound::limits::near_miss::NearMisses;
+use crate::inbound::limits::signature_limiter::SignatureLimiter;
 use crate::inbound::regions::HomeRegions;
 use crate::inbound::rejected_capture::RejectedCapture;
-use crate::inbound::signature_limiter::SignatureLimiter;
 use crate::serve::build::{
-    controls, descriptors, fresh_token, guards, log_jump, now, ops_server, page, public_server,
-    start_traces, uptime, worker,
+    configured_keys, connections, control_state, ops_server, page_state, public_server,
+    start_traces, worker,
 };
+use crate::serve::clock::{log_jump, now, uptime};
 use crate::serve::control::ControlSocket;
-use crate::serve::observer::StoreObserver;
+use crate::serve::observer::WorkerObserver;
 use crate::serve::reload::Reloader;
 use crate::serve::store::{check_placement, disk_of, open_store};
 use crate::store::{Clock, ClockGuard, Store};
@@ -57,13 +59,12 @@ use crate::telemetry::readiness::Readiness;
 use crate::telemetry::traces::Traces;
 use crate::twilio::twiml;
 use crate::upstream::Upstreams;
-use crate::worker::{Worker, clock, sweep};
+use crate::worker::{Worker, clock::check_wall_clock, sweep};
 
-/// How long draining may take: below the 30 s of `fly.toml`'s `kill_timeout`, above the 10 s that a
-/// post or a commit may take.
+/// Below the 30 s of `fly.toml`'s `kill_timeout`, above the 10 s of a post or a commit.
 const DRAIN: Duration = Duration::from_secs(20);
 
-/// A service that is built and listens, but does not answer yet.
+/// A service that listens, but does not answer yet.
 pub struct Service {
     store: Arc<dyn Store>,
     public: Server,
@@ -73,10 +74,10 @@ pub struct Service {
     deferred: Arc<Deferred>,
     connections: [Connections; 3],
     readiness: Arc<Readiness>,
-    board: Arc<Board>,
+    monitor: Arc<Monitor>,
     traces: Option<Arc<Traces>>,
-    watcher: Arc<StoreObserver>,
-    /// Twilio's `Date` is requested here, also in a dry run, which posts nothing.
+    observer: Arc<WorkerObserver>,
+    /// Twilio's `Date` is requested here, also in a dry run.
     clock_source: Arc<Upstreams>,
     reloader: Option<Reloader>,
     public_addrs: Vec<SocketAddr>,
@@ -84,12 +85,12 @@ pub struct Service {
 }
 
 impl Service {
-    /// Opens the store and puts everything together.
+    /// Opens the store and builds all parts.
     ///
     /// # Errors
-    /// Whatever keeps the service from starting, in words for whoever starts it.
+    /// A part cannot be built.
     pub fn build(settings: &Settings, listeners: Listeners) -> anyhow::Result<Self> {
-        let descriptors = descriptors(settings)?;
+        let budget = FdBudget::plan(settings)?;
         let risk = check_placement(settings)?.and_then(|placement| placement.risk);
         let clock: Clock = Arc::new(now);
         let metrics = Metrics::new();
@@ -101,13 +102,13 @@ impl Service {
         let is_end_unverified = sled.is_end_unverified();
         let store: Arc<dyn Store> = Arc::clone(&sled) as Arc<dyn Store>;
         let traces = settings.traces.as_ref().and_then(start_traces);
-        let watcher = StoreObserver::new(&metrics, &readiness, traces.clone());
+        let observer = WorkerObserver::new(&metrics, &readiness, traces.clone());
         let dating = Arc::clone(&guard);
         let on_date = Arc::new(move |date| guard.agree(date));
         let upstreams = Arc::new(Upstreams::new(reload::upstreams(settings), on_date)?);
-        let worker = worker(settings, &store, &upstreams, &clock, (&watcher, descriptors));
+        let worker = worker(settings, &store, &upstreams, &clock, (&observer, budget));
         let clock_source = Arc::clone(&upstreams);
-        let trust = Arc::new(CurrentKeyRing::new(reload::trust(settings)));
+        let trust = Arc::new(CurrentKeyRing::new(reload::keyring(settings)));
         let refusals = RejectedCapture::open(settings.record_refused.as_deref(), &clock);
         let refusals = Arc::new(refusals.context("HEARDBACK_RECORD_REFUSED cannot be used")?);
         let receiver = web::Data::new(Receiver {
@@ -115,17 +116,17 @@ impl Service {
             bases: settings.public_urls.iter().map(|url| url.as_str().to_owned()).collect(),
             trust: Arc::clone(&trust),
             home_regions: HomeRegions::default(),
-            forgers: SignatureLimiter::new(settings.client_ip_header.clone()),
+            failure_limiter: SignatureLimiter::new(settings.client_ip_header.clone()),
             ignores_crawlers: settings.ignore_crawlers,
             reference_tag: settings.reference_tag.clone(),
             first_match: FirstMatch::default(),
             signatures: Arc::default(),
             near_misses: NearMisses::default(),
-            refusals: Arc::clone(&refusals),
+            rejected_capture: Arc::clone(&refusals),
             click_secret: settings.click_secret.clone(),
             call_twiml: twiml::answer_to_a_call(settings.call_redirect.as_ref()),
             links: settings.links,
-            fresh_token: Arc::new(fresh_token),
+            fresh_token: Arc::new(random::link_token),
             clock: Arc::new(move || dating.dated()),
             deferred: Arc::new(Deferred::new(Arc::clone(&store), Arc::clone(&metrics))),
             event_budget: EventBudget::default(),
@@ -139,38 +140,30 @@ impl Service {
             started_at,
             earlier_starts: starts::note(&settings.store, started_at),
             unsafe_file_system: risk.map(|risk| risk.name.to_owned()),
-            fd_limit: descriptors.shortage(),
+            fd_limit: budget.shortage(),
             is_end_unverified,
         };
-        let board = Arc::new(Board::new(Sources {
+        let monitor = Arc::new(Monitor::new(Sources {
             store: Arc::clone(&store),
             metrics: Arc::clone(&metrics),
             signatures: Arc::clone(&receiver.signatures),
             readiness: Arc::clone(&readiness),
-            trust: Arc::clone(&trust),
-            clock: Arc::clone(&clock),
+            keys: configured_keys(&trust),
+            clock,
             disk: disk_of(settings),
-            is_dry_run: settings.dry_run,
             max_messages: settings.max_messages,
             start,
         }));
         let reloader = Reloader::new(settings.clone(), trust, upstreams, Arc::clone(&metrics));
-        let operator = web::Data::new(Operator {
-            store: Arc::clone(&store),
-            metrics,
-            board: Arc::clone(&board),
-            clock,
-            disk: disk_of(settings),
-            page: page(settings, &board)?,
-        });
         let (public_addrs, ops_addrs) = (addresses(&listeners.public)?, addresses(&listeners.ops)?);
         let StoreUrl::Sled(folder) = &settings.store;
-        let connections = guards(descriptors, &operator.metrics);
+        let connections = connections(budget, &metrics);
         let [of_public, of_ops, of_control] = connections.clone();
-        let control = controls(sled, refusals, &readiness);
-        let control = ControlSocket::open(folder, control, of_control, descriptors);
-        let public = public_server(listeners.public, &receiver, &of_public, descriptors)?;
-        let ops = ops_server(listeners.ops, operator, of_ops, descriptors)?;
+        let control = control_state(sled, refusals, &readiness);
+        let control = ControlSocket::open(folder, control, of_control, budget);
+        let public = public_server(listeners.public, &receiver, &of_public, budget)?;
+        let page = page_state(settings, &monitor)?;
+        let ops = ops_server(listeners.ops, &monitor, page, of_ops, budget)?;
         settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         Ok(Self {
             store,
@@ -181,9 +174,9 @@ impl Service {
             deferred,
             connections,
             readiness,
-            board,
+            monitor,
             traces,
-            watcher,
+            observer,
             clock_source,
             reloader: Some(reloader),
             public_addrs,
@@ -191,34 +184,33 @@ impl Service {
         })
     }
 
-    /// What puts new accounts and secrets in place while this runs. `None` if it was taken before.
+    /// The reloader of accounts and secrets. `None` if it was taken before.
     pub fn take_reloader(&mut self) -> Option<Reloader> {
         self.reloader.take()
     }
 
-    /// The public listeners' addresses, for Twilio and the app; at least one.
-    #[must_use]
+    /// The addresses of the public listeners; at least one.
     pub fn public_addrs(&self) -> &[SocketAddr] {
         &self.public_addrs
     }
 
-    /// Runs until `stop` completes, then drains. Has to be called on actix's system.
+    /// Runs until `stop` completes, then drains. Must be called on actix's system.
     ///
     /// # Errors
-    /// Where a part dies, or draining takes too long.
+    /// An essential part ends, or the drain takes too long.
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let traces = self.traces.take();
         let deferred = Arc::clone(&self.deferred);
-        let end = self.live(stop).await;
+        let end = self.run_parts(stop).await;
         deferred.abandon();
-        // However it ends: what led there is what somebody will look for.
+        // Also after an error, whose cause the last spans may show.
         if let Some(traces) = traces {
             traces.close().await;
         }
         end
     }
 
-    async fn live(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    async fn run_parts(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let (public_addr, ops_addr) = (joined(&self.public_addrs), joined(&self.ops_addrs));
         tracing::info!(
             %public_addr,
@@ -233,18 +225,19 @@ impl Service {
         let control = self.control.map(|control| {
             let (path, server) = control.into_parts();
             let handle = server.handle();
-            // Nobody relies on it: if it dies, the service goes on.
+            // Not essential: if it ends, the service continues.
             actix_web::rt::spawn(server);
             (path, handle)
         });
         let watches = self.connections.map(Connections::watch);
         let mut watching = actix_web::rt::spawn(futures_util::future::join_all(watches));
-        let mut sweeping = actix_web::rt::spawn(sweep::run(Arc::clone(&self.store), self.watcher));
-        let checking = actix_web::rt::spawn(clock::run(Arc::clone(&self.store), self.clock_source));
-        let board = Arc::clone(&self.board);
-        let sampling = actix_web::rt::spawn(async move { board.keep_history().await });
+        let mut sweeping = actix_web::rt::spawn(sweep::run(Arc::clone(&self.store), self.observer));
+        let checking =
+            actix_web::rt::spawn(check_wall_clock(Arc::clone(&self.store), self.clock_source));
+        let monitor = self.monitor;
+        let sampling = actix_web::rt::spawn(async move { monitor.run().await });
         let mut working = actix_web::rt::spawn(self.worker.run(async move {
-            // The sender gone is a stop as well.
+            // A dropped sender is a stop, too.
             let _ = stopped.wait_for(|stop| *stop).await;
         }));
         let (stop_deferred, mut deferred_stopped) = watch::channel(false);
@@ -257,12 +250,12 @@ impl Service {
         });
         tokio::select! {
             () = stop => {}
-            end = &mut public_task => bail!("the public listener died: {end:?}"),
-            end = &mut ops_task => bail!("the operator's listener died: {end:?}"),
-            end = &mut working => bail!("the worker died: {end:?}"),
-            end = &mut watching => bail!("the watchdog over connections died: {end:?}"),
-            end = &mut sweeping => bail!("the sweep died: {end:?}"),
-            end = &mut deferring => bail!("the task that writes deferred evidence died: {end:?}"),
+            end = &mut public_task => bail!("the public listener ended: {end:?}"),
+            end = &mut ops_task => bail!("the operator's listener ended: {end:?}"),
+            end = &mut working => bail!("the worker ended: {end:?}"),
+            end = &mut watching => bail!("the connection watchdog ended: {end:?}"),
+            end = &mut sweeping => bail!("the sweep ended: {end:?}"),
+            end = &mut deferring => bail!("the task that writes deferred evidence ended: {end:?}"),
         }
         tracing::info!("draining: no new connections, finishing requests and posts in flight");
         self.readiness.drain();
@@ -270,13 +263,13 @@ impl Service {
         checking.abort();
         sampling.abort();
         let drained = async {
-            // The receiver lives in the worker's task; gone or not, it stops.
+            // If the worker has ended, there is no receiver.
             let _ = stop_worker.send(true);
             public.stop(true).await;
-            // No request is left that could defer further evidence.
+            // From here on no request can defer further evidence.
             let _ = stop_deferred.send(true);
             let lost = deferring.await.unwrap_or_default();
-            working.await.map_err(|error| anyhow!("the worker died: {error}"))?;
+            working.await.map_err(|error| anyhow!("the worker panicked: {error}"))?;
             ops.stop(false).await;
             if let Some((path, handle)) = control {
                 ControlSocket::remove(&path);
@@ -285,11 +278,11 @@ impl Service {
             self.store.close().await;
             anyhow::Ok(lost)
         };
-        let lost = tokio::time::timeout(DRAIN, drained)
-            .await
-            .map_err(|_| anyhow!("draining took longer than {} s; ending", DRAIN.as_secs()))??;
+        let lost = tokio::time::timeout(DRAIN, drained).await.map_err(|_| {
+            anyhow!("the drain took longer than {} s; ending without it", DRAIN.as_secs())
+        })??;
         watching.abort();
-        // The loss of deferred evidence is logged.
+        // A loss of deferred evidence has its own log line.
         if lost == 0 {
             tracing::info!("drained; everything acknowledged is on disk");
         }

@@ -1,25 +1,25 @@
-//! What the worker tells, turned into metrics, spans and readiness.
+//! The worker's observer: turns its events into metrics, spans and readiness.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::feedback::{Claim, Verdict};
 use crate::domain::sid::AccountSid;
-use crate::serve::build::now;
+use crate::serve::clock::now;
 use crate::store::Swept;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::{LaneDetail, LaneReadiness, Readiness};
-use crate::telemetry::traces::{Ids, PostSpan, Traces};
+use crate::telemetry::traces::{PostSpan, SpanIds, Traces};
 use crate::worker::Observer;
 use crate::worker::lane::{LaneReport, LaneState as Lane};
 
-pub(super) struct StoreObserver {
+pub(super) struct WorkerObserver {
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
     traces: Option<Arc<Traces>>,
 }
 
-impl StoreObserver {
+impl WorkerObserver {
     pub(super) fn new(
         metrics: &Arc<Metrics>,
         readiness: &Arc<Readiness>,
@@ -29,20 +29,17 @@ impl StoreObserver {
     }
 }
 
-impl Observer for StoreObserver {
-    fn attempt(&self, verdict: &'static str, took: Duration) {
-        self.metrics.upstream_attempt(verdict, took);
-    }
-
+impl Observer for WorkerObserver {
     fn posted(&self, claim: &Claim, verdict: &Verdict, took: Duration) {
+        self.metrics.upstream_attempt(verdict.as_str(), took);
         let account = claim.feedback.account.as_str();
         match verdict {
             Verdict::Done { .. } | Verdict::Missing { .. } | Verdict::Never { .. } => {
-                self.readiness.answered_by_twilio(account);
+                self.readiness.record_twilios_answer(account);
             }
             Verdict::Uncertain { why } => {
                 self.metrics.upstream_mismatch();
-                self.readiness.answered_by_another(account, &why.message, now());
+                self.readiness.record_foreign_answer(account, &why.message, now());
             }
             Verdict::Retry { .. } | Verdict::Throttle { .. } | Verdict::Pause { .. } => {}
         }
@@ -55,7 +52,7 @@ impl Observer for StoreObserver {
             verdict: verdict.as_str(),
             taken: matches!(verdict, Verdict::Done { .. }),
             took,
-            cause: claim.trace.map(|trace| Ids {
+            cause: claim.trace.map(|trace| SpanIds {
                 trace_id: trace.trace_id(),
                 span_id: trace.span_id(),
                 sampled: trace.is_sampled(),
@@ -69,7 +66,7 @@ impl Observer for StoreObserver {
 
     fn swept(&self, swept: &Swept) {
         self.metrics.swept(&swept.by_kind());
-        self.metrics.forgotten_early(swept.evicted as u64);
+        self.metrics.evicted(swept.evicted as u64);
     }
 
     fn lane(&self, account: AccountSid, report: &LaneReport) {
@@ -86,7 +83,7 @@ impl Observer for StoreObserver {
             status: why.and_then(|why| why.status),
             code: why.and_then(|why| why.code),
             why: why.map(|why| why.message.clone()),
-            // Of an open lane no beginning is shown.
+            // An open lane shows no beginning.
             since: (state != LaneReadiness::Open).then(now),
         };
         self.readiness.set_lane(account.to_string(), detail);

@@ -2,7 +2,7 @@
 //!
 //! actix reads up to 128 KiB and decodes all of it before the handler runs. In chunks of one byte, that is 21,800 pieces
 //! of a body before `inbound::body` counts the first, and 2.4 ms of work for an unauthenticated client. After each
-//! portion this connection pretends to have no more bytes for a moment, so the handler runs between two portions.
+//! portion this connection reports no bytes once, so the handler runs between two portions.
 
 use std::io;
 use std::pin::Pin;
@@ -15,7 +15,7 @@ const PORTION: usize = 8 << 10;
 
 pub(super) struct Portioned<S> {
     stream: S,
-    /// What remains of the portion.
+    /// The bytes that remain of the portion.
     left: usize,
 }
 

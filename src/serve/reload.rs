@@ -1,8 +1,7 @@
-//! Reloading: the accounts and the secrets, read again on SIGHUP while requests go on.
+//! Reload on SIGHUP: replaces the accounts and secrets of the running service.
 //!
-//! A request, and a post, keeps to its end what it began with. Settings with a problem are refused as a
-//! whole, and what was there stays. What the process has been built upon (listeners, the store, the
-//! clocks and limits) cannot change under it; if it differs, that is said.
+//! A request or a post in flight keeps its secrets. Invalid settings are refused as a whole. Listeners, store and limits
+//! cannot change before a restart; a difference in them is logged.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,14 +18,12 @@ use crate::telemetry::metrics::Metrics;
 use crate::twilio::signature::SigningKey;
 use crate::upstream::{Credential, UpstreamConfig, Upstreams};
 
-/// A post connects, and is over.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const POST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Puts new accounts and secrets in place.
 pub struct Reloader {
     settings: Settings,
-    trust: Arc<CurrentKeyRing>,
+    keyring: Arc<CurrentKeyRing>,
     upstreams: Arc<Upstreams>,
     metrics: Arc<Metrics>,
 }
@@ -34,35 +31,35 @@ pub struct Reloader {
 impl Reloader {
     pub(super) fn new(
         settings: Settings,
-        trust: Arc<CurrentKeyRing>,
+        keyring: Arc<CurrentKeyRing>,
         upstreams: Arc<Upstreams>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { settings, trust, upstreams, metrics }
+        Self { settings, keyring, upstreams, metrics }
     }
 
-    /// Takes what was read anew, or says why not and leaves everything as it is.
-    pub fn reload(&mut self, gathered: Result<Settings, Problems>) {
-        match gathered {
-            Ok(settings) => self.take(settings),
+    /// Applies new settings, or logs their problems and changes nothing.
+    pub fn reload(&mut self, settings: Result<Settings, Problems>) {
+        match settings {
+            Ok(settings) => self.apply(settings),
             Err(problems) => self.refuse(&problems.to_string()),
         }
     }
 
-    fn take(&mut self, settings: Settings) {
+    fn apply(&mut self, settings: Settings) {
         // The only step that can fail comes first.
         if let Err(error) = self.upstreams.replace(upstreams(&settings)) {
             return self.refuse(&error.to_string());
         }
-        let before = self.trust.replace(trust(&settings));
-        let names = self.trust.now().key_names();
+        let before = self.keyring.replace(keyring(&settings));
+        let names = self.keyring.now().key_names();
         for ((account, key), known) in before.key_names() {
             if names.get(&(account.clone(), key.clone())) != Some(&known) {
                 self.metrics.forget_key(&route::paths(), &account, &key);
             }
         }
-        for setting in fixed(&self.settings, &settings) {
-            tracing::warn!(setting, "{setting} has changed, and stays as it was until a restart");
+        for setting in changed_fixed(&self.settings, &settings) {
+            tracing::warn!(setting, "{setting} has changed, which has no effect before a restart");
         }
         for warning in
             settings.warnings.iter().filter(|known| !self.settings.warnings.contains(known))
@@ -70,25 +67,22 @@ impl Reloader {
             tracing::warn!("{warning}");
         }
         let accounts = settings.accounts.iter().count();
-        tracing::info!(accounts, "accounts and secrets were read again, and are in place");
+        tracing::info!(accounts, "accounts and secrets reloaded");
         self.metrics.config_reload("done");
-        // What is fixed is compared with what is in place.
+        // The fixed settings stay, for the next comparison.
         self.settings.app_keys.clone_from(&settings.app_keys);
         self.settings.accounts = settings.accounts;
         self.settings.warnings = settings.warnings;
     }
 
     fn refuse(&self, problems: &str) {
-        tracing::error!(
-            problems,
-            "the settings were read again and are refused; nothing has changed"
-        );
+        tracing::error!(problems, "reload refused: the settings are invalid; nothing has changed");
         self.metrics.config_reload("refused");
     }
 }
 
-/// What differs, and cannot change before a restart.
-fn fixed(now: &Settings, then: &Settings) -> Vec<&'static str> {
+/// The settings that differ and cannot change before a restart.
+fn changed_fixed(now: &Settings, then: &Settings) -> Vec<&'static str> {
     let shown = |key: &SecretString| key.expose_secret().to_owned();
     let key = |settings: &Settings| settings.phone_key.as_ref().map(shown);
     let token = |settings: &Settings| settings.ops_token.as_ref().map(shown);
@@ -104,13 +98,13 @@ fn fixed(now: &Settings, then: &Settings) -> Vec<&'static str> {
     rows.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
 }
 
-/// Whose signatures are good, and for which accounts.
-pub(super) fn trust(settings: &Settings) -> KeyRing {
+/// The keys whose signatures are valid, by account.
+pub(super) fn keyring(settings: &Settings) -> KeyRing {
     let member = |account: &AccountSettings| member(account, &settings.app_keys);
     let first = member(settings.accounts.first());
     let others = settings.accounts.iter().skip(1).map(member).collect();
-    let trust = KeyRing::new(first, others, named_keys("app key", &settings.app_keys));
-    if let Some(keys) = trust.exceeds_tried() {
+    let keyring = KeyRing::new(first, others, named_keys("app key", &settings.app_keys));
+    if let Some(keys) = keyring.exceeds_tried() {
         tracing::warn!(
             keys,
             most = MAX_TRIED,
@@ -118,7 +112,7 @@ pub(super) fn trust(settings: &Settings) -> KeyRing {
              have each app name its account (AccountSid in the body, or in the query of a GET)"
         );
     }
-    trust
+    keyring
 }
 
 fn member(account: &AccountSettings, shared: &[SecretString]) -> Member {
@@ -132,7 +126,7 @@ fn member(account: &AccountSettings, shared: &[SecretString]) -> Member {
     Member {
         account: account.sid,
         account_keys: tokens.iter().cloned().chain(keys).collect(),
-        // Without any app key, the app signs with the auth token.
+        // Without an app key, the app signs with the auth token.
         app_keys: if own.is_empty() && shared.is_empty() { tokens } else { own },
         code_keys: code_keys.map(|key| CodeKey::new(key.expose_secret().as_bytes())).collect(),
         region: account.region.clone(),
@@ -147,7 +141,7 @@ fn named_keys(what: &str, secrets: &[SecretString]) -> Vec<NamedKey> {
     (1..).zip(secrets).map(key).collect()
 }
 
-/// What each account posts with, and where to.
+/// The base URL and the credentials of each account.
 pub(super) fn upstreams(settings: &Settings) -> Vec<(AccountSid, UpstreamConfig)> {
     let config = |account: &AccountSettings| UpstreamConfig {
         base: account.upstream.as_str().to_owned(),

@@ -1,50 +1,28 @@
-//! SIGTERM and SIGINT: the first drains, the second ends at once. SIGHUP reloads.
+//! Signals: the first SIGTERM or SIGINT drains, the second ends the process, SIGHUP reloads.
 //!
-//! actix would take SIGINT, which is what Fly sends unless told otherwise, for a forced stop
-//! (docs/design.md, "HTTP"); so its own handling is off, and both mean the same here.
+//! actix handles SIGINT, which Fly sends by default, as a forced stop (docs/design.md, "HTTP"). So its own handling is
+//! off.
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that end the process.
+/// The signals that stop the process.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
-/// SIGHUP: read the accounts and secrets again.
-pub struct Hangups(Signal);
-
-impl Hangups {
-    /// Begins to listen; from now on it does not end the process.
-    ///
-    /// # Errors
-    /// Where the system refuses.
-    pub fn listen() -> anyhow::Result<Self> {
-        Ok(Self(signal(SignalKind::hangup()).context("cannot listen for signals")?))
-    }
-
-    /// Completes with the next one.
-    pub async fn next(&mut self) {
-        // It never ends: the signal's sender is the runtime's own.
-        self.0.recv().await;
-    }
-}
-
 impl Signals {
-    /// Begins to listen; from now on neither signal ends the process by itself.
+    /// Begins to listen. From now on these signals do not end the process.
     ///
     /// # Errors
-    /// Where the system refuses.
+    /// The system denies it.
     pub fn listen() -> anyhow::Result<Self> {
-        let listen = |kind| signal(kind).context("cannot listen for signals");
-        Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-        })
+        let (terminate, interrupt) = (SignalKind::terminate(), SignalKind::interrupt());
+        Ok(Self { terminate: listen(terminate)?, interrupt: listen(interrupt)? })
     }
 
-    /// Completes with the next signal's name.
+    /// Completes with the name of the next signal.
     pub async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
@@ -53,7 +31,12 @@ impl Signals {
     }
 }
 
-/// Begins to listen for the signals that end the process. The future completes with the first of them.
+/// Begins to listen for SIGHUP. From now on it does not end the process.
+pub(super) fn hangups() -> anyhow::Result<Signal> {
+    listen(SignalKind::hangup())
+}
+
+/// Begins to listen for the signals that stop the process. The future completes with the first of them.
 ///
 /// # Errors
 /// The system denies it.
@@ -62,4 +45,8 @@ pub fn stop() -> anyhow::Result<impl Future<Output = ()>> {
     Ok(async move {
         signals.next().await;
     })
+}
+
+fn listen(kind: SignalKind) -> anyhow::Result<Signal> {
+    signal(kind).context("cannot listen for signals")
 }

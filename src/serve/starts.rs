@@ -1,7 +1,7 @@
-//! Earlier starts on the same store, so that a process that restarts again and again can say so.
+//! Earlier starts on the same store, for the finding about repeated restarts.
 //!
-//! A file in the store's folder has a time on each line. It is advice only: an unreadable line is skipped, and a
-//! failed write does not delay the start.
+//! A file in the store's folder has a time on each line. An unreadable line is skipped, and a failed write does not
+//! delay the start.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -11,14 +11,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::config::StoreUrl;
 
-/// The file's name in the store's folder.
 const FILE: &str = "starts";
 /// Older starts are dropped.
 const KEPT_FOR: SignedDuration = SignedDuration::from_hours(1);
-/// The most starts that are kept.
-const MOST: usize = 32;
+const MAX_STARTS: usize = 32;
 
-/// Notes a start. Returns those of the hour before it.
+/// Records a start. Returns the starts of the hour before it.
 pub(super) fn note(store: &StoreUrl, now: Timestamp) -> Vec<Timestamp> {
     let StoreUrl::Sled(folder) = store;
     let path = folder.join(FILE);
@@ -30,7 +28,7 @@ pub(super) fn note(store: &StoreUrl, now: Timestamp) -> Vec<Timestamp> {
     if let Err(error) = fs::write(&path, lines) {
         tracing::warn!(
             path = %path.display(), %error,
-            "cannot note this start in {}: {error}; repeated restarts will not be reported", path.display()
+            "cannot record this start in {}: {error}; repeated restarts will not be reported", path.display()
         );
     }
     earlier
@@ -41,7 +39,7 @@ fn read(path: &Path, now: Timestamp) -> Vec<Timestamp> {
     let starts = text.lines().filter_map(|line| line.parse::<Timestamp>().ok());
     let is_recent = |start: &Timestamp| *start <= now && now.duration_since(*start) < KEPT_FOR;
     let mut starts: Vec<_> = starts.filter(is_recent).collect();
-    starts.drain(..starts.len().saturating_sub(MOST));
+    starts.drain(..starts.len().saturating_sub(MAX_STARTS));
     starts
 }
 
@@ -50,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_starts_of_the_last_hour_are_known_to_the_next_one() {
+    fn a_start_gets_the_starts_of_the_last_hour() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = StoreUrl::Sled(folder.path().to_owned());
         let at = |minute| Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minute);
@@ -58,9 +56,13 @@ mod tests {
         assert_eq!(note(&store, at(110)), [at(100)]);
         fs::write(folder.path().join(FILE), format!("x\n{}\n{}\n", at(110), at(999)))
             .expect("written");
-        assert_eq!(note(&store, at(120)), [at(110)], "nonsense and the future are skipped");
-        assert_eq!(note(&store, at(175)), [at(120)], "an hour is over for the first");
+        assert_eq!(
+            note(&store, at(120)),
+            [at(110)],
+            "an invalid line and a future time are skipped"
+        );
+        assert_eq!(note(&store, at(175)), [at(120)], "older starts are dropped");
         let absent = StoreUrl::Sled(folder.path().join("none"));
-        assert_eq!(note(&absent, at(0)), [], "it delays no start");
+        assert_eq!(note(&absent, at(0)), [], "no error without the folder");
     }
 }

@@ -1,13 +1,13 @@
-//! The store as the settings name it: how it opens, and whom it tells; how full its disk is.
+//! The store of the settings: the check of its file system, its options, and the usage of its disk.
 
 use std::sync::Arc;
 
 use anyhow::bail;
 use secrecy::ExposeSecret;
 
+use crate::admin::scrape::ReadDisk;
 use crate::config::{Settings, StoreUrl};
 use crate::inbound::deferred;
-use crate::inbound::scrape::ReadDisk;
 use crate::store::ClockGuard;
 use crate::store::sled::disk::placement::{StorePlacement, placement};
 use crate::store::sled::{Options, SledStore, Usage, usage};
@@ -37,7 +37,7 @@ pub(super) fn check_placement(settings: &Settings) -> anyhow::Result<Option<Stor
     Ok(Some(placement))
 }
 
-/// The store that the settings name, which tells the metrics of each commit.
+/// Opens the store of the settings. The metrics get each commit.
 pub(super) fn open_store(
     settings: &Settings,
     clock: &Arc<ClockGuard>,
@@ -64,7 +64,7 @@ pub(super) fn open_store(
     Ok(Arc::new(SledStore::open(options)?))
 }
 
-/// How much room the store takes up, and how much is left.
+/// Reads the used and the free space of the store's disk.
 pub(super) fn disk_of(settings: &Settings) -> ReadDisk {
     let StoreUrl::Sled(path) = settings.store.clone();
     Arc::new(move || usage(&path).map(|Usage { used, free }| Disk { used, free }))

@@ -31,47 +31,40 @@ struct Disciplined {
 
 impl ClockGuard {
     /// Trusts the wall clock without a check: for clocks that a test moves.
-    #[must_use]
     pub fn believing(clock: Clock) -> Arc<Self> {
         Arc::new(Self { clock, disciplined: None })
     }
 
     /// Compares the wall clock with a clock without jumps, and with the store's last trusted time.
-    #[must_use]
     pub fn disciplined(clock: Clock, uptime: Uptime, on_jump: OnJump) -> Arc<Self> {
         let disciplined = Some(Disciplined { uptime, on_jump, state: Mutex::new(None) });
         Arc::new(Self { clock, disciplined })
     }
 
     /// The wall clock's time.
-    #[must_use]
     pub fn wall(&self) -> Timestamp {
         (self.clock)()
     }
 
     /// The time to expire records by.
-    #[must_use]
     pub fn trusted(&self) -> Timestamp {
         let trusted = self.with(|state, now| state.as_mut().map(|state| state.trusted(now)));
         trusted.flatten().unwrap_or_else(|| self.wall())
     }
 
     /// The time to remove parked evidence by.
-    #[must_use]
     pub fn supported(&self) -> Timestamp {
         let supported = self.with(|state, now| state.as_mut().map(|state| state.supported(now)));
         supported.flatten().unwrap_or_else(|| self.wall())
     }
 
     /// The time to remove other records by.
-    #[must_use]
     pub fn removal(&self) -> Timestamp {
         let removal = self.with(|state, now| state.as_mut().map(|state| state.removal(now)));
         removal.flatten().unwrap_or_else(|| self.wall())
     }
 
     /// The time to date records by: the wall clock's, if it is not known to be wrong.
-    #[must_use]
     pub fn dated(&self) -> Timestamp {
         let dated = self.with(|state, now| state.as_mut().map(|state| state.dated(now)));
         dated.flatten().unwrap_or_else(|| self.wall())
@@ -102,7 +95,6 @@ impl ClockGuard {
     }
 
     /// The present jump of the wall clock, if no second source has agreed to it.
-    #[must_use]
     pub fn jump(&self) -> Option<Jump> {
         self.with(|state, now| {
             let state = state.as_mut()?;

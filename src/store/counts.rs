@@ -21,14 +21,12 @@ pub struct RecordCounts {
 
 impl RecordCounts {
     /// The number of messages in a state.
-    #[must_use]
     pub fn of(&self, state: State) -> u64 {
         let at = State::ALL.iter().position(|known| *known == state);
         at.and_then(|at| self.messages.get(at)).copied().unwrap_or(0)
     }
 
     /// The number of messages in any state.
-    #[must_use]
     pub fn total(&self) -> u64 {
         self.messages.iter().sum()
     }

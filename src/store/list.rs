@@ -28,7 +28,6 @@ pub struct Select {
 
 impl Select {
     /// Whether a message in its current state meets the conditions.
-    #[must_use]
     pub fn takes(&self, message: &Message) -> bool {
         let calling_code = message.recipient.and_then(|recipient| recipient.calling_code);
         let code = message.refusal.as_ref().and_then(|refusal| refusal.code);
@@ -53,7 +52,6 @@ pub enum Filter {
 }
 
 impl Filter {
-    #[must_use]
     pub fn messages() -> Self {
         Self::Messages(Select::default())
     }

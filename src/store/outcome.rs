@@ -24,7 +24,6 @@ pub enum RequeueFrom {
 
 impl RequeueFrom {
     /// Whether a message is selected.
-    #[must_use]
     pub fn takes(self, message: &Message) -> bool {
         match self {
             Self::Refused => message.state == State::Refused,
@@ -72,13 +71,11 @@ pub struct Swept {
 
 impl Swept {
     /// All removed records.
-    #[must_use]
     pub fn forgotten(&self) -> usize {
         self.messages + self.evidence + self.links + self.marks
     }
 
     /// The counts by kind, for a log line and a metric.
-    #[must_use]
     pub fn by_kind(&self) -> [(&'static str, usize); 7] {
         [
             ("expired", self.expired),

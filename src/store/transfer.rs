@@ -72,7 +72,6 @@ pub enum ExportRecord {
 
 impl ExportRecord {
     /// Why no store would have made it; `None` if one may have.
-    #[must_use]
     pub fn flaw(&self) -> Option<&'static str> {
         if self.text() > MAX_TEXT {
             return Some("it is longer than any that a store makes");

@@ -1,8 +1,9 @@
-//! The way to the collector: one HTTP client, and what is said of it in the log.
+//! The HTTP client of the collector of spans.
 //!
-//! Promises one line when the collector cannot be reached, and one when it takes spans again, whatever lies
-//! between; the SDK, which tells of each batch, is not heard (`logs.rs`). Goes where the settings say and
-//! nowhere else: the headers may hold a key, so no redirect is followed and no proxy is asked.
+//! It logs one line when the collector fails and one when it recovers; the SDK's line for each batch is off
+//! (`logs.rs`). The headers may hold a key, so redirects are not followed and proxies are not used.
+
+#![expect(clippy::disallowed_types, reason = "the body of a request to the collector")]
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,11 +12,10 @@ use async_trait::async_trait;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use tokio::runtime::Handle;
 
-/// How long a connection may take to come about, if a request's whole time is not shorter.
+/// Unless the timeout of a request is shorter.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The client. Its requests run on the runtime that it was made on; who asks for one waits on a thread
-/// that does nothing else.
+/// Its requests run on the runtime on which it was built; the SDK's own thread awaits them.
 #[derive(Debug)]
 pub(super) struct Collector {
     client: reqwest::Client,
@@ -36,19 +36,19 @@ impl Collector {
         Ok(Self { client, runtime: Handle::current(), is_failing: AtomicBool::new(false) })
     }
 
-    /// Tells the log what has changed.
+    /// Logs a change from success to failure or back.
     fn log_result(&self, sent: &Result<Response<Bytes>, HttpError>) {
-        let trouble = match sent {
+        let failure = match sent {
             Ok(response) if response.status().is_success() => None,
             Ok(response) => Some(format!("it answered {}", response.status())),
             Err(error) => Some(root_of(error.as_ref())),
         };
-        let was_failing = self.is_failing.swap(trouble.is_some(), Ordering::Relaxed);
-        match trouble {
+        let was_failing = self.is_failing.swap(failure.is_some(), Ordering::Relaxed);
+        match failure {
             Some(error) if !was_failing => tracing::warn!(
                 error,
-                "spans not accepted by the collector: {error}. Those that find no room in the queue are lost, \
-                 and nothing else is; it is said when it takes them again"
+                "spans not accepted by the collector: {error}. Spans beyond the queue's limit are lost; the recovery \
+                 is logged"
             ),
             None if was_failing => tracing::info!("spans are accepted by the collector again"),
             Some(_) | None => {}
@@ -67,7 +67,7 @@ impl HttpClient for Collector {
     }
 }
 
-/// The root of it, which names no address.
+/// The root cause, which names no address.
 fn root_of(error: &(dyn std::error::Error + 'static)) -> String {
     let mut root = error;
     while let Some(source) = root.source() {

@@ -1,7 +1,6 @@
-//! A rolling history of samples, so that a process can compare its state with an earlier one.
+//! A rolling history of samples, to compare the state of the process with an earlier one. Its size is bounded.
 //!
-//! Moments are durations since the start of the process: a jump of the wall clock moves no window. Its size is bounded
-//! by its step and its span.
+//! Times are durations since the start of the process, so a jump of the wall clock moves no window.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,14 +14,11 @@ pub struct History<T> {
 }
 
 impl<T> History<T> {
-    /// A history without samples.
-    #[must_use]
     pub fn new(step: Duration, span: Duration) -> Self {
         Self { step, span, samples: VecDeque::new() }
     }
 
     /// Whether a step has passed since the last sample.
-    #[must_use]
     pub fn is_due(&self, now: Duration) -> bool {
         self.samples.back().is_none_or(|(last, _)| now.saturating_sub(*last) >= self.step)
     }
@@ -33,28 +29,25 @@ impl<T> History<T> {
             return;
         }
         self.samples.push_back((now, sample));
-        // The oldest that is kept lies at the beginning of the span, or before it.
+        // The oldest sample lies at the beginning of the span, or before it.
         let begins = now.saturating_sub(self.span);
         while self.samples.get(1).is_some_and(|(second, _)| *second <= begins) {
             self.samples.pop_front();
         }
     }
 
-    /// The last sample that was taken at that moment or before; `None` if the process is younger.
-    #[must_use]
-    pub fn at(&self, moment: Duration) -> Option<&T> {
-        let older = self.samples.partition_point(|(at, _)| *at <= moment);
+    /// The last sample at this time or before; `None` if the process is younger.
+    pub fn at(&self, time: Duration) -> Option<&T> {
+        let older = self.samples.partition_point(|(at, _)| *at <= time);
         self.samples.get(older.checked_sub(1)?).map(|(_, sample)| sample)
     }
 
     /// The last sample from before a window that ends now; `None` if the process is younger than the window.
-    #[must_use]
     pub fn before(&self, now: Duration, window: Duration) -> Option<&T> {
         self.at(now.checked_sub(window)?)
     }
 
     /// The oldest sample of a window that ends now, and how old it is.
-    #[must_use]
     pub fn oldest(&self, now: Duration, window: Duration) -> Option<(Duration, &T)> {
         let begins = now.saturating_sub(window);
         let (at, sample) = self.samples.iter().find(|(at, _)| *at >= begins)?;
@@ -77,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_sample_before_a_window_is_what_a_count_began_with() {
+    fn the_last_sample_before_a_window_is_the_base_of_its_count() {
         let mut history = History::new(seconds(10), seconds(60));
         assert_eq!(history.before(seconds(5), seconds(0)), None);
         for at in 0..=200 {

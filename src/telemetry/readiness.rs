@@ -1,31 +1,28 @@
-//! What `/readyz` tells beside the store's health: are we leaving, and how are the lanes?
+//! The state of the process that `/readyz` shows besides the store's health: drain, dry run and lanes.
 //!
-//! A lane's trouble is a detail and never a failure: a webhook can be taken while Twilio's API
-//! cannot be reached. No clock here; `since` comes from the caller's clock. Findings are judged in
-//! `domain/findings/`, from this state among other facts.
+//! A paused lane is a detail and never a failure: webhooks are accepted while Twilio's API cannot be reached.
+//! `domain/findings/` evaluates this state. Deliberately absent: a clock; times are arguments.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-/// Whether an account's posts flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LaneReadiness {
-    /// They do.
+    /// Posts start.
     Open,
-    /// Twilio asked us to wait for a moment.
+    /// Posts wait for the time that Twilio requires after a 429.
     Held,
-    /// They do not, until credentials or permissions are put right.
+    /// Posts wait until credentials or permissions are corrected.
     Paused,
 }
 
-/// How an account's lane is, and why.
+/// The state of an account's lane.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaneDetail {
-    /// Whether posts flow.
     pub state: LaneReadiness,
     /// HTTP status of the answer that closed the lane.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,17 +30,16 @@ pub struct LaneDetail {
     /// Twilio's error code in that answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<u32>,
-    /// Why they do not.
+    /// The reason of a pause.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-    /// Since when it is so.
+    /// The beginning of the state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<jiff::Timestamp>,
 }
 
 impl LaneDetail {
-    /// Whether due messages wait until it opens. A lane paused by 404s still posts them.
-    #[must_use]
+    /// Whether due messages wait until the lane opens. A lane paused by 404s still posts them.
     pub fn is_closed(&self) -> bool {
         self.state == LaneReadiness::Paused && self.status != Some(404)
     }
@@ -61,7 +57,7 @@ pub struct ForeignAnswers {
     pub count: u64,
 }
 
-/// Shared by who knows (the worker, the shutdown) and who tells (`/readyz`). Never waits long.
+/// Written by the worker and the shutdown, read by `/readyz`. No lock is held long.
 #[derive(Debug, Default)]
 pub struct Readiness {
     draining: AtomicBool,
@@ -71,37 +67,30 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    /// Not draining, no lanes known.
-    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// From now on we are leaving: the load balancer should send the next request elsewhere.
+    /// Begins the shutdown: a load balancer should send the next request elsewhere.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
     }
 
-    /// Whether we are leaving.
-    #[must_use]
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// Notes whether this is a dry run: the service records confirmations and posts none.
     pub fn set_dry_run(&self, is_dry_run: bool) {
         self.dry_run.store(is_dry_run, Ordering::Release);
     }
 
-    /// Whether this is a dry run.
-    #[must_use]
     pub fn is_dry_run(&self) -> bool {
         self.dry_run.load(Ordering::Acquire)
     }
 
-    /// Notes an answer to an account's post that is not Twilio's.
-    pub fn answered_by_another(&self, account: &str, why: &str, now: jiff::Timestamp) {
-        let mut foreign = self.foreign.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Records an answer to an account's post that is not Twilio's.
+    pub fn record_foreign_answer(&self, account: &str, why: &str, now: jiff::Timestamp) {
+        let mut foreign = lock(&self.foreign);
         let answers = foreign.entry(account.to_owned()).or_insert_with(|| ForeignAnswers {
             why: String::new(),
             since: now,
@@ -113,20 +102,19 @@ impl Readiness {
         answers.count = answers.count.saturating_add(1);
     }
 
-    /// Notes that Twilio accepted an account's post, and drops the foreign answers before it.
-    pub fn answered_by_twilio(&self, account: &str) {
-        self.foreign.lock().unwrap_or_else(PoisonError::into_inner).remove(account);
+    /// Records that Twilio accepted an account's post, and drops the foreign answers before it.
+    pub fn record_twilios_answer(&self, account: &str) {
+        lock(&self.foreign).remove(account);
     }
 
     /// Foreign answers since the last accepted post, by account.
-    #[must_use]
     pub fn foreign_answers(&self) -> BTreeMap<String, ForeignAnswers> {
-        self.foreign.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.foreign).clone()
     }
 
-    /// Notes how an account's lane is. `since` stays that of the first note of the same state.
+    /// Records the state of a lane. While the state is the same, `since` is kept.
     pub fn set_lane(&self, account: String, mut detail: LaneDetail) {
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lanes = lock(&self.lanes);
         if let Some(known) = lanes.get(&account)
             && known.state == detail.state
         {
@@ -135,11 +123,14 @@ impl Readiness {
         lanes.insert(account, detail);
     }
 
-    /// Every lane by its account, sorted.
-    #[must_use]
+    /// All lanes, by account.
     pub fn lanes(&self) -> BTreeMap<String, LaneDetail> {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.lanes).clone()
     }
+}
+
+fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -157,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_remembers_since_when_it_is_as_it_is() {
+    fn a_lane_keeps_the_beginning_of_its_state() {
         let readiness = Readiness::new();
         readiness.set_lane("AC1".to_owned(), paused(10));
         readiness.set_lane("AC1".to_owned(), paused(20));
@@ -180,21 +171,13 @@ mod tests {
     fn foreign_answers_are_counted_until_twilio_itself_answers() {
         let readiness = Readiness::new();
         let at = |second| jiff::Timestamp::from_second(second).expect("a time");
-        readiness.answered_by_another("AC1", "200 with HTML", at(10));
-        readiness.answered_by_another("AC1", "204 with an empty body", at(20));
-        readiness.answered_by_another("AC2", "200 with HTML", at(20));
+        readiness.record_foreign_answer("AC1", "200 with HTML", at(10));
+        readiness.record_foreign_answer("AC1", "204 with an empty body", at(20));
+        readiness.record_foreign_answer("AC2", "200 with HTML", at(20));
         let why = "204 with an empty body".to_owned();
         let expected = ForeignAnswers { why, since: at(10), latest: at(20), count: 2 };
         assert_eq!(readiness.foreign_answers()["AC1"], expected);
-        readiness.answered_by_twilio("AC1");
+        readiness.record_twilios_answer("AC1");
         assert_eq!(readiness.foreign_answers().into_keys().collect::<Vec<_>>(), ["AC2"]);
-    }
-
-    #[test]
-    fn draining_is_for_good() {
-        let readiness = Readiness::new();
-        assert!(!readiness.is_draining());
-        readiness.drain();
-        assert!(readiness.is_draining());
     }
 }

@@ -1,20 +1,18 @@
-//! Totals since the start: the counters that findings are judged from, as plain numbers.
+//! Totals since the start, as plain numbers, for the findings.
 //!
-//! [`Metrics`](crate::telemetry::metrics::Metrics) counts them beside its own, because a registry cannot be read back.
+//! [`Metrics`](crate::telemetry::metrics::Metrics) counts them besides its own, because a registry cannot be read back.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Who signs the requests of a route.
+/// The signer of the requests of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// Twilio.
     Twilio,
     App,
 }
 
 impl Side {
-    /// The side of a route, by its pattern; `None` for a route without signatures.
-    #[must_use]
+    /// The side of a route pattern; `None` for a route without signatures.
     pub fn of(route: &str) -> Option<Self> {
         match route {
             _ if route.starts_with("/twilio/click/") => None,
@@ -24,8 +22,7 @@ impl Side {
         }
     }
 
-    /// The first part of the path of its routes.
-    #[must_use]
+    /// The first segment of its paths.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Twilio => "twilio",
@@ -34,34 +31,31 @@ impl Side {
     }
 }
 
-/// The kinds of events that are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Total {
-    /// Requests that were refused for their signature, unsigned ones excluded.
+    /// Requests rejected because of their signature, unsigned ones excluded.
     SignatureFailures,
-    /// Requests that were answered with 5xx.
+    /// Requests answered with 5xx.
     ServerErrors,
     /// Signed requests that could not be used.
     Unusable,
-    /// Malformed events of Event Streams.
     MalformedEvents,
     /// Evidence of answered calls and clicks that was never written.
     LostEvidence,
     /// Posts to Twilio.
     Attempts,
-    /// Of these, those that failed in a way that may pass.
+    /// Of these, posts that failed for a time.
     Failures,
     /// Answers to posts that were not Twilio's.
-    Unnamed,
-    /// Confirmations that Twilio refused for good.
+    ForeignAnswers,
+    /// Confirmations that Twilio refused permanently.
     RefusedByTwilio,
-    /// Reloads that were refused.
     ReloadsRefused,
-    /// Finished records that were forgotten early for want of room.
-    ForgottenEarly,
+    /// Finished records that were evicted to make room.
+    Evicted,
     /// Commits of the store.
     Commits,
-    /// Of these, those that took longer than a second.
+    /// Of these, commits of more than a second.
     SlowCommits,
 }
 
@@ -72,23 +66,19 @@ const COUNT: usize = Total::SlowCommits as usize + 1;
 pub struct Totals([u64; COUNT]);
 
 impl Totals {
-    /// All at zero, as they are at the start.
+    /// The totals at the start.
     pub const ZERO: Self = Self([0; COUNT]);
 
-    /// The value of one total.
-    #[must_use]
     pub fn of(&self, total: Total) -> u64 {
         self.0.get(total as usize).copied().unwrap_or_default()
     }
 
     /// The growth of one total since an earlier moment.
-    #[must_use]
     pub fn growth(&self, since: &Self, total: Total) -> u64 {
         self.of(total).saturating_sub(since.of(total))
     }
 }
 
-/// The counters of all totals.
 #[derive(Debug, Default)]
 pub(super) struct TotalCounters {
     totals: [AtomicU64; COUNT],

@@ -1,9 +1,7 @@
-//! Traces: spans, sent to an OpenTelemetry collector (OTLP: protobuf over HTTP) where OpenTelemetry's own
-//! variables name one. Where none does nothing is built, and a request costs nothing more.
+//! Spans for an OpenTelemetry collector (OTLP: protobuf over HTTP), if OpenTelemetry's variables name one.
 //!
-//! Promises that nobody waits for a collector: a span that is over goes into a bounded queue, or is dropped
-//! where that is full, and a thread of its own sends what is in there. The SDK reads its variables itself.
-//! Deliberately absent: paths, queries and headers (they may hold a secret or a token), people, gRPC, and a
+//! No request waits for the collector: ended spans go into a bounded queue, which drops them when it is full, and a
+//! thread sends them. Deliberately absent: paths, queries and headers (they may hold a secret), recipients, gRPC, and a
 //! global tracer.
 
 use std::sync::Arc;
@@ -22,36 +20,33 @@ use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, Span};
 
 use crate::telemetry::collector::Collector;
 
-/// What a service is called whose operator gave it no name.
+/// The default name of the service.
 const SERVICE: &str = env!("CARGO_PKG_NAME");
-/// The longest that the end waits for the collector to take the last spans. Whoever stops a service
-/// wants it stopped; together with a whole drain it stays below the 30 s of `fly.toml`'s `kill_timeout`.
+/// The longest wait of the shutdown for the last spans. With a whole drain it is below the 30 s of `fly.toml`'s
+/// `kill_timeout`.
 const FLUSH: Duration = Duration::from_secs(3);
-/// What is posted, with names in place of what differs: a span's name has few values.
+/// The template of the posts' path, because a span's name has few values.
 const FEEDBACK: &str = "/2010-04-01/Accounts/{AccountSid}/Messages/{MessageSid}/Feedback.json";
 
-/// Why there are no spans. The service goes on without.
+/// The export of spans cannot start. The service runs without it.
 #[derive(Debug, thiserror::Error)]
 pub enum TracesError {
-    /// The HTTP client could not be built.
     #[error("the HTTP client could not be built: {0}")]
     Client(#[from] reqwest::Error),
-    /// One of the variables is not what it has to be.
+    /// A variable is invalid.
     #[error(transparent)]
     Exporter(#[from] ExporterBuildError),
 }
 
-/// Where a span is in somebody's trace.
+/// The identity of a span in its trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ids {
+pub struct SpanIds {
     pub trace_id: [u8; 16],
-    /// The span in it.
     pub span_id: [u8; 8],
-    /// Whether it is recorded.
     pub sampled: bool,
 }
 
-/// One post of feedback that has come to its end.
+/// One post of feedback that has ended.
 #[derive(Debug, Clone, Copy)]
 pub struct PostSpan<'a> {
     pub account: &'a str,
@@ -60,17 +55,15 @@ pub struct PostSpan<'a> {
     pub attempt: u32,
     /// HTTP status; `None` if no answer came.
     pub status: Option<u16>,
-    /// What it means, in a word.
     pub verdict: &'static str,
-    /// Whether Twilio took it.
+    /// Whether Twilio accepted it.
     pub taken: bool,
-    /// How long it took.
     pub took: Duration,
     /// The span of the signal that caused it.
-    pub cause: Option<Ids>,
+    pub cause: Option<SpanIds>,
 }
 
-/// Makes spans and has them sent.
+/// Creates spans and exports them.
 #[derive(Debug)]
 pub struct Traces {
     provider: SdkTracerProvider,
@@ -78,7 +71,7 @@ pub struct Traces {
 }
 
 impl Traces {
-    /// Starts the thread that sends; `timeout` is for one request of its. Has to be called on tokio.
+    /// Starts the export thread. `timeout` is that of one request. Must be called on tokio.
     ///
     /// # Errors
     /// [`TracesError`].
@@ -97,13 +90,13 @@ impl Traces {
         Ok(Arc::new(Self { provider, tracer }))
     }
 
-    /// Opens the span of a request that came in at `began`. `route` is the route's name, never the path.
-    pub fn serving(
+    /// Opens the span of a request. `route` is the route's name, never the path.
+    pub fn start_request(
         &self,
         began: SystemTime,
         method: &str,
         route: &'static str,
-        caller: Option<Ids>,
+        caller: Option<SpanIds>,
     ) -> RequestSpan {
         let parent = caller
             .map(context)
@@ -120,8 +113,8 @@ impl Traces {
         RequestSpan(self.tracer.build_with_context(builder, &parent))
     }
 
-    /// The span of a post, linked to the span of the signal that caused it: hours may lie between them,
-    /// and several posts may come of one signal, so they are no part of its trace.
+    /// Records the span of a post, linked to the span of the signal that caused it. It is no part of that trace: hours may
+    /// lie between them, and one signal may cause several posts.
     pub fn posted(&self, post: &PostSpan<'_>) {
         let ended = now();
         let mut attributes = vec![
@@ -151,7 +144,7 @@ impl Traces {
         span.end_with_timestamp(ended);
     }
 
-    /// Has what is queued sent, for `FLUSH` at most, and ends the thread.
+    /// Sends the queued spans, for `FLUSH` at most, and ends the thread.
     pub async fn close(self: Arc<Self>) {
         let flush = move || self.provider.shutdown_with_timeout(FLUSH);
         let flushed = tokio::task::spawn_blocking(flush).await;
@@ -161,23 +154,21 @@ impl Traces {
     }
 }
 
-/// A request's span, open until it is answered.
+/// The span of a request, open until the answer.
 #[derive(Debug)]
 pub struct RequestSpan(Span);
 
 impl RequestSpan {
-    /// Where it is, for whatever comes of the request.
-    #[must_use]
-    pub fn ids(&self) -> Ids {
+    pub fn ids(&self) -> SpanIds {
         let context = self.0.span_context();
-        Ids {
+        SpanIds {
             trace_id: context.trace_id().to_bytes(),
             span_id: context.span_id().to_bytes(),
             sampled: context.is_sampled(),
         }
     }
 
-    /// Ends it. What a client did wrong is no error of the server's; the conventions have it so.
+    /// Ends the span. By the conventions, a 4xx is no error of a server span.
     pub fn answered(mut self, status: u16) {
         self.0.set_attribute(answered(status));
         if status >= 500 {
@@ -187,9 +178,8 @@ impl RequestSpan {
     }
 }
 
-/// Now, as spans have it: they are laid beside those of other machines, and nothing is decided by them.
-#[expect(clippy::disallowed_methods, reason = "decides nothing; only called where spans are made")]
-#[must_use]
+/// The wall clock of spans, which are compared with those of other machines. No decision depends on it.
+#[expect(clippy::disallowed_methods, reason = "the owner of the clock of spans")]
 pub fn now() -> SystemTime {
     SystemTime::now()
 }
@@ -198,20 +188,20 @@ fn answered(status: u16) -> KeyValue {
     KeyValue::new("http.response.status_code", i64::from(status))
 }
 
-fn context(ids: Ids) -> SpanContext {
+fn context(ids: SpanIds) -> SpanContext {
     let flags = if ids.sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
     let (trace, span) = (TraceId::from_bytes(ids.trace_id), SpanId::from_bytes(ids.span_id));
     SpanContext::new(trace, span, flags, true, TraceState::NONE)
 }
 
-/// What the operator's variables say of us; where they say no name, ours.
+/// The resource of the operator's variables, with a default name.
 fn resource() -> Resource {
     const NAME: Key = Key::from_static_str("service.name");
-    let said = Resource::builder().build();
-    let name = said.get(&NAME).map(|name| name.to_string()).unwrap_or_default();
+    let configured = Resource::builder().build();
+    let name = configured.get(&NAME).map(|name| name.to_string()).unwrap_or_default();
     let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
     let builder = Resource::builder().with_attribute(version);
-    // The SDK's own word for "nobody said".
+    // The SDK's default name.
     if name.is_empty() || name.starts_with("unknown_service") {
         return builder.with_service_name(SERVICE).build();
     }

@@ -1,26 +1,24 @@
-//! Where Twilio's REST API is: `api.twilio.com`, a region of it, or a stand-in for tests.
+//! The base URL of Twilio's REST API: `api.twilio.com`, a region of it, or a stand-in for tests.
 //!
-//! Hosts follow Twilio's helper libraries: `api.{edge}.{region}.twilio.com`, and an edge alone
-//! means region `us1`. A region alone names no host that works (twilio-node #1012), so it is
-//! refused here with the edge that fits, instead of failing at the first post.
+//! Hosts follow Twilio's helper libraries: `api.{edge}.{region}.twilio.com`, and an edge alone means region `us1`.
+//! A region alone names no host that works (twilio-node #1012), so it is rejected with the edge that fits.
 
 use std::fmt;
 
 use crate::twilio::origin;
 
-/// An origin to post to, without a slash at its end.
+/// An origin without a trailing slash.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct UpstreamUrl {
     text: String,
 }
 
-/// Why there is no such upstream. It never repeats a URL.
+/// Why a text is no base URL. The error never repeats the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UpstreamUrlError {
     /// Not an origin, or plain http to another machine.
     #[error(transparent)]
     Origin(#[from] origin::OriginError),
-    /// Something follows the host and port.
     #[error("it must be an origin, without a path")]
     Path,
     /// A region without the edge that leads into it.
@@ -30,10 +28,8 @@ pub enum UpstreamUrlError {
         /// The edge that fits, if the region is a known one.
         edge: Option<&'static str>,
     },
-    /// Cannot stand in a host name.
     #[error("the edge must be one word of letters, digits and hyphens, e.g. dublin")]
     Edge,
-    /// Cannot stand in a host name.
     #[error("the region must be one word of letters, digits and hyphens, e.g. ie1")]
     Region,
 }
@@ -62,8 +58,8 @@ impl UpstreamUrl {
     /// The API's host for an edge and a region, as Twilio's helper libraries build it.
     ///
     /// # Errors
-    /// [`UpstreamUrlError::RegionAlone`] for a region without an edge; `Edge` or `Region` for what
-    /// cannot be part of a host name.
+    /// [`UpstreamUrlError::RegionAlone`] for a region without an edge; `Edge` or `Region` for a text that cannot be part
+    /// of a host name.
     pub fn from_region(edge: Option<&str>, region: Option<&str>) -> Result<Self, UpstreamUrlError> {
         if edge.is_some_and(|edge| !origin::is_label(edge)) {
             return Err(UpstreamUrlError::Edge);
@@ -87,10 +83,10 @@ impl UpstreamUrl {
         Ok(Self { text })
     }
 
-    /// Reads an origin: https to any host, plain http only to loopback.
+    /// https to any host, plain http only to loopback.
     ///
     /// # Errors
-    /// [`UpstreamUrlError`] names the first thing that is wrong with it.
+    /// [`UpstreamUrlError`] names the first flaw.
     pub fn parse(text: &str) -> Result<Self, UpstreamUrlError> {
         let origin = origin::read(text)?;
         if !origin.prefix.is_empty() {
@@ -99,8 +95,6 @@ impl UpstreamUrl {
         Ok(Self { text: origin.text.to_owned() })
     }
 
-    /// The origin, without a slash at its end.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -129,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_region_alone_is_told_its_edge() {
+    fn the_error_for_a_region_alone_names_its_edge() {
         for (region, edge) in [("ie1", "dublin"), ("au1", "sydney"), ("sg1", "singapore")] {
             let error = UpstreamUrl::from_region(None, Some(region)).expect_err("refused");
             assert!(error.to_string().ends_with(&format!("set TWILIO_EDGE={edge}")), "{error}");

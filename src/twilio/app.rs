@@ -1,4 +1,4 @@
-//! What the app tells us: a message that it sent, something that a recipient did.
+//! The app's requests: a message that it sent, or an act of a recipient.
 
 use jiff::Timestamp;
 
@@ -17,20 +17,19 @@ use crate::twilio::timestamps;
 /// The longest `Type`, in bytes.
 const MAX_TYPE: usize = 64;
 
-/// What the app registers: a message that it sent, a click link for one that it is about to send, or
-/// both.
+/// A registration: a message that the app sent, a click link for a message that it will send, or both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registration {
     pub account: AccountSid,
-    /// The message; `None` where only a link is asked for.
+    /// `None` if only a link is requested.
     pub message: Option<MessageUpdate>,
-    /// The field `Link`, as it was written.
+    /// The field `Link`, unparsed.
     pub link: Option<String>,
     pub reference: Option<Reference>,
 }
 
-/// A message that the app sent with `ProvideFeedback=true`. Twilio's answer to "create message" is
-/// understood as it stands. Without a `MessageSid` there must be a `Link`.
+/// Parses a registration. Twilio's response to "create message" is a valid one. Without a `MessageSid`, there must be
+/// a `Link`.
 ///
 /// # Errors
 /// [`Malformed`], naming the field.
@@ -39,7 +38,7 @@ pub fn message(fields: &Fields, reading: &ParseContext<'_>) -> Result<Registrati
     fields.refuse_placeholders(&NAMES)?;
     direction::outbound(fields)?;
     let sid = message_sid(fields)?;
-    let message = sid.map(|sid| sighting(sid, account, fields, reading)).transpose()?;
+    let message = sid.map(|sid| message_update(sid, account, fields, reading)).transpose()?;
     let link = fields.get("Link").map(str::to_owned);
     if message.is_none() && link.is_none() {
         return Err(missing("MessageSid"));
@@ -47,7 +46,7 @@ pub fn message(fields: &Fields, reading: &ParseContext<'_>) -> Result<Registrati
     Ok(Registration { account, message, link, reference: fields.reference("Reference")? })
 }
 
-/// Something that a recipient did: code entered, password used, link opened …
+/// Parses an act of a recipient, such as `code_entered`.
 ///
 /// # Errors
 /// [`Malformed`], naming the field.
@@ -68,7 +67,7 @@ pub fn event(fields: &Fields, reading: &ParseContext<'_>) -> Result<Signal, Malf
             return Err(Malformed::Field { field: "MessageSid", expected });
         }
     };
-    let remembers = sid.map(|sid| sighting(sid, account, fields, reading)).transpose()?;
+    let remembers = sid.map(|sid| message_update(sid, account, fields, reading)).transpose()?;
     let When { at: occurred_at, source: time_source } = reading.when(fields)?;
     let (label, source) = (label(fields)?, SignalSource::App);
     let evidence = Evidence { account, named, label, occurred_at, time_source, source };
@@ -84,8 +83,8 @@ pub fn event(fields: &Fields, reading: &ParseContext<'_>) -> Result<Signal, Malf
     })
 }
 
-/// Whose it is. A key of several accounts' app says so only by the field: to assume one of them would
-/// post another's message to the wrong account.
+/// The account of the request. With a key of several accounts, the request must name it: a guess could post a message
+/// to the wrong account.
 fn account(fields: &Fields, reading: &ParseContext<'_>) -> Result<AccountSid, Malformed> {
     let is_another = |account: &AccountSid| *account != reading.account;
     match reading.account(fields)? {
@@ -100,7 +99,7 @@ fn account(fields: &Fields, reading: &ParseContext<'_>) -> Result<AccountSid, Ma
     }
 }
 
-fn sighting(
+fn message_update(
     sid: MessageSid,
     account: AccountSid,
     fields: &Fields,
@@ -130,7 +129,7 @@ fn sighting(
     })
 }
 
-/// The status in Twilio's answer, if the message is scheduled. No other first status matters.
+/// The status in Twilio's response, if the message is scheduled. No other first status matters.
 fn scheduled(fields: &Fields) -> Option<Status> {
     let status = Status::parse(fields.get("Status")?)?;
     (status == Status::Scheduled).then_some(status)
@@ -167,7 +166,7 @@ fn sender_hint(fields: &Fields) -> Result<SenderHint, Malformed> {
     }
 }
 
-/// Fields that must not hold a placeholder: each names something.
+/// Fields that must not contain a placeholder.
 const NAMES: [&str; 4] = ["From", "To", "Code", "Link"];
 
 fn code_hmac(fields: &Fields) -> Result<Option<CodeHmac>, Malformed> {
@@ -189,7 +188,7 @@ fn label(fields: &Fields) -> Result<String, Malformed> {
     Ok(text.to_owned())
 }
 
-/// When the message was created: the app's `CreatedAt`, or else the `DateCreated` of Twilio's answer.
+/// The creation time: the app's `CreatedAt`, otherwise the `DateCreated` of Twilio's response.
 fn created_at(fields: &Fields) -> Result<Option<Timestamp>, Malformed> {
     match fields.timestamp("CreatedAt")? {
         Some(created_at) => Ok(Some(created_at)),
@@ -219,21 +218,10 @@ mod tests {
         json: &str,
         parse: impl Fn(&Fields, &ParseContext<'_>) -> Result<T, Malformed>,
     ) -> Result<T, Malformed> {
-        let account = AccountSid::parse(ACCOUNT).expect("valid");
         let fields = Fields::from_json(json.as_bytes(), FieldSpelling::Any)?;
-        let now = "2026-11-23T10:00:00Z".parse().expect("valid");
-        let reading = ParseContext {
-            account,
-            others,
-            person_key: &RecipientHashKey::new(b"key"),
-            code_keys: &[],
-            ignores_crawlers: true,
-            reference_tag: None,
-            road: Relay::App,
-            now,
-            trace: None,
-        };
-        parse(&fields, &reading)
+        let key = RecipientHashKey::new(b"key");
+        let context = ParseContext::example(&key, "2026-11-23T10:00:00Z");
+        parse(&fields, &ParseContext { others, road: Relay::App, ..context })
     }
 
     #[test]
@@ -244,10 +232,10 @@ mod tests {
             "date_created":"Mon, 23 Nov 2026 09:59:58 +0000","subresource_uris":{{"media":"x"}},
             "error_code":null,"num_segments":"1","price":null}}"#
         );
-        let sighting = read(&answer, message).expect("read").message.expect("named");
-        assert_eq!(sighting.created_at, "2026-11-23T09:59:58.999Z".parse().ok());
-        assert!(sighting.recipient.is_some() && sighting.service.is_some());
-        assert_eq!(sighting.from, None);
+        let update = read(&answer, message).expect("read").message.expect("named");
+        assert_eq!(update.created_at, "2026-11-23T09:59:58.999Z".parse().ok());
+        assert!(update.recipient.is_some() && update.service.is_some());
+        assert_eq!(update.from, None);
     }
 
     #[test]
@@ -287,8 +275,8 @@ mod tests {
         const MG: &str = "MG0123456789abcdef0123456789abcdef";
         let with = |more: &str| read(&format!(r#"{{"MessageSid":"{SID}",{more}}}"#), message);
         let of = |more: &str| {
-            let sighting = with(more).expect(more).message.expect("named");
-            (sighting.from, sighting.service.map(|sid| sid.to_string()))
+            let update = with(more).expect(more).message.expect("named");
+            (update.from, update.service.map(|sid| sid.to_string()))
         };
         let service = Some(MG.to_owned());
         assert_eq!(of(&format!(r#""From":"{MG}""#)), (None, service.clone()));
@@ -300,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_signs_for_several_accounts_says_which() {
+    fn a_key_of_several_accounts_must_name_the_account() {
         let own = AccountSid::parse(ACCOUNT).expect("valid");
         let other = AccountSid::parse(&ACCOUNT.replace("AC0", "AC1")).expect("valid");
         let message_json = format!(r#"{{"MessageSid":"{SID}"}}"#);

@@ -1,11 +1,8 @@
-//! Calls: somebody called back.
+//! Calls: a recipient called back.
 //!
-//! Two webhooks tell of one: the number's voice webhook, as it rings, and the number's status callback,
-//! when it is over. Either is enough, and a `CallSid` counts once. What a call proves, it proves as of
-//! its *start*: a code that was sent while somebody talked to the support is not what made them call.
-//!
-//! A status callback tells the end and the duration, and Twilio counts that from the answer. So where a
-//! call rings for long before it is answered, its start is known from the webhook only.
+//! Two webhooks report one call: the voice webhook when it rings, and the status callback when it is over. Either is
+//! enough, and a `CallSid` counts once. A call proves a message as of its *start*: a code that was sent during a call
+//! did not cause the call. The start is the end minus the duration, without the ringing time if only the callback came.
 
 use std::time::Duration;
 
@@ -21,37 +18,36 @@ use crate::twilio::callback::{EventMeta, ParseContext, When};
 use crate::twilio::fields::{Fields, missing};
 use crate::twilio::timestamps;
 
-/// What Twilio puts into `From` where there is no number to show. Some carriers spell it on the keypad
-/// (`+266696687` is ANONYMOUS, `+7378742833` RESTRICTED, `+86282452253` UNAVAILABLE; Twilio Support, "Why
-/// am I getting calls from these strange numbers?").
+/// The values of `From` without a number. Some carriers spell them on the keypad (`+266696687` is ANONYMOUS,
+/// `+7378742833` RESTRICTED, `+86282452253` UNAVAILABLE; Twilio Support, "Why am I getting calls from these strange
+/// numbers?").
 const NOBODY: [&str; 7] =
     ["anonymous", "restricted", "unavailable", "unknown", "private", "blocked", "withheld"];
 
-/// What somebody who tells us of a call wants to hear.
+/// The response that the client of a call webhook expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExpectedResponse {
-    /// What to do with the call.
+    /// `TwiML`, which says what to do with the call.
     Twiml,
-    /// Nothing: it is over, or was merely told of.
+    /// An empty body: the call is over, or this is a status callback.
     Nothing,
 }
 
-/// A call that somebody told us of.
+/// A call webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallSignal {
     pub signal: Signal,
-    /// What is to be answered.
     pub wants: ExpectedResponse,
 }
 
-/// How far a call had come.
+/// The stage of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CallStage {
     Begins,
     Underway,
     /// It was answered, and ended.
     Completed,
-    /// It ended, and nobody says after how long.
+    /// It ended, and its duration is unknown.
     Over,
 }
 
@@ -66,7 +62,7 @@ impl CallStage {
     }
 }
 
-/// A number's voice webhook, or its status callback.
+/// Parses a number's voice webhook, or its status callback.
 ///
 /// # Errors
 /// [`Malformed`].
@@ -75,7 +71,7 @@ pub fn call(fields: &Fields, reading: &ParseContext<'_>) -> Result<CallSignal, M
     let sid = fields.sid::<kind::CallKind>("CallSid", None)?.ok_or_else(|| missing("CallSid"))?;
     let account = account.ok_or_else(|| missing("AccountSid"))?;
     let stage = CallStage::of(fields.get("CallStatus").unwrap_or_default());
-    // Only a status callback says where it comes from, and what a call came to.
+    // Only a status callback has these fields.
     let is_told =
         ["CallDuration", "CallbackSource"].iter().any(|field| fields.get(field).is_some());
     let wants = match stage {
@@ -94,23 +90,23 @@ pub fn call(fields: &Fields, reading: &ParseContext<'_>) -> Result<CallSignal, M
     Ok(CallSignal { signal, wants })
 }
 
-/// A call of which it is known whose it is. One whose start is not known proves nothing and is not
-/// counted, so that it may still be told of by another road.
+/// A call to a known account. Without a start, it proves nothing and is not marked as counted, so that another webhook
+/// may still report it.
 pub(super) fn called(
     fields: &Fields,
     reading: &ParseContext<'_>,
     (account, sid): (AccountSid, CallSid),
     stage: CallStage,
-    heard: &EventMeta,
+    meta: &EventMeta,
 ) -> Signal {
     let evidence = who(fields, reading, account).and_then(|named| {
-        let began = start(fields, stage, heard.when).ok_or(Reason::TimeUnknown)?;
+        let began = start(fields, stage, meta.when).ok_or(Reason::TimeUnknown)?;
         let When { at: occurred_at, source: time_source } = began;
         let (label, source) = ("call".to_owned(), SignalSource::Call);
         Ok(Evidence { account, named, label, occurred_at, time_source, source })
     });
     let once = match evidence {
-        Ok(_) => heard.event.iter().cloned().chain([DedupId::Call(sid)]).collect(),
+        Ok(_) => meta.event.iter().cloned().chain([DedupId::Call(sid)]).collect(),
         Err(_) => Vec::new(),
     };
     Signal {
@@ -125,7 +121,7 @@ pub(super) fn called(
     }
 }
 
-/// When a call began, told of at that moment.
+/// The start of a call, from the time of its webhook.
 fn start(fields: &Fields, stage: CallStage, when: Option<When>) -> Option<When> {
     match stage {
         CallStage::Begins => when,
@@ -138,7 +134,7 @@ fn start(fields: &Fields, stage: CallStage, when: Option<When>) -> Option<When> 
     }
 }
 
-/// Who called whom. The person who called is `From`, also where the call was forwarded to us.
+/// The caller and the called sender. The caller is `From`, also for forwarded calls.
 fn who(
     fields: &Fields,
     reading: &ParseContext<'_>,
@@ -147,13 +143,13 @@ fn who(
     if fields.get("Direction") != Some("inbound") {
         return Err(Reason::Outbound);
     }
-    // `Caller` and `Called` are the same by their older names.
+    // `Caller` and `Called` are older names of `From` and `To`.
     let from = fields.get("From").or_else(|| fields.get("Caller")).ok_or(Reason::Anonymous)?;
     if is_nobody(from) {
         return Err(Reason::Anonymous);
     }
     let from = Address::parse(from).map_err(|_| Reason::Anonymous)?;
-    // A `client:` or a `sip:` is no telephone that a text could have gone to.
+    // A text cannot go to a `client:` or a `sip:` address.
     let (recipient, whatsapp) =
         reading.person_key.caller(account, &from).ok_or(Reason::Anonymous)?;
     let to = fields.get("To").or_else(|| fields.get("Called"));
@@ -186,8 +182,8 @@ fn key(letter: char) -> char {
     }
 }
 
-/// When a status callback was sent: RFC 2822 by the documentation, and cut to the second; in events of Event
-/// Streams RFC 3339. `None` if it is no real moment.
+/// The time of a status callback: RFC 2822 with whole seconds by the documentation, RFC 3339 in Event Streams. `None`
+/// if it is no real time.
 pub(super) fn timestamp(fields: &Fields) -> Option<Timestamp> {
     timestamps::parse(fields.get("Timestamp")?).ok()
 }
@@ -208,126 +204,71 @@ mod tests {
     }
 
     fn read_by(road: Relay, form: &str) -> Result<CallSignal, Malformed> {
-        let account = AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid");
         let fields = Fields::from_pairs(&form::pairs(form.as_bytes()), FieldSpelling::Twilio);
-        let reading = ParseContext {
-            account,
-            others: &[],
-            person_key: &RecipientHashKey::new(b"key"),
-            code_keys: &[],
-            ignores_crawlers: true,
-            reference_tag: None,
-            road,
-            now: "2026-11-23T10:05:00Z".parse().expect("valid"),
-            trace: None,
-        };
-        call(&fields.expect("UTF-8"), &reading)
+        let key = RecipientHashKey::new(b"key");
+        let context = ParseContext::example(&key, "2026-11-23T10:05:00Z");
+        call(&fields.expect("UTF-8"), &ParseContext { road, ..context })
     }
 
-    fn heard(end: &str) -> CallSignal {
+    fn parsed(end: &str) -> CallSignal {
         read(&format!("{BASE}{end}")).expect(end)
     }
 
     #[test]
     fn a_call_counts_as_of_its_start() {
-        let from = "From=%2B15558675310&";
+        use ExpectedResponse::{Nothing, Twiml};
+        const FROM: &str = "From=%2B15558675310&";
+        const SENT_AT: &str = "Timestamp=Mon%2C+23+Nov+2026+10%3A0";
+        const UNKNOWN: Result<&str, Reason> = Err(Reason::TimeUnknown);
+        let completed = |more: &str| format!("CallStatus=completed&CallDuration=90&{more}");
+        let progress = "CallStatus=ringing&CallbackSource=call-progress-events&";
         for (end, wants, start) in [
-            ("CallStatus=ringing", ExpectedResponse::Twiml, Ok("2026-11-23T10:05:00Z")),
-            ("CallStatus=queued", ExpectedResponse::Twiml, Ok("2026-11-23T10:05:00Z")),
-            ("CallStatus=in-progress", ExpectedResponse::Twiml, Err(Reason::TimeUnknown)),
-            ("CallStatus=something-new", ExpectedResponse::Twiml, Err(Reason::TimeUnknown)),
-            ("", ExpectedResponse::Twiml, Err(Reason::TimeUnknown)),
-            (
-                "CallStatus=completed&CallDuration=90",
-                ExpectedResponse::Nothing,
-                Ok("2026-11-23T10:03:30Z"),
-            ),
-            (
-                "CallStatus=completed&CallDuration=90&Timestamp=Mon%2C+23+Nov+2026+10%3A04%3A30+%2B0000",
-                ExpectedResponse::Nothing,
-                Ok("2026-11-23T10:03:00Z"),
-            ),
-            (
-                "CallStatus=ringing&CallbackSource=call-progress-events&Timestamp=Mon%2C+23+Nov+2026+10%3A04%3A30+%2B0000",
-                ExpectedResponse::Nothing,
-                Ok("2026-11-23T10:04:30Z"),
-            ),
-            // A clock that is ahead, and no date at all: it ended now.
-            (
-                "CallStatus=completed&CallDuration=90&Timestamp=Mon%2C+23+Nov+2026+10%3A05%3A30+%2B0000",
-                ExpectedResponse::Nothing,
-                Ok("2026-11-23T10:03:30Z"),
-            ),
-            (
-                "CallStatus=completed&CallDuration=90&Timestamp=yesterday",
-                ExpectedResponse::Nothing,
-                Ok("2026-11-23T10:03:30Z"),
-            ),
-            ("CallStatus=completed", ExpectedResponse::Nothing, Err(Reason::TimeUnknown)),
-            (
-                "CallStatus=completed&CallDuration=long",
-                ExpectedResponse::Nothing,
-                Err(Reason::TimeUnknown),
-            ),
-            (
-                "CallStatus=completed&CallDuration=-5",
-                ExpectedResponse::Nothing,
-                Err(Reason::TimeUnknown),
-            ),
-            ("CallStatus=busy&CallDuration=0", ExpectedResponse::Nothing, Err(Reason::TimeUnknown)),
-            ("CallStatus=no-answer", ExpectedResponse::Nothing, Err(Reason::TimeUnknown)),
-            (
-                "CallStatus=canceled&CallDuration=12",
-                ExpectedResponse::Nothing,
-                Err(Reason::TimeUnknown),
-            ),
-            ("CallStatus=failed", ExpectedResponse::Nothing, Err(Reason::TimeUnknown)),
+            ("CallStatus=ringing", Twiml, Ok("2026-11-23T10:05:00Z")),
+            ("CallStatus=queued", Twiml, Ok("2026-11-23T10:05:00Z")),
+            ("CallStatus=in-progress", Twiml, UNKNOWN),
+            ("CallStatus=something-new", Twiml, UNKNOWN),
+            ("", Twiml, UNKNOWN),
+            ("CallStatus=completed&CallDuration=90", Nothing, Ok("2026-11-23T10:03:30Z")),
+            (&completed(&format!("{SENT_AT}4%3A30+%2B0000")), Nothing, Ok("2026-11-23T10:03:00Z")),
+            (&format!("{progress}{SENT_AT}4%3A30+%2B0000"), Nothing, Ok("2026-11-23T10:04:30Z")),
+            // A clock that is ahead, and no date at all: the call ended now.
+            (&completed(&format!("{SENT_AT}5%3A30+%2B0000")), Nothing, Ok("2026-11-23T10:03:30Z")),
+            (&completed("Timestamp=yesterday"), Nothing, Ok("2026-11-23T10:03:30Z")),
+            ("CallStatus=completed", Nothing, UNKNOWN),
+            ("CallStatus=completed&CallDuration=long", Nothing, UNKNOWN),
+            ("CallStatus=completed&CallDuration=-5", Nothing, UNKNOWN),
+            ("CallStatus=busy&CallDuration=0", Nothing, UNKNOWN),
+            ("CallStatus=no-answer", Nothing, UNKNOWN),
+            ("CallStatus=canceled&CallDuration=12", Nothing, UNKNOWN),
+            ("CallStatus=failed", Nothing, UNKNOWN),
         ] {
-            let call = heard(&format!("{from}{end}"));
+            let call = parsed(&format!("{FROM}{end}"));
             let began = call.signal.evidence.map(|evidence| evidence.occurred_at);
             assert_eq!(call.wants, wants, "{end}");
             assert_eq!(began, start.map(|at| at.parse().expect("valid")), "{end}");
             let once = usize::from(began.is_ok());
-            assert_eq!(
-                call.signal.dedup_ids.len(),
-                once,
-                "what proves nothing is not used up: {end}"
-            );
+            assert_eq!(call.signal.dedup_ids.len(), once, "{end}");
         }
     }
 
     #[test]
-    fn who_cannot_be_told_is_no_evidence_and_no_error() {
-        for from in [
-            "",
-            "From=",
-            "From=anonymous",
-            "From=Anonymous",
-            "From=unknown",
-            "From=restricted",
-            "From=%2B266696687",
-            "From=266696687",
-            "From=%2B7378742833",
-            "From=%2B86282452253",
-            "From=%2B8656696",
-            "From=client%3Atommy",
-            "From=sip%3Aalice%40example.com",
-            "From=12345",
-            "From=%0A",
-        ] {
-            let call = heard(&format!("CallStatus=ringing&{from}"));
+    fn an_unknown_caller_is_no_evidence_and_no_error() {
+        let callers = "|anonymous|Anonymous|unknown|restricted|%2B266696687|266696687|%2B7378742833|\
+                       %2B86282452253|%2B8656696|client%3Atommy|sip%3Aalice%40example.com|12345|%0A";
+        for from in callers.split('|').map(|from| format!("From={from}")).chain([String::new()]) {
+            let call = parsed(&format!("CallStatus=ringing&{from}"));
             assert_eq!(call.signal.evidence, Err(Reason::Anonymous), "{from}");
             assert_eq!(call.wants, ExpectedResponse::Twiml);
         }
         let forwarded =
-            heard("CallStatus=ringing&From=%2B15558675310&ForwardedFrom=%2B15558675311");
-        let plain = heard("CallStatus=ringing&Caller=%2B1+555+867+5310");
+            parsed("CallStatus=ringing&From=%2B15558675310&ForwardedFrom=%2B15558675311");
+        let plain = parsed("CallStatus=ringing&Caller=%2B1+555+867+5310");
         assert_eq!(forwarded.signal, plain.signal);
         assert!(plain.signal.evidence.is_ok());
     }
 
     #[test]
-    fn when_a_call_was_that_is_passed_on_without_its_time_is_not_known() {
+    fn a_call_that_is_passed_on_without_its_time_proves_nothing() {
         let passed_on = |more: &str| {
             let form = format!("{BASE}From=%2B15558675310&{more}");
             read_by(Relay::App, &form).expect(more).signal
@@ -359,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_called_is_the_sender_whatever_it_is_called_on() {
+    fn the_called_number_is_the_sender_on_any_channel() {
         let with = |to: &str| {
             let form = BASE.replace("%2B15017122661", to);
             read(&format!("{form}CallStatus=ringing&From=%2B15558675310"))

@@ -1,6 +1,6 @@
-//! Twilio's own callbacks: an inbound message, a message's status.
+//! Twilio's callbacks: an inbound message, and a message's status.
 //!
-//! Properties vary by channel and are added without notice, so only what is needed is required.
+//! Fields vary by channel and are added without notice, so only the needed fields are required.
 
 use jiff::Timestamp;
 
@@ -23,30 +23,28 @@ use crate::twilio::fields::{Fields, missing};
 pub struct ParseContext<'a> {
     /// Whose a request is that names no account.
     pub account: AccountSid,
-    /// What else it may be about, by whose key it was signed.
+    /// Other accounts that the signing key may act for.
     pub others: &'a [AccountSid],
     /// Turns addresses into persons.
     pub person_key: &'a RecipientHashKey,
-    /// The app's keys, to try what was typed against the codes of messages.
+    /// The app's keys, to compare typed codes with the codes of messages.
     pub code_keys: &'a [CodeKey],
-    /// Whether known crawlers' clicks are no evidence.
+    /// Whether clicks of known crawlers are ignored.
     pub ignores_crawlers: bool,
-    /// The tag of a message that holds its reference, in Event Streams. A message that bears it is tracked.
+    /// The tag that contains a message's reference, in Event Streams. A message with this tag is tracked.
     pub reference_tag: Option<&'a str>,
-    /// Whether Twilio itself sent the request, or the app passes it on.
     pub road: Relay,
-    /// When the request came in.
+    /// The arrival of the request.
     pub now: Timestamp,
-    /// The trace that it came in with.
     pub trace: Option<TraceParent>,
 }
 
 /// The origin of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Relay {
-    /// Sent by Twilio itself, as its event happens.
+    /// Sent by Twilio when the event happens.
     Twilio,
-    /// Sent or passed on by the app, which alone knows how late it is.
+    /// Sent or passed on by the app. Only the app knows the delay.
     App,
 }
 
@@ -55,7 +53,7 @@ impl ParseContext<'_> {
     /// event that the app passes on without a time may have happened at any earlier time.
     ///
     /// # Errors
-    /// [`Malformed::Field`] if `OccurredAt` or `SentAt` is no real moment.
+    /// [`Malformed::Field`] if `OccurredAt` or `SentAt` is no real time.
     pub fn when(&self, fields: &Fields) -> Result<When, Malformed> {
         let source = match self.road {
             Relay::Twilio => return Ok(When { at: self.now, source: TimeSource::Exact }),
@@ -65,7 +63,7 @@ impl ParseContext<'_> {
         let Some(stated) = stated else {
             return Ok(When { at: self.now, source: TimeSource::Unknown });
         };
-        // `SentAt` shows how far the app's clock is off. A larger difference may be a delay of the request.
+        // `SentAt` shows the error of the app's clock. A larger difference may be a delay of the request.
         let ahead = sent.map(|sent| sent.duration_since(self.now));
         let skew = jiff::SignedDuration::try_from(CLOCK_SKEW).unwrap_or_default();
         let (at, source) = match ahead {
@@ -78,16 +76,15 @@ impl ParseContext<'_> {
         Ok(When { at: at.min(self.now), source })
     }
 
-    /// Whether a request may be about this account.
-    #[must_use]
+    /// Whether the signer may act for this account.
     pub fn speaks_for(&self, account: AccountSid) -> bool {
         account == self.account || self.others.contains(&account)
     }
 
-    /// Whose the request is.
+    /// The account that the request names.
     ///
     /// # Errors
-    /// [`Malformed::OtherAccount`], or that the field is no `AccountSid`.
+    /// [`Malformed::OtherAccount`], or an error of the field.
     pub fn account(&self, fields: &Fields) -> Result<Option<AccountSid>, Malformed> {
         match fields.sid::<kind::AccountKind>("AccountSid", None)? {
             Some(account) if !self.speaks_for(account) => Err(Malformed::OtherAccount),
@@ -97,33 +94,17 @@ impl ParseContext<'_> {
 }
 
 /// Replies that are about the sender and not about the message: Twilio's default keywords (Messaging, "Advanced
-/// Opt-Out"), those of 47 CFR 64.1200(a)(10), and Canada's French ones. Only letters and digits count, so `Opt-out.`
-/// is one.
-/// `YES` is left out: it opts in, but it also answers.
-const OPT_OUT_WORDS: [&str; 15] = [
-    "STOP",
-    "STOPALL",
-    "UNSUBSCRIBE",
-    "CANCEL",
-    "END",
-    "QUIT",
-    "REVOKE",
-    "OPTOUT",
-    "OPTIN",
-    "START",
-    "UNSTOP",
-    "HELP",
-    "INFO",
-    "ARRET",
-    "ARRÊT",
-];
+/// Opt-Out"), those of 47 CFR 64.1200(a)(10), and Canada's French ones. Only letters and digits count: `Opt-out.`
+/// matches. `YES` is left out, because it opts in, but may also be an answer.
+const OPT_OUT_WORDS: &str = "STOP STOPALL UNSUBSCRIBE CANCEL END QUIT REVOKE OPTOUT OPTIN START UNSTOP HELP INFO \
+     ARRET ARRÊT";
 
-/// An inbound message: somebody replied.
+/// Parses an inbound message.
 ///
 /// # Errors
 /// [`Malformed`].
 pub fn reply(fields: &Fields, reading: &ParseContext<'_>) -> Result<Signal, Malformed> {
-    // First, for another account's request is answered 403 whatever else is wrong with it.
+    // First, because the answer to another account's request is 403 even if other fields are wrong.
     let account = reading.account(fields)?;
     message_sid(fields)?;
     let account = account.ok_or_else(|| missing("AccountSid"))?;
@@ -135,25 +116,23 @@ pub fn reply(fields: &Fields, reading: &ParseContext<'_>) -> Result<Signal, Malf
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct When {
     pub at: Timestamp,
-    /// The clock behind it.
     pub source: TimeSource,
 }
 
-/// When an event happened, and what it is known by. A webhook comes as it happens and has no name.
+/// The time and the identity of an event. A webhook arrives when its event happens, and has no id.
 pub(super) struct EventMeta {
-    /// The time. `None` if the event has none.
     pub(super) when: Option<When>,
-    /// The `CloudEvent`.
+    /// The id of the `CloudEvent`.
     pub(super) event: Option<DedupId>,
 }
 
-/// A reply of which it is known whose it is. One whose time is not known proves only what it quotes;
-/// it is not counted, so that it may still come by another road.
+/// A reply to a known account. Without a time, it proves only the message that it quotes, and is not marked as counted,
+/// so that another webhook may still deliver it.
 pub(super) fn replied(
     fields: &Fields,
     reading: &ParseContext<'_>,
     account: AccountSid,
-    heard: &EventMeta,
+    meta: &EventMeta,
 ) -> Result<Signal, Malformed> {
     let inbound = message_sid(fields)?;
     direction::inbound(fields)?;
@@ -166,7 +145,7 @@ pub(super) fn replied(
     let evidence = evidence_target(fields, person, sender)?.and_then(|named| {
         let is_direct = matches!(named, EvidenceTarget::Message(_));
         let unknown = When { at: reading.now, source: TimeSource::Unknown };
-        let when = heard.when.or((is_direct || probe.is_some()).then_some(unknown));
+        let when = meta.when.or((is_direct || probe.is_some()).then_some(unknown));
         let When { at: occurred_at, source: time_source } = when.ok_or(Reason::TimeUnknown)?;
         let (label, source) = ("reply".to_owned(), SignalSource::Reply);
         Ok(Evidence { account, named, label, occurred_at, time_source, source })
@@ -174,7 +153,7 @@ pub(super) fn replied(
     let once = if evidence == Err(Reason::TimeUnknown) {
         Vec::new()
     } else {
-        heard.event.iter().cloned().chain([DedupId::Message(inbound)]).collect()
+        meta.event.iter().cloned().chain([DedupId::Message(inbound)]).collect()
     };
     Ok(Signal {
         source: SignalSource::Reply,
@@ -188,8 +167,8 @@ pub(super) fn replied(
     })
 }
 
-/// What a reply is about. One that quotes something which is no message proves nothing: the person
-/// pointed elsewhere, and the newest message is not what they meant.
+/// The target of a reply. A reply that quotes an unknown text proves nothing: the person did not mean the newest
+/// message.
 fn evidence_target(
     fields: &Fields,
     recipient: Recipient,
@@ -210,8 +189,8 @@ fn service(fields: &Fields) -> Result<Option<ServiceSid>, Malformed> {
     optional(fields.sid("MessagingServiceSid", None))
 }
 
-/// What Twilio sends along and nobody needs is no reason to refuse the rest, whatever it looks like.
-/// Only a SID that is given twice differently is: then it cannot be told what was signed.
+/// A flaw in an optional field does not reject the request. The exception is a SID with two values: it is unknown which
+/// of them was signed.
 fn optional<T>(read: Result<Option<T>, Malformed>) -> Result<Option<T>, Malformed> {
     match read {
         Err(Malformed::Field { .. } | Malformed::NotAMessage { .. }) => Ok(None),
@@ -225,11 +204,11 @@ fn is_opt_out(fields: &Fields) -> bool {
     }
     let letters = fields.get("Body").unwrap_or_default().chars().filter(|c| c.is_alphanumeric());
     let word: String = letters.flat_map(char::to_uppercase).collect();
-    OPT_OUT_WORDS.contains(&word.as_str())
+    OPT_OUT_WORDS.split(' ').any(|known| known == word)
 }
 
-/// A status callback. `query` is the callback URL's own: the sender of the message may state there that
-/// feedback was requested, and a reference.
+/// Parses a status callback. `query` is the query of the callback URL, in which the sender of the message may request
+/// feedback and name a reference.
 ///
 /// # Errors
 /// [`Malformed`].
@@ -248,15 +227,14 @@ pub fn status(
 
 /// A message with the `feedback` and the `reference` of its status callback URL.
 pub(super) fn registered(
-    sighting: MessageUpdate,
+    update: MessageUpdate,
     query: &Fields,
 ) -> Result<MessageUpdate, Malformed> {
     let tracked = feedback_words(query).any(|word| switch::parse(word) == Some(true));
-    Ok(MessageUpdate { tracked, reference: query.reference("reference")?, ..sighting })
+    Ok(MessageUpdate { tracked, reference: query.reference("reference")?, ..update })
 }
 
-/// The first word of a status callback URL's `feedback` that is neither true nor false: its message is not tracked.
-#[must_use]
+/// The first value of `feedback` in a status callback URL that is neither true nor false: its message is not tracked.
 pub fn unreadable_feedback(query: &Fields) -> Option<&str> {
     feedback_words(query).find(|word| switch::parse(word).is_none())
 }
@@ -265,7 +243,7 @@ fn feedback_words(query: &Fields) -> impl Iterator<Item = &str> {
     query.typed("feedback").chain(query.typed("ProvideFeedback"))
 }
 
-/// A message of which Twilio said that it has come so far.
+/// The facts of a status that Twilio reports.
 pub(super) fn message_update(
     fields: &Fields,
     reading: &ParseContext<'_>,
@@ -293,7 +271,7 @@ pub(super) fn message_update(
         from,
         service: service(fields)?.or(of_service),
         reference: None,
-        // A word that Twilio invents later is no reason to refuse what else it says.
+        // A status that Twilio adds later does not reject the other facts.
         status: Status::parse(word),
         error_code: fields.get("ErrorCode").and_then(|code| code.parse().ok()),
         code: None,
@@ -308,8 +286,8 @@ pub(super) fn message_sid(fields: &Fields) -> Result<MessageSid, Malformed> {
     fields.sid("MessageSid", None)?.ok_or_else(|| missing("MessageSid"))
 }
 
-/// All names that Twilio gives to the person at this address, if there are several. Only a form that Twilio itself
-/// sent ties names, not one that the app passes on.
+/// All names that Twilio gives to the person at this address, if there are several. Only Twilio's own requests tie
+/// names: an app could tie two persons.
 fn names(
     fields: &Fields,
     reading: &ParseContext<'_>,
@@ -337,6 +315,24 @@ fn address(fields: &Fields, field: &'static str) -> Result<Option<Address>, Malf
     let Some(text) = fields.get(field) else { return Ok(None) };
     let parsed = Address::parse(text);
     parsed.map(Some).map_err(|error| Malformed::Field { field, expected: error.to_string() })
+}
+
+#[cfg(test)]
+impl<'a> ParseContext<'a> {
+    /// The context of a request that Twilio sent at `now` for the account of all examples.
+    pub(crate) fn example(person_key: &'a RecipientHashKey, now: &str) -> Self {
+        Self {
+            account: AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid"),
+            others: &[],
+            person_key,
+            code_keys: &[],
+            ignores_crawlers: true,
+            reference_tag: None,
+            road: Relay::Twilio,
+            now: now.parse().expect("a time"),
+            trace: None,
+        }
+    }
 }
 
 #[cfg(test)]

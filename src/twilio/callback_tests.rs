@@ -1,4 +1,4 @@
-//! How callbacks are read.
+//! Parsing of callbacks.
 
 use super::*;
 use crate::twilio::fields::FieldSpelling;
@@ -11,17 +11,7 @@ fn fields_of(form: &str) -> Fields {
 }
 
 fn reading_with(person_key: &RecipientHashKey) -> ParseContext<'_> {
-    ParseContext {
-        account: AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid"),
-        others: &[],
-        person_key,
-        code_keys: &[],
-        ignores_crawlers: true,
-        reference_tag: None,
-        road: Relay::Twilio,
-        now: Timestamp::UNIX_EPOCH,
-        trace: None,
-    }
+    ParseContext::example(person_key, "1970-01-01T00:00:00Z")
 }
 
 fn read(form: &str) -> Result<Signal, Malformed> {
@@ -81,7 +71,7 @@ fn a_reply_that_quotes_no_message_of_ours_proves_nothing_and_is_not_refused() {
 }
 
 #[test]
-fn what_nobody_needs_is_no_reason_to_refuse_the_rest() {
+fn a_flaw_in_an_optional_field_does_not_reject_a_reply() {
     let signal = read(&format!("{BASE}MessagingServiceSid=x")).expect("read");
     let EvidenceTarget::Person { sender, .. } = signal.evidence.expect("evidence").named else {
         panic!("a person is named");
@@ -90,7 +80,7 @@ fn what_nobody_needs_is_no_reason_to_refuse_the_rest() {
 }
 
 #[test]
-fn what_is_missing_or_another_accounts_is_told_apart() {
+fn missing_fields_and_other_accounts_are_different_errors() {
     assert_eq!(read("AccountSid="), Err(missing("MessageSid")));
     let other = BASE.replace("AC0", "AC1");
     assert_eq!(read(&other), Err(Malformed::OtherAccount));

@@ -1,7 +1,7 @@
-//! Clicks on links that Twilio shortened: direct evidence, if it was a person who clicked.
+//! Clicks on links that Twilio shortened: direct evidence, if a person clicked.
 //!
-//! The callback says whether it was a click or a machine's preview; the event of Event Streams does not.
-//! For both, what a known crawler opens is no evidence, if the settings say so.
+//! The callback distinguishes clicks from previews by machines; the event of Event Streams does not. Clicks of known
+//! crawlers are no evidence, if the settings say so.
 
 use crate::domain::matching::Reason;
 use crate::domain::sid::{AccountSid, kind};
@@ -12,7 +12,7 @@ use crate::twilio::callback::{EventMeta, ParseContext};
 use crate::twilio::crawlers;
 use crate::twilio::fields::{Fields, missing};
 
-/// A Link Shortening callback. `None` for what is neither a click nor a preview.
+/// Parses a Link Shortening callback. `None` for other event types than click and preview.
 ///
 /// # Errors
 /// [`Malformed`].
@@ -21,22 +21,22 @@ pub fn click(fields: &Fields, reading: &ParseContext<'_>) -> Result<Option<Signa
     if fields.get("EventType").is_none() {
         return Err(missing("EventType"));
     }
-    // A click says when; what it names needs no time.
+    // `ClickTime` is the time of a click, and a named message needs none.
     clicked(fields, reading, account, &EventMeta { when: None, event: None })
 }
 
-/// A click of which it is known whose it is. Without an `event_type` it is a click.
+/// A click for a known account. Without an `event_type` it is a click.
 pub(super) fn clicked(
     fields: &Fields,
     reading: &ParseContext<'_>,
     account: AccountSid,
-    heard: &EventMeta,
+    meta: &EventMeta,
 ) -> Result<Option<Signal>, Malformed> {
     let evidence = match fields.get("EventType") {
         Some("click") | None => {
             let sid = fields.sid::<kind::MessageKind>("SmsSid", Some("MessageSid"))?;
             let named = EvidenceTarget::Message(sid.ok_or_else(|| missing("SmsSid"))?);
-            let at = heard.when.map(|when| when.at);
+            let at = meta.when.map(|when| when.at);
             let told = fields.timestamp("ClickTime").ok().flatten().or(at);
             let occurred_at = told.unwrap_or(reading.now).min(reading.now);
             let (label, time_source) = ("click".to_owned(), TimeSource::Exact);
@@ -49,8 +49,8 @@ pub(super) fn clicked(
     };
     Ok(Some(Signal {
         source: SignalSource::Click,
-        // Naming its message, it proves no more the second time; only an event has a name of its own.
-        dedup_ids: heard.event.iter().cloned().collect(),
+        // A repeated click proves no more, because it names its message. Only an event has an id.
+        dedup_ids: meta.event.iter().cloned().collect(),
         code: None,
         evidence,
         names: None,
@@ -68,7 +68,6 @@ fn is_crawler(fields: &Fields, reading: &ParseContext<'_>) -> bool {
 mod tests {
     use super::*;
     use crate::domain::address::RecipientHashKey;
-    use crate::twilio::callback::Relay;
     use crate::twilio::fields::FieldSpelling;
 
     const SAFARI: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1";
@@ -78,18 +77,9 @@ mod tests {
             r#"{{"account_sid":"AC0123456789abcdef0123456789abcdef","sms_sid":"SM0123456789abcdef0123456789abcdef",{more}}}"#
         );
         let fields = Fields::from_json(json.as_bytes(), FieldSpelling::Any)?;
-        let reading = ParseContext {
-            account: AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid"),
-            others: &[],
-            person_key: &RecipientHashKey::new(b"key"),
-            code_keys: &[],
-            ignores_crawlers,
-            reference_tag: None,
-            road: Relay::Twilio,
-            now: "2026-11-23T10:05:00Z".parse().expect("valid"),
-            trace: None,
-        };
-        click(&fields, &reading)
+        let key = RecipientHashKey::new(b"key");
+        let context = ParseContext::example(&key, "2026-11-23T10:05:00Z");
+        click(&fields, &ParseContext { ignores_crawlers, ..context })
     }
 
     #[test]

@@ -1,16 +1,14 @@
-//! Known crawlers: machines that open links, and say so in their `User-Agent`.
+//! Known crawlers: machines that open links and name themselves in their `User-Agent`.
 //!
-//! A short list, on purpose: whoever means to deceive says something else, and the mail gateways of
-//! companies do (Microsoft's Safe Links follows links as an ordinary browser). So this thins out the
-//! false confirmations of clicks and cannot end them; a link of our own, whose page waits for a POST, can.
-//! Looked at side by side with isbot (omrilotan), crawler-user-agents (monperrus) and
-//! Crawler-Detect (`JayBizzle`).
+//! The list is short on purpose: a deceptive client names itself differently, as the mail gateways of companies do
+//! (Microsoft's Safe Links uses a browser's name). It reduces false confirmations; a link of our own, whose page waits
+//! for a POST, prevents them. Compared with isbot, crawler-user-agents and Crawler-Detect.
 
-/// Words by which machines are known whatever they are called, in lower case.
+/// Words in the names of machines, in lower case.
 const WORDS: [&str; 8] =
     ["crawl", "spider", "preview", "scanner", "fetcher", "headless", "prerender", "monitoring"];
 
-/// Machines whose name holds none of those, in lower case; each with where its name is from.
+/// Machines whose name contains none of these words, in lower case, each with the source.
 const NAMES: [&str; 32] = [
     // Meta for developers, "Meta web crawlers". iMessage's previews claim to be this, too.
     "facebookexternalhit",
@@ -37,7 +35,7 @@ const NAMES: [&str; 32] = [
     // Yahoo's crawler; the Internet Archive's.
     "slurp",
     "ia_archiver",
-    // Office looks whether a link is alive ("Microsoft Office Existence Discovery").
+    // Office checks whether a link works ("Microsoft Office Existence Discovery").
     "existence discovery",
     "safelinks",
     // Gateways and scanners that name themselves.
@@ -48,16 +46,16 @@ const NAMES: [&str; 32] = [
     "urlscan",
     "virustotal",
     "phantomjs",
-    // Apple's and Android's own HTTP clients: an app that fetches by itself. Browsers do not say so.
+    // Apple's and Android's own HTTP clients, which browsers do not name.
     "cfnetwork/",
     "dalvik/",
     "libwww",
     "python",
 ];
 
-/// Programs and libraries, by how their `User-Agent` begins, in lower case.
+/// Programs and libraries, by the beginning of their `User-Agent`, in lower case.
 const BEGINNINGS: [&str; 13] = [
-    // "WhatsApp/2.23.20.0 A" (WhatsApp FAQ, "About link previews"). Who taps a link gets a browser.
+    // "WhatsApp/2.23.20.0 A" (WhatsApp FAQ, "About link previews"). A tap opens a browser.
     "whatsapp/",
     "viber/",
     "curl/",
@@ -73,8 +71,7 @@ const BEGINNINGS: [&str; 13] = [
     "postmanruntime/",
 ];
 
-/// Whether a `User-Agent` is a known machine's. One that is missing or empty is not known.
-#[must_use]
+/// Whether a `User-Agent` is a known machine's. A missing or empty one is not.
 pub fn is_known(user_agent: &str) -> bool {
     let agent = user_agent.trim().to_ascii_lowercase();
     is_bot(&agent)
@@ -82,8 +79,8 @@ pub fn is_known(user_agent: &str) -> bool {
         || BEGINNINGS.iter().any(|name| agent.starts_with(name))
 }
 
-/// Most of them end so: Googlebot, bingbot, `Slackbot-LinkExpanding`, `TelegramBot (like TwitterBot)`,
-/// Discordbot, `LinkedInBot`, Applebot. Cubot makes telephones.
+/// Most names contain "bot": Googlebot, bingbot, `Slackbot-LinkExpanding`, `TelegramBot (like TwitterBot)`, Discordbot,
+/// `LinkedInBot`, Applebot. Cubot makes telephones.
 fn is_bot(agent: &str) -> bool {
     agent.match_indices("bot").any(|(at, _)| !agent.get(..at).is_some_and(|so| so.ends_with("cu")))
 }

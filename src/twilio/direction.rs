@@ -1,7 +1,7 @@
-//! The direction of a message, by the fields of its form and not by the route.
+//! The direction of a message, by the fields of its form instead of the route.
 //!
-//! The person is `From` of an inbound message and `To` of an outbound one, and senders are kept in clear. So a form
-//! at a route for the other direction is refused: its person would be taken for a sender. Nothing of it is kept.
+//! The person is `From` of an inbound message and `To` of an outbound one, and senders are stored in clear. So a form
+//! at a route for the other direction is rejected: its person would be stored as a sender.
 
 use crate::domain::signal::Malformed;
 use crate::twilio::fields::Fields;
@@ -13,7 +13,6 @@ enum Direction {
     Outbound,
 }
 
-/// The fields that hold a message's status.
 const STATUS: [&str; 2] = ["MessageStatus", "SmsStatus"];
 /// Fields that only status callbacks have.
 const RECEIPTS: [&str; 3] = ["RawDlrDoneDate", "ChannelStatusMessage", "ChannelPrefix"];
@@ -68,7 +67,7 @@ pub(super) fn outbound(fields: &Fields) -> Result<(), Malformed> {
     other(fields, Direction::Outbound).map_or(Ok(()), |field| Err(refusal(field, EXPECTED)))
 }
 
-/// Checks that the fields are an app's own, and no form of Twilio's that belongs to another route. A status callback
+/// Checks that the fields are an app's own, and not a form of Twilio's that belongs to another route. A status callback
 /// reports no act of a person.
 ///
 /// # Errors

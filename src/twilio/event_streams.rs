@@ -1,9 +1,8 @@
-//! Event Streams: batches of `CloudEvents`, each of which says what a webhook would have said.
+//! Event Streams: batches of `CloudEvents`, each with the content of a webhook.
 //!
-//! Delivered at least once, in no order, up to four hours late; so what matters is the event's own time
-//! and its `id`. Fields are spelled as each product of Twilio's likes; `data` is an object or the text of
-//! one; `datacontenttype` is whatever (Twilio's examples put a timestamp there) and is not looked at.
-//! One event that cannot be understood does not spoil its neighbours.
+//! Events are delivered at least once, in any order, up to four hours late, so the event's own time and `id` count.
+//! Each product of Twilio spells fields differently; `data` is an object or the text of one; `datacontenttype` is not
+//! read, because Twilio's examples have a timestamp in it. A malformed event does not reject its batch.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -27,14 +26,14 @@ use crate::twilio::form;
 use crate::twilio::json::{Json, Members, member};
 use crate::twilio::timestamps;
 
-/// The longest `id` by which an event is recognised, in bytes. Twilio's have 34.
+/// The longest `id` for deduplication, in bytes. Twilio's have 34.
 const MAX_ID: usize = 128;
 
-/// A status that is told of this much later says nothing of when its message was first there: Twilio
-/// retries for four hours ("Event delivery and duplication").
+/// The time of a status that arrives later than this is not used: Twilio retries for four hours ("Event delivery and
+/// duplication").
 const LATE: Duration = Duration::from_hours(24);
 
-/// What an event is about. The word of a metric.
+/// The kind of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventKind {
     /// `com.twilio.messaging.message.*`
@@ -47,13 +46,11 @@ pub enum EventKind {
     Call,
     /// `com.twilio.eventstreams.test-event`, from the sink's `Test`.
     Test,
-    /// Anything else that was subscribed to.
+    /// Any other subscribed type.
     Unknown,
 }
 
 impl EventKind {
-    /// The word used in metrics.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Message => "message",
@@ -74,7 +71,7 @@ impl EventKind {
             "com.twilio.daptbt.link-shortening.link-clicked" => Self::LinkClicked,
             "com.twilio.eventstreams.test-event" => Self::Test,
             _ if is_of("com.twilio.messaging.message") => Self::Message,
-            // The second is what it was called until 2024, and may still be subscribed to.
+            // The second is the name until 2024, which may still be subscribed to.
             _ if is_of("com.twilio.voice.status-callback.call")
                 || is_of("com.twilio.voice.webhook.status-callback.call") =>
             {
@@ -85,34 +82,30 @@ impl EventKind {
     }
 }
 
-/// What an event comes to.
+/// The content of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Incoming {
-    /// A message was seen.
+    /// Facts about a message.
     Status(Box<MessageUpdate>),
-    /// A recipient did something.
+    /// An act of a recipient.
     Signal(Box<Signal>),
-    /// Nothing that we listen to.
+    /// A type that is not used.
     Ignored,
-    /// It is another account's.
     OtherAccount,
-    /// It cannot be understood.
     Malformed(Malformed),
 }
 
 /// One event of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// What it is about.
     pub kind: EventKind,
-    /// What it comes to.
     pub incoming: Incoming,
 }
 
-/// A batch: an array of events, or one alone.
+/// Parses a batch: an array of events, or one event.
 ///
 /// # Errors
-/// [`Malformed::Json`] where it is neither; [`Malformed::OtherAccount`] where nothing in it is ours.
+/// [`Malformed::Json`] if it is neither; [`Malformed::OtherAccount`] if all events belong to other accounts.
 pub fn batch(body: &[u8], reading: &ParseContext<'_>) -> Result<Vec<Event>, Malformed> {
     let elements = match Json::parse(body)? {
         Json::Array(elements) => elements,
@@ -145,18 +138,18 @@ fn event(element: &Json, reading: &ParseContext<'_>) -> Event {
     Event { kind, incoming }
 }
 
-/// An event, taken apart.
+/// The parts of an event.
 struct ParsedEvent<'a> {
     kind: EventKind,
     /// The last word of its type: `delivered`, `completed`.
     last: &'a str,
     data: Fields,
-    /// Of a call: what its webhook was asked with, where that is told; else the data.
-    asked: Fields,
+    /// The parameters of a call's webhook, if the event contains them, otherwise the data.
+    parameters: Fields,
     /// The tags that the app gave to its message.
     tags: Fields,
     account: AccountSid,
-    heard: EventMeta,
+    meta: EventMeta,
     reading: &'a ParseContext<'a>,
 }
 
@@ -170,41 +163,41 @@ impl<'a> ParsedEvent<'a> {
         let name = envelope.get("Type").ok_or_else(|| missing("type"))?;
         let members = data(members)?;
         let data = Fields::from_members(&members, FieldSpelling::Any);
-        let asked = match parameters(&members) {
+        let parameters = match parameters(&members) {
             Some(parameters) => Fields::from_members(parameters, FieldSpelling::Any),
             None => data.clone(),
         };
         let tags = Fields::from_members(&tags(&members), FieldSpelling::Twilio);
-        let account = account(&asked, &data, envelope, reading)?;
+        let account = account(&parameters, &data, envelope, reading)?;
         let at = timestamp(&data)
-            .or_else(|| timestamp(&asked))
+            .or_else(|| timestamp(&parameters))
             .or_else(|| timestamps::parse(envelope.get("Time")?).ok());
         let id = envelope.get("Id").filter(|id| id.len() <= MAX_ID);
-        let heard = EventMeta {
+        let meta = EventMeta {
             when: at.map(|at| When { at: at.min(reading.now), source: TimeSource::Exact }),
             event: id.map(|id| DedupId::Event(id.to_owned())),
         };
         let last = name.rsplit('.').next().unwrap_or_default();
-        Ok(Self { kind, last, data, asked, tags, account, heard, reading })
+        Ok(Self { kind, last, data, parameters, tags, account, meta, reading })
     }
 
     fn read(&self) -> Result<Incoming, Malformed> {
-        let (data, reading, account, heard) = (&self.data, self.reading, self.account, &self.heard);
+        let (data, reading, account, meta) = (&self.data, self.reading, self.account, &self.meta);
         let signal = match self.kind {
             EventKind::Message => return self.status().map(|of| Incoming::Status(Box::new(of))),
             EventKind::InboundMessage => Some(self.reply()?),
-            EventKind::LinkClicked => clicked(data, reading, account, heard)?,
+            EventKind::LinkClicked => clicked(data, reading, account, meta)?,
             EventKind::Call => Some(self.call()?),
             EventKind::Test | EventKind::Unknown => None,
         };
         Ok(signal.map_or(Incoming::Ignored, |signal| Incoming::Signal(Box::new(signal))))
     }
 
-    /// On WhatsApp people quote what they answer, and only the webhook tells what. To take the newest
-    /// message for it would prove the wrong one, so there a reply that quotes nothing proves nothing;
-    /// it is not counted either, so that the webhook's still is.
+    /// On WhatsApp people quote the message that they answer, and only the webhook contains the quote. The newest message
+    /// could be the wrong one, so a reply without a quote proves nothing here. It is not marked as counted, so that the
+    /// webhook's still counts.
     fn reply(&self) -> Result<Signal, Malformed> {
-        let mut signal = replied(&self.data, self.reading, self.account, &self.heard)?;
+        let mut signal = replied(&self.data, self.reading, self.account, &self.meta)?;
         let from = self.data.get("From").and_then(|from| Address::parse(from).ok());
         let is_guess =
             matches!(&signal.evidence, Ok(Evidence { named: EvidenceTarget::Person { .. }, .. }));
@@ -218,41 +211,41 @@ impl<'a> ParsedEvent<'a> {
     fn status(&self) -> Result<MessageUpdate, Malformed> {
         let sid = message_sid(&self.data)?;
         let word = self.data.get("MessageStatus").unwrap_or(self.last);
-        let sighting = message_update(&self.data, self.reading, self.account, sid, word)?;
-        let sighting = self.registered(sighting)?;
-        // Its message was there when it was told of, however late that reaches us.
+        let update = message_update(&self.data, self.reading, self.account, sid, word)?;
+        let update = self.registered(update)?;
+        // The message existed at the time of the status, even if the event arrives later.
         let late = earlier(self.reading.now, LATE);
-        let seen_at = self.heard.when.map(|when| when.at).filter(|at: &Timestamp| *at >= late);
-        Ok(MessageUpdate { seen_at: seen_at.unwrap_or(self.reading.now), ..sighting })
+        let seen_at = self.meta.when.map(|when| when.at).filter(|at: &Timestamp| *at >= late);
+        Ok(MessageUpdate { seen_at: seen_at.unwrap_or(self.reading.now), ..update })
     }
 
-    /// The message with the facts of its status callback URL (schema 8) and of its tag. The URL is read as
-    /// `/twilio/status` reads it. So a message is tracked without a request of the app.
-    fn registered(&self, sighting: MessageUpdate) -> Result<MessageUpdate, Malformed> {
+    /// Adds the facts of the status callback URL (schema 8), read as `/twilio/status` reads it, and of the tag. So a
+    /// message is tracked without a request of the app.
+    fn registered(&self, update: MessageUpdate) -> Result<MessageUpdate, Malformed> {
         let spellings = ["StatusCallBackUrl", "StatusCallbackUrl"];
         let url = spellings.into_iter().find_map(|name| self.data.get(name));
         let query = url.and_then(status_query).unwrap_or_default();
         let query = Fields::from_pairs(&form::pairs(query.as_bytes()), FieldSpelling::Twilio)?;
-        let sighting = registered(sighting, &query)?;
+        let update = registered(update, &query)?;
         let tag = self.reading.reference_tag.filter(|tag| self.tags.get(tag).is_some());
-        let Some(tag) = tag else { return Ok(sighting) };
+        let Some(tag) = tag else { return Ok(update) };
         let tagged = self.tags.reference_of(tag, "tags")?;
-        Ok(MessageUpdate { tracked: true, reference: sighting.reference.or(tagged), ..sighting })
+        Ok(MessageUpdate { tracked: true, reference: update.reference.or(tagged), ..update })
     }
 
     fn call(&self) -> Result<Signal, Malformed> {
-        // The call is also the resource that the event is about.
-        let named = self.asked.sid::<kind::CallKind>("CallSid", None)?;
+        // The SID of the event's resource is the call's, too.
+        let named = self.parameters.sid::<kind::CallKind>("CallSid", None)?;
         let about = || self.data.sid("CallSid", Some("sid"));
         let sid = named.map_or_else(about, |sid| Ok(Some(sid)))?;
         let sid = sid.ok_or_else(|| missing("CallSid"))?;
-        // The event says how far the call had come; what an end came to says only the webhook.
-        let stage = match (self.last, self.asked.get("CallStatus")) {
+        // The event's type is the stage of the call; only the webhook distinguishes the ends.
+        let stage = match (self.last, self.parameters.get("CallStatus")) {
             ("completed", Some(status)) => CallStage::of(status),
             ("completed" | "initiated" | "ringing", _) => CallStage::of(self.last),
             _ => CallStage::Underway,
         };
-        Ok(called(&self.asked, self.reading, (self.account, sid), stage, &self.heard))
+        Ok(called(&self.parameters, self.reading, (self.account, sid), stage, &self.meta))
     }
 }
 
@@ -293,17 +286,16 @@ fn data(members: &[(String, Json)]) -> Result<Cow<'_, [(String, Json)]>, Malform
     }
 }
 
-/// What a webhook was asked with: `request.parameters` (`Voice.WebhookEvent`).
+/// The parameters of a webhook: `request.parameters` (`Voice.WebhookEvent`).
 fn parameters(data: &[(String, Json)]) -> Option<&[(String, Json)]> {
     let request = member(data, "request").and_then(Json::members).unwrap_or(data);
     member(request, "parameters")?.members().filter(|parameters| !parameters.is_empty())
 }
 
-/// Whose it is: by its data; else by the `source`, which is the path of a resource
-/// (`/2010-04-01/Accounts/AC…/Messages/SM….json`), for not every event repeats it; else whoever's key
-/// it is signed with.
+/// The account of an event: from its data, otherwise from the `source`, which is the path of a resource
+/// (`/2010-04-01/Accounts/AC…/Messages/SM….json`), otherwise the account of the key.
 fn account(
-    asked: &Fields,
+    parameters: &Fields,
     data: &Fields,
     envelope: &Fields,
     reading: &ParseContext<'_>,
@@ -314,7 +306,7 @@ fn account(
         .map(|part| ("AccountSid".to_owned(), Json::Scalar(part.to_owned())))
         .collect();
     let source = Fields::from_members(&named, FieldSpelling::Twilio);
-    for fields in [asked, data, &source] {
+    for fields in [parameters, data, &source] {
         if let Some(account) = reading.account(fields)? {
             return Ok(account);
         }

@@ -1,10 +1,9 @@
-//! Events as Twilio's pages show them and as others have seen them, and what is left of each.
+//! Events as Twilio documents them and as others have recorded them, and the parsed results.
 
 use super::*;
 use crate::domain::address::RecipientHashKey;
 use crate::domain::code::CodeKey;
 use crate::domain::message::Status;
-use crate::twilio::callback::Relay;
 
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 const OTHER: &str = "AC1123456789abcdef0123456789abcdef";
@@ -13,18 +12,9 @@ const CALL: &str = "CA0123456789abcdef0123456789abcdef";
 const NOW: &str = "2026-11-23T10:05:00Z";
 
 fn read(body: &str) -> Result<Vec<Event>, Malformed> {
-    let reading = ParseContext {
-        account: AccountSid::parse(ACCOUNT).expect("valid"),
-        others: &[],
-        person_key: &RecipientHashKey::new(b"key"),
-        code_keys: &[CodeKey::new(b"an app's own key")],
-        ignores_crawlers: true,
-        reference_tag: None,
-        road: Relay::Twilio,
-        now: NOW.parse().expect("valid"),
-        trace: None,
-    };
-    batch(body.as_bytes(), &reading)
+    let (key, code_keys) = (RecipientHashKey::new(b"key"), [CodeKey::new(b"an app's own key")]);
+    let context = ParseContext::example(&key, NOW);
+    batch(body.as_bytes(), &ParseContext { code_keys: &code_keys, ..context })
 }
 
 fn one(kind: &str, data: &str) -> Event {
@@ -45,7 +35,7 @@ fn moment(text: &str) -> Timestamp {
 }
 
 #[test]
-fn a_status_is_a_sighting_of_its_own_time() {
+fn a_status_event_is_an_update_with_its_own_time() {
     let data = |more: &str| {
         format!(
             r#"{{"messageSid":"{MESSAGE}","accountSid":"{ACCOUNT}","from":"+15017122661","to":"+15558675310","errorCode":30003{more}}}"#
@@ -70,15 +60,15 @@ fn a_status_is_a_sighting_of_its_own_time() {
         ),
     ] {
         let event = one(&format!("messaging.message.{kind}"), &data(more));
-        let Incoming::Status(sighting) = event.incoming else { panic!("{event:?}") };
-        assert_eq!((sighting.status, sighting.seen_at), (Some(status), moment(seen_at)), "{kind}");
-        assert_eq!(sighting.error_code, Some(30003));
-        assert!(sighting.recipient.is_some() && !sighting.tracked && !sighting.strict);
+        let Incoming::Status(update) = event.incoming else { panic!("{event:?}") };
+        assert_eq!((update.status, update.seen_at), (Some(status), moment(seen_at)), "{kind}");
+        assert_eq!(update.error_code, Some(30003));
+        assert!(update.recipient.is_some() && !update.tracked && !update.strict);
     }
 }
 
 #[test]
-fn an_inbound_message_is_a_reply_whatever_the_spelling_and_the_wrapping() {
+fn an_inbound_message_is_a_reply_in_every_spelling_and_wrapping() {
     let camel = format!(
         r#"{{"messageSid":"{MESSAGE}","timestamp":"2026-11-23T06:05:00.000Z","accountSid":"{ACCOUNT}","from":"+15558675310","to":"+15017122661","numMedia":0,"body":"my code is 123456","recipients":[]}}"#
     );
@@ -108,7 +98,7 @@ fn an_inbound_message_is_a_reply_whatever_the_spelling_and_the_wrapping() {
 }
 
 #[test]
-fn a_whatsapp_reply_that_quotes_nothing_proves_nothing_and_is_not_used_up() {
+fn a_whatsapp_reply_without_a_quote_proves_nothing_and_is_not_counted() {
     let data = |from: &str, more: &str| {
         format!(
             r#"{{"messageSid":"{MESSAGE}","from":"{from}","to":"whatsapp:+15017122661","body":"yes"{more}}}"#
@@ -131,7 +121,7 @@ fn a_whatsapp_reply_that_quotes_nothing_proves_nothing_and_is_not_used_up() {
 }
 
 #[test]
-fn a_reply_of_which_nobody_says_when_proves_nothing_and_is_not_used_up() {
+fn a_reply_without_a_time_proves_nothing_and_is_not_counted() {
     let body = format!(
         r#"{{"type":"com.twilio.messaging.inbound-message.received","id":"EZ1","time":"soon","data":{{"messageSid":"{MESSAGE}","from":"+15558675310","to":"+15017122661"}}}}"#
     );
@@ -213,7 +203,7 @@ fn a_call_is_found_in_the_parameters_of_its_request() {
 }
 
 #[test]
-fn the_sinks_test_and_what_nobody_knows_are_taken_and_ignored() {
+fn the_sinks_test_and_unknown_events_are_accepted_and_ignored() {
     // The test's id is the account's SID, each time: it must not make an event a duplicate.
     let test = format!(
         r#"[{{"specversion":"1.0","type":"com.twilio.eventstreams.test-event","source":"Sink","id":"{ACCOUNT}","dataschema":"x","datacontenttype":"application/json","time":"2026-11-23T10:02:54.377Z","data":{{"test_id":"cae2f9e2-c277-4612-8ad3-93c1a7a3ef88"}}}}]"#
@@ -236,7 +226,7 @@ fn the_sinks_test_and_what_nobody_knows_are_taken_and_ignored() {
 }
 
 #[test]
-fn one_that_cannot_be_understood_does_not_spoil_its_neighbours() {
+fn a_malformed_event_does_not_reject_its_batch() {
     let good = format!(
         r#"{{"type":"com.twilio.messaging.message.sent","id":"EZ2","data":{{"messageSid":"{MESSAGE}"}}}}"#
     );
@@ -267,7 +257,7 @@ fn one_that_cannot_be_understood_does_not_spoil_its_neighbours() {
 }
 
 #[test]
-fn another_accounts_events_are_not_ours_whoever_says_so() {
+fn events_of_another_account_are_not_accepted() {
     let with = |data: &str, source: &str| {
         format!(
             r#"{{"type":"com.twilio.messaging.message.sent","source":"{source}","data":{{"messageSid":"{MESSAGE}"{data}}}}}"#
@@ -306,25 +296,16 @@ fn the_first_of_repeated_members_counts_and_a_long_id_is_no_id() {
 fn a_status_event_registers_its_message_by_callback_url_or_tag() {
     let own = "https://hooks.example.com/twilio/status";
     let read_with = |more: &str, reference_tag| {
-        let reading = ParseContext {
-            account: AccountSid::parse(ACCOUNT).expect("valid"),
-            others: &[],
-            person_key: &RecipientHashKey::new(b"key"),
-            code_keys: &[],
-            ignores_crawlers: true,
-            reference_tag,
-            road: Relay::Twilio,
-            now: NOW.parse().expect("valid"),
-            trace: None,
-        };
+        let key = RecipientHashKey::new(b"key");
+        let reading = ParseContext { reference_tag, ..ParseContext::example(&key, NOW) };
         let body = format!(
             r#"{{"type":"com.twilio.messaging.message.delivered","id":"EZ1","data":{{"messageSid":"{MESSAGE}","accountSid":"{ACCOUNT}"{more}}}}}"#
         );
         let event = batch(body.as_bytes(), &reading).expect("read").pop().expect("one");
         match event.incoming {
-            Incoming::Status(sighting) => {
-                let reference = sighting.reference.map(|known| known.as_str().to_owned());
-                Some((sighting.tracked, reference))
+            Incoming::Status(update) => {
+                let reference = update.reference.map(|known| known.as_str().to_owned());
+                Some((update.tracked, reference))
             }
             Incoming::Signal(_)
             | Incoming::Ignored
@@ -333,39 +314,28 @@ fn a_status_event_registers_its_message_by_callback_url_or_tag() {
         }
     };
     let login = |name: &str| Some((true, Some(name.to_owned())));
+    let url = |query: &str| format!(r#","statusCallBackUrl":"{own}{query}""#);
+    let late_schema =
+        format!(r#","statusCallbackUrl":"{own}/?reference=login%209&feedback=True#rc=3""#);
+    // In the URL of another service, `feedback` has another meaning.
+    let other = r#","statusCallBackUrl":"https://shop.example/rate?feedback=1&reference=a""#;
+    let tags = |tags: &str| format!(r#","tags":{tags}"#);
     for (more, tag, expected) in [
-        (
-            format!(r#","statusCallBackUrl":"{own}?feedback=1&reference=login-9""#),
-            None,
-            login("login-9"),
-        ),
-        (
-            format!(r#","statusCallbackUrl":"{own}/?reference=login%209&feedback=True#rc=3""#),
-            None,
-            login("login 9"),
-        ),
-        (format!(r#","statusCallBackUrl":"{own}?feedback=1""#), None, Some((true, None))),
-        (
-            format!(r#","statusCallBackUrl":"{own}?feedback=0&reference=login-9""#),
-            None,
-            Some((false, Some("login-9".to_owned()))),
-        ),
-        (format!(r#","statusCallBackUrl":"{own}#?feedback=1""#), None, Some((false, None))),
-        (format!(r#","statusCallBackUrl":"{own}?feedback=1&reference=undefined""#), None, None),
-        // In the URL of another service, `feedback` has another meaning.
-        (
-            r#","statusCallBackUrl":"https://shop.example/rate?feedback=1&reference=a""#.to_owned(),
-            None,
-            Some((false, None)),
-        ),
+        (url("?feedback=1&reference=login-9"), None, login("login-9")),
+        (late_schema, None, login("login 9")),
+        (url("?feedback=1"), None, Some((true, None))),
+        (url("?feedback=0&reference=login-9"), None, Some((false, Some("login-9".to_owned())))),
+        (url("#?feedback=1"), None, Some((false, None))),
+        (url("?feedback=1&reference=undefined"), None, None),
+        (other.to_owned(), None, Some((false, None))),
         (r#","statusCallBackUrl":null"#.to_owned(), None, Some((false, None))),
-        (r#","tags":{"login":"login-9","team":"x"}"#.to_owned(), Some("login"), login("login-9")),
-        (r#","tags":"{\"login\":\"login-9\"}""#.to_owned(), Some("login"), login("login-9")),
-        (r#","tags":{"login":"login-9"}"#.to_owned(), None, Some((false, None))),
-        (r#","tags":{"team":"x"}"#.to_owned(), Some("login"), Some((false, None))),
-        (r#","tags":{"login":"null"}"#.to_owned(), Some("login"), None),
-        (r#","tags":{"login":"+15551234567"}"#.to_owned(), Some("login"), None),
-        (r#","tags":["login"]"#.to_owned(), Some("login"), Some((false, None))),
+        (tags(r#"{"login":"login-9","team":"x"}"#), Some("login"), login("login-9")),
+        (tags(r#""{\"login\":\"login-9\"}""#), Some("login"), login("login-9")),
+        (tags(r#"{"login":"login-9"}"#), None, Some((false, None))),
+        (tags(r#"{"team":"x"}"#), Some("login"), Some((false, None))),
+        (tags(r#"{"login":"null"}"#), Some("login"), None),
+        (tags(r#"{"login":"+15551234567"}"#), Some("login"), None),
+        (tags(r#"["login"]"#), Some("login"), Some((false, None))),
     ] {
         assert_eq!(read_with(&more, tag), expected, "{more}");
     }

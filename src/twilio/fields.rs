@@ -1,5 +1,5 @@
-//! Fields by name, from a form, a query or a JSON object, with one rule for repeats: the first
-//! counts, and a SID that is given twice differently is an error.
+//! Fields by name, from a form, a query or a JSON object. Of repeated fields the first counts; two different values of a
+//! SID are an error.
 
 use jiff::Timestamp;
 
@@ -12,16 +12,15 @@ use crate::twilio::json::{Json, member};
 use crate::twilio::placeholder::{is_placeholder, is_shared_by_everyone};
 use crate::twilio::timestamps;
 
-/// How field names are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldSpelling {
-    /// Only as Twilio's callbacks write them: `MessageSid`.
+    /// As in Twilio's callbacks: `MessageSid`.
     Twilio,
-    /// As people write them to us: `MessageSid`, `message_sid` or `messageSid`.
+    /// As apps write them: `MessageSid`, `message_sid` or `messageSid`.
     Any,
 }
 
-/// The fields of a request. What is empty or null is not there.
+/// The fields of a request. Empty and null values count as absent.
 #[derive(Debug, Clone)]
 pub struct Fields {
     pairs: Vec<(String, String)>,
@@ -29,10 +28,9 @@ pub struct Fields {
 }
 
 impl Fields {
-    /// From a form or a query.
     ///
     /// # Errors
-    /// [`Malformed::Encoding`] where a name or a value is not UTF-8.
+    /// [`Malformed::Encoding`] if a name or a value is not UTF-8.
     pub fn from_pairs(pairs: &[FormPair<'_>], spelling: FieldSpelling) -> Result<Self, Malformed> {
         let text = |text: &Text<'_>| {
             String::from_utf8(text.decoded().into_owned()).map_err(|_| Malformed::Encoding)
@@ -44,10 +42,10 @@ impl Fields {
         Ok(fields)
     }
 
-    /// From a JSON object. Objects and arrays inside it are unknown fields: ignored.
+    /// Objects and arrays inside the JSON object are ignored.
     ///
     /// # Errors
-    /// [`Malformed::Json`], with the place, but nothing of the body.
+    /// [`Malformed::Json`], with the position, but no part of the body.
     pub fn from_json(body: &[u8], spelling: FieldSpelling) -> Result<Self, Malformed> {
         match Json::parse(body)? {
             Json::Object(members) => Ok(Self::from_members(&members, spelling)),
@@ -59,7 +57,6 @@ impl Fields {
 
     /// From the members of a JSON object that are texts, numbers, truth values, or objects that a helper library of
     /// Twilio's writes instead of a text.
-    #[must_use]
     pub fn from_members(members: &[(String, Json)], spelling: FieldSpelling) -> Self {
         let mut fields = Self { pairs: Vec::with_capacity(members.len()), spelling };
         for (name, value) in members {
@@ -98,16 +95,15 @@ impl Fields {
         both
     }
 
-    /// The value of a field: of the first that bears its name.
-    #[must_use]
+    /// The first value of a field.
     pub fn get(&self, field: &str) -> Option<&str> {
         self.all(field).next()
     }
 
-    /// The SID in a field, also under another name for it.
+    /// The SID in a field, or in its alias.
     ///
     /// # Errors
-    /// [`Malformed`] where it is not such a SID, or is given twice differently.
+    /// [`Malformed`] if it is no such SID, or has two different values.
     pub fn sid<K: SidKind>(
         &self,
         field: &'static str,
@@ -121,18 +117,16 @@ impl Fields {
         Sid::parse(first).map(Some).map_err(|error| Malformed::sid(field, &error))
     }
 
-    /// The moment in a field.
     ///
     /// # Errors
-    /// [`Malformed`] where it is not a moment ([`timestamps::parse`]).
+    /// [`Malformed`] if it is no real time ([`timestamps::parse`]).
     pub fn timestamp(&self, field: &'static str) -> Result<Option<Timestamp>, Malformed> {
         self.read(field, timestamps::parse)
     }
 
-    /// The reference in a field.
     ///
     /// # Errors
-    /// [`Malformed`] where it is too long, or would be the same for everyone (`undefined`).
+    /// [`Malformed`] if it is too long, or would be the same for everyone (`undefined`).
     pub fn reference(&self, field: &'static str) -> Result<Option<Reference>, Malformed> {
         self.reference_of(field, field)
     }
@@ -168,7 +162,6 @@ impl Fields {
         })
     }
 
-    /// Reads a field, if it is there.
     pub(super) fn read<T, E: Into<String>>(
         &self,
         field: &'static str,
@@ -202,9 +195,7 @@ fn scalar(value: &Json) -> Option<String> {
     }
 }
 
-/// The one account that a form names, before anybody has vouched for it; `None` where it names none,
-/// or several, or something else.
-#[must_use]
+/// The account that an unverified form names; `None` if it names none, several, or an invalid one.
 pub fn one_account(pairs: &[FormPair<'_>], spelling: FieldSpelling) -> Option<AccountSid> {
     let named = |(name, value): &&FormPair<'_>| {
         let name = name.decoded();
@@ -219,13 +210,12 @@ pub fn one_account(pairs: &[FormPair<'_>], spelling: FieldSpelling) -> Option<Ac
     AccountSid::parse(std::str::from_utf8(&first.decoded()).ok()?).ok()
 }
 
-/// What a needed field is when it is not there.
-#[must_use]
+/// The error for a required field that is absent.
 pub fn missing(field: &'static str) -> Malformed {
     Malformed::Field { field, expected: "missing".to_owned() }
 }
 
-/// Whether a name is that field's, given in Twilio's spelling.
+/// Whether a name is a spelling of the field, which is given in Twilio's.
 fn is_named(name: &str, field: &str, spelling: FieldSpelling) -> bool {
     if name == field {
         return true;
@@ -243,7 +233,7 @@ fn is_named(name: &str, field: &str, spelling: FieldSpelling) -> bool {
         || name.chars().eq(field.chars().enumerate().flat_map(snake))
 }
 
-/// References and types are kept in clear, so neither may be a person's address.
+/// References and types are stored in clear, so neither may be a person's address.
 ///
 /// # Errors
 /// [`Malformed::Field`].
@@ -337,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_or_no_utf8_is_malformed() {
+    fn json_that_is_no_object_and_text_that_is_no_utf8_are_malformed() {
         for text in ["", "[]", "1", "{", "{\"a\":}", "{\"a\":1}x"] {
             assert!(matches!(
                 Fields::from_json(text.as_bytes(), FieldSpelling::Any),

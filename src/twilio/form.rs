@@ -1,8 +1,7 @@
-//! Forms and query strings: `a=1&b=2` taken apart into exactly the bytes that its sender meant.
+//! Forms and query strings: parses `a=1&b=2` into the exact bytes that the sender encoded.
 //!
-//! Twilio signs the decoded parameters, so nothing may be lost, trimmed, re-ordered or repaired on
-//! the way. A text is decoded where it is read, and the heap is left alone until then. Deliberately
-//! absent: any check for UTF-8, which is for whoever reads a value.
+//! Twilio signs the decoded parameters, so no byte is lost, trimmed, reordered or repaired. A text is decoded at its
+//! use, without heap memory until then. Deliberately absent: any check for UTF-8, which the user of a value makes.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,11 +16,10 @@ pub const MAX_PAIRS: usize = 512;
 /// A name and its value.
 pub type FormPair<'a> = (Text<'a>, Text<'a>);
 
-/// The pairs of a body, in wire order. Twilio's largest webhooks have about thirty; a longer form's go
-/// to the heap.
+/// The pairs of a body, in wire order. Twilio's largest webhooks have about thirty; longer forms use the heap.
 pub type Pairs<'a> = SmallVec<[FormPair<'a>; 32]>;
 
-/// A name or a value, as it lies in a body. Two are the same if they mean the same.
+/// A name or a value, as encoded in a body. Two are equal if their decoded bytes are.
 #[derive(Clone, Copy)]
 pub struct Text<'a> {
     bytes: &'a [u8],
@@ -29,8 +27,7 @@ pub struct Text<'a> {
 }
 
 impl<'a> Text<'a> {
-    /// What it means. Borrowed where nothing has to be decoded.
-    #[must_use]
+    /// The decoded bytes, borrowed if there is no escape.
     pub fn decoded(&self) -> Cow<'a, [u8]> {
         if !self.is_encoded {
             return Cow::Borrowed(self.bytes);
@@ -40,7 +37,7 @@ impl<'a> Text<'a> {
         Cow::Owned(out)
     }
 
-    /// Puts what it means at the end of `out`.
+    /// Appends the decoded bytes to `out`.
     pub(crate) fn append_to(&self, out: &mut SmallVec<impl Array<Item = u8>>) {
         if self.is_encoded {
             out.extend(self.meant());
@@ -49,7 +46,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Its first eight bytes as a number, which sorts as they do.
+    /// The first eight decoded bytes as a number with the same order.
     pub(crate) fn prefix(&self) -> u64 {
         if let (false, Some(first)) = (self.is_encoded, self.bytes.first_chunk()) {
             return u64::from_be_bytes(*first);
@@ -66,13 +63,11 @@ impl<'a> Text<'a> {
         self.bytes.len()
     }
 
-    /// Whether it means nothing.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// What it means, byte by byte.
+    /// The decoded bytes.
     fn meant(&self) -> impl Iterator<Item = u8> {
         let Self { bytes: mut rest, is_encoded } = *self;
         std::iter::from_fn(move || {
@@ -88,7 +83,7 @@ impl<'a> Text<'a> {
     }
 }
 
-/// Of what was decoded already.
+/// A text that is decoded already.
 impl<'a> From<&'a [u8]> for Text<'a> {
     fn from(bytes: &'a [u8]) -> Self {
         Self { bytes, is_encoded: false }
@@ -119,7 +114,7 @@ impl PartialEq for Text<'_> {
 
 impl Eq for Text<'_> {}
 
-/// Its length and nothing else: it may be anybody's number.
+/// Only the length, because the text may be a phone number.
 impl fmt::Debug for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Text({} bytes)", self.bytes.len())
@@ -128,7 +123,6 @@ impl fmt::Debug for Text<'_> {
 
 /// Whether a body or a query has at most [`MAX_PAIRS`] parameters. Counts them without the heap, and stops at the limit: call
 /// it on unauthenticated input before [`pairs`].
-#[must_use]
 pub fn is_within_limit(text: &[u8]) -> bool {
     let mut from = 0;
     let ends = memchr_iter(b'&', text).chain([text.len()]);
@@ -136,16 +130,15 @@ pub fn is_within_limit(text: &[u8]) -> bool {
     segments.filter(|length| *length > 0).take(MAX_PAIRS + 1).count() <= MAX_PAIRS
 }
 
-/// Takes an `application/x-www-form-urlencoded` body or a query string apart, in wire order.
+/// Parses an `application/x-www-form-urlencoded` body or a query string, in wire order.
 ///
-/// `+` is a space, a `%` that starts no escape stands for itself, a name without `=` has an empty
-/// value, and what is empty between two `&` is no pair at all (WHATWG URL standard, §5.1).
-#[must_use]
+/// `+` is a space, a `%` without two digits stands for itself, a name without `=` has an empty value, and the empty
+/// text between two `&` is no pair (WHATWG URL standard, §5.1).
 pub fn pairs(body: &[u8]) -> Pairs<'_> {
     split(body).collect()
 }
 
-/// The same, one at a time.
+/// The pairs of a body, one at a time.
 pub(crate) fn split(body: &[u8]) -> impl Iterator<Item = FormPair<'_>> {
     let mut rest = Some(body);
     let segments = std::iter::from_fn(move || {
@@ -159,7 +152,7 @@ pub(crate) fn split(body: &[u8]) -> impl Iterator<Item = FormPair<'_>> {
     });
     segments.map(|segment| {
         let (name, value) = cut(b'=', segment);
-        // Most have nothing to decode, and looking once is quicker than looking twice.
+        // Most segments need no decoding, and one search is faster than two.
         let encoded = is_encoded(segment);
         let text = |bytes| Text { bytes, is_encoded: encoded && is_encoded(bytes) };
         (text(name), text(value.unwrap_or_default()))
@@ -170,7 +163,7 @@ fn is_encoded(bytes: &[u8]) -> bool {
     memchr2(b'%', b'+', bytes).is_some()
 }
 
-/// What stands before the first such byte, and what after it if there is one.
+/// The bytes before the first mark, and the bytes after it if there is one.
 fn cut(mark: u8, bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
     match memchr(mark, bytes).map(|at| bytes.split_at(at)) {
         Some((before, [_, after @ ..])) => (before, Some(after)),
@@ -178,7 +171,7 @@ fn cut(mark: u8, bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-/// The byte that the two hexadecimal digits after a `%` stand for, and what follows them.
+/// The byte of the two hexadecimal digits after a `%`, and the bytes after them.
 fn unescaped(tail: &[u8]) -> Option<(u8, &[u8])> {
     let ([high, low], rest) = tail.split_first_chunk::<2>()?;
     let digit = |byte: u8| char::from(byte).to_digit(16);
@@ -247,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_no_decoding_is_borrowed() {
+    fn a_text_without_escapes_is_borrowed() {
         let pairs = pairs(b"a=b");
         assert!(matches!(pairs[0].1.decoded(), Cow::Borrowed(b"b")));
         assert!(!pairs.spilled());
@@ -256,7 +249,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_comes_apart_as_serde_urlencoded_has_it(body in r"([a-c=&%+ 0-9A-F]|\PC){0,40}") {
-            // serde_urlencoded replaces broken UTF-8, which we keep: only compare what is whole.
+            // serde_urlencoded replaces broken UTF-8, which we keep, so only valid UTF-8 is compared.
             prop_assume!(pairs(body.as_bytes()).iter().all(|(name, value)|
                 std::str::from_utf8(&name.decoded()).is_ok()
                     && std::str::from_utf8(&value.decoded()).is_ok()));
@@ -265,7 +258,7 @@ mod tests {
         }
 
         #[test]
-        fn texts_sort_and_begin_as_what_they_mean(one in "[a%+21 -]{0,12}", other in "[a%+21 -]{0,12}") {
+        fn texts_sort_and_begin_as_their_decoded_bytes(one in "[a%+21 -]{0,12}", other in "[a%+21 -]{0,12}") {
             let text = |bytes| Text { bytes, is_encoded: is_encoded(bytes) };
             let (one, other) = (text(one.as_bytes()), text(other.as_bytes()));
             let (a, b) = (one.decoded(), other.decoded());
@@ -278,7 +271,7 @@ mod tests {
         }
 
         #[test]
-        fn what_was_encoded_comes_back(sent in prop::collection::vec((".*", ".*"), 0..6)) {
+        fn an_encoded_form_is_decoded_to_its_pairs(sent in prop::collection::vec((".*", ".*"), 0..6)) {
             let body = serde_urlencoded::to_string(&sent).expect("encodes");
             prop_assert_eq!(texts(&body), sent);
         }

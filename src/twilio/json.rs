@@ -1,5 +1,5 @@
-//! JSON as it was written: members in their order, repeats included, so that the first of them can
-//! count. `serde_json::Value` would keep the last.
+//! JSON with its members in order, repeats included, so that the first of a name counts. `serde_json::Value` would keep
+//! the last.
 
 use std::fmt;
 
@@ -10,22 +10,22 @@ use crate::domain::signal::Malformed;
 /// The members of an object.
 pub type Members = Vec<(String, Json)>;
 
-/// A value. How deep it may go is limited by `serde_json`.
+/// A value. `serde_json` limits the depth.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Json {
     /// `null`.
     Null,
-    /// A text, a number or a truth value, as text.
+    /// A text, a number or a boolean, as text.
     Scalar(String),
     Array(Vec<Json>),
     Object(Members),
 }
 
 impl Json {
-    /// Reads a value and nothing behind it.
+    /// Parses a text that is one value.
     ///
     /// # Errors
-    /// [`Malformed::Json`], with the place, but nothing of the text.
+    /// [`Malformed::Json`], with the position, but no part of the text.
     pub fn parse(text: &[u8]) -> Result<Self, Malformed> {
         serde_json::from_slice(text).map_err(|error| {
             let what = match error.classify() {
@@ -40,7 +40,6 @@ impl Json {
     }
 
     /// The members, if this is an object.
-    #[must_use]
     pub fn members(&self) -> Option<&[(String, Json)]> {
         match self {
             Self::Object(members) => Some(members),
@@ -50,7 +49,6 @@ impl Json {
 }
 
 /// The first member of that name which is not null.
-#[must_use]
 pub fn member<'a>(members: &'a [(String, Json)], name: &str) -> Option<&'a Json> {
     members.iter().find(|(known, value)| known == name && *value != Json::Null).map(|(_, of)| of)
 }
@@ -116,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_or_far_too_deep_is_malformed() {
+    fn invalid_or_far_too_deep_json_is_malformed() {
         let deep = "[".repeat(100_000);
         for text in ["", "[", "{\"a\":}", "[1]x", "\"\u{0}\"", deep.as_str()] {
             assert!(matches!(Json::parse(text.as_bytes()), Err(Malformed::Json(_))), "{text:.20}");

@@ -1,4 +1,4 @@
-//! Twilio's protocol: signatures, forms, JSON and events, parsed into what `domain` decides on. Pure: imports `domain` only.
+//! Twilio's protocol: signatures, forms, JSON and events, parsed into the types of `domain`. Pure: imports `domain` only.
 
 pub mod api_url;
 pub mod app;

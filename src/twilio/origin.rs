@@ -1,14 +1,14 @@
-//! Reads an origin, `scheme://host[:port][/prefix]`, without changing one byte of it.
+//! Parses an origin, `scheme://host[:port][/prefix]`, without changing one byte of it.
 //!
-//! A general URL parser normalises (case, default port, dots); what Twilio signs is the text as it
-//! stands, so this only looks. What it refuses, it never repeats: a URL may carry a password.
+//! A general URL parser normalises (case, default port, dots), and Twilio signs the text as it was configured. Errors
+//! never repeat the text, because a URL may contain a password.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// The parts of an origin, as they stand in the text.
+/// The parts of an origin, unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct UrlOrigin<'a> {
-    /// The whole text, without slashes at its end.
+    /// The whole text, without trailing slashes.
     pub(super) text: &'a str,
     /// The host, an IPv6 address without its brackets.
     pub(super) host: &'a str,
@@ -16,7 +16,7 @@ pub(super) struct UrlOrigin<'a> {
     pub(super) prefix: &'a str,
 }
 
-/// Why a text is no origin that we accept. Shared by the errors of both URL types.
+/// Why a text is no accepted origin. Shared by the errors of both URL types.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OriginError {
     /// Neither `https://` nor `http://` at its beginning.
@@ -49,15 +49,14 @@ pub enum OriginError {
     /// Not a number from 1 to 65535.
     #[error("its port is not a number from 1 to 65535")]
     Port,
-    /// `.` and `..` are taken out by clients and proxies, each in its own way.
+    /// `.`, `..` or an empty segment: clients and proxies remove them differently.
     #[error("its path must not hold `.`, `..` or an empty segment")]
     Path,
 }
 
-/// Reads an origin.
 ///
 /// # Errors
-/// The first thing that is wrong with it.
+/// The first flaw.
 pub(super) fn read(text: &str) -> Result<UrlOrigin<'_>, OriginError> {
     if !text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\') {
         return Err(OriginError::Character);
@@ -123,7 +122,7 @@ fn check_name(host: &str) -> Result<(), OriginError> {
     if dotted_digits {
         return host.parse::<Ipv4Addr>().map(drop).map_err(|_| OriginError::Host);
     }
-    // One dot at the end only makes the name absolute (RFC 3986 §3.2.2).
+    // A trailing dot makes the name absolute (RFC 3986 §3.2.2).
     let name = host.strip_suffix('.').unwrap_or(host);
     if name.len() > 253 || !name.split('.').all(is_label) {
         return Err(OriginError::Host);
@@ -131,7 +130,7 @@ fn check_name(host: &str) -> Result<(), OriginError> {
     Ok(())
 }
 
-/// Whether this may stand between two dots of a host name (RFC 1123 §2.1).
+/// Whether this is a valid label of a host name (RFC 1123 §2.1).
 pub(super) fn is_label(label: &str) -> bool {
     (1..=63).contains(&label.len())
         && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
@@ -139,7 +138,7 @@ pub(super) fn is_label(label: &str) -> bool {
         && !label.ends_with('-')
 }
 
-/// Whether the host can only be this machine, without asking DNS.
+/// Whether the host is this machine, without a DNS query.
 pub(super) fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
         || host.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())

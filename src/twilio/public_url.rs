@@ -1,7 +1,7 @@
-//! The public URL: the text in front of every route that Twilio and the app sign.
+//! The public URL: the prefix of every URL that Twilio and the app sign.
 //!
-//! The signature is made over this text, so it is kept byte for byte (a slash at its end is no part
-//! of it). Neither `Host` nor `X-Forwarded-*` ever has a say in it.
+//! The signature covers this text, so it is kept byte for byte, without a trailing slash. Neither `Host` nor
+//! `X-Forwarded-*` can change it.
 
 use std::fmt;
 
@@ -17,17 +17,17 @@ pub struct PublicUrl {
     prefix_len: usize,
 }
 
-/// Why a text cannot be the public URL. It never repeats the text.
+/// Why a text cannot be the public URL. The error never repeats the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(transparent)]
 pub struct PublicUrlError(#[from] origin::OriginError);
 
 impl PublicUrl {
-    /// Reads a public URL: https, or plain http to loopback; no user name, query, fragment or
-    /// whitespace, and no underscore in the host (Twilio refuses those).
+    /// https, or plain http to loopback; no user name, query, fragment or whitespace, and no underscore in the host
+    /// (Twilio rejects those).
     ///
     /// # Errors
-    /// [`PublicUrlError`] names the first thing that is wrong with it.
+    /// [`PublicUrlError`] names the first flaw.
     pub fn parse(text: &str) -> Result<Self, PublicUrlError> {
         let origin = origin::read(text)?;
         Ok(Self {
@@ -37,20 +37,17 @@ impl PublicUrl {
         })
     }
 
-    /// The URL as it was written, without a slash at its end.
-    #[must_use]
+    /// The URL without a trailing slash.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The path prefix (`/heardback`), which the proxy in front strips; empty if there is none.
-    #[must_use]
+    /// The path prefix (`/heardback`), which a reverse proxy strips; empty if there is none.
     pub fn prefix(&self) -> &str {
         self.text.get(self.text.len() - self.prefix_len..).unwrap_or_default()
     }
 
-    /// Why Twilio cannot reach it; `None` if nothing about its host says so.
-    #[must_use]
+    /// Why Twilio cannot reach the host; `None` if the host may be public.
     pub fn why_unreachable(&self) -> Option<&'static str> {
         self.unreachable
     }

@@ -1,9 +1,8 @@
-//! Timestamps as programs write them: RFC 3339, RFC 2822, and the notations of `date_created` in the JSON of
-//! Twilio's helper libraries.
+//! Timestamps as programs write them: RFC 3339, RFC 2822, and the notations of `date_created` in the JSON of Twilio's
+//! helper libraries for Node, Python, PHP, Ruby, C#, Java and Go.
 //!
-//! A moment without an offset is not a moment. The zero value of a type ("0001-01-01", the Unix epoch) is not one
-//! either: programs write it where a time was never set. Source of the formats: the serialised `MessageResource`
-//! of twilio-node, -python, -php, -ruby, -csharp, -java and -go.
+//! A time without an offset is rejected. So is the zero value of a type ("0001-01-01", the Unix epoch), which programs
+//! write for a time that was never set.
 
 use std::time::Duration;
 
@@ -15,16 +14,16 @@ use jiff::tz::TimeZone;
 use crate::domain::matching::later;
 use crate::domain::timestamp_serde::to_millisecond;
 
-/// Twilio was founded in 2008: no message of it is older. Every usual zero value is: years 1, 1601, 1899, 1900,
-/// 1970, 1980 and 2001.
+/// Twilio was founded in 2008, so no message is older. The usual zero values are years 1, 1601, 1899, 1900, 1970, 1980
+/// and 2001.
 const FIRST_YEAR: i16 = 2008;
-/// A maximum value such as .NET's `DateTime.MaxValue` is not a moment either.
+/// A maximum value such as .NET's `DateTime.MaxValue` is rejected too.
 const LAST_YEAR: i16 = 2100;
 
-/// Reads a moment, cut to the millisecond.
+/// Parses a time, truncated to milliseconds.
 ///
 /// # Errors
-/// The expected notation, in words for the sender.
+/// The expected notation, for the sender.
 pub fn parse(text: &str) -> Result<Timestamp, &'static str> {
     let text = text.trim();
     let read = text
@@ -39,12 +38,12 @@ pub fn parse(text: &str) -> Result<Timestamp, &'static str> {
     if is_real(at) {
         Ok(to_millisecond(at))
     } else {
-        Err("expected a real moment; programs write this one where a time was never set")
+        Err("expected a real time; programs write this one for a time that was never set")
     }
 }
 
-/// Reads Twilio's `date_created`, which is cut to the second. It is rounded up: an act within that second may have
-/// come before the message.
+/// Parses Twilio's `date_created`, which has whole seconds. It is rounded up, because an act within that second may
+/// precede the message.
 ///
 /// # Errors
 /// As [`parse`].
@@ -174,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_twilio_cut_to_the_second_is_rounded_up_and_nothing_else_is() {
+    fn only_a_creation_time_in_whole_seconds_is_rounded_up() {
         let up = |text| parse_created(text).expect(text).subsec_millisecond();
         assert_eq!(up("Mon, 23 Nov 2026 10:02:11 +0000"), 999);
         assert_eq!(up("2026-11-23T10:02:11.000Z"), 999);

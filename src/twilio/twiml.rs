@@ -1,22 +1,21 @@
-//! What Twilio hears when somebody calls: hang up, or ask the app.
+//! The `TwiML` response to a call: reject it, or redirect it to the app.
 //!
-//! Nobody is ever talked to here, so these two are all. `<Reject>` costs nothing, for the call is never
-//! answered (Twilio, `TwiML` "Reject").
+//! `<Reject>` costs nothing, because the call is never answered (Twilio, `TwiML` "Reject").
 
 use std::fmt;
 
 use crate::twilio::origin;
 use crate::twilio::origin::OriginError;
 
-/// Where Twilio is to get the app's own `TwiML` for a call: an absolute address, https or on this machine.
+/// The address of the app's own `TwiML` for a call: absolute, https or on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RedirectUrl(String);
 
 impl RedirectUrl {
-    /// Reads an address. It may have a path and a query; nothing of it is changed.
+    /// The address may have a path and a query, and is not changed.
     ///
     /// # Errors
-    /// [`OriginError`]: the first thing that is wrong with it.
+    /// [`OriginError`]: the first flaw.
     pub fn parse(text: &str) -> Result<Self, OriginError> {
         let authority = text.find("://").map_or(0, |at| at + 3);
         let (_, rest) = text.split_at_checked(authority).ok_or(OriginError::Scheme)?;
@@ -32,7 +31,6 @@ impl RedirectUrl {
         Ok(Self(text.to_owned()))
     }
 
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -44,8 +42,7 @@ impl fmt::Display for RedirectUrl {
     }
 }
 
-/// The answer to a call: sent on to the app, or rejected.
-#[must_use]
+/// The response to a call: a redirect to the app, or a rejection.
 pub fn answer_to_a_call(redirect: Option<&RedirectUrl>) -> String {
     match redirect {
         Some(url) => {
@@ -55,7 +52,7 @@ pub fn answer_to_a_call(redirect: Option<&RedirectUrl>) -> String {
     }
 }
 
-/// As text in XML 1.0.
+/// Escapes a text for XML 1.0.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,17 +1,17 @@
-//! Each account's way to Twilio: its own credentials and place, over one pool of connections.
+//! The clients of all accounts: each has its own credentials and base URL, over one pool of connections.
 //!
-//! May change while posts are under way; each goes on with what it began with. For an account that is
-//! not among them nothing is posted, and the verdict pauses its lane until it is.
+//! They may be replaced while posts are in flight; each post keeps its client. For an account that is not configured
+//! nothing is posted, and the verdict pauses its lane.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use crate::domain::feedback::{Feedback, OutcomeDetail, Verdict};
 use crate::domain::sid::AccountSid;
-use crate::upstream::{OnDate, Upstream, UpstreamConfig, UpstreamError, connect};
+use crate::upstream::client::{OnDate, Upstream, UpstreamConfig, UpstreamError, connect};
 
 type ByAccount = HashMap<AccountSid, Arc<Upstream>>;
 
@@ -30,10 +30,10 @@ impl fmt::Debug for Upstreams {
 }
 
 impl Upstreams {
-    /// Builds them; connects to nothing yet. Timeouts and user agent are the first one's for all.
+    /// Builds the clients, and opens no connection yet. Timeouts and user agent are those of the first account.
     ///
     /// # Errors
-    /// [`UpstreamError`], for no account at all too.
+    /// There is no account, or an account has no credentials, or the TLS roots cannot be read.
     pub fn new(
         accounts: Vec<(AccountSid, UpstreamConfig)>,
         on_date: OnDate,
@@ -44,10 +44,10 @@ impl Upstreams {
         Ok(Self { pool, on_date, by_account, generation: AtomicU64::new(0) })
     }
 
-    /// From now on it is these.
+    /// Replaces all clients.
     ///
     /// # Errors
-    /// [`UpstreamError`]; nothing has changed then.
+    /// An account has no credentials; then all clients are as before.
     pub fn replace(
         &self,
         accounts: Vec<(AccountSid, UpstreamConfig)>,
@@ -58,54 +58,47 @@ impl Upstreams {
         Ok(())
     }
 
-    /// A number that changes with each [`Self::replace`]. Answers from before it say nothing about the new credentials.
-    #[must_use]
+    /// A number that changes with each [`Self::replace`]. Earlier answers prove nothing about the new credentials.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
 
     /// How many accounts are configured.
-    #[must_use]
     pub fn accounts(&self) -> usize {
-        self.by_account.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.clients().len()
     }
 
-    /// The longest that a [`Self::post`] can take.
-    #[must_use]
+    /// The longest time of a [`Self::post`].
     pub fn longest_post(&self) -> Duration {
-        let known = self.by_account.read().unwrap_or_else(PoisonError::into_inner);
-        known.values().map(|upstream| upstream.longest_post()).max().unwrap_or_default()
+        self.clients().values().map(|upstream| upstream.longest_post()).max().unwrap_or_default()
     }
 
     /// Requests an account from Twilio for the `Date` of the answer; if that fails, the next account.
-    pub async fn ask_time(&self) {
+    pub async fn request_date(&self) {
         let known: Vec<_> = {
-            let known = self.by_account.read().unwrap_or_else(PoisonError::into_inner);
+            let known = self.clients();
             known.iter().map(|(account, upstream)| (*account, Arc::clone(upstream))).collect()
         };
         for (account, upstream) in known {
-            if upstream.ask_time(account).await {
+            if upstream.request_date(account).await {
                 return;
             }
         }
     }
 
-    /// Reports one confirmation, as its account.
+    /// Reports one confirmation with the client of its account.
     pub async fn post(&self, feedback: &Feedback) -> Verdict {
-        let upstream = {
-            let known = self.by_account.read().unwrap_or_else(PoisonError::into_inner);
-            known.get(&feedback.account).cloned()
-        };
-        match upstream {
-            Some(upstream) => upstream.post(feedback).await,
-            None => Verdict::Pause { why: not_configured() },
+        let upstream = self.clients().get(&feedback.account).cloned();
+        if let Some(upstream) = upstream {
+            return upstream.post(feedback).await;
         }
+        let message = "the account is not among those that are configured".to_owned();
+        Verdict::Pause { why: OutcomeDetail { message, ..OutcomeDetail::default() } }
     }
-}
 
-fn not_configured() -> OutcomeDetail {
-    let message = "the account is not among those that are configured".to_owned();
-    OutcomeDetail { message, ..OutcomeDetail::default() }
+    fn clients(&self) -> RwLockReadGuard<'_, ByAccount> {
+        self.by_account.read().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 fn clients(
@@ -114,7 +107,7 @@ fn clients(
     accounts: Vec<(AccountSid, UpstreamConfig)>,
 ) -> Result<ByAccount, UpstreamError> {
     let client = |(account, config)| {
-        let client = Upstream::over(pool.clone(), config, Arc::clone(on_date))?;
+        let client = Upstream::with_client(pool.clone(), config, Arc::clone(on_date))?;
         Ok((account, Arc::new(client)))
     };
     accounts.into_iter().map(client).collect()

@@ -1,8 +1,8 @@
-//! Answer: what came back, read into a [`Verdict`] (docs/design.md, "Posting to Twilio").
+//! Reads an answer of Twilio's API into a [`Verdict`] (docs/design.md, "Posting to Twilio").
 //!
-//! Promises that an answer which settles a message (done, missing, never) was read to its last byte and is Twilio's
-//! own (`body.rs`): a 2xx names the message, a 4xx has Twilio's form of an error. Otherwise the status alone is enough.
-//! Deliberately absent: sockets, and any clock but the one that `Retry-After` needs without a `Date`.
+//! An answer that settles a message (done, missing, never) is complete and Twilio's own (`body.rs`): a 2xx names the
+//! message, a 4xx has Twilio's form of an error. For any other verdict the status is enough. Deliberately absent:
+//! sockets, and any clock except for a `Retry-After` without a `Date`.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,25 +14,24 @@ use serde_json::Value;
 
 use crate::domain::feedback::{Feedback, OutcomeDetail, Verdict};
 use crate::domain::redact::veiled;
-use crate::upstream::retry_after;
 
-/// Longest message kept, in characters. Twilio's own are shorter.
-const MESSAGE_CAP: usize = 200;
+/// The longest message that is kept, in characters. Twilio's own are shorter.
+const MAX_MESSAGE: usize = 200;
 
-/// An answer as far as it came.
+/// An answer as far as it was received.
 #[derive(Debug)]
 pub(crate) struct UpstreamResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
-    /// What kept the body from coming in whole, if anything did.
+    /// The error that truncated the body.
     pub(crate) broken: Option<String>,
-    /// The body was longer than any of Twilio's, and was dropped.
+    /// The body was longer than any of Twilio's and is not kept.
     pub(crate) is_oversized: bool,
 }
 
 impl UpstreamResponse {
-    /// What the answer means for the feedback that it answers.
+    /// The meaning of the answer to this feedback.
     pub(crate) fn verdict(&self, feedback: &Feedback) -> Verdict {
         match self.status.as_u16() {
             status @ 200..=299 => match self.unlike_feedback(feedback) {
@@ -43,19 +42,19 @@ impl UpstreamResponse {
             401 | 403 => Verdict::Pause { why: self.detail() },
             408 | 425 => Verdict::Retry { why: self.detail(), after: self.retry_after() },
             429 => Verdict::Throttle { why: self.detail(), after: self.retry_after() },
-            // A proxy's error page says nothing of what Twilio would answer.
+            // The error page of a proxy is not Twilio's answer.
             400..=499 if !self.is_twilios_error() => {
                 Verdict::Uncertain { why: self.because(None, self.described()) }
             }
             404 => Verdict::Missing { why: self.detail() },
             400..=499 => Verdict::Never { why: self.detail() },
-            // 5xx, and numbers that HTTP does not have.
+            // 5xx, and numbers that are not HTTP statuses.
             _ => Verdict::Retry { why: self.detail(), after: self.retry_after() },
         }
     }
 
-    /// The `Date` of a complete answer of Twilio's own: it names the requested message or account, or
-    /// has Twilio's own form of an error.
+    /// The `Date` of Twilio's own complete answer: it names the requested message or account, or has Twilio's form of
+    /// an error.
     pub(super) fn twilios_date(&self, sid: &str) -> Option<Timestamp> {
         if self.broken.is_some() {
             return None;
@@ -83,7 +82,7 @@ impl UpstreamResponse {
         serde_json::from_slice(&self.body).ok()
     }
 
-    /// Twilio's own words (`{code, message, …}`), or what can be said without them.
+    /// The `code` and `message` of the answer, or the reason of its status.
     pub(super) fn detail(&self) -> OutcomeDetail {
         let body = self.json();
         let field = |name: &str| body.as_ref().and_then(|body| body.get(name));
@@ -102,7 +101,7 @@ impl UpstreamResponse {
         format!("{reason} (the answer was not Twilio's JSON)")
     }
 
-    /// Names the host only: the rest of a `Location` is not ours to keep.
+    /// Names the host only: the rest of a `Location` may be secret.
     pub(super) fn why_redirected(&self) -> OutcomeDetail {
         let target = self.header(&LOCATION).and_then(|location| Url::parse(location).ok());
         let host = target.as_ref().and_then(Url::host_str).map(printable);
@@ -111,9 +110,8 @@ impl UpstreamResponse {
     }
 
     fn retry_after(&self) -> Option<Duration> {
-        // A date is read against the sender's own clock, so that ours may be wrong.
-        self.header(&RETRY_AFTER)
-            .and_then(|value| retry_after::parse(value, self.date().unwrap_or_else(now)))
+        // Compared with the sender's `Date`, so that a wrong clock here does not matter.
+        self.header(&RETRY_AFTER).and_then(|value| wait(value, self.date().unwrap_or_else(now)))
     }
 
     pub(super) fn header(&self, name: &HeaderName) -> Option<&str> {
@@ -126,11 +124,23 @@ fn now() -> SystemTime {
     SystemTime::now()
 }
 
-/// Foreign words, made fit for a log line and the store: one line, not long, no numbers and no secrets.
+/// The wait of a `Retry-After` (RFC 9110 §10.2.3): whole seconds, or an HTTP date. Zero for a date that is over, `None`
+/// for any other value. `domain::retry` limits it.
+fn wait(value: &str, now: SystemTime) -> Option<Duration> {
+    let value = value.trim();
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // Too many digits for a u64 are a long wait.
+        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    Some(date.duration_since(now).unwrap_or(Duration::ZERO))
+}
+
+/// Makes a foreign text fit for the log and the store: one short line, without phone numbers and secrets.
 pub(crate) fn printable(text: &str) -> String {
     let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    // Veiled as a whole: what was cut first might look like nothing any more.
-    veiled(text.trim()).chars().take(MESSAGE_CAP).collect()
+    // Redacted before it is cut: a cut number might not be recognised.
+    veiled(text.trim()).chars().take(MAX_MESSAGE).collect()
 }
 
 #[cfg(test)]
@@ -193,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_a_story_needs_a_whole_answer() {
+    fn a_verdict_that_settles_a_message_needs_a_complete_answer() {
         for (status, word) in [
             (200, "uncertain"),
             (400, "uncertain"),
@@ -206,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_answer_of_twilios_own_says_what_time_it_is() {
+    fn only_twilios_own_answer_has_a_trusted_date() {
         let sid = "SM0123456789abcdef0123456789abcdef";
         let echo = format!(r#"{{"message_sid":"{sid}","outcome":"confirmed"}}"#);
         let error =
@@ -239,17 +249,17 @@ mod tests {
     }
 
     #[test]
-    fn twilios_words_are_kept_short_and_on_one_line() {
+    fn twilios_message_is_kept_short_and_on_one_line() {
         let long = format!(r#"{{"code":20404,"message":"a\nb\u0007{}"}}"#, "x".repeat(500));
         let verdict = answer(400, &long, None);
         let why = verdict.detail().expect("a reason");
         assert_eq!((why.status, why.code), (Some(400), Some(20404)));
         assert!(why.message.starts_with("a b x"), "{}", why.message);
-        assert_eq!(why.message.chars().count(), MESSAGE_CAP);
+        assert_eq!(why.message.chars().count(), MAX_MESSAGE);
     }
 
     #[test]
-    fn strange_bodies_are_no_obstacle() {
+    fn a_body_of_any_form_yields_a_reason() {
         for body in ["", "[]", "null", "<html>", r#"{"code":"x","message":7}"#, r#"{"code":-1}"#] {
             let verdict = answer(502, body, None);
             let why = verdict.detail().expect("a reason");
@@ -258,10 +268,30 @@ mod tests {
     }
 
     #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = httpdate::parse_http_date("Fri, 06 Nov 2026 08:49:37 GMT").expect("a date");
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        for (value, expected) in [
+            ("120", seconds(120)),
+            (" 0 ", seconds(0)),
+            ("99999999999999999999999", seconds(u64::MAX)),
+            ("Fri, 06 Nov 2026 08:51:37 GMT", seconds(120)),
+            ("Friday, 06-Nov-26 08:51:37 GMT", seconds(120)),
+            ("Fri, 06 Nov 2026 08:00:00 GMT", seconds(0)),
+            ("-5", None),
+            ("1.5", None),
+            ("soon", None),
+            ("", None),
+        ] {
+            assert_eq!(wait(value, now), expected, "{value}");
+        }
+    }
+
+    #[test]
     fn phone_numbers_and_credentials_are_not_kept() {
         assert_eq!(printable("no +15551234567, +49 and 1+1"), "no +…, +49 and 1+1");
         assert_eq!(printable("you sent Basic QUMxOnNlY3JldA=="), "you sent Basic …");
-        let cut = format!("{} +15551234567", "x".repeat(MESSAGE_CAP - 8));
-        assert!(!printable(&cut).contains("555"), "what is cut off is still a number");
+        let cut = format!("{} +15551234567", "x".repeat(MAX_MESSAGE - 8));
+        assert!(!printable(&cut).contains("555"), "a number at the cut is redacted");
     }
 }

@@ -1,12 +1,9 @@
-//! Probe: does Twilio take a credential? Asked with GETs that change nothing and read nobody's data.
+//! The probe of credentials: GET requests that change nothing and read no data of a recipient.
 //!
-//! Only Twilio's own answers count: JSON that names our account, or an error with Twilio's code. Any other
-//! answer is trouble, named by its status and body: a proxy or a stand-in may have sent it.
-//!
-//! First the account itself. A Standard API key may not read that and is told 401 all the same
-//! (twilio-python #259; Twilio docs, "API keys": `/Accounts` needs a Main key), a restricted one 403
-//! with code 70051. So a key that is turned away is tried once more, on a message that cannot exist:
-//! whoever is told 404 there was let in.
+//! Only Twilio's own answers count: JSON that names our account, or an error with Twilio's code. A proxy may have sent
+//! any other answer. The first request is for the account, which a Standard API key may not read: Twilio answers 401
+//! (twilio-python #259; Twilio docs, "API keys"), or 403 with code 70051 for a restricted key. So a denied key is tried
+//! again with a message that cannot exist: a 404 proves that Twilio accepts the key.
 
 use reqwest::header::ACCEPT;
 use secrecy::ExposeSecret;
@@ -15,34 +12,33 @@ use serde_json::Value;
 use crate::domain::feedback::OutcomeDetail;
 use crate::domain::sid::AccountSid;
 use crate::upstream::answer::UpstreamResponse;
-use crate::upstream::{Credential, JSON_TYPE, Upstream};
+use crate::upstream::client::{Credential, JSON_TYPE, Upstream};
 
-/// A message that Twilio has never made.
+/// A message that cannot exist.
 const NO_MESSAGE: &str = "SM00000000000000000000000000000000";
-/// What every API key's SID begins with.
+/// The prefix of an API key's SID.
 const API_KEY: &str = "SK";
 /// Twilio's code for a restricted key without that permission.
 const NOT_PERMITTED: u32 = 70051;
 
-/// What Twilio says to a credential.
+/// Twilio's answer to a credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Probed {
-    /// It is let in. `status` is the account's, such as `active` or `suspended`.
+pub enum CredentialProbe {
+    /// Accepted.
     Good {
-        /// In Twilio's words.
+        /// The status of the account, such as `active` or `suspended`.
         status: Option<String>,
     },
-    /// An API key that is let in, but may not read the account; it may well post feedback.
+    /// An accepted API key that may not read the account, and probably may post feedback.
     Limited,
-    /// It is turned away.
     Denied(OutcomeDetail),
-    /// It is not known: there was no answer, or it was not Twilio's.
-    Trouble(OutcomeDetail),
+    /// Unknown: there was no answer, or it was not Twilio's.
+    Unknown(OutcomeDetail),
 }
 
 impl Upstream {
-    /// Asks Twilio about each credential, in the order in which they are configured. Posts nothing.
-    pub async fn probe(&self, account: AccountSid) -> Vec<Probed> {
+    /// Probes each credential in the order of the settings.
+    pub async fn probe(&self, account: AccountSid) -> Vec<CredentialProbe> {
         let mut probed = Vec::with_capacity(self.config.credentials.len());
         for credential in &self.config.credentials {
             probed.push(self.probe_as(credential, account).await);
@@ -51,51 +47,51 @@ impl Upstream {
     }
 
     /// Requests the account for the `Date` of Twilio's own answer. Returns whether there was one.
-    pub(super) async fn ask_time(&self, account: AccountSid) -> bool {
+    pub(super) async fn request_date(&self, account: AccountSid) -> bool {
         let Some(credential) = self.config.credentials.first() else { return false };
         let answer = self.get(credential, &format!("Accounts/{account}.json")).await;
         answer.is_ok_and(|answer| self.note_date(&answer, account.as_str()))
     }
 
-    async fn probe_as(&self, credential: &Credential, account: AccountSid) -> Probed {
+    async fn probe_as(&self, credential: &Credential, account: AccountSid) -> CredentialProbe {
         let answer = match self.get(credential, &format!("Accounts/{account}.json")).await {
             Ok(answer) => answer,
-            Err(why) => return Probed::Trouble(why),
+            Err(why) => return CredentialProbe::Unknown(why),
         };
         if answer.status.is_success() {
             return match answer.unlike_account(account) {
-                None => Probed::Good { status: account_status(&answer) },
-                Some(kind) => Probed::Trouble(answer.because(None, kind)),
+                None => CredentialProbe::Good { status: account_status(&answer) },
+                Some(kind) => CredentialProbe::Unknown(answer.because(None, kind)),
             };
         }
         if !answer.is_twilios_denial() {
-            return Probed::Trouble(answer.failure_detail());
+            return CredentialProbe::Unknown(answer.failure_detail());
         }
         if credential.user.starts_with(API_KEY) {
             return self.probe_key(credential, account, answer.failure_detail()).await;
         }
-        Probed::Denied(answer.failure_detail())
+        CredentialProbe::Denied(answer.failure_detail())
     }
 
-    /// A key that may not read its account: is it let in at all?
+    /// Probes an API key that may not read its account.
     async fn probe_key(
         &self,
         key: &Credential,
         account: AccountSid,
         first: OutcomeDetail,
-    ) -> Probed {
+    ) -> CredentialProbe {
         if first.code == Some(NOT_PERMITTED) {
-            return Probed::Limited;
+            return CredentialProbe::Limited;
         }
         let path = format!("Accounts/{account}/Messages/{NO_MESSAGE}.json");
         match self.get(key, &path).await {
-            Ok(answer) if answer.is_twilios_404() => Probed::Limited,
+            Ok(answer) if answer.is_twilios_404() => CredentialProbe::Limited,
             Ok(answer) if answer.is_twilios_denial() => match answer.failure_detail() {
-                why if why.code == Some(NOT_PERMITTED) => Probed::Limited,
-                why => Probed::Denied(why),
+                why if why.code == Some(NOT_PERMITTED) => CredentialProbe::Limited,
+                why => CredentialProbe::Denied(why),
             },
-            Ok(answer) => Probed::Trouble(answer.failure_detail()),
-            Err(why) => Probed::Trouble(why),
+            Ok(answer) => CredentialProbe::Unknown(answer.failure_detail()),
+            Err(why) => CredentialProbe::Unknown(why),
         }
     }
 
@@ -133,7 +129,7 @@ impl UpstreamResponse {
     }
 }
 
-/// One word of the answer's; nothing else of the account is anybody's business here.
+/// The status of the account. The rest of the answer is not kept.
 fn account_status(answer: &UpstreamResponse) -> Option<String> {
     let account: Value = serde_json::from_slice(&answer.body).ok()?;
     let status = account.get("status")?.as_str()?;

@@ -1,23 +1,27 @@
-//! The clock check: requests Twilio's time while the wall clock differs from the expected time.
+//! The worker's clocks: its monotonic clock, and the check of the wall clock against Twilio's time.
 //!
-//! Twilio's answer to each post has a `Date` as well. This check is for a service that has nothing to post, and for a
-//! dry run.
+//! Twilio's answer to each post has a `Date` as well. The check is for a service without posts, and for a dry run.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::store::Store;
 use crate::upstream::Upstreams;
 
-/// The time between two checks.
-const EVERY: Duration = Duration::from_mins(1);
+const CHECK_INTERVAL: Duration = Duration::from_mins(1);
 
-/// Checks the clock until the future is dropped.
-pub async fn run(store: Arc<dyn Store>, upstreams: Arc<Upstreams>) {
+/// The present moment of a clock without jumps.
+#[expect(clippy::disallowed_methods, reason = "the owner of the worker's monotonic clock")]
+pub(super) fn monotonic() -> Instant {
+    Instant::now()
+}
+
+/// While the wall clock differs from the expected time, requests Twilio's. Runs until the future is dropped.
+pub async fn check_wall_clock(store: Arc<dyn Store>, upstreams: Arc<Upstreams>) {
     loop {
         if store.clock_guard().jump().is_some() {
-            upstreams.ask_time().await;
+            upstreams.request_date().await;
         }
-        tokio::time::sleep(EVERY).await;
+        tokio::time::sleep(CHECK_INTERVAL).await;
     }
 }

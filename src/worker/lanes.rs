@@ -1,56 +1,55 @@
-//! Lanes: each account's, and what they have room for together.
+//! The lanes of all accounts, and their quotas for the next claim.
 //!
-//! A claim passes over the accounts whose lanes are closed, so their backlog delays no other account. An account whose
-//! posts hang cannot delay another either: beside the shared slots there is a pool of own slots. Each account without a
-//! post under way may take one of them. The pool is bounded, so the connections to Twilio are as well.
+//! A claim skips the accounts whose lanes are closed, so their backlog delays no other account. An account whose posts
+//! hang delays no other account either: besides the shared slots there is a bounded pool of own slots, of which each
+//! account without a post in flight may use one.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::domain::sid::AccountSid;
 use crate::store::{Quota, Quotas};
-use crate::worker::Observer;
 use crate::worker::lane::{Lane, LaneReport, Room};
+use crate::worker::observer::Observer;
 
-/// What all lanes have room for.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rooms {
-    /// Shared slots that are free.
+    /// Free shared slots.
     pub(crate) slots: usize,
-    /// How many posts of each known account may start, and how many own slots are free.
+    /// The posts that each known account may start, and the free own slots.
     pub(crate) quotas: Quotas,
-    /// When the first of those opens that are closed for a time.
+    /// The time until the first lane opens that is closed for a time.
     pub(crate) opens_in: Option<Duration>,
 }
 
 pub(crate) struct Lanes {
     ceiling: usize,
-    probe_every: Duration,
+    probe_interval: Duration,
     by_account: HashMap<AccountSid, Lane>,
-    /// What the observer was told last.
-    told: HashMap<AccountSid, LaneReport>,
+    /// The last report of each lane to the observer.
+    reported: HashMap<AccountSid, LaneReport>,
 }
 
 impl Lanes {
-    pub(crate) fn new(ceiling: usize, probe_every: Duration) -> Self {
-        Self { ceiling, probe_every, by_account: HashMap::new(), told: HashMap::new() }
+    pub(crate) fn new(ceiling: usize, probe_interval: Duration) -> Self {
+        Self { ceiling, probe_interval, by_account: HashMap::new(), reported: HashMap::new() }
     }
 
-    /// The account's lane; a new one is open.
+    /// The lane of an account; a new lane is open.
     pub(crate) fn of(&mut self, account: AccountSid, now: Instant) -> &mut Lane {
-        let lane = || Lane::new(self.ceiling, self.probe_every, now);
+        let lane = || Lane::new(self.ceiling, self.probe_interval, now);
         self.by_account.entry(account).or_insert_with(lane)
     }
 
-    /// From now on each account has to succeed again before one of its messages is refused for a 404.
+    /// Requires a new success of each account before one of its messages is refused for a 404.
     pub(crate) fn distrust(&mut self, now: Instant) {
         for lane in self.by_account.values_mut() {
             lane.distrust(now);
         }
     }
 
-    /// The places of each lane while `slots` shared slots and `own_slots` own slots are free. An account without a lane
-    /// may take all of the shared ones.
+    /// The quota of each lane while `slots` shared slots and `own_slots` own slots are free. An account without a lane
+    /// may use all shared slots.
     pub(crate) fn room(&mut self, slots: usize, own_slots: usize, now: Instant) -> Rooms {
         let mut rooms = Rooms { slots, ..Rooms::default() };
         rooms.quotas.own_slots = own_slots;
@@ -72,13 +71,13 @@ impl Lanes {
         rooms
     }
 
-    /// Tells the observer of the lanes that stand differently than it was told last.
+    /// Reports the lanes whose state changed to the observer.
     pub(crate) fn report(&mut self, observer: &dyn Observer, now: Instant) {
         for (account, lane) in &self.by_account {
             let report = lane.report(now);
-            if self.told.get(account) != Some(&report) {
+            if self.reported.get(account) != Some(&report) {
                 observer.lane(*account, &report);
-                self.told.insert(*account, report);
+                self.reported.insert(*account, report);
             }
         }
     }
@@ -86,7 +85,6 @@ impl Lanes {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
     use crate::domain::feedback::{OutcomeDetail, Verdict};
     use crate::worker::lane::FinishedPost;
@@ -104,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_closed_lane_does_not_close_another_accounts() {
-        let now = Instant::now();
+        let now = crate::worker::clock::monotonic();
         let mut lanes = Lanes::new(4, MINUTE);
         let unknown = lanes.room(3, 2, now).quotas;
         assert!(unknown.by_account.is_empty() && unknown.own_slots == 2);
@@ -124,8 +122,8 @@ mod tests {
     }
 
     #[test]
-    fn without_a_shared_slot_only_accounts_with_no_post_under_way_may_start_one() {
-        let now = Instant::now();
+    fn without_a_shared_slot_only_accounts_with_no_post_in_flight_may_start_one() {
+        let now = crate::worker::clock::monotonic();
         let mut lanes = Lanes::new(4, MINUTE);
         let [one, two] = accounts();
         lanes.of(one, now).begin(now, false);

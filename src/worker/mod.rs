@@ -1,16 +1,18 @@
-//! Worker: claims what is due, posts it, settles it. The store is the queue; nothing is kept here
-//! but what is under way and what is known of the account.
+//! The worker claims due messages, posts their feedback to Twilio and stores the results. The store is the queue; only
+//! posts in flight and the state of the lanes are in memory.
 //!
-//! Promises at-least-once: an attempt whose end could not be written down is made again when its
-//! lease has lapsed ("confirmed" said twice is the same state). Deliberately absent: anything that
-//! a webhook could wait for. The worker cannot see `inbound`, nor slow it down.
+//! Delivery is at least once: if a result is not stored, the message is posted again when its lease expires, which is
+//! harmless. Deliberately absent: any effect on a webhook. The worker cannot import `inbound`.
 
 mod attempt_log;
 pub mod clock;
 pub mod lane;
 mod lanes;
+mod observer;
 pub mod sweep;
 mod worker_log;
+
+pub use crate::worker::observer::Observer;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -20,26 +22,24 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::task::{Id, JoinError, JoinSet};
 
-use crate::domain::feedback::{Claim, Feedback, OutcomeDetail, Settlement, Verdict};
+use crate::domain::feedback::{Claim, OutcomeDetail, Settlement, Verdict};
 use crate::domain::message::LastAttempt;
 use crate::domain::retry::{AttemptFacts, MISSING_GRACE, RetryPolicy, conclude};
-use crate::domain::sid::AccountSid;
-use crate::store::{Clock, Store, StoreError, Swept};
+use crate::store::{Clock, Store, StoreError};
 use crate::upstream::Upstreams;
-use crate::worker::attempt_log::{AttemptLog, EndedAttempt, settle, settle_all};
-use crate::worker::lane::{FinishedPost, Lane, LaneReport, Room};
+use crate::worker::attempt_log::{AttemptLog, EndedAttempt, STORE_WAIT, settle, settle_all};
+use crate::worker::clock::monotonic;
+use crate::worker::lane::{FinishedPost, Lane, Room};
 use crate::worker::lanes::{Lanes, Rooms};
 
-/// Left of a lease after the longest post, to write its end down.
+/// The part of a lease that remains after the longest post, to store the result.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
-/// The first wait for a store that cannot be reached; doubles up to [`STORE_WAIT_CAP`].
-const STORE_WAIT: Duration = Duration::from_secs(1);
-/// The longest wait for a store that cannot be reached.
+/// The longest wait after consecutive errors of the store.
 const STORE_WAIT_CAP: Duration = Duration::from_secs(30);
-/// Looks at the store this often even unasked: a shared store may miss a wake-up.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
-/// A store that says "due now" and hands out nothing is not asked more often than this.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// The store is polled this often even without a notification, because a shared store may miss one.
+const POLL_INTERVAL: Duration = Duration::from_secs(30);
+/// A store that reports a due message but returns no claim is not polled more often than this.
+const MIN_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The likely cause of a 404 for a message that Twilio itself named.
 const MISSING_NAMED: &str = "a status callback of Twilio names this SID, so the account or region may be wrong, or the message deleted";
@@ -47,17 +47,16 @@ const MISSING_NAMED: &str = "a status callback of Twilio names this SID, so the 
 const MISSING_UNNAMED: &str =
     "no status callback of Twilio names this SID, so the SID may be wrong";
 
-/// A source of numbers in `[0, 1)`. Injected, so that tests own it.
+/// A source of numbers in `[0, 1)`. Injected, so that tests choose them.
 pub type Jitter = Arc<dyn Fn() -> f64 + Send + Sync>;
 
-/// What the worker is told.
 #[derive(Debug, Clone, Copy)]
 pub struct WorkerConfig {
-    /// Shared slots: posts under way at a time.
+    /// Shared slots: the most posts in flight, own slots excluded.
     pub concurrency: usize,
-    /// Own slots: beyond the shared ones, this many accounts without a post under way may start one each.
+    /// Own slots: this many accounts without a post in flight may start one each beyond the shared slots.
     pub own_slots: usize,
-    /// How long a claim holds. 60 s in `serve`.
+    /// The time of one claim. 60 s in `serve`.
     pub lease: Duration,
     /// See [`RetryPolicy::give_up_after`].
     pub give_up_after: Duration,
@@ -67,38 +66,22 @@ pub struct WorkerConfig {
     pub dry_run: bool,
 }
 
-/// Is told what happens, for metrics and the readiness detail. Must not block.
-pub trait Observer: Send + Sync {
-    /// An attempt ended with this verdict's word after that long.
-    fn attempt(&self, verdict: &'static str, took: Duration);
-    /// The same attempt, with its message and the whole verdict.
-    fn posted(&self, claim: &Claim, verdict: &Verdict, took: Duration);
-    /// An attempt's end was written down; the [`Settlement`]'s word.
-    fn settled(&self, settlement: &'static str);
-    /// A step of the sweep ended.
-    fn swept(&self, swept: &Swept);
-    /// An account's lane stands differently than before.
-    fn lane(&self, account: AccountSid, report: &LaneReport);
-}
-
-/// What a step did.
+/// The result of one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tick {
-    /// Posts that were started.
+    /// The number of posts that it started.
     pub started: usize,
-    /// When the next step has something to do; `None` if only the end of a post or a change in the
-    /// store can bring it about.
+    /// The time until the next step; `None`: only the end of a post or a change in the store makes one necessary.
     pub again_in: Option<Duration>,
 }
 
-/// A post under way.
 #[derive(Debug, Clone, Copy)]
-struct Flight {
+struct InFlight {
     claim: Claim,
     began: Instant,
 }
 
-type Landed = Result<(Id, Verdict), JoinError>;
+type JoinedPost = Result<(Id, Verdict), JoinError>;
 
 /// The worker: a step ([`Self::tick`]) and a loop ([`Self::run`]).
 pub struct Worker {
@@ -112,13 +95,11 @@ pub struct Worker {
     /// The [`Upstreams::generation`] at which the lanes were last updated.
     generation: u64,
     posts: JoinSet<Verdict>,
-    flights: HashMap<Id, Flight>,
+    in_flight: HashMap<Id, InFlight>,
     store_wait: Duration,
 }
 
 impl Worker {
-    /// A worker that has not started anything yet.
-    #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
         upstream: Arc<Upstreams>,
@@ -138,13 +119,13 @@ impl Worker {
             observer,
             lanes: Lanes::new(config.concurrency, config.probe_every),
             posts: JoinSet::new(),
-            flights: HashMap::new(),
+            in_flight: HashMap::new(),
             store_wait: STORE_WAIT,
         }
     }
 
-    /// The loop. Ends when `shutdown` does, once what is under way has been settled; to end sooner,
-    /// drop it: the leases lapse, and the attempts are made again.
+    /// Runs until `shutdown` completes and all posts in flight are settled. If the future is dropped earlier, the leases
+    /// expire and the messages are posted again.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
         let mut shutdown = std::pin::pin!(shutdown);
         if self.config.dry_run {
@@ -155,20 +136,20 @@ impl Worker {
             return shutdown.await;
         }
         let store = Arc::clone(&self.store);
-        let mut ends = Vec::new();
+        let mut ended = Vec::new();
         loop {
-            // Before the query, so that what comes in between still wakes us.
+            // Before the query, so that a change during the query also wakes the worker.
             let changed = store.changed();
-            // What has ended is written down in the group in which the next are handed out.
-            let settling = settle_all(self.book(), std::mem::take(&mut ends));
+            // Results are stored in the group that claims the next messages.
+            let settling = settle_all(self.attempt_log(), std::mem::take(&mut ended));
             let (tick, ()) = tokio::join!(self.tick(), settling);
-            let nap = tick.again_in.unwrap_or(LOOK_EVERY).min(LOOK_EVERY);
+            let wait = tick.again_in.unwrap_or(POLL_INTERVAL).min(POLL_INTERVAL);
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                Some(landed) = self.posts.join_next_with_id() => ends = self.finish_posts(landed),
+                Some(post) = self.posts.join_next_with_id() => ended = self.finish_posts(post),
                 () = changed => {}
-                () = tokio::time::sleep(nap) => {}
+                () = tokio::time::sleep(wait) => {}
             }
         }
         self.drain().await;
@@ -180,7 +161,7 @@ impl Worker {
         if self.config.dry_run {
             return idle(None);
         }
-        let before = Instant::now();
+        let before = monotonic();
         let rooms = self.rooms(before);
         self.lanes.report(self.observer.as_ref(), before);
         if self.is_full(&rooms) {
@@ -194,38 +175,37 @@ impl Worker {
             Err(error) => {
                 let wait = self.store_wait;
                 self.store_wait = (wait * 2).min(STORE_WAIT_CAP);
-                tracing::warn!(%error, "the store hands out nothing, next try in {wait:?}: {error}");
+                tracing::warn!(%error, "cannot claim messages: {error}; next try in {wait:?}");
                 idle(Some(wait))
             }
         }
     }
 
-    /// Awaits the end of one post and writes it down; false if none is under way. Not to be
-    /// cancelled: an end that was awaited and not written down costs another attempt.
+    /// Awaits the end of one post and stores its result; false if no post is in flight. If it is cancelled, the message
+    /// is posted again.
     pub async fn finished(&mut self) -> bool {
-        let Some(landed) = self.posts.join_next_with_id().await else { return false };
-        settle_all(self.book(), self.finish_post(landed).into_iter().collect()).await;
+        let Some(post) = self.posts.join_next_with_id().await else { return false };
+        settle_all(self.attempt_log(), self.finish_post(post).into_iter().collect()).await;
         true
     }
 
-    /// Awaits and settles everything under way.
+    /// Awaits and settles all posts in flight.
     pub async fn drain(&mut self) {
-        while let Some(landed) = self.posts.join_next_with_id().await {
-            settle_all(self.book(), self.finish_posts(landed)).await;
+        while let Some(post) = self.posts.join_next_with_id().await {
+            settle_all(self.attempt_log(), self.finish_posts(post)).await;
         }
     }
 
-    /// Every post that has ended, and how.
-    fn finish_posts(&mut self, first: Landed) -> Vec<EndedAttempt> {
-        let mut ends: Vec<_> = self.finish_post(first).into_iter().collect();
-        while let Some(landed) = self.posts.try_join_next_with_id() {
-            ends.extend(self.finish_post(landed));
+    /// Finishes this post and all others that have ended.
+    fn finish_posts(&mut self, first: JoinedPost) -> Vec<EndedAttempt> {
+        let mut ended: Vec<_> = self.finish_post(first).into_iter().collect();
+        while let Some(post) = self.posts.try_join_next_with_id() {
+            ended.extend(self.finish_post(post));
         }
-        ends
+        ended
     }
 
-    /// Where ends are written down.
-    fn book(&self) -> AttemptLog {
+    fn attempt_log(&self) -> AttemptLog {
         (Arc::clone(&self.store), Arc::clone(&self.observer))
     }
 
@@ -252,7 +232,7 @@ impl Worker {
         for claim in claims {
             started += usize::from(self.start(claim, before).await);
         }
-        let now = Instant::now();
+        let now = monotonic();
         self.lanes.report(self.observer.as_ref(), now);
         let left = self.rooms(now);
         let again_in = if self.is_full(&left) {
@@ -261,15 +241,15 @@ impl Worker {
             Some(Duration::ZERO)
         } else {
             let due = self.store.next_due(&left.quotas).await?;
-            due.map(|due| due.max(LOOK_AGAIN)).into_iter().chain(left.opens_in).min()
+            due.map(|due| due.max(MIN_POLL_INTERVAL)).into_iter().chain(left.opens_in).min()
         };
         Ok(Tick { started, again_in })
     }
 
-    /// Starts a post, if its lease leaves the time and its lane the room; else gives it back.
-    /// `before` the claim the lease had not begun, so it surely lasts that long from there.
+    /// Starts a post if its lease and its lane allow it; otherwise releases the claim. `before` is a moment before the
+    /// claim, from which the lease surely lasts.
     async fn start(&mut self, claim: Claim, before: Instant) -> bool {
-        let began = Instant::now();
+        let began = monotonic();
         let left = self.config.lease.saturating_sub(began.saturating_duration_since(before));
         let lane = self.lanes.of(claim.feedback.account, began);
         let wait = match room(lane, &claim, began) {
@@ -278,31 +258,28 @@ impl Worker {
                 self.post(claim, began);
                 return true;
             }
-            Room::Now(_) | Room::Full => LOOK_AGAIN,
+            Room::Now(_) | Room::Full => MIN_POLL_INTERVAL,
             Room::After(wait) => wait,
         };
-        worker_log::untried(&claim);
+        worker_log::released(&claim);
         let settlement = Settlement::Release { after: wait };
-        settle(&self.book(), EndedAttempt { lease: claim.lease, settlement, attempt: None }).await;
+        let end = EndedAttempt { lease: claim.lease, settlement, attempt: None };
+        settle(&self.attempt_log(), end).await;
         false
     }
 
     fn post(&mut self, claim: Claim, began: Instant) {
-        let (upstream, feedback): (_, Feedback) = (Arc::clone(&self.upstream), claim.feedback);
+        let (upstream, feedback) = (Arc::clone(&self.upstream), claim.feedback);
         let handle = self.posts.spawn(async move { upstream.post(&feedback).await });
-        self.flights.insert(handle.id(), Flight { claim, began });
+        self.in_flight.insert(handle.id(), InFlight { claim, began });
     }
 
-    /// What becomes of a message whose post has ended.
-    fn finish_post(&mut self, landed: Landed) -> Option<EndedAttempt> {
-        let (id, verdict) = match landed {
-            Ok(landed) => landed,
-            Err(error) => (error.id(), lost(&error)),
-        };
-        let Flight { claim, began } = self.flights.remove(&id)?;
-        let (now, account) = (Instant::now(), claim.feedback.account);
+    /// Reads the verdict on a post into the result of the attempt.
+    fn finish_post(&mut self, post: JoinedPost) -> Option<EndedAttempt> {
+        let (id, verdict) = post.unwrap_or_else(|error| (error.id(), panicked(&error)));
+        let InFlight { claim, began } = self.in_flight.remove(&id)?;
+        let (now, account) = (monotonic(), claim.feedback.account);
         let took = now.saturating_duration_since(began);
-        let lane = self.lanes.of(account, now);
         let age = (self.clock)().duration_since(claim.created_at).try_into().unwrap_or_default();
         let post = FinishedPost {
             message: claim.feedback.message,
@@ -310,26 +287,25 @@ impl Worker {
             missing: claim.missing,
             named_by_twilio: claim.named_by_twilio && age >= MISSING_GRACE,
         };
-        let ruling = lane.end(&post, &verdict, now, (self.jitter)());
+        let context = self.lanes.of(account, now).end(&post, &verdict, now, (self.jitter)());
         let facts = AttemptFacts {
             attempts: claim.attempts,
             spent: claim.spent,
             took,
             age,
-            suspect: ruling.suspect,
-            hold: ruling.hold,
+            suspect: context.suspect,
+            hold: context.hold,
         };
         let policy = RetryPolicy { give_up_after: self.config.give_up_after };
-        let end = conclude(&verdict, &facts, &policy, (self.jitter)());
-        self.observer.attempt(verdict.as_str(), took);
+        let settlement = conclude(&verdict, &facts, &policy, (self.jitter)());
         self.observer.posted(&claim, &verdict, took);
-        worker_log::attempt(&claim, &verdict, took, &end);
-        if let Some(change) = &ruling.change {
+        worker_log::attempt(&claim, &verdict, took, &settlement);
+        if let Some(change) = &context.change {
             worker_log::change(account, change);
         }
         self.lanes.report(self.observer.as_ref(), now);
-        let attempt = Some(log_fields(&claim, &verdict, (self.clock)(), took));
-        Some(EndedAttempt { lease: claim.lease, settlement: end, attempt })
+        let attempt = Some(last_attempt(&claim, &verdict, (self.clock)(), took));
+        Some(EndedAttempt { lease: claim.lease, settlement, attempt })
     }
 }
 
@@ -339,8 +315,8 @@ fn room(lane: &mut Lane, claim: &Claim, now: Instant) -> Room {
     if is_full && matches!(room, Room::Now(_)) { Room::Full } else { room }
 }
 
-/// How an attempt went, for those who look at the message later. After a 404 it names the likely cause.
-fn log_fields(
+/// The record of an attempt in its message. After a 404 it names the likely cause.
+fn last_attempt(
     claim: &Claim,
     verdict: &Verdict,
     ended_at: Timestamp,
@@ -356,8 +332,8 @@ fn log_fields(
     LastAttempt { number, ended_at, took_ms, status, code: why.code, message: why.message }
 }
 
-/// An attempt that ended in a panic. It may have reached Twilio; trying again harms nobody.
-fn lost(error: &JoinError) -> Verdict {
+/// The verdict on a post that panicked. It may have reached Twilio; another post is harmless.
+fn panicked(error: &JoinError) -> Verdict {
     let message = format!("the attempt broke off: {error}");
     Verdict::Retry { why: OutcomeDetail { message, ..OutcomeDetail::default() }, after: None }
 }

@@ -1,25 +1,27 @@
-//! The sweep: walks the store in small steps, for ever. Expires, orphans, forgets.
+//! The sweep: walks the store in small steps, again and again, to expire and remove records.
 //!
-//! Nothing depends on how fast it is: what has expired counts as expired before it is swept.
+//! No decision depends on its speed: an expired record counts as expired before the sweep reaches it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::store::{Store, Swept};
-use crate::worker::{Observer, worker_log};
+use crate::worker::clock::monotonic;
+use crate::worker::observer::Observer;
+use crate::worker::worker_log;
 
-/// Records in one step: little enough not to hold up the writer, nor to make a group too large.
+/// Records in one step: few enough that the writer is not blocked and a group stays small.
 const STEP: usize = 40;
 /// Between steps: a million records in forty minutes.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Between one walk through the store and the next, and after the store could not be swept.
+/// Between one walk through the store and the next, and after an error of the store.
 const REST: Duration = Duration::from_mins(1);
 /// A long walk logs its counts this often.
-const LOG_EVERY: Duration = Duration::from_mins(1);
+const LOG_INTERVAL: Duration = Duration::from_mins(1);
 
-/// Sweeps until it is dropped.
+/// Runs until the future is dropped.
 pub async fn run(store: Arc<dyn Store>, observer: Arc<dyn Observer>) {
-    let mut walk = Walk { swept: Swept::default(), logged: Instant::now() };
+    let mut walk = Walk { swept: Swept::default(), logged: monotonic() };
     loop {
         let rest = match store.expire(STEP).await {
             Ok(step) => {
@@ -31,13 +33,13 @@ pub async fn run(store: Arc<dyn Store>, observer: Arc<dyn Observer>) {
                 }
                 observer.swept(&step);
                 walk.swept += step;
-                if step.complete || walk.logged.elapsed() >= LOG_EVERY {
+                if step.complete || monotonic().duration_since(walk.logged) >= LOG_INTERVAL {
                     walk.log();
                 }
                 if step.complete { REST } else { PAUSE }
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot sweep the store");
+                tracing::warn!(%error, "cannot sweep the store: {error}; next try in {REST:?}");
                 REST
             }
         };
@@ -45,7 +47,7 @@ pub async fn run(store: Arc<dyn Store>, observer: Arc<dyn Observer>) {
     }
 }
 
-/// The counts since the last log line. Logged at the end too, when the process stops in the middle of a walk.
+/// The counts since the last log line. They are also logged if the process stops in the middle of a walk.
 struct Walk {
     swept: Swept,
     logged: Instant,
@@ -53,7 +55,7 @@ struct Walk {
 
 impl Walk {
     fn log(&mut self) {
-        self.logged = Instant::now();
+        self.logged = monotonic();
         worker_log::swept(&std::mem::take(&mut self.swept));
     }
 }

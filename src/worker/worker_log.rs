@@ -1,4 +1,4 @@
-//! Journal: what the worker says in the log. One line per attempt, one per change of a lane.
+//! The worker's log lines: one for each attempt, one for each change of a lane.
 //!
 //! Deliberately absent: recipients, secrets and bodies; a message is named by its SID.
 
@@ -10,10 +10,10 @@ use crate::domain::sid::AccountSid;
 use crate::store::Swept;
 use crate::worker::lane::LaneChange;
 
-/// How an attempt ended.
+/// The end of an attempt.
 pub(crate) fn attempt(claim: &Claim, verdict: &Verdict, took: Duration, end: &Settlement) {
     let (message_sid, account_sid) = (claim.feedback.message, claim.feedback.account);
-    // As 64 bits: wider ones are written as text.
+    // 64 bits: a wider number would be logged as text.
     let (attempt, ms) = (claim.attempts, u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
     let (trace_id, reason, status) = (trace_id(claim), verdict.as_str(), verdict.status());
     let unexplained = OutcomeDetail::default();
@@ -51,8 +51,8 @@ pub(crate) fn attempt(claim: &Claim, verdict: &Verdict, took: Duration, end: &Se
     }
 }
 
-/// An attempt that was given back before anything was sent.
-pub(crate) fn untried(claim: &Claim) {
+/// A claim that was released before a post.
+pub(crate) fn released(claim: &Claim) {
     let (message_sid, account_sid) = (claim.feedback.message, claim.feedback.account);
     tracing::info!(
         %message_sid, %account_sid, attempt = claim.attempts, trace_id = trace_id(claim),
@@ -60,7 +60,7 @@ pub(crate) fn untried(claim: &Claim) {
     );
 }
 
-/// The counts of the sweep since its last line, if there are any.
+/// The counts of the sweep since its last line, unless all are zero.
 pub(crate) fn swept(swept: &Swept) {
     let done: Vec<String> = swept
         .by_kind()
@@ -85,12 +85,12 @@ pub(crate) fn swept(swept: &Swept) {
     );
 }
 
-/// The trace of what caused it.
+/// The trace of the request that confirmed the message.
 fn trace_id(claim: &Claim) -> Option<String> {
     claim.trace.map(|trace| trace.trace_id_hex())
 }
 
-/// A lane closed or opened.
+/// A change of a lane.
 pub(crate) fn change(account_sid: AccountSid, change: &LaneChange) {
     match change {
         LaneChange::Paused(OutcomeDetail { status, code, message }) => tracing::error!(
@@ -105,7 +105,7 @@ pub(crate) fn change(account_sid: AccountSid, change: &LaneChange) {
              a hanging post. Check Twilio's status page and the network to its region"
         ),
         LaneChange::Reopened => tracing::info!(
-            %account_sid, "reporting for {account_sid} goes on: Twilio has taken one"
+            %account_sid, "reporting for {account_sid} is resumed: Twilio accepted a post"
         ),
     }
 }

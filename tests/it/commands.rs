@@ -1,5 +1,4 @@
-//! The commands as processes at a terminal: output and its stream, exit code, files left behind,
-//! and no secret in the output.
+//! The commands as processes: their output, exit codes and files, and that no secret shows.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -16,10 +15,10 @@ use crate::skip::skipped_unless_ci;
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 const TOKEN: &str = "fedcba9876543210fedcba9876543210";
 
-/// Longer than any command here takes on a busy machine.
+/// Longer than any step on a busy machine.
 const LONG: Duration = Duration::from_secs(30);
 
-/// The binary with an empty environment, except the folder for temporary files.
+/// The program, with an environment that has the folder for temporary files only.
 fn heardback(words: &[&str], temporary: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_heardback"));
     command.args(words).env_clear().env("TMPDIR", temporary).stdin(Stdio::null());
@@ -42,29 +41,29 @@ const SOUND: [(&str, &str); 3] = [
 ];
 
 #[test]
-fn without_a_command_the_help_is_shown_as_it_is() {
+fn without_a_command_the_help_is_shown_unchanged() {
     let output =
         Command::new(env!("CARGO_BIN_EXE_heardback")).env_clear().output().expect("it ran");
-    let talk = String::from_utf8(output.stderr).expect("UTF-8");
+    let stderr = String::from_utf8(output.stderr).expect("UTF-8");
     assert_eq!(output.status.code(), Some(2));
-    assert!(talk.contains("heardback forget +15551234567"), "{talk}");
+    assert!(stderr.contains("heardback forget +15551234567"), "{stderr}");
 }
 
 #[test]
-fn the_demo_ends_with_a_table_in_which_all_is_well_and_leaves_no_file() {
+fn the_demo_ends_with_a_table_of_expected_results_and_leaves_no_file() {
     let temporary = tempfile::tempdir().expect("a folder");
     let output = heardback(&["demo"], temporary.path()).output().expect("it runs");
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     assert!(output.status.success(), "{text}");
-    assert_eq!(String::from_utf8(output.stderr).expect("UTF-8"), "", "nothing on standard error");
+    assert_eq!(String::from_utf8(output.stderr).expect("UTF-8"), "", "no stderr");
     for line in [
         "SM5f0c8e21b7d94a63a2e17c40d98b36a1  a code, entered          reported  code_entered, 2 attempts",
         "SMf552cc5023d8319aea1181f76f3adcbd  a reply                  reported  reply",
         "SMc189941acf780de956fe5d1483d7a598  the event came first     reported  link_opened",
-        "SM7f5679fff02eba571e7b3ec5decc1db9  Twilio will not take it  refused   password_used, Twilio said 400",
-        "SM6f22923dad98e28e941b3ec75079db83  nobody answered          pending   –",
-        "confirmed upstream 7   still pending 1   refused by Twilio 1   forgeries turned away 1",
-        "All of it came out as it should.",
+        "SM7f5679fff02eba571e7b3ec5decc1db9  Twilio refuses it        refused   password_used, Twilio responded 400",
+        "SM6f22923dad98e28e941b3ec75079db83  no evidence              pending   –",
+        "confirmed upstream 7   still pending 1   refused by Twilio 1   forgeries rejected 1",
+        "Every result is as expected.",
     ] {
         assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");
     }
@@ -78,7 +77,7 @@ fn the_demo_ends_with_a_table_in_which_all_is_well_and_leaves_no_file() {
     assert!(left.is_empty(), "left behind: {left:?}");
 }
 
-/// Kills the process when the test ends, whatever the result.
+/// Kills the process when the test ends.
 struct Kept(Child);
 
 impl Drop for Kept {
@@ -90,7 +89,7 @@ impl Drop for Kept {
 }
 
 #[test]
-fn a_kept_demo_runs_until_a_signal_stops_it() {
+fn a_demo_with_keep_runs_until_a_signal_stops_it() {
     let temporary = tempfile::tempdir().expect("a folder");
     let mut command = heardback(&["demo", "--keep"], temporary.path());
     let mut demo = Kept(command.stdout(Stdio::piped()).spawn().expect("it runs"));
@@ -98,13 +97,13 @@ fn a_kept_demo_runs_until_a_signal_stops_it() {
     let mut shown = Vec::new();
     for line in lines.by_ref() {
         shown.push(line.expect("UTF-8"));
-        // The last of the suggested commands.
+        // The last of the instructions.
         if shown.last().is_some_and(|line| line.contains("Type=code_entered")) {
             break;
         }
     }
     let text = shown.join("\n");
-    assert!(text.contains("All of it came out as it should."), "{text}");
+    assert!(text.contains("Every result is as expected."), "{text}");
     assert!(text.contains("Stop it with Ctrl-C"), "{text}");
     let page = shown.iter().find_map(|line| line.strip_prefix("  open ")?.split(' ').next());
     let page = page.expect("the operator's page").to_owned();
@@ -125,7 +124,7 @@ fn a_kept_demo_runs_until_a_signal_stops_it() {
     assert_eq!(answer.0, 200, "{}", answer.1);
     assert!(answer.1.contains("\"ready\""), "{}", answer.1);
 
-    // Runs each suggested command in a shell, as a reader would.
+    // A shell runs the instructions.
     let tried = shown.iter().skip_while(|line| !line.contains("export TWILIO_AUTH_TOKEN="));
     let script = tried.map(String::as_str).collect::<Vec<_>>().join("\n");
     if has_curl() {
@@ -147,7 +146,7 @@ fn a_kept_demo_runs_until_a_signal_stops_it() {
 }
 
 #[test]
-fn a_kept_demo_goes_on_after_its_reader_closes_the_pipe() {
+fn a_demo_with_keep_continues_when_its_output_is_closed() {
     let temporary = tempfile::tempdir().expect("a folder");
     let mut command = heardback(&["demo", "--keep"], temporary.path());
     let mut demo = Kept(command.stdout(Stdio::piped()).spawn().expect("it runs"));
@@ -155,17 +154,17 @@ fn a_kept_demo_goes_on_after_its_reader_closes_the_pipe() {
     let mut lines = lines.map_while(Result::ok);
     let page = lines.find_map(|line| Some(line.strip_prefix("  operator")?.trim().to_owned()));
     let page = page.expect("the operator's listener");
-    // The reader closes the pipe long before the last line.
+    // The pipe is closed before the end of the output.
     drop(lines);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
     let client = reqwest::Client::builder().no_proxy().timeout(LONG).build().expect("a client");
-    let told = || async {
+    let metrics = || async {
         let answer = client.get(format!("{page}/metrics")).send().await.expect("it is there");
         answer.text().await.expect("a body")
     };
-    eventually("the demo has played every step", LONG, || {
-        runtime.block_on(told()).contains("heardback_messages{state=\"reported\"} 7\n")
+    eventually("all is played", LONG, || {
+        runtime.block_on(metrics()).contains("heardback_messages{state=\"reported\"} 7\n")
     });
     kill_process(Pid::from_child(&demo.0), Signal::TERM).expect("it is there");
     assert!(demo.0.wait().expect("it ends").success());
@@ -182,16 +181,16 @@ pub(crate) fn has_curl() -> bool {
 }
 
 #[test]
-fn the_receiver_accepts_what_sign_prints() {
+fn the_receiver_accepts_the_signature_of_sign() {
     let key = [SigningKey::new(b"an app key")];
     let env = [("HEARDBACK_APP_KEYS", "an app key,an older one"), ("TWILIO_AUTH_TOKEN", TOKEN)];
     let url = "https://hooks.example.com/app/events?x=%27";
     let words =
         ["sign", url, "--form", "To=+1 555&é", "--form", "Type=code entered", "--form", "A="];
-    let (code, signature, talk) = run(&words, &env);
+    let (code, signature, stderr) = run(&words, &env);
     assert_eq!(code, 0);
     assert_eq!(
-        talk,
+        stderr,
         "Signed with the first of 2 in HEARDBACK_APP_KEYS, because the app signs for this route.\n"
     );
     let body = b"A=&To=%2B1+555%26%C3%A9&Type=code+entered";
@@ -209,7 +208,7 @@ fn the_receiver_accepts_what_sign_prints() {
 }
 
 #[test]
-fn json_from_a_file_is_signed_through_its_hash() {
+fn json_from_a_file_is_signed_by_its_hash_in_the_url() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("event.json");
     let body = "{\"Reference\":\"it's\"}\n";
@@ -232,26 +231,26 @@ fn json_from_a_file_is_signed_through_its_hash() {
 }
 
 #[test]
-fn sign_names_the_missing_secret_and_shows_the_form_of_a_field() {
+fn sign_names_the_missing_secret_and_the_form_of_a_field() {
     let url = "https://hooks.example.com/app/events";
-    let (code, signature, talk) =
+    let (code, signature, stderr) =
         run(&["sign", "https://hooks.example.com/twilio/message"], &SOUND);
     assert_eq!(code, 0);
-    assert!(talk.contains("Signed with TWILIO_AUTH_TOKEN, because Twilio signs"), "{talk}");
-    assert!(!talk.contains(signature.trim_end()), "{talk}");
-    let (code, results, talk) = run(&["sign", url, "--form", "A=1"], &[]);
+    assert!(stderr.contains("Signed with TWILIO_AUTH_TOKEN, because Twilio signs"), "{stderr}");
+    assert!(!stderr.contains(signature.trim_end()), "{stderr}");
+    let (code, results, stderr) = run(&["sign", url, "--form", "A=1"], &[]);
     assert_eq!((code, results.as_str()), (2, ""));
-    assert!(talk.contains("TWILIO_AUTH_TOKEN is missing"), "{talk}");
-    let (code, _, talk) = run(&["sign", url, "--form", "A"], &SOUND);
+    assert!(stderr.contains("TWILIO_AUTH_TOKEN is missing"), "{stderr}");
+    let (code, _, stderr) = run(&["sign", url, "--form", "A"], &SOUND);
     assert_eq!(code, 2);
-    assert!(talk.contains("expected NAME=VALUE"), "{talk}");
-    let (code, _, talk) = run(&["sign", url, "--json", "@/nowhere/event.json"], &SOUND);
+    assert!(stderr.contains("expected NAME=VALUE"), "{stderr}");
+    let (code, _, stderr) = run(&["sign", url, "--json", "@/nowhere/event.json"], &SOUND);
     assert_eq!(code, 1);
-    assert!(talk.contains("/nowhere/event.json"), "{talk}");
+    assert!(stderr.contains("/nowhere/event.json"), "{stderr}");
 }
 
 #[test]
-fn check_prints_the_urls_to_paste_and_no_secret() {
+fn check_prints_the_urls_and_no_secret() {
     let mut env = SOUND.to_vec();
     let hush = "hush-hush-hush-hush";
     env.extend([
@@ -261,15 +260,15 @@ fn check_prints_the_urls_to_paste_and_no_secret() {
         ("HEARDBACK_PHONE_KEY", hush),
     ]);
     for words in [&["check"][..], &["check", "--json"]] {
-        let (code, results, talk) = run(words, &env);
-        assert_eq!((code, talk.as_str()), (0, ""));
+        let (code, results, stderr) = run(words, &env);
+        assert_eq!((code, stderr.as_str()), (0, ""));
         assert!(results.contains("https://hooks.example.com/twilio/message"), "{results}");
         assert!(results.contains("/twilio/status#rc=3&rp=5xx,ct,rt&ct=2000&rt=4000"), "{results}");
         assert!(!results.contains("hush") && !results.contains(TOKEN), "{results}");
     }
 }
 
-/// The URLs that users paste into Twilio must exist: a route of a later release would answer 404.
+/// A URL that is pasted into Twilio must exist.
 #[test]
 fn check_names_only_existing_routes() {
     let (_, results, _) = run(&["check"], &SOUND);
@@ -306,9 +305,9 @@ fn check_and_serve_list_every_problem_at_once_and_exit_with_2() {
         ("HEARDBACK_DRY_RUN", "perhaps"),
     ];
     for command in ["check", "serve"] {
-        let (code, results, talk) = run(&[command], &env);
-        assert_eq!((code, results.as_str()), (2, ""), "{command}: {talk}");
-        assert!(talk.starts_with("5 settings need attention:\n"), "{talk}");
+        let (code, results, stderr) = run(&[command], &env);
+        assert_eq!((code, results.as_str()), (2, ""), "{command}: {stderr}");
+        assert!(stderr.starts_with("5 settings need attention:\n"), "{stderr}");
         for name in [
             "HEARDBACK_PUBLIC_URL",
             "TWILIO_ACCOUNT_SID",
@@ -316,14 +315,17 @@ fn check_and_serve_list_every_problem_at_once_and_exit_with_2() {
             "HEARDBACK_LOG",
             "HEARDBACK_DRY_RUN",
         ] {
-            assert!(talk.contains(&format!("  {name} ")), "{command} does not name {name}: {talk}");
+            assert!(
+                stderr.contains(&format!("  {name} ")),
+                "{command} does not blame {name}: {stderr}"
+            );
         }
-        assert!(!talk.contains(TOKEN), "a token in the wrong place does not show: {talk}");
+        assert!(!stderr.contains(TOKEN), "a token in the wrong place does not show: {stderr}");
     }
 }
 
 #[test]
-fn a_variable_close_to_a_setting_refuses_the_start_and_names_the_setting() {
+fn a_variable_close_to_a_setting_stops_the_start_and_names_the_setting() {
     for (name, meant) in [
         ("HEARDBACK_DRYRUN", "HEARDBACK_DRY_RUN"),
         ("HEARDBACK_DRY-RUN", "HEARDBACK_DRY_RUN"),
@@ -332,13 +334,13 @@ fn a_variable_close_to_a_setting_refuses_the_start_and_names_the_setting() {
     ] {
         let env = [&SOUND[..], &[(name, "hush-hush-hush-hush")]].concat();
         for command in ["check", "serve", "doctor"] {
-            let (code, results, talk) = run(&[command], &env);
-            assert_eq!((code, results.as_str()), (2, ""), "{command} {name}: {talk}");
+            let (code, results, stderr) = run(&[command], &env);
+            assert_eq!((code, results.as_str()), (2, ""), "{command} {name}: {stderr}");
             assert!(
-                talk.contains(&format!("  {name} is no setting: did you mean {meant}?")),
-                "{talk}"
+                stderr.contains(&format!("  {name} is no setting: did you mean {meant}?")),
+                "{stderr}"
             );
-            assert!(!talk.contains("hush"), "{talk}");
+            assert!(!stderr.contains("hush"), "{stderr}");
         }
     }
     let others = [
@@ -347,8 +349,8 @@ fn a_variable_close_to_a_setting_refuses_the_start_and_names_the_setting() {
         ("HEARDBACK_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
         ("HEARDBACK_VERSION", "hush"),
     ];
-    let (code, results, talk) = run(&["check"], &[&SOUND[..], &others].concat());
-    assert_eq!((code, talk.as_str()), (0, ""));
+    let (code, results, stderr) = run(&["check"], &[&SOUND[..], &others].concat());
+    assert_eq!((code, stderr.as_str()), (0, ""));
     assert!(
         results.contains("HEARDBACK_VERSION is set, but Heardback has no setting"),
         "{results}"
@@ -358,7 +360,7 @@ fn a_variable_close_to_a_setting_refuses_the_start_and_names_the_setting() {
 }
 
 #[test]
-fn help_and_version_list_every_command() {
+fn help_lists_the_commands_and_version_prints_the_version() {
     let (code, version, _) = run(&["--version"], &[]);
     assert_eq!(
         (code, version.as_str()),
@@ -377,10 +379,10 @@ fn help_and_version_list_every_command() {
 }
 
 #[test]
-fn an_unknown_command_is_wrong_usage() {
+fn an_unknown_command_or_flag_is_wrong_usage() {
     for words in [&["sing"][..], &["demo", "--colour"], &["serve", "--auth-token", "x"], &[]] {
-        let (code, results, talk) = run(words, &SOUND);
+        let (code, results, stderr) = run(words, &SOUND);
         assert_eq!((code, results.as_str()), (2, ""), "{words:?}");
-        assert!(talk.contains("Usage:"), "{talk}");
+        assert!(stderr.contains("Usage:"), "{stderr}");
     }
 }

@@ -5,7 +5,7 @@ use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use heardback::inbound::event_budget::EventBudget;
+use heardback::inbound::limits::event_budget::EventBudget;
 use heardback::recording::Recording;
 use heardback::store::Store;
 use rustix::process::Signal;

@@ -82,7 +82,7 @@ fn a_nearly_full_disk_is_reported_and_no_write_is_partial_until_there_is_room() 
         for request in [status_callback(2, "sent"), code_entered(2)] {
             let answer = send(&request);
             assert_eq!(answer.status, 503, "{}", answer.head);
-            assert!(answer.says_close());
+            assert!(answer.closes());
             let wait = answer.header("Retry-After").and_then(|wait| wait.parse::<u32>().ok());
             assert!(wait.is_some_and(|wait| wait > 0), "{}", answer.head);
             let told = request.target.starts_with("/app/");

@@ -212,7 +212,7 @@ fn beside_a_running_service_it_finds_no_fault_and_disturbs_nothing() {
     for line in [
         "ok    settings    sound",
         "in use (pid ",
-        "takes token 1 of TWILIO_AUTH_TOKEN",
+        "accepts token 1 of TWILIO_AUTH_TOKEN",
         "/ answers with our greeting",
         &format!("ok    service     at {ops}: ready"),
         &format!("inbound message   {public}/twilio/message#rc=3"),
@@ -264,5 +264,5 @@ fn a_token_that_twilio_rejects_is_a_failure() {
     let more = [("HEARDBACK_PUBLIC_URL", public.as_str()), ("HEARDBACK_OPS_LISTEN", ops.as_str())];
     let (code, said, _) = doctor(&scene, &[], &more);
     assert_eq!(code, 1, "{said}");
-    assert!(said.contains("FAIL  twilio") && said.contains("turns token 1"), "{said}");
+    assert!(said.contains("FAIL  twilio") && said.contains("rejects token 1"), "{said}");
 }

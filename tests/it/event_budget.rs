@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use heardback::inbound::event_budget::EventBudget;
+use heardback::inbound::limits::event_budget::EventBudget;
 use heardback::recording::Recording;
 use heardback::store::{QUEUE, Store};
 use heardback::twilio::signature::SigningKey;

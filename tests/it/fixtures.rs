@@ -18,8 +18,8 @@ use heardback::domain::message::{Message, Reference, Status};
 use heardback::domain::sid::AccountSid;
 use heardback::domain::signal::EvidenceTarget;
 use heardback::inbound::deferred::Deferred;
-use heardback::inbound::event_budget::EventBudget;
 use heardback::inbound::keyring::{CurrentKeyRing, KeyRing, Member, NamedKey};
+use heardback::inbound::limits::event_budget::EventBudget;
 use heardback::inbound::regions::HomeRegions;
 use heardback::inbound::{self, Receiver};
 use heardback::recording::Recording;
@@ -160,9 +160,9 @@ impl Desk {
             bases: vec![BASE.to_owned()],
             trust: Arc::new(CurrentKeyRing::new(trust())),
             home_regions: HomeRegions::default(),
-            forgers: heardback::inbound::signature_limiter::SignatureLimiter::new(Some(
-                CLIENT.to_owned(),
-            )),
+            failure_limiter: heardback::inbound::limits::signature_limiter::SignatureLimiter::new(
+                Some(CLIENT.to_owned()),
+            ),
             ignores_crawlers: true,
             reference_tag: None,
             click_secret: None,
@@ -175,9 +175,9 @@ impl Desk {
             metrics: Arc::clone(&metrics),
             traces: None,
             signatures: Arc::default(),
-            first_match: heardback::inbound::first_match::FirstMatch::default(),
-            near_misses: heardback::inbound::near_miss::NearMisses::default(),
-            refusals: Arc::new(refusals),
+            first_match: heardback::inbound::limits::first_match::FirstMatch::default(),
+            near_misses: heardback::inbound::limits::near_miss::NearMisses::default(),
+            rejected_capture: Arc::new(refusals),
         });
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let addr = listener.local_addr().expect("bound");

@@ -1,4 +1,4 @@
-//! Test data for matching and the stores: signals, a controlled clock, a store.
+//! Test data for matching and the stores: signals, a clock, a store.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use heardback::domain::address::{Address, Recipient, RecipientHashKey};
 use heardback::domain::click_link::{Link, LinkTarget, LinkToken, TOKEN_BYTES};
-use heardback::domain::matching::{ObserveOutcome, Policy, Reason, Resend};
+use heardback::domain::matching::{ObserveOutcome, Policy, Reason};
 use heardback::domain::message::{Reference, State, Status};
 use heardback::domain::sid::{AccountSid, MessageSid, ServiceSid};
 use heardback::domain::signal::{
@@ -18,17 +18,18 @@ use heardback::store::{Clock, Filter, Select, Store};
 use jiff::Timestamp;
 
 use crate::harness::LONG;
+use crate::support::store::default_policy;
 
 pub(crate) const MINUTE: i64 = 60;
 pub(crate) const HOUR: i64 = 3600;
 pub(crate) const DAY: i64 = 24 * HOUR;
 
-/// This many seconds after the epoch of the tests.
+/// This many seconds after the start of the tests' time.
 pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_750_000_000 + seconds).expect("a time")
 }
 
-/// A clock that only the test moves.
+/// A clock that the test sets.
 #[derive(Clone, Default)]
 pub(crate) struct Hands(Arc<AtomicI64>);
 
@@ -63,14 +64,7 @@ pub(crate) fn reference(text: &str) -> Reference {
 pub(crate) const SENDER: &str = "+15550009999";
 
 pub(crate) fn policy() -> Policy {
-    Policy {
-        pending_ttl: Duration::from_hours(7 * 24),
-        reply_window: Duration::from_hours(1),
-        event_window: Duration::from_mins(15),
-        retention: Duration::from_hours(30 * 24),
-        read_confirms: false,
-        resend: Resend::Newest,
-    }
+    default_policy()
 }
 
 /// Lists the messages in a state.
@@ -78,7 +72,7 @@ pub(crate) fn in_state(state: State) -> Filter {
     Filter::Messages(Select { state: Some(state), ..Select::default() })
 }
 
-/// Lists the messages with a confirmed sibling under their reference.
+/// Lists the messages that were passed over because another message of their reference was confirmed.
 pub(crate) fn converted() -> Filter {
     Filter::Messages(Select { converted: true, ..Select::default() })
 }
@@ -107,7 +101,7 @@ pub(crate) fn registered(n: u32, seconds: i64) -> MessageUpdate {
     }
 }
 
-/// A status callback of a message without a feedback request.
+/// A status callback without a request for feedback.
 pub(crate) fn status(n: u32, word: &str, seconds: i64) -> MessageUpdate {
     MessageUpdate {
         tracked: false,
@@ -154,14 +148,14 @@ pub(crate) fn link(name: Option<&str>, seconds: i64) -> Link {
     Link { account: account(), target, message: None, reference, created_at: at(seconds) }
 }
 
-/// A person opens link `n`.
+/// A visit of link `n`.
 pub(crate) fn clicked(n: u8, seconds: i64) -> Signal {
     let mut clicked = signal(EvidenceTarget::Link(token(n).id()), seconds);
     clicked.evidence.as_mut().expect("evidence").source = SignalSource::Link;
     Signal { source: SignalSource::Link, ..clicked }
 }
 
-/// An app's event that names a message and nothing else.
+/// An app's event that names a message, without other details.
 pub(crate) fn direct(n: u32, seconds: i64) -> Signal {
     signal(EvidenceTarget::Message(sid(n)), seconds)
 }
@@ -170,7 +164,7 @@ pub(crate) fn shared(name: &str, seconds: i64) -> Signal {
     signal(EvidenceTarget::Reference(reference(name)), seconds)
 }
 
-/// An act of person 1 towards a sender.
+/// An act of this recipient toward a sender.
 pub(crate) fn acted(from: Recipient, sender: Option<&str>, seconds: i64) -> Signal {
     let sender = SenderHint { address: sender.map(str::to_owned), service: None };
     signal(EvidenceTarget::Person { recipient: from, sender }, seconds)
@@ -191,13 +185,13 @@ pub(crate) fn texted(n: u32, mut act: Signal) -> Signal {
     }
 }
 
-/// The same act with a time from this source: the app's own clock, for example, or none.
+/// The same act with this source of its time.
 pub(crate) fn timed(mut act: Signal, time_source: TimeSource) -> Signal {
     act.evidence.as_mut().expect("evidence").time_source = time_source;
     act
 }
 
-/// Why a signal confirmed nothing, whether it is parked or not.
+/// The reason why a signal confirmed nothing.
 pub(crate) fn reason(observed: &ObserveOutcome) -> Option<Reason> {
     match observed {
         ObserveOutcome::Parked { reason, .. } | ObserveOutcome::NotConfirmed(reason) => {
@@ -224,9 +218,8 @@ pub(crate) fn try_sled(folder: &Path, clock: Clock) -> Result<SledStore, OpenErr
     SledStore::open(options(folder, clock))
 }
 
-/// Opens the folder with sled alone, without Heardback's locks and guards. sled does not wait for
-/// its lock, and a process that another test has forked holds the lock a moment longer than the
-/// store, until its exec.
+/// Opens the folder with sled alone, without Heardback's locks. sled does not wait for its lock, which a process that
+/// another test has forked may hold until its exec.
 pub(crate) fn raw_sled(folder: &Path) -> ::sled::Db {
     let deadline = Instant::now() + LONG;
     loop {

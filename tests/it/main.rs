@@ -1,5 +1,7 @@
 //! All integration tests in one binary, so that it is linked once.
 
+#![expect(clippy::disallowed_methods, reason = "tests use the real clock and real randomness")]
+
 // With `cfg(test)` clippy permits the helpers of tests to unwrap, index and panic.
 #[cfg(test)]
 mod abuse;
@@ -98,6 +100,10 @@ mod resends;
 mod skip;
 #[cfg(test)]
 mod sled_store;
+#[cfg(test)]
+#[expect(dead_code, reason = "each root uses a part of it")]
+#[path = "../../sim/support/mod.rs"]
+mod support;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]

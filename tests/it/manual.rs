@@ -1,5 +1,5 @@
-//! `completions` and `man`: bash completes with the script, groff accepts the pages, each command
-//! is in both, and neither has a value of the environment.
+//! `completions` and `man`: a shell completes with the scripts, and groff formats the pages. Both have every command, and
+//! no value of the environment.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +13,7 @@ use crate::harness::running::BINARY;
 use crate::skip::skipped_unless_ci;
 
 const SHELLS: [&str; 5] = ["bash", "zsh", "fish", "elvish", "powershell"];
-/// These values of the environment must not be in the output.
+/// Values of the environment that must not be in the output.
 const SET: [(&str, &str); 4] = [
     ("TWILIO_ACCOUNT_SID", "AC99999999999999999999999999999999"),
     ("TWILIO_AUTH_TOKEN", "c0ffee00c0ffee00c0ffee00c0ffee00"),
@@ -25,8 +25,8 @@ fn made(words: &[&str], env: &[(&str, &str)]) -> String {
     let mut command = Command::new(BINARY);
     command.args(words).env_clear().envs(env.iter().copied()).stdin(Stdio::null());
     let Output { status, stdout, stderr } = command.output().expect("it ran");
-    let talk = String::from_utf8(stderr).expect("UTF-8");
-    assert_eq!((status.code(), talk.as_str()), (Some(0), ""), "{words:?}");
+    let stderr = String::from_utf8(stderr).expect("UTF-8");
+    assert_eq!((status.code(), stderr.as_str()), (Some(0), ""), "{words:?}");
     String::from_utf8(stdout).expect("UTF-8")
 }
 
@@ -34,7 +34,7 @@ fn commands() -> BTreeSet<String> {
     Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect()
 }
 
-/// The completions that bash offers for a command line with an unfinished last word.
+/// The completions of bash for the last word of a command line.
 fn offered(script: &Path, words: &[&str]) -> BTreeSet<String> {
     let last = words.len() - 1;
     let asked = format!(
@@ -81,18 +81,18 @@ fn each_shell_gets_a_script_with_every_command() {
     }
 }
 
-/// Formats the page with `groff`, which must give no warning.
+/// The page as `groff` formats it, without a warning.
 fn rendered(page: &Path) -> String {
     let mut command = Command::new("groff");
     command.args(["-man", "-Tutf8", "-P-cbou", "-ww", "-rLL=78n"]).arg(page);
     let Output { status, stdout, stderr } = command.output().expect("groff");
-    let talk = String::from_utf8_lossy(&stderr).into_owned();
-    assert!(status.success() && talk.is_empty(), "{}: {talk}", page.display());
+    let stderr = String::from_utf8_lossy(&stderr).into_owned();
+    assert!(status.success() && stderr.is_empty(), "{}: {stderr}", page.display());
     String::from_utf8_lossy(&stdout).into_owned()
 }
 
 #[test]
-fn the_manual_has_every_command_and_groff_accepts_each_page_without_a_warning() {
+fn the_manual_has_every_command_and_groff_formats_each_page_without_a_warning() {
     let folder = tempfile::tempdir().expect("a folder");
     let page = folder.path().join("heardback.1");
     let text = made(&["man"], &[]);

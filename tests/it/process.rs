@@ -165,7 +165,7 @@ fn sigterm_and_sigint_finish_requests_and_posts_under_way_and_exit_with_0() {
         assert_eq!((ready.status, ready.json()["reason"].as_str()), (503, Some("shutting down")));
         slow.send(rest);
         let answer = slow.answer().expect("the request in flight is answered");
-        assert!(answer.status == 204 && answer.says_close(), "{}", answer.head);
+        assert!(answer.status == 204 && answer.closes(), "{}", answer.head);
         assert!(scene.service.still_runs_after(Duration::from_secs(1)), "a post is under way");
         scene.twilio.behave(Manner::Status(200));
         let end = scene.service.ends_within(DRAINED);

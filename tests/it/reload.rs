@@ -150,7 +150,7 @@ fn an_invalid_file_is_refused_as_a_whole_and_nothing_changes() {
     scene.service.says("nothing has changed");
     let logs = scene.service.logs();
     let line = logs.lines().find(|line| line.contains("nothing has changed")).expect("said");
-    for words in ["\"level\":\"ERROR\"", "account 2 (", "extra is not known", "account 3: sid"] {
+    for words in ["\"level\":\"ERROR\"", "account 2 (", "extra is unknown", "account 3: sid"] {
         assert!(line.contains(words), "{words} is not in {line}");
     }
     assert!(!logs.contains("hush"), "{line}");
@@ -171,7 +171,7 @@ fn a_setting_that_needs_a_restart_is_logged_and_stays() {
     let scene = Scene::new(&account(ACCOUNT, &[TOKEN]));
     std::fs::write(scene.path("phone"), "another key for phones").expect("written");
     scene.reload(&account(ACCOUNT, &[TOKEN, NEXT]), "done");
-    scene.service.says("HEARDBACK_PHONE_KEY has changed, and stays as it was until a restart");
+    scene.service.says("HEARDBACK_PHONE_KEY has changed, which has no effect before a restart");
     assert_eq!(scene.send(&status(ACCOUNT, 1), NEXT), 204, "the other changes are in place");
 }
 

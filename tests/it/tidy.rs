@@ -1,7 +1,7 @@
 //! The conventions that no compiler checks: the import law of `ARCHITECTURE.md`, its length and its
 //! paths, file headers, forbidden words, lint settings and the lock file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,30 +11,39 @@ use heardback::domain::route::paths;
 /// possible. `serve` and `commands` do not import each other: `main` hands the demo its receiver.
 const LAW: [(&str, &[&str]); 13] = [
     ("domain", &[]),
-    ("telemetry", &[]),
+    ("telemetry", &["domain"]),
     ("twilio", &["domain"]),
     ("store", &["domain"]),
     ("upstream", &["domain"]),
     ("recording", &["twilio"]),
     ("config", &["domain", "twilio"]),
     ("cli", &["config", "domain"]),
-    ("admin", &["domain", "store", "telemetry", "twilio"]),
+    // A watch of rejected requests returns recordings.
+    ("admin", &["domain", "recording", "store", "telemetry", "twilio"]),
     // Rejected requests are kept as recordings, which `doctor` reads.
-    ("inbound", &["admin", "domain", "recording", "store", "telemetry", "twilio"]),
+    ("inbound", &["domain", "recording", "store", "telemetry", "twilio"]),
     ("worker", &["domain", "store", "upstream"]),
     (
         "serve",
-        &["config", "domain", "inbound", "store", "telemetry", "twilio", "upstream", "worker"],
+        &[
+            "admin",
+            "config",
+            "domain",
+            "inbound",
+            "store",
+            "telemetry",
+            "twilio",
+            "upstream",
+            "worker",
+        ],
     ),
     (
         "commands",
-        // From `inbound` the name and the routes of the control socket.
         &[
             "admin",
             "cli",
             "config",
             "domain",
-            "inbound",
             "recording",
             "store",
             "telemetry",
@@ -130,6 +139,105 @@ fn each_module_imports_only_from_below() {
     none(&broken);
 }
 
+/// The code of a file, without its comments and its tests.
+fn product_code(text: &str) -> String {
+    let lines = text.lines().take_while(|line| !line.starts_with("#[cfg(test)]"));
+    lines.map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+}
+
+/// The paths of a use tree: `a::{b, c::d}` is `a::b` and `a::c::d`.
+fn expand(prefix: &str, tree: &str, paths: &mut Vec<String>) {
+    let tree = tree.trim();
+    let Some((head, group)) = tree.split_once('{') else {
+        paths.push(format!("{prefix}{}", tree.split(' ').next().unwrap_or_default()));
+        return;
+    };
+    let (mut depth, mut from) = (0, 0);
+    let group = group.strip_suffix('}').unwrap_or(group);
+    for (at, letter) in group.char_indices() {
+        depth += i32::from(letter == '{') - i32::from(letter == '}');
+        if letter == ',' && depth == 0 {
+            expand(&format!("{prefix}{head}"), &group[from..at], paths);
+            from = at + 1;
+        }
+    }
+    expand(&format!("{prefix}{head}"), &group[from..], paths);
+}
+
+/// All paths that a file names, in `use` items and in its code.
+fn named_paths(text: &str) -> Vec<String> {
+    let (mut paths, mut rest) = (Vec::new(), String::new());
+    for item in product_code(text).split_inclusive(';') {
+        let start = item.find("use ").filter(|at| {
+            let before = item[..*at].trim_end();
+            before.is_empty() || before.ends_with([';', '}', ']', ')']) || before.ends_with("pub")
+        });
+        match start {
+            Some(at) => expand("", item[at + 4..].trim_end_matches(';'), &mut paths),
+            None => rest.push_str(item),
+        }
+    }
+    let is_path = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':';
+    let words = rest.split(|letter| !is_path(letter)).filter(|word| word.contains("::"));
+    paths.extend(words.map(str::to_owned));
+    paths
+}
+
+/// The files of `src` that each file imports from, by their modules.
+fn file_imports() -> BTreeMap<String, BTreeSet<String>> {
+    let files: BTreeMap<String, String> = sources("src")
+        .into_iter()
+        .filter(|(file, _)| module(file).is_some())
+        .map(|(file, text)| {
+            let name = file.trim_start_matches("src/").trim_end_matches(".rs");
+            (name.trim_end_matches("/mod").replace('/', "::"), text)
+        })
+        .collect();
+    let file_of = |path: &str| {
+        let mut path = path;
+        while !files.contains_key(path) {
+            path = path.rsplit_once("::")?.0;
+        }
+        Some(path.to_owned())
+    };
+    let imports = files.iter().map(|(file, text)| {
+        let parent = file.rsplit_once("::").map_or("", |(parent, _)| parent);
+        let imported = named_paths(text).into_iter().filter_map(|path| {
+            let absolute = match path.split_once("::").unwrap_or((&path, "")) {
+                ("crate", rest) => rest.to_owned(),
+                ("super", rest) => format!("{parent}::{rest}"),
+                ("self", rest) => format!("{file}::{rest}"),
+                // Another crate's, or a child's.
+                _ => format!("{file}::{path}"),
+            };
+            file_of(&absolute).filter(|other| other != file)
+        });
+        (file.clone(), imported.collect())
+    });
+    imports.collect()
+}
+
+#[test]
+fn no_two_files_import_each_other_even_through_others() {
+    let mut imports = file_imports();
+    let edges: usize = imports.values().map(BTreeSet::len).sum();
+    assert!(imports.len() > 200 && edges > 1000, "{} files, {edges} imports", imports.len());
+    // A file that imports no other, or that no other imports, is in no cycle.
+    loop {
+        let left: BTreeSet<String> = imports.keys().cloned().collect();
+        for imported in imports.values_mut() {
+            imported.retain(|file| left.contains(file));
+        }
+        let imported: BTreeSet<String> = imports.values().flatten().cloned().collect();
+        imports.retain(|file, imports| !imports.is_empty() && imported.contains(file));
+        if imports.len() == left.len() {
+            break;
+        }
+    }
+    let knot = imports.iter().map(|(file, imported)| format!("{file} imports {imported:?}"));
+    none(&knot.collect::<Vec<_>>());
+}
+
 #[test]
 fn the_law_has_no_cycle_and_names_only_existing_modules() {
     for (at, (module, allowed)) in LAW.iter().enumerate() {
@@ -144,6 +252,8 @@ fn the_law_has_no_cycle_and_names_only_existing_modules() {
     let may = |module: &str| LAW.iter().find(|(name, _)| *name == module).expect("there").1;
     assert!(!may("inbound").contains(&"upstream") && !may("inbound").contains(&"worker"));
     assert!(!may("worker").contains(&"inbound"));
+    // The operator's use cases and the public listener share only what stands below both.
+    assert!(!may("admin").contains(&"inbound") && !may("inbound").contains(&"admin"));
     assert!(!may("commands").contains(&"serve") && !may("serve").contains(&"commands"));
 }
 
@@ -191,7 +301,7 @@ fn the_domain_is_pure() {
     for (file, text) in sources("src/domain") {
         for (number, line) in code(&text).filter(|(_, line)| !line.contains("tests")) {
             // Host addresses are values, not sockets.
-            let line = line.replace("std::net::{Ipv4Addr, Ipv6Addr}", "");
+            let line = line.replace("std::net::{IpAddr, Ipv4Addr, Ipv6Addr}", "");
             for word in impure.iter().filter(|word| line.contains(**word)) {
                 broken.push(format!("{file}:{number}: {word}"));
             }
@@ -346,8 +456,21 @@ fn clippy_forbids_clocks_and_the_environment_in_the_domain() {
         "std::env::var",
         "std::env::var_os",
         "std::thread::sleep",
+        "std::time::Instant::now",
+        "tokio::time::Instant::now",
+        "rustix::time::clock_gettime",
+        "getrandom::fill",
+        "getrandom::u32",
+        "getrandom::u64",
+        "std::collections::hash_map::RandomState::new",
     ] {
         assert!(lints.contains(&format!("\"{method}\"")), "clippy.toml does not hold {method}");
+    }
+    for extractor in
+        ["web::Bytes", "Either", "web::Form", "web::Json", "web::Payload", "web::Query"]
+    {
+        let entry = format!("path = \"actix_web::{extractor}\"");
+        assert!(lints.contains(&entry), "clippy.toml does not hold {extractor}");
     }
     let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("there");
     for lint in ["unsafe_code = \"forbid\"", "allow_attributes", "unwrap_used", "indexing_slicing"]
@@ -355,6 +478,65 @@ fn clippy_forbids_clocks_and_the_environment_in_the_domain() {
         assert!(manifest.contains(lint), "Cargo.toml does not hold {lint}");
     }
     assert!(manifest.contains("\nsled = \"=0.34.7\"\n"), "sled is pinned");
+}
+
+/// The crates in `tests`, `sim` and `benches` expect `disallowed_methods` as a whole, because of the clocks.
+#[test]
+fn no_test_and_no_simulation_sleeps_or_reads_a_setting_from_the_environment() {
+    let mut broken = Vec::new();
+    for folder in ["tests", "sim", "benches"] {
+        for (file, text) in sources(folder) {
+            for call in
+                ["thread::sleep(", "env::var(", "env::var_os(", "env::vars(", "env::vars_os("]
+            {
+                let lines = code(&text).filter(|(_, line)| line.contains(call));
+                broken.extend(lines.map(|(number, _)| format!("{file}:{number}: {call}…)")));
+            }
+        }
+    }
+    broken.retain(|line| !line.starts_with("tests/it/tidy.rs"));
+    none(&broken);
+}
+
+/// The private field lets only `signed.rs` construct a `Signed<T>`, and `bind` accepts only handlers with `VerifiedArgs`.
+#[test]
+fn a_public_handler_gets_a_body_only_as_a_verified_request() {
+    let read = |file: &str| fs::read_to_string(root().join("src/inbound").join(file)).expect(file);
+    let signed = read("signed.rs");
+    assert!(
+        signed.contains("\npub(super) struct Signed<T, A>(T, PhantomData<A>);\n"),
+        "not private"
+    );
+    let constructors = ["Signed(", "map(Signed", "Self(", "map(Self"];
+    let lines = code(&signed).filter(|(_, line)| !line.contains("struct "));
+    let constructed: Vec<_> = lines
+        .filter(|(_, line)| constructors.iter().any(|word| line.contains(word)))
+        .map(|(_, line)| line.trim())
+        .collect();
+    assert_eq!(constructed.len(), 1, "Signed is constructed in {constructed:#?}");
+    assert!(constructed[0] == "Ok(Self(parsed, PhantomData))", "without verification");
+    assert!(!code(&signed).any(|(_, line)| line.starts_with("mod ")), "a child sees the field");
+    let arguments: Vec<_> = code(&signed)
+        .filter_map(|(_, line)| Some(line.split_once("VerifiedArgs for ")?.1))
+        .map(|arguments| arguments.trim_end_matches(" {}"))
+        .collect();
+    let request = "HttpRequest, web::Data<Receiver>";
+    let expected =
+        ["()".to_owned(), format!("({request}, UnreadBody)"), format!("({request}, Signed<T, A>)")];
+    assert_eq!(arguments, expected);
+    let routes = read("routes.rs");
+    let bound = |(_, line): &(usize, &str)| line.contains(".service(") || line.contains("to(");
+    for (number, line) in code(&routes).filter(bound) {
+        let is_checked = [
+            ".service(bind(",
+            "config.service(scope)",
+            ".to(handler.clone())",
+            "web::to(not_found)",
+            "web::to(wrong_method)",
+        ];
+        let is_checked = is_checked.iter().any(|way| line.contains(way));
+        assert!(is_checked, "src/inbound/routes.rs:{number}: {line}; use `bind`");
+    }
 }
 
 #[test]

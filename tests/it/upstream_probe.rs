@@ -1,7 +1,7 @@
 //! Twilio's responses to the configured credentials, requested over real HTTP without a post.
 
 use heardback::domain::sid::AccountSid;
-use heardback::upstream::{Credential, Probed, Upstream, UpstreamConfig};
+use heardback::upstream::{Credential, CredentialProbe, Upstream, UpstreamConfig};
 use serde_json::json;
 use wiremock::matchers::{basic_auth, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -38,7 +38,11 @@ fn says(status: u16, code: u32) -> ResponseTemplate {
 }
 
 /// The result for a credential of that user, if Twilio answers this about account and message.
-async fn probed(user: &str, of_account: ResponseTemplate, of_message: ResponseTemplate) -> Probed {
+async fn probed(
+    user: &str,
+    of_account: ResponseTemplate,
+    of_message: ResponseTemplate,
+) -> CredentialProbe {
     let twilio = MockServer::start().await;
     for (place, answer) in [(OF_ACCOUNT, of_account), (OF_MESSAGE, of_message)] {
         let asked = Mock::given(method("GET")).and(path(place)).and(basic_auth(user, "hush"));
@@ -60,7 +64,7 @@ async fn a_credential_that_may_read_its_account_is_valid_and_the_accounts_state_
     for state in ["active", "suspended"] {
         let answer =
             ResponseTemplate::new(200).set_body_json(json!({"status": state, "sid": ACCOUNT}));
-        let expected = Probed::Good { status: Some(state.to_owned()) };
+        let expected = CredentialProbe::Good { status: Some(state.to_owned()) };
         assert_eq!(probed(ACCOUNT, answer.clone(), says(500, 0)).await, expected);
         assert_eq!(probed(KEY, answer, says(500, 0)).await, expected);
     }
@@ -83,32 +87,38 @@ async fn only_twilios_own_answers_count_and_another_server_is_named() {
     ] {
         for user in [ACCOUNT, KEY] {
             let probed = probed(user, answer.clone(), says(404, 20404)).await;
-            assert!(matches!(&probed, Probed::Trouble(why) if why.message == kind), "{probed:?}");
+            assert!(
+                matches!(&probed, CredentialProbe::Unknown(why) if why.message == kind),
+                "{probed:?}"
+            );
         }
     }
     for answer in [page(404), page(200), page(401), ResponseTemplate::new(204)] {
         let probed = probed(KEY, says(401, 20003), answer).await;
-        assert!(matches!(&probed, Probed::Trouble(_)), "{probed:?}");
+        assert!(matches!(&probed, CredentialProbe::Unknown(_)), "{probed:?}");
     }
 }
 
 /// A Standard key gets a 401 for its account, as a wrong one does (twilio-python #259).
 #[tokio::test]
 async fn a_key_that_may_not_read_its_account_is_distinguished_from_a_wrong_one() {
-    assert_eq!(probed(KEY, says(401, 20003), says(404, 20404)).await, Probed::Limited);
-    assert_eq!(probed(KEY, says(403, 70051), says(500, 0)).await, Probed::Limited);
-    assert_eq!(probed(KEY, says(401, 20003), says(403, 70051)).await, Probed::Limited);
+    assert_eq!(probed(KEY, says(401, 20003), says(404, 20404)).await, CredentialProbe::Limited);
+    assert_eq!(probed(KEY, says(403, 70051), says(500, 0)).await, CredentialProbe::Limited);
+    assert_eq!(probed(KEY, says(401, 20003), says(403, 70051)).await, CredentialProbe::Limited);
     let wrong = probed(KEY, says(401, 20003), says(401, 20003)).await;
-    assert!(matches!(&wrong, Probed::Denied(why) if why.code == Some(20003)), "{wrong:?}");
+    assert!(matches!(&wrong, CredentialProbe::Denied(why) if why.code == Some(20003)), "{wrong:?}");
     let unclear = probed(KEY, says(401, 20003), says(503, 0)).await;
-    assert!(matches!(unclear, Probed::Trouble(_)), "{unclear:?}");
+    assert!(matches!(unclear, CredentialProbe::Unknown(_)), "{unclear:?}");
 }
 
 #[tokio::test]
 async fn a_rejected_token_is_denied_at_once() {
     for status in [401, 403] {
         let denied = probed(ACCOUNT, says(status, 20003), says(404, 20404)).await;
-        assert!(matches!(&denied, Probed::Denied(why) if why.status == Some(status)), "{denied:?}");
+        assert!(
+            matches!(&denied, CredentialProbe::Denied(why) if why.status == Some(status)),
+            "{denied:?}"
+        );
     }
 }
 
@@ -117,7 +127,7 @@ async fn any_other_answer_is_an_error_with_its_reason() {
     for status in [302, 404, 429, 500, 503] {
         let trouble = probed(ACCOUNT, says(status, 1), says(404, 20404)).await;
         assert!(
-            matches!(&trouble, Probed::Trouble(why) if why.status == Some(status)),
+            matches!(&trouble, CredentialProbe::Unknown(why) if why.status == Some(status)),
             "{trouble:?}"
         );
     }
@@ -125,7 +135,7 @@ async fn any_other_answer_is_an_error_with_its_reason() {
     let nowhere = format!("http://{}", unused.local_addr().expect("bound"));
     drop(unused);
     let probed = client(&nowhere, &[(ACCOUNT, "hush")]).probe(account()).await;
-    let [Probed::Trouble(why)] = probed.as_slice() else { panic!("{probed:?}") };
+    let [CredentialProbe::Unknown(why)] = probed.as_slice() else { panic!("{probed:?}") };
     assert!(why.status.is_none() && why.message.contains("connect"), "{why:?}");
 }
 
@@ -139,5 +149,8 @@ async fn the_credentials_are_probed_in_order() {
     }
     let tokens = [(ACCOUNT, "first"), (ACCOUNT, "second")];
     let probed = client(&twilio.uri(), &tokens).probe(account()).await;
-    assert!(matches!(probed.as_slice(), [Probed::Denied(_), Probed::Good { .. }]), "{probed:?}");
+    assert!(
+        matches!(probed.as_slice(), [CredentialProbe::Denied(_), CredentialProbe::Good { .. }]),
+        "{probed:?}"
+    );
 }

@@ -138,7 +138,7 @@ fn a_watch_shows_the_reason_of_each_rejection_without_a_restart_and_keeps_nothin
     watch.interrupt();
     assert!(watch.stderr_line("Watch over").contains("1 seen"));
     watch.ends_with(0);
-    scene.service.says("refused requests are no longer shown");
+    scene.service.says("watch of rejected requests ended");
     assert_eq!(scene.service.exchange(&signed_for_http(3)).status, 403, "rejected as before");
     let root = scene.store().parent().expect("a folder").to_owned();
     assert_eq!(recordings(&root), Vec::<std::path::PathBuf>::new());

@@ -62,7 +62,7 @@ fn starts_and_stops(mut line: Line, start: &[u8]) {
     line.send(start);
     let answer = line.answer().expect("an answer");
     assert_eq!(answer.status, 408);
-    assert!(answer.says_close() && answer.body.is_empty(), "{}", answer.head);
+    assert!(answer.closes() && answer.body.is_empty(), "{}", answer.head);
     let start = String::from_utf8_lossy(start);
     assert!(line.is_closed_within(DEADLINE), "{start}\n{}", answer.head);
     assert!(began.elapsed() < DEADLINE, "{:?}", began.elapsed());

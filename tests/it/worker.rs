@@ -53,10 +53,9 @@ impl Notes {
 }
 
 impl Observer for Notes {
-    fn attempt(&self, verdict: &'static str, _took: Duration) {
-        self.write(verdict.to_owned());
+    fn posted(&self, _claim: &Claim, verdict: &Verdict, _took: Duration) {
+        self.write(verdict.as_str().to_owned());
     }
-    fn posted(&self, _claim: &Claim, _verdict: &Verdict, _took: Duration) {}
     fn settled(&self, settlement: &'static str) {
         self.write(format!("settled {settlement}"));
         self.settled.notify_one();

@@ -1,9 +1,7 @@
-//! `check`: what was understood of the settings, and what to paste into Twilio.
+//! `check`: the settings in words, and the webhook URLs to configure at Twilio.
 //!
-//! Sound settings in, text out. It opens nothing, connects to nothing and shows no secret. It only queries the store's
-//! file system. Problems never come here; the caller prints those on stderr and exits with 2.
-
-use std::fmt::Write as _;
+//! It opens nothing, connects to nothing and shows no secret. It queries only the store's file system. The caller
+//! reports problems of the settings.
 
 use serde::Serialize;
 
@@ -12,34 +10,32 @@ use crate::domain::route;
 use crate::domain::route::RouteSigner;
 use crate::store::sled::disk::placement::placement;
 
-/// Connection overrides for both webhooks. By default Twilio tries again only after a failed
-/// connection; this asks for three more tries after a 5xx or a timeout as well, all within its 15 s
-/// (Twilio docs, "Webhooks: connection overrides"). A fragment is not signed.
-const RETRY: &str = "#rc=3&rp=5xx,ct,rt&ct=2000&rt=4000";
+/// Connection overrides for both webhooks: three more tries after a failed connection, a 5xx or a timeout, all within
+/// Twilio's 15 s (Twilio docs, "Webhooks: connection overrides"). Twilio neither sends nor signs a fragment.
+pub(crate) const RETRY: &str = "#rc=3&rp=5xx,ct,rt&ct=2000&rt=4000";
 
 const TRACKED: &str = "\
 Leave ?feedback=1 out where your app registers messages (POST /app/messages). With it, a message
 first seen in its status callback becomes pending, so set it only on messages created with
 ProvideFeedback=true.";
 
-/// What to paste for one public URL.
+/// The URLs below one public URL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Webhooks {
-    /// The origin that all of them begin with.
+pub(crate) struct Webhooks {
     pub public_url: String,
     /// For "A message comes in" of a number, or a Messaging Service's integration.
     pub inbound_message: String,
     /// For `StatusCallback` of a message or a Messaging Service.
     pub status_callback: String,
-    /// The same, for messages that nobody registers.
+    /// For status callbacks of messages that the app does not register.
     pub status_callback_tracking: String,
     /// For "A call comes in" of a number, or its "Call status changes".
     pub inbound_call: String,
     /// For the callback URL of a Link Shortening domain.
     pub click: String,
-    /// For a sink of Event Streams, which knows no fragment.
+    /// For a sink of Event Streams, which accepts no fragment.
     pub event_stream: String,
-    /// What the app calls.
+    /// Methods and URLs for the app.
     pub app: Vec<String>,
 }
 
@@ -52,16 +48,15 @@ struct Report {
 }
 
 /// The danger of the store's file system, and the reaction of `serve`. `None`: it is not known to be unsafe.
-#[must_use]
-pub fn placement_warning(settings: &Settings) -> Option<String> {
+pub(crate) fn placement_warning(settings: &Settings) -> Option<String> {
     let StoreUrl::Sled(path) = &settings.store;
     let warning = placement(path).ok()?.warning()?;
-    let way_out = if settings.allow_unsafe_store {
+    let reaction = if settings.allow_unsafe_store {
         "HEARDBACK_ALLOW_UNSAFE_STORE accepts it"
     } else {
         "`heardback serve` refuses it unless HEARDBACK_ALLOW_UNSAFE_STORE=true"
     };
-    Some(format!("{warning}; {way_out}"))
+    Some(format!("{warning}; {reaction}"))
 }
 
 /// The warnings of the settings and of the store's file system.
@@ -69,86 +64,71 @@ fn warnings(settings: &Settings) -> Vec<String> {
     settings.warnings.iter().cloned().chain(placement_warning(settings)).collect()
 }
 
-/// The report for people.
-#[must_use]
-pub fn text(settings: &Settings) -> String {
+/// The report as text.
+pub(crate) fn text(settings: &Settings) -> String {
+    let mut lines = vec!["The settings are sound.\n".to_owned()];
+    lines.extend(shown(settings).into_iter().map(|(name, value)| format!("  {name:<31}{value}")));
     let warnings = warnings(settings);
-    let mut out = String::from("The settings are sound.\n\n");
-    for (name, value) in shown(settings) {
-        line(&mut out, &format!("  {name:<31}{value}"));
-    }
     if !warnings.is_empty() {
-        out.push_str("\nWorth a second look:\n");
-        for warning in &warnings {
-            line(&mut out, &format!("  - {warning}"));
-        }
+        lines.push("\nWarnings:".to_owned());
+        lines.extend(warnings.iter().map(|warning| format!("  - {warning}")));
     }
     for webhooks in settings.public_urls.iter().map(|url| webhooks(url.as_str())) {
-        line(&mut out, &format!("\nTo paste into Twilio, for {}:\n", webhooks.public_url));
-        // The secret itself is for whoever set it.
-        let click = match settings.click_secret {
-            Some(_) => format!("{}/HEARDBACK_CLICK_PATH_SECRET", webhooks.click),
-            None => webhooks.click.clone(),
-        };
+        lines.push(format!("\nTo paste into Twilio, for {}:\n", webhooks.public_url));
+        // The secret itself is not shown.
+        let secret = settings.click_secret.as_ref().map_or("", |_| "/HEARDBACK_CLICK_PATH_SECRET");
+        let click = webhooks.click + secret;
         let places = [
             (
                 "Inbound messages (Phone Numbers → your number → Messaging → \"A message comes in\",\n  \
                  or Messaging Services → your service → Integration → Send a webhook)",
-                &webhooks.inbound_message,
+                webhooks.inbound_message,
             ),
             (
                 "Status callback (StatusCallback when you create a message,\n  \
                  or Messaging Services → your service → Integration → Delivery status callback)",
-                &webhooks.status_callback,
+                webhooks.status_callback,
             ),
             (
-                "The same, for messages that your app does not register",
-                &webhooks.status_callback_tracking,
+                "Status callback for messages that your app does not register",
+                webhooks.status_callback_tracking,
             ),
             (
                 "Calls (Phone Numbers → your number → Voice → \"Call status changes\"; or \"A call comes in\",\n  \
-                 if nothing else is to answer the number)",
-                &webhooks.inbound_call,
+                 if no other webhook answers the number)",
+                webhooks.inbound_call,
             ),
-            ("Clicks (callback URL of your Link Shortening domain)", &click),
+            ("Clicks (callback URL of your Link Shortening domain)", click),
             (
-                "Event Streams (destination of a webhook sink): the same and more, and nothing is lost",
-                &webhooks.event_stream,
+                "Event Streams (destination of a webhook sink): these events and more, with longer retries",
+                webhooks.event_stream,
             ),
         ];
-        for (place, url) in places {
-            line(&mut out, &format!("  {place}\n    {url}"));
-        }
-        out.push_str("\nFor your app (signed like Twilio's; see `heardback sign --help`):\n\n");
-        for route in &webhooks.app {
-            line(&mut out, &format!("  {route}"));
-        }
+        lines.extend(places.iter().map(|(place, url)| format!("  {place}\n    {url}")));
+        lines.push(
+            "\nFor your app (signed like Twilio's; see `heardback sign --help`):\n".to_owned(),
+        );
+        lines.extend(webhooks.app.iter().map(|route| format!("  {route}")));
     }
-    line(&mut out, &format!("\n{TRACKED}"));
-    out
+    lines.push(format!("\n{TRACKED}\n"));
+    lines.join("\n")
 }
 
-/// The report for programs: `ok`, `settings`, `warnings`, `webhooks`.
-///
-/// # Errors
-/// None in practice: there is nothing in it that JSON cannot hold.
-pub fn json(settings: &Settings) -> Result<String, serde_json::Error> {
+/// The report as JSON: `ok`, `settings`, `warnings`, `webhooks`.
+pub(crate) fn json(settings: &Settings) -> Result<String, serde_json::Error> {
+    let shown = shown(settings).into_iter();
     let report = Report {
         ok: true,
-        settings: shown(settings)
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), serde_json::Value::String(value)))
-            .collect(),
+        settings: shown.map(|(name, value)| (name.to_owned(), value.into())).collect(),
         warnings: warnings(settings),
         webhooks: settings.public_urls.iter().map(|url| webhooks(url.as_str())).collect(),
     };
     serde_json::to_string_pretty(&report).map(|text| text + "\n")
 }
 
-/// What to paste into Twilio, and what the app calls, behind this public URL.
-#[must_use]
-pub fn webhooks(public_url: &str) -> Webhooks {
+pub(crate) fn webhooks(public_url: &str) -> Webhooks {
     let at = |path: &str| format!("{public_url}{path}");
+    let app = route::ROUTES.iter().filter(|route| route.signer == Some(RouteSigner::App));
     Webhooks {
         public_url: public_url.to_owned(),
         inbound_message: at(route::MESSAGE) + RETRY,
@@ -157,15 +137,11 @@ pub fn webhooks(public_url: &str) -> Webhooks {
         inbound_call: at(route::CALL) + RETRY,
         click: at(route::CLICK),
         event_stream: at(route::EVENT_STREAM),
-        app: route::ROUTES
-            .iter()
-            .filter(|route| route.signer == Some(RouteSigner::App))
-            .map(|route| format!("{:<5}{public_url}{}", route.methods, route.path))
-            .collect(),
+        app: app.map(|route| format!("{:<5}{}", route.methods, at(route.path))).collect(),
     }
 }
 
-/// Each setting by its environment variable, with the value in words. Of a secret it says only whether it is set.
+/// Each setting by its environment variable, with its value in words. Secrets are shown as set or not set.
 fn shown(settings: &Settings) -> Vec<(&'static str, String)> {
     let traces = match &settings.traces {
         Some(traces) => format!("{}: spans are exported there", traces.collector),
@@ -173,11 +149,6 @@ fn shown(settings: &Settings) -> Vec<(&'static str, String)> {
     };
     let rows = SETTINGS.iter().map(|row| (row.name, (row.show)(settings)));
     rows.chain([("OTEL_EXPORTER_OTLP_ENDPOINT", traces)]).collect()
-}
-
-fn line(out: &mut String, text: &str) {
-    // Writing to a string cannot fail.
-    let _ = writeln!(out, "{text}");
 }
 
 #[cfg(test)]
@@ -205,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn it_says_what_was_understood_and_what_to_paste() {
+    fn the_text_shows_each_setting_and_the_urls_to_paste() {
         let text = text(&settings());
         for word in [
             "  TWILIO_AUTH_TOKEN              set (2 keys)\n",
@@ -221,23 +192,18 @@ mod tests {
             "    https://hooks.example.com/hb/twilio/call#rc=3&rp=5xx,ct,rt&ct=2000&rt=4000\n",
             "    https://hooks.example.com/hb/twilio/click/HEARDBACK_CLICK_PATH_SECRET\n",
             "    https://hooks.example.com/hb/twilio/events\n",
-            "  HEARDBACK_CLICK_PATH_SECRET    set: whoever has it may tell of clicks\n",
+            "  HEARDBACK_CLICK_PATH_SECRET    set: any client that has it can report clicks\n",
             "  HEARDBACK_CALL_REDIRECT_URL    not set: calls are rejected\n",
             "  POST https://hooks.example.com/hb/app/events\n",
             "ProvideFeedback=true",
         ] {
             assert!(text.contains(word), "{word} is not in\n{text}");
         }
-        assert!(!text.contains("hush"), "{text}");
-    }
-
-    #[test]
-    fn it_prints_each_setting_of_the_table_once() {
-        let text = text(&settings());
         for setting in SETTINGS {
             let line = format!("  {:<31}", setting.name);
             assert_eq!(text.matches(&line).count(), 1, "{}:\n{text}", setting.name);
         }
+        assert!(!text.contains("hush"), "{text}");
     }
 
     #[test]
@@ -264,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn the_json_tells_the_same() {
+    fn the_json_shows_settings_warnings_and_urls() {
         let text = json(&settings()).expect("plain data");
         assert!(!text.contains("hush"), "{text}");
         let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");

@@ -1,29 +1,24 @@
-//! Whose messages a CSV may speak of: the accounts of the settings, where these are there.
+//! The accounts whose messages a CSV may name: those of the settings, if any are set.
 
-use crate::commands::csv_import::lines::Bad;
+use crate::commands::csv_import::records::LineError;
 use crate::commands::store_access::UsageError;
 use crate::config::{Env, ReadFile, account_sids};
 use crate::domain::sid::AccountSid;
 
-/// What the environment says of them.
-pub(super) struct AccountHints {
-    /// That of lines which name none.
+pub(super) struct AllowedAccounts {
+    /// The account of lines without one.
     default: Option<AccountSid>,
-    /// Those of the accounts file.
+    /// The accounts of the accounts file.
     file: Option<Vec<AccountSid>>,
 }
 
-impl AccountHints {
-    /// Reads them.
-    ///
-    /// # Errors
-    /// [`UsageError`].
+impl AllowedAccounts {
     pub(super) fn gather(env: Env<'_>, read: ReadFile<'_>) -> Result<Self, UsageError> {
         let set = |name: &str| env(name).filter(|value| !value.is_empty());
         let default = set("TWILIO_ACCOUNT_SID").map(|account| AccountSid::parse(&account));
-        let default = default.transpose();
-        let default =
-            default.map_err(|error| UsageError(format!("TWILIO_ACCOUNT_SID: {error}")))?;
+        let default = default
+            .transpose()
+            .map_err(|error| UsageError(format!("TWILIO_ACCOUNT_SID: {error}")))?;
         let sids = |path: String| {
             let text = read(path.as_ref()).map_err(|error| error.to_string());
             let sids = text.and_then(|text| account_sids(&text));
@@ -33,21 +28,19 @@ impl AccountHints {
         Ok(Self { default, file })
     }
 
-    /// The account that a line names.
-    ///
-    /// # Errors
-    /// It names none, or one that the settings do not have.
-    pub(super) fn of(&self, named: &str) -> Result<AccountSid, Bad> {
+    /// The account of a line. It must be one of the settings, if any are set.
+    pub(super) fn of(&self, named: &str) -> Result<AccountSid, LineError> {
         if named.is_empty() {
             let why = "missing; add the column, or set TWILIO_ACCOUNT_SID";
-            return self.default.ok_or_else(|| Bad::new("AccountSid", why));
+            return self.default.ok_or_else(|| LineError::new("AccountSid", why));
         }
-        let named = AccountSid::parse(named).map_err(|error| Bad::new("AccountSid", error))?;
+        let named =
+            AccountSid::parse(named).map_err(|error| LineError::new("AccountSid", error))?;
         let is_set = self.default.is_some() || self.file.is_some();
         let mut known = self.default.iter().chain(self.file.iter().flatten());
         if is_set && !known.any(|known| *known == named) {
             let why = "it is none of TWILIO_ACCOUNT_SID and HEARDBACK_ACCOUNTS_FILE";
-            return Err(Bad::new("AccountSid", why));
+            return Err(LineError::new("AccountSid", why));
         }
         Ok(named)
     }

@@ -1,12 +1,11 @@
-//! The columns of a CSV by name, whoever wrote it.
+//! The columns of a CSV, found by their names.
 //!
-//! Besides our own names it knows those of Twilio's console (`RangeEnd,To,Body,Status,SentDate,…,AccountSid,Sid,
-//! Direction,…`), of its API (`sid`, `date_created`, …) and of its callbacks. Two columns of one meaning are none:
-//! nobody can say which of them to believe.
+//! The names are our own, those of Twilio's console (`RangeEnd,To,Body,Status,SentDate,…,AccountSid,Sid,Direction,…`), of
+//! its API (`sid`, `date_created`, …) and of its callbacks. Two columns with one meaning are an error.
 
 use anyhow::bail;
 
-/// The fields of an app's event that a column may hold, and the columns' names.
+/// The fields of an app's event, and the names of their columns.
 const FIELDS: [(&str, &[&str]); 4] = [
     ("MessageSid", &["messagesid", "sid", "smssid"]),
     ("Reference", &["reference"]),
@@ -15,15 +14,15 @@ const FIELDS: [(&str, &[&str]); 4] = [
 ];
 const ACCOUNT: &[&str] = &["accountsid"];
 const CREATED: &[&str] = &["createdat", "datecreated"];
-/// A little later than creation, and better than nothing.
+/// Slightly later than creation; used if there is no time of creation.
 const SENT: &[&str] = &["datesent", "sentdate"];
 const DIRECTION: &[&str] = &["direction"];
 const STATUS: &[&str] = &["status", "messagestatus", "smsstatus"];
 const ERROR: &[&str] = &["errorcode"];
 
-/// Where each column is.
+/// The index of each column.
 pub(super) struct Columns {
-    /// How many there are, of whatever name.
+    /// The number of all columns.
     pub(super) count: usize,
     pub(super) fields: Vec<(&'static str, usize)>,
     pub(super) account: Option<usize>,
@@ -35,10 +34,10 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// From the first line's.
+    /// Finds the columns in the first line.
     ///
     /// # Errors
-    /// None of them has messages' SIDs, or two mean the same.
+    /// No column has SIDs of messages, or two columns have one meaning.
     pub(super) fn by_name<'a>(heads: impl Iterator<Item = &'a [u8]>) -> anyhow::Result<Self> {
         let heads: Vec<String> = heads.map(bare).collect();
         let mut fields = Vec::new();
@@ -46,7 +45,7 @@ impl Columns {
             fields.extend(at(&heads, names)?.map(|at| (field, at)));
         }
         if fields.iter().all(|(field, _)| *field != "MessageSid") {
-            bail!("its first line names no column MessageSid (or Sid); expected a CSV with one");
+            bail!("its first line has no column MessageSid (or Sid); expected a CSV with one");
         }
         Ok(Self {
             count: heads.len(),
@@ -67,14 +66,12 @@ fn at(heads: &[String], names: &[&str]) -> anyhow::Result<Option<usize>> {
     if let Some((second, head)) = found.next() {
         let first = first.map_or(0, |at| at + 1);
         let second = second + 1;
-        bail!(
-            "its columns {first} and {second} ({head}) mean the same; expected one of them: take the other out"
-        );
+        bail!("its columns {first} and {second} ({head}) mean the same; remove one of them");
     }
     Ok(first)
 }
 
-/// A column's name as it is compared: its letters and digits, in lower case.
+/// The letters and digits of a column's name, in lower case.
 fn bare(name: &[u8]) -> String {
     let letters = name.iter().filter(|byte| byte.is_ascii_alphanumeric());
     letters.map(|byte| char::from(byte.to_ascii_lowercase())).collect()

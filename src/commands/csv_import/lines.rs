@@ -1,7 +1,6 @@
-//! The lines of a CSV of past messages: of each the fields of an app's event, or why it cannot be used. What a
-//! line says against itself (inbound, not delivered, an error) is believed.
+//! The lines of a CSV of past messages, as the fields of an app's event, or as an error.
 //!
-//! Columns of other names are not even looked at.
+//! A line that names an inbound or undelivered message, or an error, is an error. Columns with unknown names are not read.
 
 use std::io::{BufRead, BufReader, Read};
 
@@ -10,48 +9,32 @@ use csv::ByteRecord;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 
-use crate::commands::csv_import::accounts::AccountHints;
+use crate::commands::csv_import::accounts::AllowedAccounts;
 use crate::commands::csv_import::columns::Columns;
-use crate::commands::csv_import::framed::Framed;
+use crate::commands::csv_import::records::{CsvRecords, LineError};
 use crate::commands::export_format::BOM;
 use crate::domain::message::Status;
 use crate::domain::sid::AccountSid;
 
-/// A message that arrived, as its line says it.
+/// A message that arrived.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct PastDelivery {
     pub(super) account: AccountSid,
     pub(super) fields: Vec<(String, String)>,
 }
 
-/// Why a line cannot be used: in which field, and nothing of what it says.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Bad {
-    pub(super) field: &'static str,
-    pub(super) why: String,
-}
-
-impl Bad {
-    pub(super) fn new(field: &'static str, why: impl std::fmt::Display) -> Self {
-        Self { field, why: format!("{field}: {why}") }
-    }
-}
-
-/// The lines, each with its number.
+/// The lines with their numbers.
 pub(super) struct CsvLines {
-    framed: Framed,
+    records: CsvRecords,
     columns: Columns,
-    accounts: AccountHints,
+    accounts: AllowedAccounts,
 }
 
 impl CsvLines {
     /// Reads the first line, which names the columns.
-    ///
-    /// # Errors
-    /// It cannot be read, or the columns cannot be used.
     pub(super) fn begin(
         file: Box<dyn Read + Send>,
-        accounts: AccountHints,
+        accounts: AllowedAccounts,
     ) -> anyhow::Result<Self> {
         let mut file: Box<dyn BufRead + Send> = Box::new(BufReader::new(file));
         let start = file.fill_buf().context("cannot be read")?;
@@ -59,26 +42,26 @@ impl CsvLines {
         if start.starts_with(BOM) {
             file.consume(BOM.len());
         }
-        let mut framed = Framed::new(file, delimiter);
-        let heads = match framed.next().context("cannot be read")? {
+        let mut records = CsvRecords::new(file, delimiter);
+        let heads = match records.next().context("cannot be read")? {
             Some((_, Ok(heads))) => heads,
-            Some((_, Err(Bad { why, .. }))) => bail!("its first {why}"),
+            Some((_, Err(LineError { why, .. }))) => bail!("its first {why}"),
             None => ByteRecord::new(),
         };
         let columns = Columns::by_name(heads.iter())?;
-        Ok(Self { framed, columns, accounts })
+        Ok(Self { records, columns, accounts })
     }
 
-    fn read(&self, record: &ByteRecord) -> Result<PastDelivery, Bad> {
+    fn read(&self, record: &ByteRecord) -> Result<PastDelivery, LineError> {
         let columns = &self.columns;
         if record.len() != columns.count {
             let (expected, found) = (columns.count, record.len());
             let why = format!("expected {expected} columns, as the first line has; found {found}");
-            return Err(Bad::new("line", why));
+            return Err(LineError::new("line", why));
         }
         let text = |field: &'static str, at: Option<usize>| {
             let bytes = at.and_then(|at| record.get(at)).unwrap_or_default();
-            std::str::from_utf8(bytes).map_err(|_| Bad::new(field, "expected UTF-8"))
+            std::str::from_utf8(bytes).map_err(|_| LineError::new(field, "expected UTF-8"))
         };
         did_arrive(
             text("Direction", columns.direction)?,
@@ -91,7 +74,7 @@ impl CsvLines {
         for (field, at) in &columns.fields {
             let value = text(field, Some(*at))?;
             if *field == "MessageSid" && value.is_empty() {
-                return Err(Bad::new(field, "missing"));
+                return Err(LineError::new(field, "missing"));
             }
             if *field == "OccurredAt" {
                 occurred = value.parse::<Timestamp>().ok();
@@ -105,48 +88,51 @@ impl CsvLines {
             (None, _) if !created.is_empty() => {
                 let why =
                     "expected RFC 3339 with its offset, such as 2026-11-23T10:02:11Z, or RFC 2822";
-                return Err(Bad::new("CreatedAt", why));
+                return Err(LineError::new("CreatedAt", why));
             }
             (None, sent) => sent,
         };
         if let Some(moment) = &created
             && occurred.is_some_and(|occurred| occurred < moment.at)
         {
-            return Err(Bad::new("OccurredAt", "it is before the message was created or sent"));
+            return Err(LineError::new(
+                "OccurredAt",
+                "it is before the message was created or sent",
+            ));
         }
         fields.extend(created.map(|moment| moment.field));
         Ok(PastDelivery { account, fields })
     }
 }
 
-/// What the line says of the message's fate, where it says something.
-fn did_arrive(direction: &str, status: &str, error: &str) -> Result<(), Bad> {
+/// Checks that no column contradicts the delivery.
+fn did_arrive(direction: &str, status: &str, error: &str) -> Result<(), LineError> {
     if !direction.is_empty() && !direction.to_ascii_lowercase().starts_with("outbound") {
-        let why = "expected an outbound message; an inbound one is none that you sent";
-        return Err(Bad::new("Direction", why));
+        let why = "expected an outbound message";
+        return Err(LineError::new("Direction", why));
     }
     match Status::parse(status) {
         Some(status) if status.is_undelivered() => {
-            let why = "it says that the message did not arrive; leave the column out where you know better";
-            return Err(Bad::new("Status", why));
+            let why = "the message did not arrive; remove the column if that is wrong";
+            return Err(LineError::new("Status", why));
         }
         None if !status.is_empty() => {
-            let why = "it is no status of an outbound message; leave the column out where you know better";
-            return Err(Bad::new("Status", why));
+            let why = "it is no status of an outbound message; remove the column if that is wrong";
+            return Err(LineError::new("Status", why));
         }
         Some(_) | None => {}
     }
     if error.bytes().any(|byte| byte != b'0') {
-        let why = "it says that the message did not arrive; expected none, or 0";
-        return Err(Bad::new("ErrorCode", why));
+        let why = "the message did not arrive; expected no error, or 0";
+        return Err(LineError::new("ErrorCode", why));
     }
     Ok(())
 }
 
-/// When a message was created.
+/// The time of a message's creation.
 struct CreatedAt {
     at: Timestamp,
-    /// The field of an app's event that it goes into, as the app would write it or as Twilio does.
+    /// The field of an app's event, in the format of the app or of Twilio.
     field: (String, String),
 }
 
@@ -159,7 +145,7 @@ fn timestamp(text: &str) -> Option<CreatedAt> {
     Some(CreatedAt { at, field: (field.to_owned(), text.to_owned()) })
 }
 
-/// Spreadsheets of some countries write semicolons.
+/// Spreadsheets write semicolons in some countries.
 fn delimiter(file: &[u8]) -> u8 {
     let first = file.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let has = |byte| first.contains(&byte);
@@ -171,10 +157,10 @@ fn delimiter(file: &[u8]) -> u8 {
 }
 
 impl Iterator for CsvLines {
-    type Item = std::io::Result<(u64, Result<PastDelivery, Bad>)>;
+    type Item = std::io::Result<(u64, Result<PastDelivery, LineError>)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let next = self.framed.next().transpose()?;
+        let next = self.records.next().transpose()?;
         Some(next.map(|(number, record)| (number, record.and_then(|record| self.read(&record)))))
     }
 }

@@ -1,62 +1,135 @@
-//! `import --csv`: past messages that are known to have arrived, confirmed one line after the other. Whether a
-//! line proves anything the store says, by the judgement that an app's event gets; here it is only read.
+//! `import --csv`: confirms past messages that are known to have arrived, one line after the other.
 //!
-//! Each is durable before the next, and what was confirmed before is known: an import that was interrupted is
-//! run again. Lines are read on a thread of their own, so that a signal ends the wait for one. Deliberately absent:
-//! whatever else a line holds (numbers, texts) goes nowhere.
+//! The store judges each line like an event of the app. A line is durable before the next one is sent, so an interrupted
+//! import can run again. A thread of its own reads the file, so that a signal ends the wait for a line.
 
 mod accounts;
 mod columns;
-mod framed;
 mod lines;
-mod rate;
+mod records;
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::anyhow;
 use serde_json::json;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::admin::AdminRequest;
 use crate::admin::confirm_past::PastOutcome;
 use crate::cli::operate::ImportArgs;
-use crate::commands::csv_import::accounts::AccountHints;
-use crate::commands::csv_import::lines::{Bad, CsvLines, PastDelivery};
-use crate::commands::csv_import::rate::RateLimit;
+use crate::commands::csv_import::accounts::AllowedAccounts;
+use crate::commands::csv_import::lines::{CsvLines, PastDelivery};
+use crate::commands::csv_import::records::LineError;
 use crate::commands::pipe_tolerant_stdout::note;
 use crate::commands::progress::bar;
 use crate::commands::store_access::{StoreAccess, UsageError, now};
 use crate::config::{Env, ReadFile};
+use crate::telemetry::clock::monotonic;
 
-/// What was asked for.
-pub(super) struct CsvImportOptions {
+/// The time between two confirmations, 10/s: few enough beside the posts of an account's own messages.
+const INTERVAL: Duration = Duration::from_millis(100);
+/// Lines that are read ahead.
+const AHEAD: usize = 16;
+
+type Line = <CsvLines as Iterator>::Item;
+
+/// An import whose file is open.
+pub(super) struct CsvImport {
     lines: CsvLines,
-    pace: RateLimit,
-    /// Whether somebody asked for it, and it is not what is usual.
-    is_paced: bool,
+    interval: Option<Duration>,
     json: bool,
 }
 
-impl CsvImportOptions {
-    /// Reads it, and the file's first line.
-    ///
-    /// # Errors
-    /// [`UsageError`].
-    pub(super) fn read(
+impl CsvImport {
+    /// Opens the file, and reads its first line.
+    pub(super) fn open(
         args: &ImportArgs,
         env: Env<'_>,
         read: ReadFile<'_>,
     ) -> Result<Self, UsageError> {
-        let pace = RateLimit::read(args.rate.as_deref())?;
-        let accounts = AccountHints::gather(env, read)?;
+        let accounts = AllowedAccounts::gather(env, read)?;
         let shown = args.file.display();
         let file = open(&args.file).map_err(|error| UsageError(format!("{shown}: {error}")))?;
         let lines = CsvLines::begin(file, accounts);
         let lines = lines.map_err(|error| UsageError(format!("{shown}: {error:#}")))?;
-        Ok(Self { lines, pace, is_paced: args.rate.is_some(), json: args.json })
+        Ok(Self { lines, interval: args.rate, json: args.store.json })
+    }
+
+    /// Imports the lines. Returns whether each of them is confirmed now.
+    ///
+    /// # Errors
+    /// The file cannot be read, or the store fails. Earlier lines stay confirmed.
+    pub(super) async fn run(
+        self,
+        store: &StoreAccess,
+        out: &mut impl Write,
+    ) -> anyhow::Result<bool> {
+        let Self { lines, interval, json } = self;
+        // Without a service, nothing is posted during the import.
+        let is_served = store.is_served();
+        if interval.is_some() && !is_served {
+            let why = "--rate: no service has the store open, so nothing is posted during the import; remove --rate, or \
+                       start the service first";
+            return Err(UsageError(why.to_owned()).into());
+        }
+        let interval = interval.unwrap_or(INTERVAL);
+        let mut ticks = interval_at(Instant::from_std(monotonic()) + interval, interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
+        let mut lines = read_ahead(lines)?;
+        let mut counts = CsvImportCounts { json, ..CsvImportCounts::default() };
+        let bar = bar(None, "imported");
+        let end = loop {
+            let line = tokio::select! {
+                biased;
+                _ = interrupt.as_mut() => {
+                    counts.stopped = true;
+                    break Ok(());
+                }
+                line = lines.recv() => line,
+            };
+            let (number, line) = match line {
+                None => break Ok(()),
+                Some(Err(error)) => break Err(anyhow!(error).context("cannot read the file")),
+                Some(Ok(line)) => line,
+            };
+            let outcome = match line {
+                Err(LineError { field, why }) => {
+                    PastOutcome::Refused { field: field.to_owned(), why }
+                }
+                Ok(PastDelivery { account, fields }) => {
+                    let request = AdminRequest::ConfirmPast { account, fields, now: now() };
+                    match store.request(request).await {
+                        Ok(outcome) => outcome,
+                        Err(error) => {
+                            let from = format!("the import stopped before line {number}");
+                            break Err(error.context(from));
+                        }
+                    }
+                }
+            };
+            let is_new = outcome == PastOutcome::Confirmed;
+            counts.add(number, outcome, out)?;
+            bar.add(1);
+            if is_new && is_served {
+                tokio::select! {
+                    _ = ticks.tick() => {}
+                    _ = interrupt.as_mut() => {
+                        counts.stopped = true;
+                        break Ok(());
+                    }
+                }
+            }
+        };
+        bar.done();
+        let is_complete = counts.end(is_served, out)?;
+        out.flush()?;
+        end.map(|()| is_complete)
     }
 }
 
@@ -67,79 +140,7 @@ fn open(path: &Path) -> std::io::Result<Box<dyn Read + Send>> {
     Ok(Box::new(File::open(path)?))
 }
 
-/// Lines that may be read before they are needed.
-const AHEAD: usize = 16;
-
-/// Does it. Whether each line is confirmed now.
-///
-/// # Errors
-/// [`UsageError`]; the file cannot be read on, or the store does not do it. What was done by then stays done.
-pub(super) async fn run(
-    reach: &StoreAccess,
-    asked: CsvImportOptions,
-    out: &mut impl Write,
-) -> anyhow::Result<bool> {
-    let CsvImportOptions { lines, mut pace, is_paced, json } = asked;
-    // Nothing is posted meanwhile where nobody serves.
-    let is_served = reach.is_served();
-    if is_paced && !is_served {
-        let why = "--rate: no service has this store, so nothing is posted and nothing can be paced: leave it out, \
-                   or start the service first";
-        return Err(UsageError(why.to_owned()).into());
-    }
-    let mut told = std::pin::pin!(tokio::signal::ctrl_c());
-    let mut lines = read_ahead(lines)?;
-    let mut tally = CsvImportCounts { json, ..CsvImportCounts::default() };
-    let bar = bar(None, "imported");
-    let trouble = loop {
-        let line = tokio::select! {
-            biased;
-            _ = told.as_mut() => {
-                tally.stopped = true;
-                break None;
-            }
-            line = lines.recv() => line,
-        };
-        let (number, past) = match line {
-            None => break None,
-            Some(Err(error)) => break Some(anyhow!(error).context("the file cannot be read on")),
-            Some(Ok(line)) => line,
-        };
-        let came = match past {
-            Err(Bad { field, why }) => PastOutcome::Refused { field: field.to_owned(), why },
-            Ok(PastDelivery { account, fields }) => {
-                match reach.request(AdminRequest::ConfirmPast { account, fields, now: now() }).await
-                {
-                    Ok(came) => came,
-                    Err(error) => {
-                        let from = format!("from line {number} on nothing is done");
-                        break Some(error.context(from));
-                    }
-                }
-            }
-        };
-        let is_new = came == PastOutcome::Confirmed;
-        tally.note(number, came, out)?;
-        bar.add(1);
-        if is_new && is_served {
-            tokio::select! {
-                () = pace.next() => {}
-                _ = told.as_mut() => {
-                    tally.stopped = true;
-                    break None;
-                }
-            }
-        }
-    };
-    bar.done();
-    let is_well = tally.end(is_served, out)?;
-    out.flush()?;
-    trouble.map_or(Ok(is_well), Err)
-}
-
-type Line = <CsvLines as Iterator>::Item;
-
-/// The lines as they come. The thread ends with them, or with the process: nothing wakes it from a read.
+/// Reads the lines on a thread. It ends with the file or with the process, because nothing interrupts a read.
 fn read_ahead(lines: CsvLines) -> std::io::Result<mpsc::Receiver<Line>> {
     let (send, receive) = mpsc::channel(AHEAD);
     let send_all = move || {
@@ -154,13 +155,13 @@ fn read_ahead(lines: CsvLines) -> std::io::Result<mpsc::Receiver<Line>> {
     Ok(receive)
 }
 
-/// What the lines came to.
+/// The outcomes of the lines.
 #[derive(Default)]
 struct CsvImportCounts {
     json: bool,
     confirmed: u64,
     known: u64,
-    /// By reason.
+    /// Lines that prove nothing, by reason.
     nothing: BTreeMap<String, u64>,
     /// By field.
     refused: BTreeMap<String, u64>,
@@ -168,8 +169,8 @@ struct CsvImportCounts {
 }
 
 impl CsvImportCounts {
-    fn note(&mut self, line: u64, came: PastOutcome, out: &mut impl Write) -> anyhow::Result<()> {
-        let (result, why) = match came {
+    fn add(&mut self, line: u64, outcome: PastOutcome, out: &mut impl Write) -> anyhow::Result<()> {
+        let (result, why) = match outcome {
             PastOutcome::Confirmed => {
                 self.confirmed += 1;
                 return Ok(());
@@ -204,33 +205,30 @@ impl CsvImportCounts {
             });
             writeln!(out, "{line}")?;
         } else {
-            writeln!(out, "confirmed {confirmed}, known {known}{}", sum("refused", refused))?;
+            writeln!(out, "confirmed {confirmed}, known {known}{}", sum(", refused", refused))?;
             if !nothing.is_empty() {
-                writeln!(out, "proved nothing{}", sum("", nothing))?;
+                writeln!(out, "{}", sum("proved nothing", nothing))?;
             }
         }
         if *confirmed > 0 && !is_served {
             note(format_args!(
-                "They are reported to Twilio once `heardback serve` has this store."
+                "The messages are reported to Twilio once `heardback serve` has this store."
             ));
         }
         if *stopped {
             note(format_args!(
-                "heardback: stopped; what is confirmed stays so, and the same command goes on"
+                "heardback: stopped; confirmed messages stay confirmed, and the same command continues the import"
             ));
         }
         Ok(nothing.is_empty() && refused.is_empty() && !stopped)
     }
 }
 
-/// How many, and of which kind; nothing where there are none.
+/// The sum, and the number of each kind; empty if there are none.
 fn sum(what: &str, of: &BTreeMap<String, u64>) -> String {
-    let all: u64 = of.values().sum();
-    if all == 0 {
+    if of.is_empty() {
         return String::new();
     }
-    let each = of.iter().map(|(name, count)| format!("{name} {count}"));
-    let each = each.collect::<Vec<_>>().join(", ");
-    let before = if what.is_empty() { "" } else { ", " };
-    format!("{before}{what} {all} ({each})")
+    let each: Vec<_> = of.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    format!("{what} {} ({})", of.values().sum::<u64>(), each.join(", "))
 }

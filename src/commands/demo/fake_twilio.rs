@@ -1,6 +1,9 @@
-//! A stand-in for Twilio's API: takes feedback as the real one does, stumbles once, refuses one; and creates
-//! messages, for whoever tries `examples/app` on it. It sends nothing, and keeps no number and no text.
-//! It can be taken away and brought back at the same address, and it can turn the account away.
+//! A fake of Twilio's API. It accepts feedback, but fails the first post of one message, and refuses another message.
+//!
+//! It can stop, start again at the same address, and reject the account. For `examples/app`, it creates messages; it sends
+//! none, and keeps no number and no text.
+
+#![expect(clippy::disallowed_types, reason = "the fake Twilio of the demo")]
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,9 +16,9 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::commands::demo::scenario::{STUMBLES, UNWANTED};
+use crate::commands::demo::scenario::{FAILS_ONCE, REFUSED};
 
-/// One post, as the stand-in answered it.
+/// One post, with the status of its response.
 #[derive(Debug, Clone)]
 pub(super) struct FakeTwilioPost {
     pub(super) sid: String,
@@ -23,10 +26,10 @@ pub(super) struct FakeTwilioPost {
 }
 
 #[derive(Default)]
-struct Seen {
+struct FakeTwilioState {
     attempts: Mutex<Vec<FakeTwilioPost>>,
-    /// As if the account's token had been revoked.
-    turns_away: AtomicBool,
+    /// Whether it responds as if the account's token were revoked.
+    rejects_account: AtomicBool,
 }
 
 #[derive(Deserialize)]
@@ -35,7 +38,7 @@ struct Outcome {
     outcome: String,
 }
 
-/// As much of "create a Message resource" as has to be answered.
+/// The fields of "create a Message resource" that the response repeats.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct CreateMessage {
@@ -45,45 +48,49 @@ struct CreateMessage {
 }
 
 pub(super) struct FakeTwilio {
-    seen: Arc<Seen>,
+    state: Arc<FakeTwilioState>,
     /// `None` while it is down.
     handle: Option<ServerHandle>,
-    pub(super) addr: SocketAddr,
+    addr: SocketAddr,
 }
 
 impl FakeTwilio {
     pub(super) fn start() -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let addr = listener.local_addr()?;
-        let seen = Arc::new(Seen::default());
-        let handle = Some(listen(listener, &seen)?);
-        Ok(Self { seen, handle, addr })
+        let state = Arc::new(FakeTwilioState::default());
+        let handle = Some(listen(listener, &state)?);
+        Ok(Self { state, handle, addr })
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("http://{}", self.addr)
     }
 
     /// Every post so far, in order.
     pub(super) fn attempts(&self) -> Vec<FakeTwilioPost> {
-        self.seen.attempts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.state.attempts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Nobody listens at its address any more, and what was connected is cut off.
+    /// Closes the listener and all connections.
     pub(super) async fn stop(&mut self) {
         if let Some(handle) = self.handle.take() {
             handle.stop(false).await;
         }
     }
 
-    /// It listens where it did before, and takes feedback or turns the account away.
-    pub(super) fn go_on(&mut self, turns_away: bool) -> anyhow::Result<()> {
-        self.seen.turns_away.store(turns_away, Ordering::Release);
+    /// Listens again at the same address.
+    pub(super) fn resume(&mut self, rejects_account: bool) -> anyhow::Result<()> {
+        self.state.rejects_account.store(rejects_account, Ordering::Release);
         if self.handle.is_none() {
-            self.handle = Some(listen(TcpListener::bind(self.addr)?, &self.seen)?);
+            self.handle = Some(listen(TcpListener::bind(self.addr)?, &self.state)?);
         }
         Ok(())
     }
 }
 
-fn listen(listener: TcpListener, seen: &Arc<Seen>) -> anyhow::Result<ServerHandle> {
-    let data = web::Data::from(Arc::clone(seen));
+fn listen(listener: TcpListener, state: &Arc<FakeTwilioState>) -> anyhow::Result<ServerHandle> {
+    let data = web::Data::from(Arc::clone(state));
     let server = HttpServer::new(move || {
         let account = web::scope("/2010-04-01/Accounts/{account}")
             .route("/Messages.json", web::post().to(create))
@@ -99,22 +106,28 @@ fn listen(listener: TcpListener, seen: &Arc<Seen>) -> anyhow::Result<ServerHandl
     Ok(handle)
 }
 
-/// A SID that no message has had.
+/// A random SID. `None` if there is no randomness.
+#[expect(clippy::disallowed_methods, reason = "the fake Twilio assigns random SIDs")]
 pub(super) fn new_sid() -> Option<String> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).ok()?;
     Some(format!("SM{:032x}", u128::from_be_bytes(random)))
 }
 
-/// A message, as Twilio answers that it was created.
+/// The present time, as Twilio writes it.
+fn now() -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "the demo runs at the present time")]
+    let now = Timestamp::now().to_zoned(TimeZone::UTC);
+    jiff::fmt::rfc2822::to_string(&now).ok()
+}
+
+/// Creates a message.
 async fn create(account: web::Path<String>, message: web::Form<CreateMessage>) -> HttpResponse {
     let Some(sid) = new_sid() else {
         return HttpResponse::ServiceUnavailable().finish();
     };
     let uri = format!("/2010-04-01/Accounts/{account}/Messages/{sid}");
-    #[expect(clippy::disallowed_methods, reason = "the demo plays at the present moment")]
-    let now = Timestamp::now().to_zoned(TimeZone::UTC);
-    let now = jiff::fmt::rfc2822::to_string(&now).ok();
+    let now = now();
     let CreateMessage { to, from, messaging_service_sid } = message.into_inner();
     HttpResponse::Created().json(json!({
         "account_sid": account.as_str(),
@@ -140,11 +153,9 @@ async fn create(account: web::Path<String>, message: web::Form<CreateMessage>) -
     }))
 }
 
-/// The answer to accepted feedback, with all fields of Twilio's answer.
-fn taken(account: &str, sid: &str) -> Value {
-    #[expect(clippy::disallowed_methods, reason = "the demo plays at the present moment")]
-    let now = Timestamp::now().to_zoned(TimeZone::UTC);
-    let now = jiff::fmt::rfc2822::to_string(&now).ok();
+/// The response to accepted feedback, with all fields of Twilio's response.
+fn accepted(account: &str, sid: &str) -> Value {
+    let now = now();
     json!({
         "account_sid": account,
         "date_created": now,
@@ -156,34 +167,34 @@ fn taken(account: &str, sid: &str) -> Value {
 }
 
 async fn feedback(
-    seen: web::Data<Seen>,
+    state: web::Data<FakeTwilioState>,
     path: web::Path<(String, String)>,
     form: web::Form<Outcome>,
 ) -> HttpResponse {
     let (account, sid) = path.into_inner();
-    let mut attempts = seen.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut attempts = state.attempts.lock().unwrap_or_else(PoisonError::into_inner);
     let first = attempts.iter().all(|attempt| attempt.sid != sid);
-    let (status, answer) = if seen.turns_away.load(Ordering::Acquire) {
+    let (status, response) = if state.rejects_account.load(Ordering::Acquire) {
         let body = json!({
             "code": 20003,
             "message": "Authenticate",
             "more_info": "https://www.twilio.com/docs/errors/20003",
             "status": 401,
         });
-        ("401, and the account's posts are paused", HttpResponse::Unauthorized().json(body))
-    } else if sid == STUMBLES && first {
-        ("503, and it is tried again", HttpResponse::ServiceUnavailable().finish())
-    } else if sid == UNWANTED || form.outcome != "confirmed" {
+        ("401, the account's posts are paused", HttpResponse::Unauthorized().json(body))
+    } else if sid == FAILS_ONCE && first {
+        ("503, the post is retried", HttpResponse::ServiceUnavailable().finish())
+    } else if sid == REFUSED || form.outcome != "confirmed" {
         let body = json!({
             "code": 20001,
-            "message": "Feedback was not asked for when this message was created",
+            "message": "Feedback was not requested when this message was created",
             "more_info": "https://www.twilio.com/docs/errors/20001",
             "status": 400,
         });
-        ("400, and it is kept as refused", HttpResponse::BadRequest().json(body))
+        ("400, the message is refused", HttpResponse::BadRequest().json(body))
     } else {
-        ("200", HttpResponse::Ok().json(taken(&account, &sid)))
+        ("200", HttpResponse::Ok().json(accepted(&account, &sid)))
     };
     attempts.push(FakeTwilioPost { sid, status });
-    answer
+    response
 }

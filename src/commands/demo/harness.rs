@@ -1,6 +1,6 @@
-//! The stage: the stand-in, the receiver with a store in a temporary folder, and who plays on it.
+//! The parts of the demo: the fake Twilio, the service with its store, and a client that sends recordings.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -12,8 +12,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::commands::demo::Launch;
-use crate::commands::demo::fake_twilio::{FakeTwilio, FakeTwilioPost};
+use crate::commands::demo::fake_twilio::FakeTwilio;
 use crate::commands::demo::scenario::{ENDINGS, POSTS, Step, StepSigner};
 use crate::config::Settings;
 use crate::config::SettingsArgs;
@@ -22,17 +21,29 @@ use crate::domain::route;
 use crate::recording::Recording;
 use crate::twilio::signature::{Content, SigningKey, sign};
 
+/// Starts the service with these settings, on a public and an operator's listener, until the channel stops it. The
+/// program passes `serve`, because commands do not import it.
+pub trait Launch<R>:
+    FnOnce(&Settings, TcpListener, TcpListener, oneshot::Receiver<()>) -> anyhow::Result<R>
+{
+}
+
+impl<R, F> Launch<R> for F where
+    F: FnOnce(&Settings, TcpListener, TcpListener, oneshot::Receiver<()>) -> anyhow::Result<R>
+{
+}
+
 /// The account of the recordings.
 const ACCOUNT: &str = "AC11111111111111111111111111111111";
-/// The demo's secret, which is none: it is good on this stage only.
+/// The auth token of the demo. It is not secret.
 pub(super) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
-/// How long the posts may take: one is tried again after a second at the most.
+/// The limit for all posts. One is retried after a second or less.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// What the paths of click links begin with.
+/// The start of the path of a click link.
 const LINKS: &str = "/c/";
-const LOOK_EVERY: Duration = Duration::from_millis(25);
+const POLL_INTERVAL: Duration = Duration::from_millis(25);
 
-/// What became of a message.
+/// The end of a message.
 pub(super) struct DemoOutcome {
     pub(super) sid: &'static str,
     pub(super) story: &'static str,
@@ -43,12 +54,13 @@ pub(super) struct DemoOutcome {
 
 pub(super) struct Harness {
     pub(super) twilio: FakeTwilio,
-    receiver: SocketAddr,
-    operator: SocketAddr,
+    /// The URL of the operator's listener.
+    pub(super) operator: String,
+    /// The URL of the public listener.
     pub(super) base: String,
     pub(super) key: SigningKey,
     http: reqwest::Client,
-    /// The path of the click link that was made last.
+    /// The path of the newest click link.
     link: Option<String>,
     stop: oneshot::Sender<()>,
     running: JoinHandle<anyhow::Result<()>>,
@@ -64,14 +76,13 @@ impl Harness {
         let twilio = FakeTwilio::start()?;
         let public = TcpListener::bind("127.0.0.1:0")?;
         let ops = TcpListener::bind("127.0.0.1:0")?;
-        let (receiver, operator) = (public.local_addr()?, ops.local_addr()?);
-        let base = format!("http://{receiver}");
-        let settings = settings(&folder, &base, twilio.addr)?;
+        let operator = format!("http://{}", ops.local_addr()?);
+        let base = format!("http://{}", public.local_addr()?);
+        let settings = settings(&folder, &base, &twilio.url())?;
         let (stop, stopped) = oneshot::channel();
         let running = actix_web::rt::spawn(launch(&settings, public, ops, stopped)?);
         Ok(Self {
             twilio,
-            receiver,
             operator,
             base,
             key: SigningKey::new(TOKEN.as_bytes()),
@@ -83,50 +94,34 @@ impl Harness {
         })
     }
 
-    pub(super) fn receiver_url(&self) -> String {
-        format!("http://{}", self.receiver)
-    }
-
-    pub(super) fn operator_url(&self) -> String {
-        format!("http://{}", self.operator)
-    }
-
-    pub(super) fn twilio_url(&self) -> String {
-        format!("http://{}", self.twilio.addr)
-    }
-
-    pub(super) fn attempts(&self) -> Vec<FakeTwilioPost> {
-        self.twilio.attempts()
-    }
-
-    /// Signs a recording freshly, sends it, and tells the answer in a few words. The first word of
-    /// the pair is the request line.
+    /// Signs and sends the recording of a step. Returns the request line, and the response in a few words.
     pub(super) async fn play(&mut self, step: &Step) -> anyhow::Result<(String, String)> {
         let mut recording = Recording::parse(step.recording)?;
-        recording.body = at_present(&recording.body);
+        recording.body = moved_to_now(&recording.body);
         if let (Some(link), true) = (&self.link, recording.target.starts_with(LINKS)) {
             recording.target.clone_from(link);
         }
         let signed = match step.signer {
             StepSigner::Known => recording.signed(&self.key, &self.base),
-            StepSigner::Nobody => recording.clone(),
-            StepSigner::Stranger => recording.signed(&SigningKey::new(b"a guess"), &self.base),
+            StepSigner::Unsigned => recording.clone(),
+            StepSigner::Forger => recording.signed(&SigningKey::new(b"a guess"), &self.base),
         };
-        // The first parameter is enough to tell what it is.
+        // The first parameter identifies the request.
         let target = match recording.target.split_once('&') {
             Some((start, _)) => format!("{start}…"),
             None => recording.target.clone(),
         };
         let line = format!("{} {target}", recording.method);
-        let told = read_response(self.send(&signed).await?).await?;
-        if let Some(link) = told.link.as_deref().and_then(|link| link.strip_prefix(&self.base)) {
+        let response = read_response(self.send(&signed).await?).await?;
+        if let Some(link) = response.link.as_deref().and_then(|link| link.strip_prefix(&self.base))
+        {
             self.link = Some(link.to_owned());
         }
-        Ok((line, told.words))
+        Ok((line, response.text))
     }
 
     pub(super) async fn send(&self, signed: &Recording) -> anyhow::Result<reqwest::Response> {
-        let url = format!("{}{}", self.receiver_url(), signed.target);
+        let url = format!("{}{}", self.base, signed.target);
         let method = reqwest::Method::from_bytes(signed.method.as_bytes())?;
         let mut request = self.http.request(method, url).body(signed.body.clone());
         for (name, value) in &signed.headers {
@@ -137,16 +132,16 @@ impl Harness {
         Ok(request.send().await?)
     }
 
-    /// What became of each message, once Twilio has answered for all that were confirmed.
+    /// The end of each message, after the posts of all confirmed ones.
     pub(super) async fn results(&self) -> anyhow::Result<Vec<DemoOutcome>> {
         let settled = async {
             loop {
                 let outcomes = self.outcomes().await?;
                 let as_expected = |outcome: &DemoOutcome| outcome.state == outcome.expected;
-                if outcomes.iter().all(as_expected) && self.attempts().len() >= POSTS {
+                if outcomes.iter().all(as_expected) && self.twilio.attempts().len() >= POSTS {
                     return anyhow::Ok(outcomes);
                 }
-                tokio::time::sleep(LOOK_EVERY).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
         };
         match tokio::time::timeout(PATIENCE, settled).await {
@@ -166,7 +161,7 @@ impl Harness {
                 note = format!("{note}, {attempts} attempts");
             }
             if let Some(status) = at("/refusal/status").and_then(Value::as_u64) {
-                note = format!("{note}, Twilio said {status}");
+                note = format!("{note}, Twilio responded {status}");
             }
             outcomes.push(DemoOutcome {
                 sid: ending.sid,
@@ -181,15 +176,15 @@ impl Harness {
 
     async fn show(&self, sid: &str) -> anyhow::Result<Value> {
         let target = format!("{}/{sid}", route::REGISTER);
-        let signature = sign(&self.key, &format!("{}{target}", self.base), &Content::Nothing);
-        let url = format!("{}{target}", self.receiver_url());
-        let answer = self.http.get(url).header("X-Twilio-Signature", signature).send().await?;
-        Ok(answer.json().await?)
+        let url = format!("{}{target}", self.base);
+        let signature = sign(&self.key, &url, &Content::Nothing);
+        let response = self.http.get(url).header("X-Twilio-Signature", signature).send().await?;
+        Ok(response.json().await?)
     }
 
     pub(super) async fn close(mut self) -> anyhow::Result<()> {
         if self.stop.send(()).is_err() {
-            bail!("the receiver ended by itself: {:?}", self.running.await);
+            bail!("the receiver ended early: {:?}", self.running.await);
         }
         self.running.await??;
         self.twilio.stop().await;
@@ -197,74 +192,70 @@ impl Harness {
     }
 }
 
-fn settings(folder: &TempDir, base: &str, twilio: SocketAddr) -> anyhow::Result<Settings> {
+fn settings(folder: &TempDir, base: &str, twilio: &str) -> anyhow::Result<Settings> {
     let args = SettingsArgs::of([
         ("HEARDBACK_PUBLIC_URL", base),
         ("TWILIO_ACCOUNT_SID", ACCOUNT),
         ("HEARDBACK_STORE", &format!("sled:{}", folder.path().join("store").display())),
         ("HEARDBACK_ALLOW_UNSAFE_STORE", "true"),
-        ("HEARDBACK_UPSTREAM_URL", &format!("http://{twilio}")),
+        ("HEARDBACK_UPSTREAM_URL", twilio),
     ]);
     let secrets = |name: &str| (name == "TWILIO_AUTH_TOKEN").then(|| TOKEN.to_owned());
     Ok(Settings::gather(&args, &secrets, &|path| std::fs::read_to_string(path))?)
 }
 
-/// The recordings lie in the past, and nobody answers what is hours old: their moments become this one.
-fn at_present(body: &[u8]) -> Vec<u8> {
+/// Moves the times of a recording to the present, because a reply to an old message proves nothing.
+fn moved_to_now(body: &[u8]) -> Vec<u8> {
     const DAY: &str = "2026-11-23T";
     let text = String::from_utf8_lossy(body);
     let mut parts = text.split(DAY);
     let mut moved = parts.next().unwrap_or_default().to_owned();
-    #[expect(clippy::disallowed_methods, reason = "the demo plays at the present moment")]
+    #[expect(clippy::disallowed_methods, reason = "the demo runs at the present time")]
     let now = Timestamp::now();
-    // A reply at the moment of its message's creation would count as automatic.
+    // A reply at the time of its message's creation would count as automatic.
     let sent = earlier(now, std::time::Duration::from_mins(1));
     for part in parts {
-        let moment = if moved.ends_with("CreatedAt=") { sent } else { now };
-        moved.push_str(&moment.to_string());
+        let time = if moved.ends_with("CreatedAt=") { sent } else { now };
+        moved.push_str(&time.to_string());
         moved.push_str(part.split_once('Z').map_or("", |(_, rest)| rest));
     }
-    // The one that is written as Twilio's API writes them.
-    let theirs = jiff::fmt::rfc2822::to_string(&now.to_zoned(TimeZone::UTC)).unwrap_or_default();
-    moved.replace("Mon, 23 Nov 2026 10:02:31 +0000", &theirs).into_bytes()
+    // One recording has a time in the format of Twilio's API.
+    let rfc2822 = jiff::fmt::rfc2822::to_string(&now.to_zoned(TimeZone::UTC)).unwrap_or_default();
+    moved.replace("Mon, 23 Nov 2026 10:02:31 +0000", &rfc2822).into_bytes()
 }
 
-/// Where a redirect leads.
+/// The host of a URL.
 fn host(location: &str) -> &str {
     let rest = location.split_once("://").map_or(location, |(_, rest)| rest);
     rest.split('/').next().unwrap_or_default()
 }
 
-/// What `TwiML` says to do, without its wrapping.
-fn verb(twiml: &str) -> &str {
+/// The verb of a `TwiML` response.
+fn twiml_verb(twiml: &str) -> &str {
     let inner = twiml.strip_prefix("<Response>").and_then(|rest| rest.strip_suffix("</Response>"));
     inner.unwrap_or(twiml)
 }
 
-/// An answer, as the demo tells it.
 pub(super) struct DemoResponse {
-    /// The status, and the word of the body that matters.
-    pub(super) words: String,
-    /// The click link in it.
+    /// The status, and a word of the body.
+    pub(super) text: String,
+    /// The click link in the body.
     link: Option<String>,
 }
 
-pub(super) async fn read_response(answer: reqwest::Response) -> anyhow::Result<DemoResponse> {
-    let status = answer.status().as_u16();
-    let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
+pub(super) async fn read_response(response: reqwest::Response) -> anyhow::Result<DemoResponse> {
+    let status = response.status().as_u16();
+    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
     let location = header("location").map(str::to_owned);
     let is_page = header("content-type").is_some_and(|media| media.starts_with("text/html"));
-    let body = answer.text().await?;
+    let body = response.text().await?;
     let json = serde_json::from_str::<Value>(&body).ok();
     let field = |name: &str| json.as_ref()?.get(name)?.as_str().map(str::to_owned);
     let word = match (&json, location) {
         (_, Some(location)) => host(&location).to_owned(),
         (Some(_), None) => field("state").or_else(|| field("result")).unwrap_or_default(),
         (None, None) if is_page => "a page".to_owned(),
-        (None, None) => verb(&body).to_owned(),
+        (None, None) => twiml_verb(&body).to_owned(),
     };
-    Ok(DemoResponse {
-        words: format!("{status} {word}").trim_end().to_owned(),
-        link: field("link"),
-    })
+    Ok(DemoResponse { text: format!("{status} {word}").trim_end().to_owned(), link: field("link") })
 }

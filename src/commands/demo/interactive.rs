@@ -1,4 +1,4 @@
-//! The demo that is kept: what there is to see and to try, and doing what a person orders.
+//! The demo with `--keep`: prints instructions, and executes the commands of the remote control.
 
 use std::io::Write;
 
@@ -7,90 +7,95 @@ use anyhow::Context;
 use crate::commands::demo::fake_twilio::new_sid;
 use crate::commands::demo::harness::{Harness, TOKEN, read_response};
 use crate::commands::demo::remote_control::{RemoteCommand, RemoteControl};
-use crate::commands::demo::scenario::{ENDINGS, ENTERED, REGISTERED, STUMBLES};
+use crate::commands::demo::scenario::{ENDINGS, ENTERED, FAILS_ONCE, REGISTERED};
 use crate::recording::Recording;
 
-/// The reference in the recordings of the first message.
+/// The reference of the first message.
 const REFERENCE: &str = "login-4093";
 
 impl Harness {
-    /// For `--keep`: what there is to see and to try by hand.
-    pub(super) fn invite(
+    pub(super) fn print_instructions(
         &self,
-        switch: &RemoteControl,
+        control: &RemoteControl,
         out: &mut impl Write,
     ) -> std::io::Result<()> {
-        // As it was called just now: under cargo it is not in the PATH.
-        let me = std::env::args().next().unwrap_or_else(|| "heardback".to_owned());
-        writeln!(out, "\nEverything keeps running. Stop it with Ctrl-C. The operator's page:\n")?;
-        writeln!(out, "  open {}/ in a browser", self.operator_url())?;
-        writeln!(out, "\nWatch it there, and in another terminal type, one after the other:\n")?;
-        for order in RemoteCommand::ALL {
-            writeln!(out, "  {}", order.tells())?;
-            writeln!(out, "    curl -X POST http://{}{}", switch.addr, order.path())?;
-        }
-        writeln!(out, "\nBy hand:\n")?;
-        writeln!(out, "  curl {}/readyz", self.operator_url())?;
-        writeln!(out, "  curl {}/metrics", self.operator_url())?;
-        writeln!(out, "  export TWILIO_AUTH_TOKEN={TOKEN}")?;
-        writeln!(out, "  {me} sign {}/app/messages/{} --curl | sh", self.base, ENDINGS[0].sid)?;
+        // The program as it was started: under cargo it is not in the PATH.
+        let program = std::env::args().next().unwrap_or_else(|| "heardback".to_owned());
+        writeln!(out, "\nThe demo continues. Stop it with Ctrl-C. The operator's page:\n")?;
+        writeln!(out, "  open {}/ in a browser", self.operator)?;
         writeln!(
             out,
-            "  {me} sign {}/app/events \\\n    --form MessageSid={} --form Type=code_entered --curl | sh",
+            "\nWatch the page, and run these in another terminal, one after the other:\n"
+        )?;
+        for command in RemoteCommand::ALL {
+            writeln!(out, "  {}", command.description())?;
+            writeln!(out, "    curl -X POST http://{}{}", control.addr, command.path())?;
+        }
+        writeln!(out, "\nBy hand:\n")?;
+        writeln!(out, "  curl {}/readyz", self.operator)?;
+        writeln!(out, "  curl {}/metrics", self.operator)?;
+        writeln!(out, "  export TWILIO_AUTH_TOKEN={TOKEN}")?;
+        writeln!(
+            out,
+            "  {program} sign {}/app/messages/{} --curl | sh",
+            self.base, ENDINGS[0].sid
+        )?;
+        writeln!(
+            out,
+            "  {program} sign {}/app/events \\\n    --form MessageSid={} --form Type=code_entered --curl | sh",
             self.base, ENDINGS[4].sid
         )
     }
 
-    /// Does what is ordered until it is told to stop.
-    pub(super) async fn attend(
+    /// Executes commands until `stop` completes.
+    pub(super) async fn execute_commands(
         &mut self,
-        switch: &mut RemoteControl,
-        told_to_stop: impl Future<Output = ()>,
+        control: &mut RemoteControl,
+        stop: impl Future<Output = ()>,
     ) {
-        let mut told_to_stop = std::pin::pin!(told_to_stop);
+        let mut stop = std::pin::pin!(stop);
         loop {
-            let (order, answer) = tokio::select! {
-                () = &mut told_to_stop => return,
-                ordered = switch.next() => ordered,
+            let (command, reply) = tokio::select! {
+                () = &mut stop => return,
+                command = control.next() => command,
             };
-            let done = self.carry_out(order).await;
-            let words = done.unwrap_or_else(|error| format!("That did not work: {error:#}"));
-            // Whoever asked may have gone.
-            let _ = answer.send(words + "\n");
+            let result = self.execute(command).await;
+            let text = result.unwrap_or_else(|error| format!("The command failed: {error:#}"));
+            // The client may have closed its connection.
+            let _ = reply.send(text + "\n");
         }
     }
 
-    async fn carry_out(&mut self, order: RemoteCommand) -> anyhow::Result<String> {
-        match order {
+    async fn execute(&mut self, command: RemoteCommand) -> anyhow::Result<String> {
+        match command {
             RemoteCommand::Message => self.confirm_another().await,
             RemoteCommand::Down => {
                 self.twilio.stop().await;
-                Ok(format!("Nobody listens at {} any more.", self.twilio_url()))
+                Ok(format!("{} is down.", self.twilio.url()))
             }
             RemoteCommand::Revoke => {
-                self.twilio.go_on(true)?;
-                Ok(format!("{} answers 401 to everything.", self.twilio_url()))
+                self.twilio.resume(true)?;
+                Ok(format!("{} responds to every post with 401.", self.twilio.url()))
             }
             RemoteCommand::Up => {
-                self.twilio.go_on(false)?;
-                Ok(format!("{} takes feedback.", self.twilio_url()))
+                self.twilio.resume(false)?;
+                Ok(format!("{} accepts feedback.", self.twilio.url()))
             }
         }
     }
 
-    /// The first message of the story once more, under a name of its own.
+    /// Repeats the first message of the scenario with a new SID and reference.
     async fn confirm_another(&self) -> anyhow::Result<String> {
         let sid = new_sid().context("no randomness")?;
         let (_, end) = sid.split_at(sid.len() - 6);
         let mut last = String::new();
         for recording in [REGISTERED, ENTERED] {
             let mut recording = Recording::parse(recording)?;
-            let body = String::from_utf8_lossy(&recording.body).replace(STUMBLES, &sid);
+            let body = String::from_utf8_lossy(&recording.body).replace(FAILS_ONCE, &sid);
             recording.body = body.replace(REFERENCE, &format!("login-{end}")).into_bytes();
-            last = read_response(self.send(&recording.signed(&self.key, &self.base)).await?)
-                .await?
-                .words;
+            let response = self.send(&recording.signed(&self.key, &self.base)).await?;
+            last = read_response(response).await?.text;
         }
-        Ok(format!("{sid}: its code was entered, and the receiver answered {last}."))
+        Ok(format!("{sid}: its code was entered, and the receiver responded with {last}."))
     }
 }

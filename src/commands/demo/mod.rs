@@ -1,8 +1,6 @@
-//! `demo`: the whole road on this machine. A stand-in for Twilio's Feedback API, the real receiver
-//! with a real store in a temporary folder, and recordings played through real, freshly signed HTTP.
+//! `demo`: the service with a store in a temporary folder, a fake Twilio, and recorded requests, signed and sent to it.
 //!
-//! It needs no account, no settings and no network beyond loopback, and it fails if anything comes
-//! out otherwise than it should.
+//! It needs no account, no settings and no network beyond loopback. It fails if a result differs from the expected one.
 
 mod fake_twilio;
 mod harness;
@@ -11,39 +9,24 @@ mod remote_control;
 mod scenario;
 
 use std::io::{self, Write};
-use std::net::TcpListener;
 
 use anstyle::{AnsiColor, Style};
-use tokio::sync::oneshot;
 
 use crate::commands::demo::harness::Harness;
+pub use crate::commands::demo::harness::Launch;
 use crate::commands::demo::remote_control::RemoteControl;
 use crate::commands::demo::scenario::{STEPS, Step};
 use crate::commands::pipe_tolerant_stdout::Stdout;
-use crate::config::Settings;
 
 const DIM: Style = Style::new().dimmed();
 const BOLD: Style = Style::new().bold();
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 
-/// Starts the receiver with these settings, on a public and an operator's listener, until it is told
-/// to stop. `serve` does it; `tools` stands beside it and is handed it by `main`.
-pub trait Launch<R>:
-    FnOnce(&Settings, TcpListener, TcpListener, oneshot::Receiver<()>) -> anyhow::Result<R>
-{
-}
-
-impl<R, F> Launch<R> for F where
-    F: FnOnce(&Settings, TcpListener, TcpListener, oneshot::Receiver<()>) -> anyhow::Result<R>
-{
-}
-
-/// Plays the demo. Returns whether all of it came out as it should. With `keep`, all of it stays up
-/// until that completes.
+/// Runs the demo. Returns whether every result is as expected. With `keep`, it continues until that completes.
 ///
 /// # Errors
-/// Where it cannot be played at all: no loopback, no temporary folder.
+/// The demo cannot run: there is no loopback, or no temporary folder.
 pub async fn run<R>(
     launch: impl Launch<R>,
     keep: Option<impl Future<Output = ()>>,
@@ -52,21 +35,21 @@ where
     R: Future<Output = anyhow::Result<()>> + 'static,
 {
     let mut out = Stdout::new(anstream::stdout());
-    let mut stage = Harness::build(launch)?;
+    let mut harness = Harness::build(launch)?;
     writeln!(out, "{BOLD}Heardback's demo{BOLD:#}: everything runs on this machine.\n")?;
-    writeln!(out, "  receiver     {}", stage.receiver_url())?;
-    writeln!(out, "  operator     {}", stage.operator_url())?;
-    writeln!(out, "  “Twilio”     {} (a stand-in for the Feedback API)\n", stage.twilio_url())?;
+    writeln!(out, "  receiver     {}", harness.base)?;
+    writeln!(out, "  operator     {}", harness.operator)?;
+    writeln!(out, "  “Twilio”     {} (a fake Feedback API)\n", harness.twilio.url())?;
 
     let mut passed = true;
     for step in &STEPS {
-        let (request, answer) = stage.play(step).await?;
+        let (request, answer) = harness.play(step).await?;
         passed &= answer == step.expected;
         line(&mut out, step, &request, &answer)?;
     }
     writeln!(out, "\n{DIM}waiting for the posts to Twilio …{DIM:#}")?;
-    let results = stage.results().await?;
-    for attempt in stage.attempts() {
+    let results = harness.results().await?;
+    for attempt in harness.twilio.attempts() {
         writeln!(
             out,
             "  {DIM}POST{DIM:#} …/Messages/{}/Feedback.json  →  {}",
@@ -89,35 +72,38 @@ where
         }
     }
     let tally = |state: &str| results.iter().filter(|result| result.state == state).count();
-    let turned_away = STEPS.iter().filter(|step| step.expected == "403").count();
+    let forged = STEPS.iter().filter(|step| step.expected == "403").count();
     writeln!(
         out,
-        "\nconfirmed upstream {}   still pending {}   refused by Twilio {}   forgeries turned away {}",
+        "\nconfirmed upstream {}   still pending {}   refused by Twilio {}   forgeries rejected {}",
         tally("reported"),
         tally("pending"),
         tally("refused"),
-        turned_away,
+        forged,
     )?;
     if passed {
-        writeln!(out, "{GOOD}All of it came out as it should.{GOOD:#}")?;
+        writeln!(out, "{GOOD}Every result is as expected.{GOOD:#}")?;
     } else {
-        writeln!(out, "{BAD}Not all of it came out as it should: see the lines marked ✗.{BAD:#}")?;
+        writeln!(
+            out,
+            "{BAD}Some results differ from the expected ones: see the lines marked ✗.{BAD:#}"
+        )?;
     }
-    if let Some(told_to_stop) = keep {
-        let mut switch = RemoteControl::start()?;
-        stage.invite(&switch, &mut out)?;
+    if let Some(stop) = keep {
+        let mut control = RemoteControl::start()?;
+        harness.print_instructions(&control, &mut out)?;
         out.flush()?;
-        stage.attend(&mut switch, told_to_stop).await;
-        switch.stop().await;
+        harness.execute_commands(&mut control, stop).await;
+        control.stop().await;
     }
-    stage.close().await?;
+    harness.close().await?;
     Ok(passed)
 }
 
 fn line(out: &mut impl Write, step: &Step, request: &str, answer: &str) -> io::Result<()> {
     let good = answer == step.expected;
     let (mark, style) = if good { ("✓", GOOD) } else { ("✗", BAD) };
-    write!(out, "{style}{mark}{style:#} {:<48} {DIM}{request:<31}{DIM:#} →  ", step.tells)?;
+    write!(out, "{style}{mark}{style:#} {:<48} {DIM}{request:<31}{DIM:#} →  ", step.description)?;
     if good {
         writeln!(out, "{answer}")
     } else {

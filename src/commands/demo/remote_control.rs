@@ -1,8 +1,7 @@
-//! What a person can do to the demo that is kept: have a message confirmed, take the stand-in away, have it turn the
-//! account away, bring it back. Each is one `curl` that the demo prints.
+//! The commands for a demo with `--keep`, each one `curl` that the demo prints.
 //!
-//! It has a listener of its own, for the stand-in's is gone while the stand-in is. Deliberately absent: doing
-//! anything itself. It hands the order to the stage and passes on the answer.
+//! It has its own listener, because the fake Twilio may be down. It passes each command to the harness, and returns the
+//! response.
 
 use std::net::{SocketAddr, TcpListener};
 
@@ -10,24 +9,23 @@ use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use tokio::sync::{mpsc, oneshot};
 
-/// Orders that wait: one person types them.
-const WAITING: usize = 8;
+/// Commands in the queue.
+const QUEUE: usize = 8;
 
-/// What may be ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RemoteCommand {
-    /// A code goes out and is entered.
+    /// Register another message, and confirm it by its code.
     Message,
-    /// Nobody listens where the stand-in was.
+    /// Stop the fake Twilio.
     Down,
-    /// The stand-in is there, and turns the account away.
+    /// Start the fake Twilio, which rejects the account.
     Revoke,
-    /// The stand-in takes feedback again.
+    /// Start the fake Twilio, which accepts feedback.
     Up,
 }
 
 impl RemoteCommand {
-    /// In the order in which they make a story.
+    /// In the order of the instructions.
     pub(super) const ALL: [Self; 4] = [Self::Message, Self::Down, Self::Revoke, Self::Up];
 
     pub(super) fn path(self) -> &'static str {
@@ -39,29 +37,26 @@ impl RemoteCommand {
         }
     }
 
-    /// What it does, for whoever is to try it.
-    pub(super) fn tells(self) -> &'static str {
+    pub(super) fn description(self) -> &'static str {
         match self {
-            Self::Message => {
-                "A code goes out and is entered: the message is confirmed, and reported."
-            }
-            Self::Down => "“Twilio” is gone. Have another message confirmed: now it waits.",
+            Self::Message => "A code is sent and entered: the message is confirmed and reported.",
+            Self::Down => "“Twilio” is down. Confirm another message: its post is retried later.",
             Self::Revoke => {
-                "“Twilio” is back and turns the account away: its lane is paused, an alert's cause."
+                "“Twilio” is up and rejects the account: its lane is paused, which causes an alert."
             }
             Self::Up => {
-                "All is well again: within a minute a probe finds out, and the queue drains."
+                "“Twilio” accepts posts: within a minute a probe succeeds, and the queue drains."
             }
         }
     }
 }
 
-/// An order, and where its answer goes.
-pub(super) type Ordered = (RemoteCommand, oneshot::Sender<String>);
+/// A command, and the channel of its response.
+pub(super) type PendingCommand = (RemoteCommand, oneshot::Sender<String>);
 
 pub(super) struct RemoteControl {
     pub(super) addr: SocketAddr,
-    orders: mpsc::Receiver<Ordered>,
+    commands: mpsc::Receiver<PendingCommand>,
     handle: ServerHandle,
 }
 
@@ -69,13 +64,13 @@ impl RemoteControl {
     pub(super) fn start() -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let addr = listener.local_addr()?;
-        let (give, orders) = mpsc::channel::<Ordered>(WAITING);
+        let (sender, commands) = mpsc::channel::<PendingCommand>(QUEUE);
         let server = HttpServer::new(move || {
             let mut app = App::new();
-            for order in RemoteCommand::ALL {
-                let give = give.clone();
-                let obey = move || handle_command(order, give.clone());
-                app = app.route(order.path(), web::post().to(obey));
+            for command in RemoteCommand::ALL {
+                let sender = sender.clone();
+                let handle = move || handle_command(command, sender.clone());
+                app = app.route(command.path(), web::post().to(handle));
             }
             app
         })
@@ -85,13 +80,13 @@ impl RemoteControl {
         .run();
         let handle = server.handle();
         actix_web::rt::spawn(server);
-        Ok(Self { addr, orders, handle })
+        Ok(Self { addr, commands, handle })
     }
 
-    /// The next order. It never comes if the listener is gone.
-    pub(super) async fn next(&mut self) -> Ordered {
-        match self.orders.recv().await {
-            Some(ordered) => ordered,
+    /// The next command. It never completes if the listener has ended.
+    pub(super) async fn next(&mut self) -> PendingCommand {
+        match self.commands.recv().await {
+            Some(command) => command,
             None => std::future::pending().await,
         }
     }
@@ -101,13 +96,15 @@ impl RemoteControl {
     }
 }
 
-async fn handle_command(order: RemoteCommand, give: mpsc::Sender<Ordered>) -> HttpResponse {
-    let (answer, answered) = oneshot::channel();
-    if give.send((order, answer)).await.is_err() {
-        return HttpResponse::ServiceUnavailable().body("The demo is ending.\n");
-    }
-    match answered.await {
-        Ok(words) => HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(words),
+async fn handle_command(
+    command: RemoteCommand,
+    sender: mpsc::Sender<PendingCommand>,
+) -> HttpResponse {
+    let (reply, response) = oneshot::channel();
+    // If the demo ends, the reply is dropped, and so the response fails.
+    let _ = sender.send((command, reply)).await;
+    match response.await {
+        Ok(text) => HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(text),
         Err(_) => HttpResponse::ServiceUnavailable().body("The demo is ending.\n"),
     }
 }

@@ -1,57 +1,60 @@
-//! The story that the demo plays: which recording, what it tells, what must be answered, and what
-//! must have become of each message in the end.
+//! The requests of the demo with their expected responses, and the expected end of each message.
 
-/// Who signs a recording before it is sent.
+/// The signer of a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StepSigner {
-    /// Twilio, or the app: whoever knows the secret.
+    /// Twilio or the app, with the right key.
     Known,
-    Stranger,
-    /// Nobody: a browser that opens a link.
-    Nobody,
+    /// An attacker, with a wrong key.
+    Forger,
+    /// No signature: a browser that opens a link.
+    Unsigned,
 }
 
 /// One request.
 pub(super) struct Step {
-    /// What happens, for the reader.
-    pub(super) tells: &'static str,
+    pub(super) description: &'static str,
     pub(super) recording: &'static [u8],
     pub(super) signer: StepSigner,
-    /// The status, and the word of the body that matters.
+    /// The status, and a word of the body.
     pub(super) expected: &'static str,
 }
 
-/// One message, and what must have become of it in the end.
+/// One message with its expected state at the end.
 pub(super) struct Ending {
     pub(super) sid: &'static str,
     pub(super) story: &'static str,
     pub(super) expected: &'static str,
 }
 
-/// The message whose first post the stand-in answers with a 503.
-pub(super) const STUMBLES: &str = "SM5f0c8e21b7d94a63a2e17c40d98b36a1";
-/// The message that the stand-in will not take.
-pub(super) const UNWANTED: &str = "SM7f5679fff02eba571e7b3ec5decc1db9";
+/// The message whose first post gets a 503.
+pub(super) const FAILS_ONCE: &str = "SM5f0c8e21b7d94a63a2e17c40d98b36a1";
+/// The message that the fake Twilio refuses.
+pub(super) const REFUSED: &str = "SM7f5679fff02eba571e7b3ec5decc1db9";
 
-/// The app registers that message.
+/// The app registers [`FAILS_ONCE`].
 pub(super) const REGISTERED: &[u8] =
     include_bytes!("../../../tests/fixtures/webhooks/app-message.http");
 /// Its code is entered.
 pub(super) const ENTERED: &[u8] =
     include_bytes!("../../../tests/fixtures/webhooks/app-event-code-entered.http");
 
-const fn step(tells: &'static str, recording: &'static [u8], expected: &'static str) -> Step {
-    Step { tells, recording, signer: StepSigner::Known, expected }
+const fn step(description: &'static str, recording: &'static [u8], expected: &'static str) -> Step {
+    Step { description, recording, signer: StepSigner::Known, expected }
 }
 
-const fn unsigned(tells: &'static str, recording: &'static [u8], expected: &'static str) -> Step {
-    Step { tells, recording, signer: StepSigner::Nobody, expected }
+const fn unsigned(
+    description: &'static str,
+    recording: &'static [u8],
+    expected: &'static str,
+) -> Step {
+    Step { description, recording, signer: StepSigner::Unsigned, expected }
 }
 
 pub(super) const STEPS: [Step; 23] = [
     step("the app sent a code and registers the message", REGISTERED, "201 pending"),
     step(
-        "Twilio says delivered, which proves nothing yet",
+        "Twilio reports delivered, which proves nothing",
         include_bytes!("../../../tests/fixtures/webhooks/status-delivered.http"),
         "204",
     ),
@@ -62,9 +65,9 @@ pub(super) const STEPS: [Step; 23] = [
         "201 pending",
     ),
     Step {
-        tells: "a stranger forges a reply to it",
+        description: "an attacker forges a reply to it",
         recording: include_bytes!("../../../tests/fixtures/webhooks/reply-sms.http"),
-        signer: StepSigner::Stranger,
+        signer: StepSigner::Forger,
         expected: "403",
     },
     step(
@@ -78,17 +81,17 @@ pub(super) const STEPS: [Step; 23] = [
         "200 <Response/>",
     ),
     step(
-        "an event overtakes the message it belongs to",
+        "an event arrives before its message",
         include_bytes!("../../../tests/fixtures/webhooks/app-event-reference.http"),
         "202 parked",
     ),
     step(
-        "now the message is registered, and settles it",
+        "its message is registered, and confirmed",
         include_bytes!("../../../tests/fixtures/webhooks/app-message-late.http"),
         "201 confirmed",
     ),
     step(
-        "Twilio's own answer is registered as it stands",
+        "Twilio's response is registered unchanged",
         include_bytes!("../../../tests/fixtures/webhooks/app-message-twilio-answer.http"),
         "201 pending",
     ),
@@ -108,12 +111,12 @@ pub(super) const STEPS: [Step; 23] = [
         "200 <Response/>",
     ),
     step(
-        "a message goes out to somebody who rather talks",
+        "a message goes out, and its recipient will call",
         include_bytes!("../../../tests/fixtures/webhooks/app-message-called.http"),
         "201 pending",
     ),
     step(
-        "they call back",
+        "the recipient calls back",
         include_bytes!("../../../tests/fixtures/webhooks/call-ringing.http"),
         "200 <Reject/>",
     ),
@@ -133,22 +136,22 @@ pub(super) const STEPS: [Step; 23] = [
         "201 pending",
     ),
     step(
-        "Event Streams hands in a batch, with a reply",
+        "Event Streams delivers a batch with a reply",
         include_bytes!("../../../tests/fixtures/webhooks/events-inbound-message.http"),
         "204",
     ),
     step(
-        "Event Streams hands it in again",
+        "Event Streams delivers the batch again",
         include_bytes!("../../../tests/fixtures/webhooks/events-inbound-message.http"),
         "204",
     ),
     step(
-        "a message for which the app wants a link of ours",
+        "a message with a click link of Heardback",
         include_bytes!("../../../tests/fixtures/webhooks/app-message-link.http"),
         "201 pending",
     ),
     unsigned(
-        "the link is fetched, which proves nothing yet",
+        "the link is fetched, which proves nothing",
         include_bytes!("../../../tests/fixtures/webhooks/link-opened.http"),
         "200 a page",
     ),
@@ -160,19 +163,15 @@ pub(super) const STEPS: [Step; 23] = [
 ];
 
 pub(super) const ENDINGS: [Ending; 9] = [
-    Ending { sid: STUMBLES, story: "a code, entered", expected: "reported" },
+    Ending { sid: FAILS_ONCE, story: "a code, entered", expected: "reported" },
     Ending { sid: "SMf552cc5023d8319aea1181f76f3adcbd", story: "a reply", expected: "reported" },
     Ending {
         sid: "SMc189941acf780de956fe5d1483d7a598",
         story: "the event came first",
         expected: "reported",
     },
-    Ending { sid: UNWANTED, story: "Twilio will not take it", expected: "refused" },
-    Ending {
-        sid: "SM6f22923dad98e28e941b3ec75079db83",
-        story: "nobody answered",
-        expected: "pending",
-    },
+    Ending { sid: REFUSED, story: "Twilio refuses it", expected: "refused" },
+    Ending { sid: "SM6f22923dad98e28e941b3ec75079db83", story: "no evidence", expected: "pending" },
     Ending { sid: "SM13ed0d0208996be9f292c93fe6a0c91f", story: "a call", expected: "reported" },
     Ending { sid: "SM76c1dd37ad9c424dab4167d303746b76", story: "a click", expected: "reported" },
     Ending {
@@ -182,11 +181,10 @@ pub(super) const ENDINGS: [Ending; 9] = [
     },
     Ending {
         sid: "SM91c0f7de5a2b48e3b60d1f4c8a7e2935",
-        story: "a link of our own",
+        story: "a click link",
         expected: "reported",
     },
 ];
 
-/// How often the stand-in is asked in all: once for each confirmed message, once more where it
-/// stumbled. A duplicate must not be posted.
+/// All posts: one for each confirmed message, and one retry. Duplicates are not posted.
 pub(super) const POSTS: usize = 9;

@@ -1,8 +1,7 @@
-//! `doctor`: what is wrong, and what to do about it, for whoever is woken by it.
+//! `doctor`: diagnoses rejected requests and the surroundings of a service, and says what to do.
 //!
-//! [`offline`] reads a recorded request that was refused and says how it *was* signed; [`live`] looks
-//! at a service's surroundings without changing any of them; [`watch`] reads requests as a service refuses them.
-//! None of them ever shows a secret, a signature, a phone number or any other value of a request.
+//! [`offline`] reads recorded requests, [`watch`] receives them from a running service, [`live`] checks the surroundings.
+//! None of them shows a secret, a signature, a phone number or any other value of a request.
 
 pub mod live;
 pub mod offline;

@@ -1,90 +1,100 @@
-//! `replay`: recorded requests, signed as they would be signed now and sent to the service, with a verdict
-//! each. What was refused for a wrong setting is not lost once that is right.
+//! `replay`: signs recorded requests as they would be signed now, sends them to the service, and reports each result.
+//! A request that was rejected for a wrong setting is not lost once the setting is right.
 //!
-//! Twilio's routes answer nothing that says what came of a request. So each bears a trace of its own, by which
-//! the store of the service is asked afterwards. Deliberately absent: a body, a number or a token in what is
-//! said; what nobody known has signed, for our signature would let it in; and what does not say when it was, for
-//! it might prove a newer message. Either goes only if that is asked for.
+//! Twilio's routes return no result. So each request carries a trace of its own, by which the store is queried
+//! afterwards. Deliberately absent: bodies, numbers and tokens in the output, and requests that no known key signed or
+//! that carry no time, unless an option sends them.
 
 mod answer;
-mod authenticity;
-mod key;
 mod plan;
 mod result;
+mod route;
+mod signer;
 mod staleness;
-
-pub use result::ReplaySummary;
 
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
 use reqwest::header::{HeaderName, HeaderValue};
-use reqwest::{Client, Method, Url, redirect};
+use reqwest::{Client, Method, StatusCode, Url, redirect};
 
 use crate::admin::AdminRequest;
 use crate::admin::show::ShownRecords;
 use crate::admin::trace_lookup::TracedRecords;
 use crate::cli::ReplayArgs;
 use crate::commands::control::RunningService;
+use crate::commands::doctor::live::reach::describe_error;
 use crate::commands::pipe_tolerant_stdout::note;
 use crate::commands::recorded;
-use crate::commands::replay::plan::{ReplayPlan, ReplayRoute, To};
-use crate::commands::replay::result::{ReplayOutcome, ReplayResult};
+use crate::commands::replay::plan::{PlanOptions, ReplayPlan};
+use crate::commands::replay::result::{ReplayOutcome, ReplayResult, ReplaySummary};
+use crate::commands::replay::route::ReplayRoute;
 use crate::commands::store_access::UsageError;
 use crate::config::{Settings, StoreUrl};
 use crate::domain::message::Reference;
+use crate::domain::sid::MessageSid;
 use crate::domain::trace::TraceParent;
 use crate::recording::Recording;
 
-/// Twilio waits for so long.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// Twilio's own timeout.
+const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Reads them all, and then sends one after the other.
-///
-/// # Errors
-/// [`UsageError`], and nothing was sent; or there is no randomness, or no client.
-pub async fn run(settings: &Settings, args: &ReplayArgs) -> anyhow::Result<ReplaySummary> {
+/// A request with a 2xx.
+struct Sent {
+    /// The index of its result.
+    at: usize,
+    plan: ReplayPlan,
+    trace: TraceParent,
+}
+
+/// Reads all recordings, then sends one after the other.
+pub(crate) async fn run(settings: &Settings, args: &ReplayArgs) -> anyhow::Result<ReplaySummary> {
     let recordings = args.files.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
     let service = service(settings, args.to.as_deref())?;
     let (as_of_now, unproven) = (args.as_of_now, args.unproven);
-    let to = To { settings, service: &service, as_of_now, unproven };
+    let options = PlanOptions { settings, service: &service, as_of_now, unproven };
     let client = Client::builder().no_proxy().redirect(redirect::Policy::none());
-    let client = client.timeout(PATIENCE).build()?;
-    let mut verdicts = Vec::with_capacity(recordings.len());
+    let client = client.timeout(TIMEOUT).build()?;
+    let mut results = Vec::with_capacity(recordings.len());
     let mut sent = Vec::new();
-    for (file, recording) in &recordings {
-        let request = plan::shown(recording, settings);
-        let verdict = match plan::take(recording, &to) {
-            Err(why) => ReplayResult::without(file, &request, ReplayOutcome::new("not_sent", why)),
-            Ok(aim) if args.only_show => ReplayResult::would(file, &request, &aim),
-            Ok(aim) => {
-                let trace = fresh()?;
-                match send(&client, &service, &aim, trace).await {
-                    Err(why) => ReplayResult::without(
-                        file,
-                        &request,
-                        ReplayOutcome::new("unreachable", why),
-                    ),
+    for (file, recording) in recordings {
+        let (path, _) = route::find(&recording, settings);
+        let request = format!("{} {path}", recording.method);
+        let mut result = ReplayResult { file, request, ..ReplayResult::default() };
+        match plan::plan(&recording, &options) {
+            Err(reason) => result.outcome = ReplayOutcome::new("not_sent", reason),
+            Ok(plan) if args.only_show => {
+                let detail = format!("signed with {} for {}", plan.key, plan.base);
+                result.outcome = ReplayOutcome::new("would_send", detail);
+                (result.signed_with, result.signed_for) = (Some(plan.key), Some(plan.base));
+                result.is_ok = true;
+            }
+            Ok(plan) => {
+                let trace = new_trace()?;
+                match send(&client, &service, &plan, trace).await {
+                    Err(error) => result.outcome = ReplayOutcome::new("unreachable", error),
                     Ok((status, outcome)) => {
-                        if status.is_success() {
-                            sent.push(Sent { at: verdicts.len(), aim, trace });
+                        result.status = Some(status.as_u16());
+                        result.outcome = outcome;
+                        result.is_ok = status.is_success();
+                        if result.is_ok {
+                            sent.push(Sent { at: results.len(), plan, trace });
                         }
-                        ReplayResult::answered(file, &request, status, outcome)
                     }
                 }
             }
-        };
-        verdicts.push(verdict);
+        }
+        results.push(result);
     }
-    // Whoever is elsewhere has a store elsewhere.
+    // A service on another machine has its store there.
     if args.to.is_none() && !sent.is_empty() {
         let StoreUrl::Sled(store) = &settings.store;
-        if let Err(error) = look_up_traces(store, &sent, &mut verdicts).await {
-            note(format_args!("heardback: what came of it is not known: {error:#}"));
+        if let Err(error) = look_up_traces(store, &sent, &mut results).await {
+            note(format_args!("heardback: the results are not known: {error:#}"));
         }
     }
-    Ok(ReplaySummary(verdicts))
+    Ok(ReplaySummary(results))
 }
 
 fn read(path: &Path) -> Result<(String, Recording), UsageError> {
@@ -93,40 +103,47 @@ fn read(path: &Path) -> Result<(String, Recording), UsageError> {
     Ok((file, recording))
 }
 
-/// Where it listens, as seen from this machine; without a slash at its end.
+/// The service's URL from this machine, without a slash at its end.
 fn service(settings: &Settings, to: Option<&str>) -> Result<String, UsageError> {
+    let usage = |text: &str| UsageError(text.to_owned());
     if let Some(to) = to {
-        let url = Url::parse(to).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-        let is_origin = |url: &Url| url.query().is_none() && url.fragment().is_none();
-        let url = url.filter(is_origin).ok_or_else(|| {
-            UsageError("--to: expected a URL such as http://127.0.0.1:8080".to_owned())
-        })?;
+        let url = Url::parse(to).ok().filter(|url| {
+            matches!(url.scheme(), "http" | "https")
+                && url.query().is_none()
+                && url.fragment().is_none()
+        });
+        let url = url.ok_or_else(|| usage("--to: expected a URL such as http://127.0.0.1:8080"))?;
         return Ok(url.as_str().trim_end_matches('/').to_owned());
     }
     if settings.listen.port() == 0 {
-        let why =
-            "HEARDBACK_LISTEN has port 0, so nobody knows where the service is: name it with --to";
-        return Err(UsageError(why.to_owned()));
+        let text =
+            "HEARDBACK_LISTEN has port 0, so the service's port is unknown: name it with --to";
+        return Err(usage(text));
     }
     Ok(format!("http://{}", settings.listen.from_here()))
 }
 
-/// A trace of its own, which no collector need record.
-fn fresh() -> anyhow::Result<TraceParent> {
+/// A trace for one request, not sampled.
+#[expect(clippy::disallowed_methods, reason = "a trace has a random number as its name")]
+fn new_trace() -> anyhow::Result<TraceParent> {
     let (mut trace, mut span) = ([0; 16], [0; 8]);
     getrandom::fill(&mut trace).context("the system has no randomness")?;
     getrandom::fill(&mut span).context("the system has no randomness")?;
-    TraceParent::new(trace, span, 0).context("the system's randomness is none")
+    TraceParent::new(trace, span, 0).context("the system's randomness is all zeros")
 }
 
-/// Sends it. Status and what the answer says, or why there is none.
+/// Sends a request. Returns its status and outcome, or the error in words.
 async fn send(
     client: &Client,
     service: &str,
-    aim: &ReplayPlan,
+    plan: &ReplayPlan,
     trace: TraceParent,
-) -> Result<(reqwest::StatusCode, ReplayOutcome), String> {
-    let Recording { method, target, headers, body, .. } = &aim.request;
+) -> Result<(StatusCode, ReplayOutcome), String> {
+    let describe = |error: reqwest::Error| {
+        let hint = if error.is_timeout() { "" } else { ": is the service running?" };
+        describe_error(error, TIMEOUT) + hint
+    };
+    let Recording { method, target, headers, body, .. } = &plan.request;
     let method = Method::from_bytes(method.as_bytes()).map_err(|error| error.to_string())?;
     let mut request = client.request(method, format!("{service}{target}"));
     for (name, value) in headers {
@@ -135,52 +152,29 @@ async fn send(
         request = request.header(name, value);
     }
     request = request.header("traceparent", trace.to_string());
-    let answer = request.body(body.clone()).send().await.map_err(describe_error)?;
+    let answer = request.body(body.clone()).send().await.map_err(describe)?;
     let status = answer.status();
-    let body = answer.bytes().await.map_err(describe_error)?;
-    Ok((status, answer::outcome_of(aim.route, status, &body)))
+    let body = answer.bytes().await.map_err(describe)?;
+    Ok((status, answer::outcome(plan.route, status, &body)))
 }
 
-fn describe_error(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    if error.is_timeout() {
-        return format!("no answer within {} s", PATIENCE.as_secs());
-    }
-    let mut root: &dyn std::error::Error = &error;
-    while let Some(source) = root.source() {
-        root = source;
-    }
-    format!("{root}: is the service running?")
-}
-
-/// One that was taken.
-struct Sent {
-    /// Which of the verdicts.
-    at: usize,
-    aim: ReplayPlan,
-    trace: TraceParent,
-}
-
-/// Completes the verdicts by what the store knows now, if a service has it open.
+/// Completes the results from the store, if a service has it open.
 async fn look_up_traces(
     store: &Path,
     sent: &[Sent],
-    verdicts: &mut [ReplayResult],
+    results: &mut [ReplayResult],
 ) -> anyhow::Result<()> {
     let Some(service) = RunningService::find(store)? else { return Ok(()) };
     let traces = sent.iter().map(|sent| sent.trace).collect();
-    let came: Vec<TracedRecords> = service.request(AdminRequest::TraceLookup(traces)).await?;
-    for (sent, came) in sent.iter().zip(came) {
-        let Some(verdict) = verdicts.get_mut(sent.at) else { continue };
-        let outcome = match (&sent.aim.route, sent.aim.about) {
-            (ReplayRoute::Status, Some(sid)) => {
-                let Some(name) = Reference::parse(sid.as_str()) else { continue };
-                let known: ShownRecords = service.request(AdminRequest::Show(name)).await?;
-                let Some(message) = known.messages.into_iter().next() else { continue };
-                let status = message.status.map(|status| format!(", {}", status.as_str()));
-                let says = message.state.as_str().to_owned() + &status.unwrap_or_default();
-                Some(ReplayOutcome::new("taken", says).about(vec![sid.to_string()]))
+    let found: Vec<TracedRecords> = service.request(AdminRequest::TraceLookup(traces)).await?;
+    for (sent, records) in sent.iter().zip(found) {
+        let outcome = match (sent.plan.route, sent.plan.about) {
+            (ReplayRoute::Status, Some(sid)) => status_outcome(&service, sid).await?,
+            (ReplayRoute::Reply | ReplayRoute::Call | ReplayRoute::Click, _) => {
+                Some(traced_outcome("none", &records))
             }
+            // A batch may contain more than evidence.
+            (ReplayRoute::Events, _) => Some(traced_outcome("taken", &records)),
             (
                 ReplayRoute::Status
                 | ReplayRoute::Messages
@@ -188,30 +182,38 @@ async fn look_up_traces(
                 | ReplayRoute::Event,
                 _,
             ) => None,
-            (ReplayRoute::Reply | ReplayRoute::Call | ReplayRoute::Click, _) => {
-                Some(traced_outcome("none", &came))
-            }
-            // There may be more than evidence in a batch.
-            (ReplayRoute::Events, _) => Some(traced_outcome("taken", &came)),
         };
-        if let Some(outcome) = outcome {
-            verdict.outcome = outcome;
+        if let (Some(outcome), Some(result)) = (outcome, results.get_mut(sent.at)) {
+            result.outcome = outcome;
         }
     }
     Ok(())
 }
 
-/// What came of a request that may be evidence; `otherwise`, if nothing did.
-fn traced_outcome(otherwise: &'static str, came: &TracedRecords) -> ReplayOutcome {
-    if let (true, Some(reason)) = (came.confirmed.is_empty(), came.parked.first()) {
-        return ReplayOutcome::new("parked", reason.as_str());
+/// State and status of the message of a status callback.
+async fn status_outcome(
+    service: &RunningService,
+    sid: MessageSid,
+) -> anyhow::Result<Option<ReplayOutcome>> {
+    let Some(name) = Reference::parse(sid.as_str()) else { return Ok(None) };
+    let known: ShownRecords = service.request(AdminRequest::Show(name)).await?;
+    Ok(known.messages.into_iter().next().map(|message| {
+        let status = message.status.map(|status| format!(", {}", status.as_str()));
+        let detail = message.state.as_str().to_owned() + &status.unwrap_or_default();
+        ReplayOutcome::new("taken", detail).about(vec![sid.to_string()])
+    }))
+}
+
+/// The outcome of possible evidence; `otherwise`, if the store has none of it.
+fn traced_outcome(otherwise: &'static str, records: &TracedRecords) -> ReplayOutcome {
+    match (records.confirmed.is_empty(), records.parked.first()) {
+        (true, Some(reason)) => ReplayOutcome::new("parked", reason.as_str()),
+        (true, None) => {
+            ReplayOutcome::new(otherwise, "it proves nothing new: no evidence, or counted before")
+        }
+        (false, _) => {
+            let sids = records.confirmed.iter().map(ToString::to_string).collect();
+            ReplayOutcome::new("confirmed", "").about(sids)
+        }
     }
-    if came.confirmed.is_empty() {
-        return ReplayOutcome::new(
-            otherwise,
-            "it proves nothing new: no evidence, or counted before",
-        );
-    }
-    let sids = came.confirmed.iter().map(ToString::to_string).collect();
-    ReplayOutcome::new("confirmed", "").about(sids)
 }

@@ -1,10 +1,9 @@
-//! Would this count as of now, though it may be long past? Twilio's webhooks say what happens as it happens, and
-//! bear no time: replayed, a reply to an old message would be taken for one to the newest. The domain's own
-//! readers are asked, so that there is no second opinion of what has a time.
+//! Whether a replayed request would count as of now. Most webhooks of Twilio carry no time: a replayed reply to an old
+//! message would be attributed to the newest one. The parsers of the service decide, so there is one rule.
 
-use jiff::Timestamp;
+use std::time::Duration;
 
-use crate::commands::replay::plan::ReplayRoute;
+use crate::commands::replay::route::ReplayRoute;
 use crate::commands::store_access::now;
 use crate::domain::address::RecipientHashKey;
 use crate::domain::matching::later;
@@ -15,41 +14,42 @@ use crate::twilio::call;
 use crate::twilio::callback::{self, ParseContext, Relay};
 use crate::twilio::fields::Fields;
 
-/// Whether it would be taken for what has just happened, though it may be long past: evidence that names no
-/// message, or a message of which nobody says when it was created. Read with another clock, it is as late as that.
+const AHEAD: Duration = Duration::from_hours(24);
+
+/// Whether the request is evidence that names no message, or a message without its time of creation; and has no time of
+/// its own. Parsed with a clock that is ahead, a request without a time is dated in the future.
 pub(super) fn counts_as_of_now(
     route: ReplayRoute,
     fields: &Fields,
     query: &Fields,
-    (account, road): (AccountSid, Relay),
+    (account, relay): (AccountSid, Relay),
 ) -> bool {
-    const AHEAD: std::time::Duration = std::time::Duration::from_hours(24);
-    let present: Timestamp = now();
-    let reading = ParseContext {
+    let now = now();
+    let context = ParseContext {
         account,
         others: &[],
-        person_key: &RecipientHashKey::new(b"of nobody"),
+        person_key: &RecipientHashKey::new(b"unused"),
         code_keys: &[],
         ignores_crawlers: true,
         reference_tag: None,
-        road,
-        now: later(present, AHEAD),
+        road: relay,
+        now: later(now, AHEAD),
         trace: None,
     };
-    let is_late = |signal: Signal| {
+    let is_undated = |signal: Signal| {
         signal.evidence.is_ok_and(|evidence| {
-            !matches!(evidence.named, EvidenceTarget::Message(_)) && evidence.occurred_at > present
+            !matches!(evidence.named, EvidenceTarget::Message(_)) && evidence.occurred_at > now
         })
     };
-    let is_young = |sighting: MessageUpdate| sighting.tracked && sighting.created_at.is_none();
+    let is_new = |update: MessageUpdate| update.tracked && update.created_at.is_none();
     match route {
-        ReplayRoute::Reply => callback::reply(fields, &reading).is_ok_and(is_late),
-        ReplayRoute::Call => call::call(fields, &reading).is_ok_and(|call| is_late(call.signal)),
-        ReplayRoute::Event => app::event(fields, &reading).is_ok_and(is_late),
-        ReplayRoute::Messages => app::message(fields, &reading)
-            .is_ok_and(|registered| registered.message.is_some_and(is_young)),
-        ReplayRoute::Status => callback::status(fields, query, &reading).is_ok_and(is_young),
-        // Each of these names a message, or bears its time; or changes nothing.
+        ReplayRoute::Reply => callback::reply(fields, &context).is_ok_and(is_undated),
+        ReplayRoute::Call => call::call(fields, &context).is_ok_and(|call| is_undated(call.signal)),
+        ReplayRoute::Event => app::event(fields, &context).is_ok_and(is_undated),
+        ReplayRoute::Messages => app::message(fields, &context)
+            .is_ok_and(|registered| registered.message.is_some_and(is_new)),
+        ReplayRoute::Status => callback::status(fields, query, &context).is_ok_and(is_new),
+        // Each of these names a message, carries its time, or changes nothing.
         ReplayRoute::Click | ReplayRoute::Events | ReplayRoute::Message => false,
     }
 }

@@ -1,17 +1,17 @@
-//! `HEARDBACK_ACCOUNTS_FILE`: TOML, one `[[account]]` table for each.
+//! `HEARDBACK_ACCOUNTS_FILE`: TOML with one `[[account]]` table for each account.
 //!
-//! Read by hand from the parsed table, and not by derive: all problems are wanted at once, and serde's
-//! words for a value of the wrong type repeat the value, which may be a secret. No value is shown.
+//! The parsed table is read without serde, which stops at the first error and whose errors quote the value. All problems
+//! are reported at once, and none shows a value.
 
 use secrecy::{ExposeSecret, SecretString};
 use toml::{Table, Value};
 
-use crate::config::ApiKey;
-use crate::config::accounts::{AccountSettings, DefaultUpstream, FILE, MAX_TOKENS};
-use crate::config::parse::{MIN_KEY_BYTES, RANDOM_HEX, is_api_key_sid, is_short};
+use crate::config::parse::{MAX_TOKENS, MIN_KEY_BYTES, RANDOM_HEX, is_api_key_sid, is_short};
 use crate::config::problems::Problem;
 use crate::config::reader::{SettingsReader, split, without_newline};
+use crate::config::settings::{AccountSettings, ApiKey};
 use crate::config::shared_keys::SharedKey;
+use crate::config::table::ACCOUNTS_FILE;
 use crate::domain::sid::AccountSid;
 use crate::twilio::api_url::UpstreamUrl;
 
@@ -31,49 +31,51 @@ const KNOWN: [&str; 12] = [
 ];
 const KNOWN_OF_A_SHARED_KEY: [&str; 4] = ["id", "algorithm", "secret", "secret_file"];
 
-/// Reads the accounts of the file. What is wrong with one leaves it out, and is a problem.
+/// The origin for posts of accounts without an origin of their own.
+pub(super) struct DefaultUpstream {
+    /// Whether it is `HEARDBACK_UPSTREAM_URL`, which takes precedence over every edge and region.
+    pub(super) given: bool,
+    pub(super) url: UpstreamUrl,
+    pub(super) region: Option<String>,
+}
+
+/// Reads the accounts of the file. An account with an error is left out, and is a problem.
 pub(super) fn read(
     reader: &mut SettingsReader<'_>,
     path: &str,
-    place: &DefaultUpstream,
+    upstream: &DefaultUpstream,
 ) -> Vec<AccountSettings> {
-    let text = match reader.file(path) {
-        Ok(text) => text,
-        Err(error) => {
-            blame(reader, format!("{path:?} cannot be read: {error}"));
-            return Vec::new();
-        }
-    };
-    let table = match parsed(&text) {
+    let text = reader.file(path).map_err(|error| format!("{path:?} cannot be read: {error}"));
+    let table = match text.and_then(|text| parsed(&text)) {
         Ok(table) => table,
-        Err(what) => {
-            blame(reader, what);
+        Err(why) => {
+            problem(reader, why);
             return Vec::new();
         }
     };
     for key in table.keys().filter(|key| *key != "account") {
-        blame(reader, format!("{} is not known; expected [[account]] tables", shown(key)));
+        problem(reader, format!("{} is unknown; expected [[account]] tables", shown(key)));
     }
     let Some(Value::Array(tables)) = table.get("account") else {
-        blame(reader, "there is no [[account]] in it".to_owned());
+        problem(reader, "there is no [[account]] in it".to_owned());
         return Vec::new();
     };
     let mut accounts = Vec::with_capacity(tables.len());
     for (number, value) in (1..).zip(tables) {
         let Value::Table(table) = value else {
-            blame(reader, format!("account {number} is not a table"));
+            problem(reader, format!("account {number} is not a table"));
             continue;
         };
         let mut row = Row { reader, table, name: format!("account {number}") };
-        accounts.extend(row.account(number, place));
+        accounts.extend(row.account(number, upstream));
     }
     accounts
 }
 
-/// The SIDs of the accounts in the text of an accounts file, without a look at anything else in it.
+/// The SIDs of the accounts in the text of an accounts file. The rest of the file is not checked.
 ///
 /// # Errors
-/// The text is no TOML. The words quote nothing of it.
+/// The text is no TOML. The error quotes no part of it.
 pub fn account_sids(text: &str) -> Result<Vec<AccountSid>, String> {
     let table = parsed(text)?;
     let accounts = table.get("account").and_then(Value::as_array).into_iter().flatten();
@@ -89,8 +91,8 @@ fn parsed(text: &str) -> Result<Table, String> {
     })
 }
 
-fn blame(reader: &mut SettingsReader<'_>, what: String) {
-    reader.problem(Problem::withheld(FILE, what));
+fn problem(reader: &mut SettingsReader<'_>, why: String) {
+    reader.problem(Problem::withheld(ACCOUNTS_FILE, why));
 }
 
 /// Lines and columns count from 1.
@@ -101,13 +103,13 @@ fn position(text: &str, at: usize) -> (usize, usize) {
     (before.matches('\n').count() + 1, column + 1)
 }
 
-/// A key's name, unless it could be anything.
+/// The name of a key, unless it may be a secret.
 fn shown(key: &str) -> String {
     let is_word = key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
     if is_word && key.len() <= 24 { format!("the key {key}") } else { "a key".to_owned() }
 }
 
-/// One table, and what to call it.
+/// One table, with its name in problems.
 struct Row<'r, 'e> {
     reader: &'r mut SettingsReader<'e>,
     table: &'r Table,
@@ -115,15 +117,15 @@ struct Row<'r, 'e> {
 }
 
 impl Row<'_, '_> {
-    fn account(&mut self, number: usize, place: &DefaultUpstream) -> Option<AccountSettings> {
+    fn account(&mut self, number: usize, upstream: &DefaultUpstream) -> Option<AccountSettings> {
         let sid = self.sid();
-        self.refuse_unknown(&KNOWN);
+        self.reject_unknown(&KNOWN);
         let tokens = self.secrets("auth_tokens");
         let app_keys = self.secrets("app_keys").unwrap_or_default();
         let shared_keys = self.shared_keys();
         let api_key = self.api_key();
         if tokens.is_none() && (shared_keys.is_empty() || api_key.is_none()) {
-            self.problem("auth_tokens is missing: only shared_keys and an api_key make up for it");
+            self.problem("auth_tokens is missing: only shared_keys with an api_key can replace it");
         }
         let tokens = tokens.unwrap_or_default();
         if tokens.len() > MAX_TOKENS {
@@ -134,12 +136,10 @@ impl Row<'_, '_> {
                 "app_keys: expected at least {MIN_KEY_BYTES} bytes for each key, e.g. {RANDOM_HEX}"
             ));
         }
-        let (upstream, region) = self.place(place)?;
-        let number = Some(number);
-        let sid = sid?;
+        let (upstream, region) = self.upstream(upstream)?;
         Some(AccountSettings {
-            sid,
-            number,
+            sid: sid?,
+            number: Some(number),
             tokens,
             shared_keys,
             app_keys,
@@ -149,14 +149,13 @@ impl Row<'_, '_> {
         })
     }
 
-    fn problem(&mut self, what: &str) {
-        let what = format!("{}: {what}", self.name);
-        self.reader.problem(Problem::withheld(FILE, what));
+    fn problem(&mut self, why: &str) {
+        problem(self.reader, format!("{}: {why}", self.name));
     }
 
-    fn refuse_unknown(&mut self, known: &[&str]) {
+    fn reject_unknown(&mut self, known: &[&str]) {
         for key in self.table.keys().filter(|key| !known.contains(&key.as_str())) {
-            self.problem(&format!("{} is not known; expected {}", shown(key), known.join(", ")));
+            self.problem(&format!("{} is unknown; expected {}", shown(key), known.join(", ")));
         }
     }
 
@@ -177,7 +176,7 @@ impl Row<'_, '_> {
         }
     }
 
-    /// Empty is not there, as everywhere.
+    /// Empty counts as unset.
     fn text(&mut self, key: &str) -> Option<String> {
         let Some(text) = self.table.get(key)?.as_str() else {
             self.problem(&format!("{key} must be text in quotes"));
@@ -191,7 +190,7 @@ impl Row<'_, '_> {
         let (given, path) = (self.text(key), self.text(&file_key));
         match (given, path) {
             (Some(_), Some(_)) => {
-                self.problem(&format!("{key} and {file_key} are both there; keep one of them"));
+                self.problem(&format!("{key} and {file_key} are both set; keep one of them"));
                 None
             }
             (Some(given), None) => Some(SecretString::from(given)),
@@ -200,27 +199,23 @@ impl Row<'_, '_> {
     }
 
     fn secret_file(&mut self, key: &str, path: &str) -> Option<SecretString> {
-        match self.reader.file(path) {
-            Ok(text) if !text.trim().is_empty() => Some(without_newline(&text)),
-            Ok(_) => {
-                self.problem(&format!("the file of {key} is empty"));
-                None
-            }
-            // Not the path: it may be the secret itself, under the wrong key.
-            Err(error) => {
-                self.problem(&format!("the file of {key} cannot be read: {error}"));
-                None
-            }
-        }
+        let why = match self.reader.file(path) {
+            Ok(text) if !text.trim().is_empty() => return Some(without_newline(&text)),
+            Ok(_) => "is empty".to_owned(),
+            Err(error) => format!("cannot be read: {error}"),
+        };
+        // The path is not shown: it may be the secret itself, under the wrong key.
+        self.problem(&format!("the file of {key} {why}"));
+        None
     }
 
-    /// A list of secrets, or a file that holds them by comma. `None` where it is not there.
+    /// A list of secrets, or a file with secrets separated by commas. `None` if both are unset.
     fn secrets(&mut self, key: &str) -> Option<Vec<SecretString>> {
         let file_key = format!("{key}_file");
         let path = self.text(&file_key);
         let secrets = match (self.table.get(key), path) {
             (Some(_), Some(_)) => {
-                self.problem(&format!("{key} and {file_key} are both there; keep one of them"));
+                self.problem(&format!("{key} and {file_key} are both set; keep one of them"));
                 return Some(Vec::new());
             }
             (None, None) => return None,
@@ -262,7 +257,7 @@ impl Row<'_, '_> {
             let mut row = Row { reader: self.reader, table, name };
             if let Some(key) = row.shared_key() {
                 if keys.iter().any(|known| known.id == key.id) {
-                    row.problem("it has the id of another one");
+                    row.problem("it has the id of another key");
                 }
                 keys.push(key);
             }
@@ -271,7 +266,7 @@ impl Row<'_, '_> {
     }
 
     fn shared_key(&mut self) -> Option<SharedKey> {
-        self.refuse_unknown(&KNOWN_OF_A_SHARED_KEY);
+        self.reject_unknown(&KNOWN_OF_A_SHARED_KEY);
         let (id, algorithm) = (self.text("id"), self.text("algorithm"));
         let secret = self.secret("secret");
         let Some(secret) = secret else {
@@ -279,7 +274,7 @@ impl Row<'_, '_> {
             return None;
         };
         let (id, algorithm) = (id.unwrap_or_default(), algorithm.unwrap_or_default());
-        SharedKey::read(&id, &algorithm, &secret).map_err(|what| self.problem(what)).ok()
+        SharedKey::read(&id, &algorithm, &secret).map_err(|why| self.problem(why)).ok()
     }
 
     fn api_key(&mut self) -> Option<ApiKey> {
@@ -287,23 +282,17 @@ impl Row<'_, '_> {
         if sid.as_deref().is_some_and(|sid| !is_api_key_sid(sid)) {
             self.problem("api_key must be the key's SID: SK… and 32 hexadecimal digits");
         }
-        match (sid, secret) {
-            (Some(sid), Some(secret)) => Some(ApiKey { sid, secret }),
-            (Some(_), None) => {
-                self.problem("api_key needs its api_secret");
-                None
-            }
-            (None, Some(_)) => {
-                self.problem("api_secret needs its api_key (SK…)");
-                None
-            }
-            (None, None) => None,
+        match (&sid, &secret) {
+            (Some(_), None) => self.problem("api_key needs its api_secret"),
+            (None, Some(_)) => self.problem("api_secret needs its api_key (SK…)"),
+            (Some(_), Some(_)) | (None, None) => {}
         }
+        Some(ApiKey { sid: sid?, secret: secret? })
     }
 
-    /// Where its posts go: its own URL, else `HEARDBACK_UPSTREAM_URL`, else its own edge and region,
-    /// else the environment's. And the region that its tokens are of.
-    fn place(&mut self, place: &DefaultUpstream) -> Option<(UpstreamUrl, Option<String>)> {
+    /// The origin for its posts, and the region of its tokens. The first that is set: its own URL,
+    /// `HEARDBACK_UPSTREAM_URL`, its own edge and region, those of the environment.
+    fn upstream(&mut self, default: &DefaultUpstream) -> Option<(UpstreamUrl, Option<String>)> {
         let (edge, region) = (self.text("edge"), self.text("region"));
         let url = self.text("upstream_url");
         let own_region = region.clone().or_else(|| edge.as_ref().map(|_| "us1".to_owned()));
@@ -313,13 +302,13 @@ impl Row<'_, '_> {
             return Some((parsed.ok()?, own_region));
         }
         if edge.is_none() && region.is_none() {
-            return Some((place.url.clone(), place.region.clone()));
+            return Some((default.url.clone(), default.region.clone()));
         }
         let own = UpstreamUrl::from_region(edge.as_deref(), region.as_deref());
         let own = own.map_err(|error| {
             self.problem(&error.to_string().replace("TWILIO_EDGE", "edge"));
         });
         let own = own.ok()?;
-        Some((if place.given { place.url.clone() } else { own }, own_region))
+        Some((if default.given { default.url.clone() } else { own }, own_region))
     }
 }

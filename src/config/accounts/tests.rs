@@ -1,4 +1,4 @@
-//! The accounts file, good and bad. Whatever is wrong is said all at once, and no value shows.
+//! The accounts file: valid files, and all problems of invalid ones without a value.
 
 use std::io;
 use std::path::Path;
@@ -46,7 +46,7 @@ fn exposed(secrets: &[secrecy::SecretString]) -> Vec<&str> {
 }
 
 #[test]
-fn each_account_has_its_own_secrets_and_its_own_place() {
+fn each_account_has_its_own_secrets_and_its_own_upstream() {
     let file = format!(
         r#"
         [[account]]
@@ -68,7 +68,7 @@ fn each_account_has_its_own_secrets_and_its_own_place() {
         upstream_url = "https://twilio.example.com"
         "#
     );
-    let settings = gather(&file).expect("sound");
+    let settings = gather(&file).expect("valid");
     let [one, two]: [_; 2] =
         settings.accounts.iter().collect::<Vec<_>>().try_into().expect("two accounts");
     assert_eq!(settings.accounts.first().sid.as_str(), ONE, "the file's first is the default");
@@ -84,7 +84,7 @@ fn each_account_has_its_own_secrets_and_its_own_place() {
     assert_eq!((two.sid.as_str(), two.number), (TWO, Some(2)));
     assert_eq!(exposed(&two.tokens), ["hush-a", "hush-b"]);
     assert_eq!(two.upstream.as_str(), "https://twilio.example.com");
-    assert_eq!(two.region, None, "nobody can tell");
+    assert_eq!(two.region, None, "the region of an own URL is unknown");
     assert!(!format!("{settings:?}").contains("hush"), "{settings:?}");
     let secrets = two.app_secrets(&settings.app_keys);
     assert_eq!(secrets.len(), 2, "without an app key, the tokens");
@@ -92,15 +92,15 @@ fn each_account_has_its_own_secrets_and_its_own_place() {
 }
 
 #[test]
-fn the_environments_account_is_the_default_beside_the_files_and_its_place_is_everybodys() {
+fn the_environments_account_is_the_default_and_its_upstream_is_that_of_all_accounts() {
     let file = format!("[[account]]\nsid = '{TWO}'\nauth_tokens = ['hush']\n");
-    let env = [("TWILIO_AUTH_TOKEN", TOKEN), ("HEARDBACK_APP_KEYS", "an app key of everybody")];
+    let env = [("TWILIO_AUTH_TOKEN", TOKEN), ("HEARDBACK_APP_KEYS", "an app key of all apps")];
     let settings = gather_with(&file, &env, |args| {
         args.with("TWILIO_ACCOUNT_SID", ONE)
             .with("TWILIO_EDGE", "sydney")
             .with("TWILIO_REGION", "au1")
     });
-    let settings = settings.expect("sound");
+    let settings = settings.expect("valid");
     let sids: Vec<_> = settings.accounts.iter().map(|account| account.sid.as_str()).collect();
     assert_eq!(sids, [ONE, TWO]);
     for account in settings.accounts.iter() {
@@ -111,7 +111,7 @@ fn the_environments_account_is_the_default_beside_the_files_and_its_place_is_eve
 }
 
 #[test]
-fn an_upstream_that_is_given_beats_edges_and_regions_but_not_an_accounts_own() {
+fn the_upstream_url_takes_precedence_over_edges_and_regions_but_not_over_an_accounts_own() {
     let file = format!(
         "[[account]]\nsid = '{ONE}'\nauth_tokens = ['a']\nedge = 'dublin'\nregion = 'ie1'\n\
          [[account]]\nsid = '{TWO}'\nauth_tokens = ['b']\nupstream_url = 'https://own.example'\n"
@@ -119,55 +119,56 @@ fn an_upstream_that_is_given_beats_edges_and_regions_but_not_an_accounts_own() {
     let settings = gather_with(&file, &[], |args| {
         args.with("HEARDBACK_UPSTREAM_URL", "http://127.0.0.1:4010")
     });
-    let settings = settings.expect("sound");
+    let settings = settings.expect("valid");
     let places: Vec<_> = settings.accounts.iter().map(|a| a.upstream.as_str()).collect();
     assert_eq!(places, ["http://127.0.0.1:4010", "https://own.example"]);
     assert_eq!(settings.accounts.first().region.as_deref(), Some("ie1"));
 }
 
 #[test]
-fn a_shared_key_and_an_api_key_make_up_for_the_token() {
+fn a_shared_key_with_an_api_key_replaces_the_token() {
     let keys = "shared_keys = [{ id = 'webhooks_sharedkey_1', algorithm = 'HMAC_SHA256', \
                 secret = 'hush' }]";
     let posts = format!("api_key = '{KEY_SID}'\napi_secret = 'hush'");
     let account = |more: &str| format!("[[account]]\nsid = '{ONE}'\n{keys}\n{more}\n");
     let own = format!("{posts}\napp_keys = ['an app key of its own']");
     assert!(gather(&account(&own)).is_ok());
-    let nobody = gather(&account(&posts)).expect_err("who signs for the app?").to_string();
-    assert!(nobody.contains("HEARDBACK_APP_KEYS is missing"), "{nobody}");
-    let none = gather(&account("app_keys = ['an app key of its own']")).expect_err("who posts?");
+    let no_app_key = gather(&account(&posts)).expect_err("no key for the app").to_string();
+    assert!(no_app_key.contains("HEARDBACK_APP_KEYS is missing"), "{no_app_key}");
+    let none =
+        gather(&account("app_keys = ['an app key of its own']")).expect_err("no key for posts");
     assert!(none.to_string().contains("auth_tokens is missing"), "{none}");
     // And in the environment.
     let env = [
         ("TWILIO_SHARED_KEYS", "webhooks_sharedkey_1:HMAC_SHA256:hush"),
         ("TWILIO_API_SECRET", "hush"),
-        ("HEARDBACK_APP_KEYS", "an app key of everybody"),
+        ("HEARDBACK_APP_KEYS", "an app key of all apps"),
     ];
     let alone = |args: SettingsArgs| {
         args.with("HEARDBACK_ACCOUNTS_FILE", "")
             .with("TWILIO_ACCOUNT_SID", ONE)
             .with("TWILIO_API_KEY", KEY_SID)
     };
-    assert!(gather_with("", &env, alone).expect("sound").accounts.first().tokens.is_empty());
+    assert!(gather_with("", &env, alone).expect("valid").accounts.first().tokens.is_empty());
     let missing = gather_with("", &env[..1], |args| {
         args.with("HEARDBACK_ACCOUNTS_FILE", "").with("TWILIO_ACCOUNT_SID", ONE)
     });
-    let missing = missing.expect_err("who posts?").to_string();
+    let missing = missing.expect_err("no key for posts").to_string();
     assert!(missing.contains("TWILIO_AUTH_TOKEN is missing"), "{missing}");
 }
 
-/// What is said of one account with these lines besides its SID.
-fn said(lines: &str) -> String {
+/// The problems of one account with these lines and its SID.
+fn problems_of(lines: &str) -> String {
     let problems = gather(&format!("[[account]]\nsid = \"{ONE}\"\n{lines}\n")).expect_err(lines);
-    let said = format!("{problems} {problems:?}");
-    assert!(!said.contains("hush"), "{said}");
+    let text = format!("{problems} {problems:?}");
+    assert!(!text.contains("hush"), "{text}");
     problems.to_string()
 }
 
 #[test]
-fn what_is_wrong_with_an_account_is_said_with_its_number_and_sid_and_no_value() {
-    let with_token = |line: &str| said(&format!("auth_tokens = [\"hush\"]\n{line}"));
-    let token = |line: &str| said(line);
+fn a_problem_of_an_account_has_its_number_and_sid_and_no_value() {
+    let with_token = |line: &str| problems_of(&format!("auth_tokens = [\"hush\"]\n{line}"));
+    let token = |line: &str| problems_of(line);
     for (text, words) in [
         (token(""), "auth_tokens is missing"),
         (token("auth_tokens = []"), "auth_tokens must be a list of texts, none empty"),
@@ -178,9 +179,9 @@ fn what_is_wrong_with_an_account_is_said_with_its_number_and_sid_and_no_value() 
         (token("auth_tokens_file = \"/hush\""), "the file of auth_tokens_file cannot be read"),
         (token("auth_tokens_file = \"/run/empty\""), "the file of auth_tokens_file is empty"),
         (token("auth_tokens_file = 7"), "auth_tokens_file must be text"),
-        (with_token("auth_tokens_file = \"/run/tokens\""), "are both there"),
-        (with_token("token = \"hush\""), "the key token is not known; expected sid, auth_tokens"),
-        (with_token("\"hush hush\" = 1"), "a key is not known"),
+        (with_token("auth_tokens_file = \"/run/tokens\""), "are both set"),
+        (with_token("token = \"hush\""), "the key token is unknown; expected sid, auth_tokens"),
+        (with_token("\"hush hush\" = 1"), "a key is unknown"),
         (with_token("app_keys = ['hush']"), "app_keys: expected at least 16 bytes for each key"),
         (with_token("app_keys = 5"), "app_keys must be a list"),
         (with_token("api_key = \"hush\"\napi_secret = \"hush\""), "api_key must be the key's SID"),
@@ -199,8 +200,9 @@ fn what_is_wrong_with_an_account_is_said_with_its_number_and_sid_and_no_value() 
 }
 
 #[test]
-fn what_is_wrong_with_a_shared_key_is_said_with_its_number_and_no_value() {
-    let shared = |keys: &str| said(&format!("auth_tokens = [\"hush\"]\nshared_keys = [{keys}]"));
+fn a_problem_of_a_shared_key_has_its_number_and_no_value() {
+    let shared =
+        |keys: &str| problems_of(&format!("auth_tokens = [\"hush\"]\nshared_keys = [{keys}]"));
     let good = "{ id = 'hush1', algorithm = 'HMAC_SHA1', secret = 'hush' }";
     for (keys, words) in [
         ("{ id = '', algorithm = 'HMAC_SHA1', secret = 'hush' }", "its id must be"),
@@ -212,7 +214,7 @@ fn what_is_wrong_with_a_shared_key_is_said_with_its_number_and_no_value() {
         ("{ id = 'hush', algorithm = 'HMAC_SHA1' }", "it has no secret"),
         ("{ id = 'hush', algorithm = 'HMAC_SHA1', secret = '' }", "it has no secret"),
         ("{ id = 'hush', algorithm = 'HMAC_SHA1', secret_file = 'hush' }", "cannot be read"),
-        ("{ id = 'hush', algorithm = 'HMAC_SHA1', secret = 'hush', x = 1 }", "the key x is not"),
+        ("{ id = 'hush', algorithm = 'HMAC_SHA1', secret = 'hush', x = 1 }", "the key x is"),
     ] {
         let text = shared(keys);
         let named = format!("account 1 ({ONE}): shared key 1: ");
@@ -222,7 +224,7 @@ fn what_is_wrong_with_a_shared_key_is_said_with_its_number_and_no_value() {
 }
 
 #[test]
-fn everything_is_said_at_once() {
+fn all_problems_are_reported_at_once() {
     let file = "tokens = ['hush']\n[[account]]\nsid = 'hush'\nauth_tokens = ['hush1']\n\
                 [[account]]\nauth_tokens = 'hush'\nextra = 'hush'\n";
     let env = [("TWILIO_AUTH_TOKEN", "hush-e"), ("TWILIO_SHARED_KEYS", "hush")];
@@ -231,11 +233,11 @@ fn everything_is_said_at_once() {
     for words in [
         "TWILIO_ACCOUNT_SID is missing",
         "TWILIO_SHARED_KEYS cannot be used",
-        "the key tokens is not known; expected [[account]] tables",
+        "the key tokens is unknown; expected [[account]] tables",
         "account 1: sid: ",
         "account 2: sid is missing",
         "account 2: auth_tokens must be a list",
-        "account 2: the key extra is not known",
+        "account 2: the key extra is unknown",
         "HEARDBACK_LISTEN",
     ] {
         assert!(text.contains(words), "{words} is not in\n{text}");
@@ -244,7 +246,7 @@ fn everything_is_said_at_once() {
 }
 
 #[test]
-fn a_file_that_is_no_toml_is_told_by_place_and_never_quoted() {
+fn a_file_that_is_no_toml_is_a_problem_with_its_place_and_no_quote() {
     for (file, words) in [
         ("", "there is no [[account]]"),
         ("account = 'hush'", "there is no [[account]]"),
@@ -274,7 +276,7 @@ fn a_file_that_is_no_toml_is_told_by_place_and_never_quoted() {
 }
 
 #[test]
-fn no_account_and_no_key_is_there_twice() {
+fn no_account_and_no_key_occurs_twice() {
     let account = |sid: &str, lines: &str| format!("[[account]]\nsid = '{sid}'\n{lines}\n");
     let shared = |token: &str| {
         format!(

@@ -18,16 +18,16 @@ const COUNTRIES: &str = "1:AGAIASBBBMBSCADMDOGDGUJMKNKYLCMPMSPRSXTCTTUSVCVGVI 7:
 878: 880:BD 881: 882: 883: 886:TW 888: 960:MV 961:LB 962:JO 963:SY 964:IQ 965:KW 966:SA 967:YE 968:OM 970:PS 971:AE \
 972:IL 973:BH 974:QA 975:BT 976:MN 977:NP 979: 992:TJ 993:TM 994:AZ 995:GE 996:KG 998:UZ";
 
-/// Calling codes with numbers that may begin with 0 in international notation. Behind any other code a 0 is the
-/// trunk prefix of national notation.
+/// Calling codes with numbers that may begin with 0 in international notation. After other codes, a 0 is the trunk
+/// prefix of national notation.
 const ZERO_KEPT: [u16; 10] = [39, 225, 226, 229, 241, 242, 250, 378, 881, 992];
 
 fn entries() -> impl Iterator<Item = (&'static str, &'static str)> {
     COUNTRIES.split(' ').filter_map(|entry| entry.split_once(':'))
 }
 
-/// The calling code that these digits of an international number begin with; `None` if it is not assigned. No
-/// calling code is the beginning of another.
+/// The calling code at the beginning of an international number; `None` if it is not assigned. No calling code is a
+/// prefix of another.
 pub(super) fn calling_code(digits: &str) -> Option<&'static str> {
     entries().map(|(code, _)| code).find(|code| digits.starts_with(code))
 }

@@ -1,30 +1,27 @@
-//! Names: WhatsApp knows one person by a number and by user ids, and a webhook bears one of them or several.
+//! Names of a person: WhatsApp uses a number and user ids, and a webhook contains one of them or several.
 //!
 //! Since 2026 a user of WhatsApp may hide the number. `From` and `To` are then a user id, such as
-//! `whatsapp:US.13491208655302741918`; `ExternalUserId` and `ParentExternalUserId` stand beside either name
-//! (Twilio, changelog of 20 July 2026). An id belongs to one number: a user who changes the number gets another
-//! id. A number has an id for each business portfolio, and a parent's id (Meta, "Business-scoped user IDs").
-//!
-//! Only a request that Twilio signed ties names. Each name is a keyed hash within its account, so no tie crosses
-//! accounts.
-
+//! `whatsapp:US.13491208655302741918`, with `ExternalUserId` and `ParentExternalUserId` beside it (Twilio, changelog of
+//! 20 July 2026). An id belongs to one number, and a number has an id for each business portfolio (Meta, "Business-scoped
+//! user IDs"). Only requests that Twilio signed tie names, within one account.
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::address::{Address, NameKind, RecipientHash, RecipientHashKey};
+use crate::domain::address::channel_address::{Address, NameKind};
+use crate::domain::address::recipient_hash::{RecipientHash, RecipientHashKey};
 use crate::domain::sid::AccountSid;
 
-/// The most user ids of one person. More ids are a sign of a placeholder that every webhook bears.
+/// The most user ids of one person. More ids indicate a placeholder that every webhook contains.
 const MAX_IDS: usize = 8;
-/// How long names that no webhook repeats stay tied: as long as Twilio keeps messages by default.
+/// How long names stay tied without a webhook that repeats them: as long as Twilio keeps messages by default.
 const KEPT_FOR: Duration = Duration::from_hours(400 * 24);
 /// A repeated tie is written again only after this time.
 const REFRESHED_AFTER: Duration = Duration::from_hours(24);
 
-/// A number on WhatsApp, and the same number off it: another recipient of messages, and the same person.
+/// A number on WhatsApp, and the same number off it: two recipients, one person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Number {
     whatsapp: RecipientHash,
@@ -38,28 +35,26 @@ pub struct RecipientNames {
     ids: BTreeSet<RecipientHash>,
 }
 
-/// Names that are tied, and when a webhook last bore them together.
+/// Tied names, and when a webhook last contained them together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TiedNames {
     pub names: RecipientNames,
-    /// When a webhook last bore them together.
     #[serde(with = "crate::domain::timestamp_serde")]
     pub seen_at: Timestamp,
 }
 
-/// The record to keep once a webhook has tied names.
+/// The record to store after a webhook tied names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LearnedNames {
     /// All names of the person.
     pub tied: TiedNames,
-    /// Numbers on WhatsApp that were tied to one of the ids, and are not any more.
+    /// Numbers and ids that are not tied to this person any more.
     pub dropped: BTreeSet<RecipientHash>,
 }
 
 impl RecipientNames {
-    /// The names that one form gives to one person of that account. `None` if there is only one name, if one is not
-    /// WhatsApp's, if there are two numbers, or if there are too many ids.
-    #[must_use]
+    /// The names that one form gives to one person of an account. `None` for a single name, a name off WhatsApp, two numbers,
+    /// or too many ids.
     pub fn of(key: &RecipientHashKey, account: AccountSid, addresses: &[Address]) -> Option<Self> {
         let mut names = Self::default();
         for address in addresses {
@@ -92,34 +87,29 @@ impl RecipientNames {
     }
 
     /// Whether the name is one of those on WhatsApp.
-    #[must_use]
     pub fn contains(&self, person: RecipientHash) -> bool {
         self.all().any(|name| name == person)
     }
 
     /// Whether a number and an id are among them: then no other name can be this person's.
-    #[must_use]
     pub fn is_complete(&self) -> bool {
         self.number.is_some() && !self.ids.is_empty()
     }
 
     /// Whether the number of names is within its bounds, which also bound the length of an export's line.
-    #[must_use]
     pub fn is_sound(&self) -> bool {
         (1..=MAX_IDS).contains(&self.ids.len()) && self.all().count() > 1
     }
 }
 
 impl TiedNames {
-    /// When they are forgotten, unless a webhook repeats them.
-    #[must_use]
+    /// When they expire, unless a webhook repeats them.
     pub fn until(&self) -> Timestamp {
         self.seen_at.checked_add(KEPT_FOR).unwrap_or(Timestamp::MAX)
     }
 
     /// All names of the person, these included. `known` are the tied names that share a name with these. `None` if
     /// nothing is learned: the names are known already, contradict the known ones, or are too many.
-    #[must_use]
     pub fn learned(&self, known: &[Self]) -> Option<LearnedNames> {
         let numbers: BTreeSet<Number> = known.iter().filter_map(|tied| tied.names.number).collect();
         let number = match self.names.number {
@@ -200,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_adds_to_what_is_known() {
+    fn names_of_a_webhook_are_added_to_the_known_names() {
         let all = [number(1), id(1), id(2), id(3)];
         let learned = tied(&[number(1), id(3)], 1)
             .learned(&[tied(&[number(1), id(1)], 1), tied(&[id(2), id(3)], 1)]);

@@ -1,9 +1,7 @@
-//! Notation: the characters of an address, before anything else is read from it.
+//! Notation: folds the characters of an address before it is parsed.
 //!
-//! Folds the decimal digits of every script, full-width characters, and the various signs for plus, hyphen and
-//! space into ASCII. Removes characters that are invisible. A control character is refused by its code point.
-
-use crate::domain::address::AddressError;
+//! Decimal digits of every script, full-width characters, and the various signs for plus, hyphen and space become ASCII.
+//! Invisible characters are removed, and a control character is an error.
 
 /// The digit zero of each script with decimal digits outside ASCII: general category Nd, Unicode 14. In each
 /// script the digits one to nine follow it.
@@ -16,16 +14,15 @@ const ZEROS: [u32; 65] = [
     0x1D7CE, 0x1D7D8, 0x1D7E2, 0x1D7EC, 0x1D7F6, 0x1E140, 0x1E2F0, 0x1E950, 0x1FBF0,
 ];
 
-/// The same text in ASCII where a character has an ASCII equivalent, without invisible characters and without
-/// blanks at both ends.
+/// The text with ASCII equivalents, without invisible characters and surrounding blanks.
 ///
 /// # Errors
-/// [`AddressError::InTheWay`] for a control character between others.
-pub(super) fn folded(text: &str) -> Result<String, AddressError> {
+/// A control character between other characters: that character.
+pub(super) fn folded(text: &str) -> Result<String, char> {
     let visible: String = text.chars().filter(|c| !is_invisible(*c)).collect();
     let visible = visible.trim();
     match visible.chars().find(|c| c.is_control()) {
-        Some(control) => Err(AddressError::InTheWay(control)),
+        Some(control) => Err(control),
         None => Ok(visible.chars().map(to_ascii).collect()),
     }
 }
@@ -63,8 +60,8 @@ fn digit(c: char) -> Option<char> {
     char::from_digit(value, 10)
 }
 
-/// Whether a character has no shape of its own: marks of direction, joiners, byte order marks, variation
-/// selectors (general category Cf and `Default_Ignorable_Code_Point`).
+/// Whether a character is invisible: marks of direction, joiners, byte order marks, variation selectors (general
+/// category Cf and `Default_Ignorable_Code_Point`).
 fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
@@ -91,7 +88,7 @@ mod tests {
     #[test]
     fn a_control_character_is_named_and_blanks_at_the_ends_are_not_one() {
         assert_eq!(folded("\u{feff}\t+1 555\r\n"), Ok("+1 555".to_owned()));
-        assert_eq!(folded("+1\n555"), Err(AddressError::InTheWay('\n')));
-        assert_eq!(folded("+1\0"), Err(AddressError::InTheWay('\0')));
+        assert_eq!(folded("+1\n555"), Err('\n'));
+        assert_eq!(folded("+1\0"), Err('\0'));
     }
 }

@@ -1,11 +1,11 @@
-//! One number, one notation: several countries write the same mobile phone in two ways.
+//! One notation for each number: several countries write the same mobile phone in two ways.
 //!
-//! WhatsApp keeps the notation that a number had when its account was made; carriers and apps write
-//! today's. A person registered as `+525512345678` answers from `whatsapp:+5215512345678`. [`canonical`]
-//! gives both the same notation: today's.
+//! WhatsApp keeps the notation from the creation of an account; carriers and apps use today's. A person registered as
+//! `+525512345678` answers from `whatsapp:+5215512345678`. [`canonical`] returns today's notation of both.
 //!
-//! - A trunk prefix: `+44 (0)7911 123456`. The 0 is dialled inside the country only. A few countries have
-//!   numbers that begin with 0; theirs stays.
+//!
+//! - A trunk prefix: `+44 (0)7911 123456`. The 0 is dialled inside the country only. A few countries have numbers that
+//!   begin with 0, which stays.
 //! - Mexico, `+52 1` and ten digits: the mobile's `1` ended on 3 August 2019 (IFT, "Plan Técnico
 //!   Fundamental de Numeración"); no area code begins with 1.
 //! - Argentina, `+54 9` and ten digits: the mobile's `9` in international notation, which some apps
@@ -37,11 +37,10 @@ use crate::domain::address::countries;
 /// The fewest digits of an international number.
 const SHORTEST: usize = 7;
 
-/// Today's notation of a number in E.164. A number without an older notation stays as it is, and so does any
-/// other text.
-#[must_use]
+/// Today's notation of a number in E.164. Other texts stay unchanged.
 pub(super) fn canonical(number: &str) -> Cow<'_, str> {
-    let Some(digits) = number.strip_prefix('+').filter(|digits| is_digits(digits, digits.len()))
+    let Some(digits) =
+        number.strip_prefix('+').filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
     else {
         return Cow::Borrowed(number);
     };
@@ -93,43 +92,21 @@ fn renumbered(code: &str, national: &str) -> Option<String> {
     }
 }
 
+/// The first digits of Vietnamese mobiles without the trunk prefix, before and after 2018.
+const VIETNAMESE: &str = "120:70 121:79 122:77 123:83 124:84 125:85 126:76 127:81 128:78 129:82 \
+                          162:32 163:33 164:34 165:35 166:36 167:37 168:38 169:39 186:56 188:58 199:59";
+
 /// A Vietnamese mobile of eleven digits (ten without the trunk prefix), as one of ten.
 fn vietnamese(national: &str) -> Option<String> {
     let (old, rest) = national.split_at_checked(3)?;
-    let new = match old {
-        "120" => "70",
-        "121" => "79",
-        "122" => "77",
-        "123" => "83",
-        "124" => "84",
-        "125" => "85",
-        "126" => "76",
-        "127" => "81",
-        "128" => "78",
-        "129" => "82",
-        "162" => "32",
-        "163" => "33",
-        "164" => "34",
-        "165" => "35",
-        "166" => "36",
-        "167" => "37",
-        "168" => "38",
-        "169" => "39",
-        "186" => "56",
-        "188" => "58",
-        "199" => "59",
-        _ => return None,
-    };
+    let (_, new) =
+        VIETNAMESE.split(' ').filter_map(|row| row.split_once(':')).find(|row| row.0 == old)?;
     Some(format!("{new}{rest}"))
 }
 
 /// Whether eight Brazilian digits were a mobile's before the ninth came.
 fn was_mobile(digits: &str) -> bool {
     matches!(digits.as_bytes(), [b'6'..=b'9', ..])
-}
-
-fn is_digits(text: &str, length: usize) -> bool {
-    text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -196,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_such_number_stays_as_it_is() {
+    fn a_text_that_is_no_such_number_stays_unchanged() {
         for text in ["12345", "5215512345678", "+55", "+551", "+552", "BRAND", "", "+5511é8765432"]
         {
             assert_eq!(canonical(text), text);

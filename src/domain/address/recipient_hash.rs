@@ -1,26 +1,22 @@
-//! The keyed hash that stands for a person: what is kept instead of an address.
+//! The keyed hash of a person, which is stored instead of an address.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::address::{Address, WHATSAPP};
+use crate::domain::address::channel_address::{Address, NameKind, WHATSAPP};
 use crate::domain::mac::MacKey;
 use crate::domain::sid::AccountSid;
 
-/// A person, as far as the store knows one: 16 bytes of a keyed hash over account, channel and address.
+/// The stored identity of a person: 16 bytes of a keyed hash over account, channel and address.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RecipientHash(#[serde(with = "crate::domain::hex")] [u8; 16]);
 
 impl RecipientHash {
-    /// A person, from the bytes of a key in a store.
-    #[must_use]
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// The bytes, for a key in a store.
-    #[must_use]
     pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
@@ -32,71 +28,39 @@ impl fmt::Debug for RecipientHash {
     }
 }
 
-/// The kind of a name that stands for a person.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum NameKind {
-    /// A plain number, or another channel's address: the only name of its person.
-    #[default]
-    Other,
-    /// A number on WhatsApp.
-    WhatsappNumber,
-    /// A user id of WhatsApp.
-    WhatsappId,
-}
-
-impl NameKind {
-    /// The other kind of name that the same person may have.
-    #[must_use]
-    pub fn counterpart(self) -> Option<Self> {
-        match self {
-            Self::Other => None,
-            Self::WhatsappNumber => Some(Self::WhatsappId),
-            Self::WhatsappId => Some(Self::WhatsappNumber),
-        }
-    }
-}
-
-/// Whom a message went to, without saying who it is.
+/// The recipient of a message, without the address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Recipient {
     pub person: RecipientHash,
     /// The country calling code of the address, if it has one.
     pub calling_code: Option<u16>,
-    /// What kind of name it is.
     pub kind: NameKind,
 }
 
-/// The key of the hash. An unkeyed hash of a phone number can be reversed by trying all numbers.
+/// The key of the hash. A hash without a key could be reversed by trying all numbers.
 #[derive(Clone)]
 pub struct RecipientHashKey(MacKey);
 
 impl RecipientHashKey {
-    /// A key from secret bytes of any length; 32 random ones are best.
-    #[must_use]
+    /// The secret may have any length; 32 random bytes are best.
     pub fn new(secret: &[u8]) -> Self {
         Self(MacKey::new(secret))
     }
 
-    /// Sixteen bytes that tell whether it is still the same key, and nothing else about it.
-    #[must_use]
+    /// Sixteen bytes that identify the key and reveal no other property of it.
     pub fn check(&self) -> [u8; 16] {
         self.hash(&["check"])
     }
 
-    /// The person at this address, as that account knows them.
-    #[must_use]
+    /// The person at this address, in one account.
     pub fn recipient(&self, account: AccountSid, address: &Address) -> Recipient {
         let person =
             RecipientHash(self.hash(&[account.as_str(), &address.channel, &address.value]));
         Recipient { person, calling_code: address.calling_code(), kind: address.kind() }
     }
 
-    /// Whoever calls from this number, as the person that plain messages and as the one that WhatsApp
-    /// messages go to. `None` for what is no number.
-    #[must_use]
+    /// The caller from this number: the recipient of plain messages, and the person on WhatsApp. `None` if the address is
+    /// no number.
     pub fn caller(
         &self,
         account: AccountSid,
@@ -107,8 +71,7 @@ impl RecipientHashKey {
         Some((self.recipient(account, &number), self.recipient(account, &whatsapp).person))
     }
 
-    /// The person at this address by number alone, where that is another one: whom a call names.
-    #[must_use]
+    /// The person as a call would name them, if that is another hash.
     pub fn by_number(&self, account: AccountSid, address: &Address) -> Option<RecipientHash> {
         let (by_number, _) = self.caller(account, address)?;
         let person = self.recipient(account, address).person;

@@ -1,16 +1,17 @@
-//! Senders: the app's own numbers, names and channel addresses. They are kept and shown in clear, so a text without
-//! the shape of a sender is refused: it may hold a person's address.
+//! Senders: the app's own numbers, names and channel addresses. They are stored and shown in clear, so a text without
+//! the shape of a sender is rejected: it may contain a person's address.
 
-use crate::domain::address::{
-    Address, AddressError, WHATSAPP, WITHOUT_MESSAGES, countries, is_digits, phone_number,
+use crate::domain::address::channel_address::{
+    Address, AddressError, WHATSAPP, WITHOUT_MESSAGES, is_digits,
 };
+use crate::domain::address::{countries, phone_number};
 use crate::domain::sid::{SID_LEN, ServiceSid, SidError};
 
 /// A name up to this length may hold any number of digits (Twilio: 11 characters). A longer name holds fewer digits
 /// than a number.
 const ALPHANUMERIC: usize = 11;
 const MAX_NAME: usize = 64;
-/// Words that programs write for a missing value.
+/// Placeholders for a missing value.
 const NOTHING: [&str; 6] = ["undefined", "null", "none", "nil", "nan", "unknown"];
 /// The fewest digits of a number.
 const NUMBER_DIGITS: usize = 7;
@@ -36,8 +37,8 @@ pub enum SenderError {
 }
 
 impl Sender {
-    /// Reads the sender of a message: `From` as an app passes it to Twilio, or as Twilio returns it. A full number
-    /// without its plus is read where only one number can be meant.
+    /// Parses `From` as an app passes it to Twilio, or as Twilio returns it. A full number without its plus is accepted if
+    /// only one number is possible.
     ///
     /// # Errors
     /// [`SenderError`], which says why the text is no sender.
@@ -104,8 +105,7 @@ fn is_name(text: &str) -> bool {
         && (text.len() <= ALPHANUMERIC || digits < NUMBER_DIGITS)
 }
 
-/// Whether a sender is a name, such as a brand's, and no number: nobody can answer it.
-#[must_use]
+/// Whether a sender is a name, such as a brand's, which no one can reply to.
 pub fn is_alphanumeric(sender: &str) -> bool {
     !sender.contains(':') && sender.bytes().any(|byte| byte.is_ascii_alphabetic())
 }

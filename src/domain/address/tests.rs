@@ -1,4 +1,4 @@
-//! How addresses are read, and which of them are one person's.
+//! Parsing of addresses, and which of them are one person's.
 
 use super::*;
 use crate::domain::sid::AccountSid;
@@ -54,7 +54,7 @@ fn one_person_is_known_by_every_notation_of_their_number() {
 }
 
 #[test]
-fn without_the_key_nobody_can_be_guessed() {
+fn without_the_key_no_person_can_be_guessed() {
     let address = Address::parse("+15550000001").expect("valid");
     let account = AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid");
     let person = |key: &[u8]| RecipientHashKey::new(key).recipient(account, &address).person;

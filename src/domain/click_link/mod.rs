@@ -1,8 +1,7 @@
 //! Our own click links: a short address that stands for one message.
 //!
-//! Whoever holds the token got the message, or got it from somebody who did; so it is unguessable,
-//! and the store knows it by its hash only. The target is what was registered, never what a request
-//! says. Making a token takes randomness, which is an argument here.
+//! The token is unguessable, because it is the proof that a person received the message. The store keeps only its hash.
+//! The target is the registered one; a request cannot change it. The random bytes of a token are an argument.
 
 pub mod request;
 
@@ -15,15 +14,13 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::message::Reference;
+use crate::domain::reference::Reference;
 use crate::domain::sid::{AccountSid, MessageSid};
-use crate::domain::signal::EvidenceTarget;
 
-/// Random bytes in a token: nobody guesses 96 bits, and sixteen characters fit into any SMS.
+/// Random bytes in a token: 96 bits, and sixteen characters, which fit into any SMS.
 pub const TOKEN_BYTES: usize = 12;
-/// Characters in a token.
 pub const TOKEN_LEN: usize = 16;
-/// The longest target, in bytes. A record of the store has to stay under 4 KiB.
+/// The longest target, in bytes. A record of the store stays under 4 KiB.
 pub const MAX_TARGET: usize = 2048;
 
 /// The unguessable part of a click link's address.
@@ -31,10 +28,8 @@ pub const MAX_TARGET: usize = 2048;
 pub struct LinkToken(String);
 
 impl LinkToken {
-    /// A token of random bytes. It ends in a letter or a digit, at the price of a twentieth of a bit:
-    /// a dash or an underscore at the end of an address is left out of it by some phones that make
-    /// text into links (Android's `Patterns.WEB_URL` ends at a word's end).
-    #[must_use]
+    /// A token of random bytes. It ends in a letter or a digit, because some phones that turn text into links cut a dash
+    /// or an underscore from the end of an address (Android's `Patterns.WEB_URL` ends at a word's end).
     pub fn from_random(bytes: [u8; TOKEN_BYTES]) -> Self {
         let mut token = URL_SAFE_NO_PAD.encode(bytes);
         if let Some(stripped) = token.strip_suffix(['-', '_']) {
@@ -43,22 +38,17 @@ impl LinkToken {
         Self(token)
     }
 
-    /// Reads a token. `None` if it has not the shape of one.
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let is_token = text.len() == TOKEN_LEN
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
         is_token.then(|| Self(text.to_owned()))
     }
 
-    /// The token, as it stands in the address.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// What the store knows it by.
-    #[must_use]
+    /// The hash that the store keeps.
     pub fn id(&self) -> LinkId {
         let digest = Sha256::digest(self.0.as_bytes());
         let mut id = [0; 16];
@@ -75,19 +65,15 @@ impl fmt::Debug for LinkToken {
     }
 }
 
-/// What the store knows a link by: the token cannot be told from it.
+/// The store's key of a link, from which the token cannot be derived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LinkId(#[serde(with = "crate::domain::hex")] [u8; 16]);
 
 impl LinkId {
-    /// What a key in a store holds.
-    #[must_use]
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// The bytes, for a key in a store.
-    #[must_use]
     pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
@@ -98,14 +84,13 @@ impl LinkId {
 pub struct LinkTarget(String);
 
 impl LinkTarget {
-    /// Reads a target: an absolute https address of printable ASCII, as a `Location` header carries it.
-    #[must_use]
+    /// Parses an absolute https address of printable ASCII, as a `Location` header carries it.
     pub fn parse(text: &str) -> Option<Self> {
         let rest = text.get(..8).filter(|scheme| scheme.eq_ignore_ascii_case("https://"));
         let rest = rest.and_then(|_| text.get(8..))?;
         let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
         let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-        // Browsers read a backslash as a slash, and what stands before an `@` is not the host.
+        // Browsers read a backslash as a slash, and the text before an `@` is not the host.
         let is_plain = text.len() <= MAX_TARGET
             && text
                 .bytes()
@@ -114,20 +99,18 @@ impl LinkTarget {
         (is_plain && is_host).then(|| Self(text.to_owned()))
     }
 
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whose address it is, port included: what a person is told before they go there.
-    #[must_use]
+    /// The host with its port, which a person sees before the redirect.
     pub fn host(&self) -> &str {
         let rest = self.0.get(8..).unwrap_or_default();
         rest.split(['/', '?', '#']).next().unwrap_or_default()
     }
 }
 
-/// What a person may have written is read as strictly as at first.
+/// Text formats may be written by hand, so they are checked. The store's own format is not.
 impl<'de> Deserialize<'de> for LinkTarget {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let is_by_hand = from.is_human_readable();
@@ -139,18 +122,17 @@ impl<'de> Deserialize<'de> for LinkTarget {
     }
 }
 
-/// What happens when somebody opens a link.
+/// The setting for click links: which request is evidence.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Links {
-    /// There are none.
     Off,
-    /// A page with a button, whose press is the evidence: scanners and previews only ever fetch.
+    /// A page with a button, whose press is the evidence: scanners and previews send GET only.
     #[default]
     ConfirmOnPost,
     /// A page with a button, and without a script that presses it. A press is evidence only if the browser says that
     /// a person pressed (`Sec-Fetch-User`).
     ConfirmOnPress,
-    /// Fetching it is the evidence already, known crawlers aside.
+    /// A GET is evidence, except from known crawlers.
     ConfirmOnGet,
 }
 
@@ -158,8 +140,6 @@ impl Links {
     pub const ALL: [Self; 4] =
         [Self::Off, Self::ConfirmOnPost, Self::ConfirmOnPress, Self::ConfirmOnGet];
 
-    /// The word used in the settings.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Off => "off",
@@ -170,31 +150,16 @@ impl Links {
     }
 }
 
-/// A link, as the store keeps it.
+/// A stored link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     pub account: AccountSid,
-    /// Where it leads.
     pub target: LinkTarget,
-    /// The message it was written into, once that has a name.
+    /// The message that contains it, once its SID is known.
     pub message: Option<MessageSid>,
-    /// What the app said it belongs to.
     pub reference: Option<Reference>,
-    /// When it was made.
     #[serde(with = "crate::domain::timestamp_serde")]
     pub created_at: Timestamp,
-}
-
-impl Link {
-    /// What a click on it names, as far as it is known.
-    #[must_use]
-    pub fn names(&self, id: LinkId) -> EvidenceTarget {
-        match (self.message, &self.reference) {
-            (Some(sid), _) => EvidenceTarget::Message(sid),
-            (None, Some(reference)) => EvidenceTarget::Reference(reference.clone()),
-            (None, None) => EvidenceTarget::Link(id),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -232,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_host_is_what_a_person_is_told() {
+    fn the_host_of_a_target_includes_its_port() {
         for (text, host) in [
             ("https://example.com", "example.com"),
             ("https://example.com:8443/a?b", "example.com:8443"),

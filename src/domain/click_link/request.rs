@@ -1,24 +1,23 @@
-//! What the app asks for in the field `Link`: a new link to somewhere, or the one that was made before.
+//! The field `Link` of a registration: the target of a new link, or a link that was created before.
 //!
-//! Our own addresses are told from targets, so that no link can lead to a link.
+//! Our own addresses are not accepted as targets, so no link can lead to a link.
 
 use crate::domain::click_link::{LinkTarget, LinkToken};
 
-/// What the app may say in the field `Link`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkRequest {
-    /// Make a link that leads there.
+    /// Create a link to this target.
     To(LinkTarget),
-    /// The link that we made before.
+    /// A link that was created before.
     Made(LinkToken),
 }
 
 impl LinkRequest {
-    /// Reads the field: a bare token or an address below one of our own (`bases`) under `/c/` is a
-    /// link that we made, everything else a target.
+    /// Parses the field. A bare token, or an address below one of our own (`bases`) under `/c/`, is a link that was
+    /// created before. All other texts are targets.
     ///
     /// # Errors
-    /// What was expected of it. It does not repeat the text.
+    /// The expected value. The error does not repeat the text.
     pub fn read(text: &str, bases: &[String]) -> Result<Self, &'static str> {
         if let Some(token) = LinkToken::parse(text) {
             return Ok(Self::Made(token));
@@ -32,7 +31,7 @@ impl LinkRequest {
     }
 }
 
-/// Where links are, below the public URL.
+/// The path of links below the public URL.
 const PATH: &str = "/c/";
 const TARGET_EXPECTED: &str = "expected the https address that it leads to: absolute, at most 2048 \
                                printable ASCII characters, no user name or password in it; or the \
@@ -40,13 +39,12 @@ const TARGET_EXPECTED: &str = "expected the https address that it leads to: abso
 const NOT_OURS: &str = "expected an address that is not our own, or the short address of a link made \
                         before, as it was given";
 
-#[must_use]
 pub fn address(base: &str, token: &LinkToken) -> String {
     format!("{base}{PATH}{}", token.as_str())
 }
 
-/// What follows one of our own addresses in a text, if it begins with it. Scheme and host are the same
-/// in any case, and with or without the default port.
+/// The rest of a text that begins with one of our own addresses. Scheme and host match in any case, with or without
+/// the default port.
 fn below<'a>(text: &'a str, base: &str) -> Option<&'a str> {
     let (base_origin, prefix) = origin(base)?;
     let (text_origin, path) = origin(text)?;

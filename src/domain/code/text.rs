@@ -1,6 +1,6 @@
 //! Finds possible codes in a text: in any script's digits, with any separators, within any sentence.
 //!
-//! Messages are matched by the HMAC of the code as the app wrote it, so each possible code is tried in the few
+//! Messages are matched by the HMAC of the code as the app wrote it, so each possible code is compared in the few
 //! spellings that an app may have used: as typed, in lower case, in upper case, and with the usual separator.
 
 /// The shortest code in a text, in characters. Shorter words are too frequent.
@@ -147,7 +147,7 @@ fn parts(text: &str) -> Vec<Part> {
     parts
 }
 
-/// Every digit as an ASCII digit, full-width letters as plain ones, without marks that cannot be seen.
+/// Digits and full-width letters as ASCII, without invisible marks.
 fn folded(text: &str) -> String {
     text.chars().filter(|c| !is_mark(*c)).map(|c| digit(c).or(letter(c)).unwrap_or(c)).collect()
 }

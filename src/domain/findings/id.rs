@@ -2,9 +2,30 @@
 //!
 //! `tests/it/ops/findings.rs` compares this table with the alerts and with `docs/operations.md`.
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
-use crate::domain::findings::Severity;
+/// How bad a finding is; the words of `ops/alerts.yml`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Check it when there is time.
+    Info,
+    /// Check it today.
+    Warning,
+    /// Events are lost, or no confirmation is reported.
+    Critical,
+}
+
+impl Severity {
+    /// The word in JSON and in `ops/alerts.yml`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
 
 /// Alerts without a finding, each with the reason.
 pub const OUTSIDE: [(&str, &str); 1] =
@@ -13,79 +34,42 @@ pub const OUTSIDE: [(&str, &str); 1] =
 /// The kind of a finding. Its name and its alert correspond: `lane_paused` is `HeardbackLanePaused`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FindingId {
-    /// The process started several times within an hour.
     Restarting,
-    /// Requests are answered with 5xx.
     ServerErrors,
-    /// SIGHUP found a problem in the settings.
     ReloadRefused,
-    /// Far more signatures fail than a day ago.
     SignatureFailures,
-    /// All requests of one side, of a route or of an account are refused for their signature.
     NothingVerifies,
-    /// Signed requests that cannot be processed.
     Refusals,
-    /// Events of Event Streams that cannot be read.
     MalformedEvents,
-    /// Evidence whose message stays unknown.
     Orphans,
-    /// Evidence of answered calls and clicks is in memory only.
     EvidenceDeferred,
-    /// Evidence of answered calls and clicks was lost.
     EvidenceLost,
-    /// A confirmation waits too long.
     OutboxOld,
-    /// More confirmations come in than go out.
     OutboxGrowing,
-    /// Twilio rejects the posts of an account.
     LanePaused,
-    /// Twilio throttles an account.
     LaneThrottled,
-    /// An operator put an account on hold.
     LaneOnHold,
-    /// Posts to Twilio fail and are retried.
     UpstreamFailing,
-    /// Twilio refused confirmations for good.
     RefusedByTwilio,
-    /// Posts are answered by a host that may not be Twilio.
     UpstreamMismatch,
-    /// The store does not answer, or cannot take events.
     StoreSilent,
-    /// The volume of the store is below, or close to, the critical mark.
     StoreNearlyFull,
-    /// The volume will be full soon.
     StoreFilling,
-    /// `HEARDBACK_MAX_MESSAGES` is reached, or nearly.
     TooManyMessages,
-    /// An account has used up its share of `HEARDBACK_MAX_PARKED`, or nearly.
     TooManyParked,
-    /// Commits are slow.
     CommitSlow,
-    /// The system clock jumped.
     ClockJump,
-    /// Many messages are sent, and none is confirmed.
     NothingConfirmed,
-    /// Conversion to a country has dropped.
     ConversionDropped,
-    /// Conversion of a sender has dropped.
     SenderConversionDropped,
-    /// Many messages to a country, hardly any confirmed.
     SmsPumping,
-    /// One key of an account is unused while another is used.
     KeyIdle,
-    /// The process shuts down.
     Draining,
-    /// Nothing is posted, as configured.
     DryRun,
-    /// No request had a valid signature since the start, or for a day.
     NoVerifiedRequest,
-    /// The store lies on a file system that does not keep it.
     StorePlacement,
-    /// The limit of open files is below what the listeners need.
     FdLimit,
-    /// The file SEAL was torn or empty when the store was opened.
     StoreEndUnverified,
-    /// The store is full, and forgets finished records before their time.
     StoreFull,
 }
 
@@ -135,31 +119,26 @@ impl FindingId {
     ];
 
     /// The name in JSON, such as `lane_paused`.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         self.row().0
     }
 
     /// The severity of its alert, and the highest that a finding of this kind can have.
-    #[must_use]
     pub fn severity(self) -> Severity {
         self.row().1
     }
 
     /// The consequence and the action. The description of its alert ends with the same words.
-    #[must_use]
     pub fn advice(self) -> &'static str {
         self.row().2
     }
 
     /// Whether `ops/alerts.yml` has an alert for it.
-    #[must_use]
     pub fn has_alert(self) -> bool {
         self < Self::Draining
     }
 
     /// The name of its alert in `ops/alerts.yml`.
-    #[must_use]
     pub fn alert(self) -> Option<String> {
         let word = |word: &str| {
             let (first, rest) = word.split_at_checked(1).unwrap_or((word, ""));
@@ -170,7 +149,6 @@ impl FindingId {
     }
 
     /// The section of the documentation about it.
-    #[must_use]
     pub fn runbook(self) -> String {
         let anchor = self.alert().map_or_else(
             || format!("finding-{}", self.as_str().replace('_', "-")),

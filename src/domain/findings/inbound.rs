@@ -4,17 +4,18 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 
-use crate::domain::findings::{
-    ClaimedAccount, Finding, FindingId, KeyFacts, RouteSignatures, Severity, SignatureFacts,
-    SignatureFailures, Situation,
+use crate::domain::findings::finding::Finding;
+use crate::domain::findings::id::{FindingId, Severity};
+use crate::domain::findings::situation::{
+    ClaimedAccount, KeyFacts, RouteSignatures, SignatureFacts, SignatureFailures, Situation,
 };
 use crate::domain::span::rough;
 
-/// A service that verified nothing for this long is not known to work.
+/// Without a verified request for this long, the service is not known to work.
 const QUIET: SignedDuration = SignedDuration::from_hours(24);
 /// More signed requests than this that fail, while none verifies, are an alert.
 const FAILURES: u64 = 10;
-/// More failures than this may be far more than a day ago.
+/// The threshold of failures that are compared with those of a day ago.
 const MANY_FAILURES: u64 = 20;
 const TIMES_YESTERDAY: u64 = 3;
 const UNUSABLE: u64 = 20;
@@ -89,7 +90,7 @@ fn nothing_verifies(side: &str, facts: &SignatureFacts, is_new: bool) -> Option<
         let start = format!("No request to /{side}/ has verified since the start");
         return match failed {
             SignatureFailures { refused: 0, unsigned: 0 } => None,
-            // These may be a scanner's.
+            // A scanner may have sent these.
             SignatureFailures { refused: 0, unsigned } => {
                 let what = format!(
                     "{start}; {unsigned} had no readable signature, or named an account that is not configured"
@@ -115,7 +116,7 @@ fn nothing_verifies(side: &str, facts: &SignatureFacts, is_new: bool) -> Option<
 /// A part of a side's requests: the subject of its finding, and the words for it.
 type FindingScope = (String, String);
 
-/// For a side that verifies requests, but none of a route or none of an account. Each refused request is in one
+/// For a side that verifies requests, but none of one route or account. Each refused request is in one
 /// finding: that of the widest scope without a verified request.
 fn narrower(side: &str, all: &[RouteSignatures]) -> Vec<Finding> {
     let all: Vec<_> = all.iter().filter(|one| one.side == side).collect();

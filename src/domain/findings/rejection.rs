@@ -1,23 +1,4 @@
-//! Why Twilio rejects the posts of an account, and what to do about it.
-
-/// The cause, as far as the answer shows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cause {
-    /// Twilio does not know the credentials.
-    Credentials,
-    /// The account is suspended or closed.
-    Inactive,
-    /// The credentials are valid, and may not post feedback.
-    Permission,
-    /// Twilio knows no such account or message here.
-    Unknown,
-    /// Twilio knows none of the SIDs, and has never named one of them.
-    UnknownSids,
-    /// The answer may be another host's.
-    Foreign,
-    /// The account is in no setting, so nothing was sent.
-    Unconfigured,
-}
+//! The cause of a paused account, and the advice to the operator.
 
 /// Part of the reason of a pause by 404s, if no status callback names one of the messages.
 pub const UNKNOWN_SIDS: &str = "no status callback of Twilio names any of these SIDs";
@@ -27,61 +8,39 @@ const NOT_ACTIVE: u32 = 20005;
 /// Twilio: "Authenticate".
 const AUTHENTICATE: u32 = 20003;
 
-impl Cause {
-    fn of(status: Option<u16>, code: Option<u32>, message: &str) -> Self {
-        let message = message.to_lowercase();
-        let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
-        let is_rejection = matches!(status, Some(401 | 403));
-        if code == Some(NOT_ACTIVE)
-            || is_rejection
-                && says(&["suspended", "closed", "not active", "inactive", "deactivated"])
-        {
-            return Self::Inactive;
-        }
-        match (status, code) {
-            (Some(401), _) | (Some(403), Some(AUTHENTICATE)) => Self::Credentials,
-            (Some(403), _) => Self::Permission,
-            (Some(404), _) if message.contains(&UNKNOWN_SIDS.to_lowercase()) => Self::UnknownSids,
-            (Some(404), _) => Self::Unknown,
-            (Some(_), _) => Self::Foreign,
-            (None, _) => Self::Unconfigured,
-        }
-    }
-}
+const CREDENTIALS: &str = "Twilio does not accept the credentials: correct the API key and its secret, or the auth token, of this \
+     account and region.";
+const INACTIVE: &str = "The account is suspended or closed, and its credentials are not the cause: settle that with Twilio \
+     (Console, Billing or Account).";
+const PERMISSION: &str = "The credentials are valid, but may not do this: check that the account is active, and give a restricted API \
+     key the permission /twilio/messaging/messages.feedback/create.";
+const UNKNOWN: &str = "Twilio finds none of these messages, although it named some of them itself. The account or region is wrong, \
+     or the messages were deleted at Twilio: check TWILIO_ACCOUNT_SID, TWILIO_EDGE and TWILIO_REGION.";
+const UNNAMED_SIDS: &str = "These are SIDs that Twilio does not know: check which MessageSid your app reports (test data, another \
+     account's messages). If Twilio accepts no message of the account at all, the account or region is wrong: \
+     check TWILIO_ACCOUNT_SID, TWILIO_EDGE and TWILIO_REGION.";
+const FOREIGN: &str = "This is not an answer of Twilio's API: check HEARDBACK_UPSTREAM_URL, and what stands between this machine \
+     and Twilio.";
+const UNCONFIGURED: &str = "The account is in no setting any more: put it back into HEARDBACK_ACCOUNTS_FILE and send SIGHUP, unless it \
+     was removed on purpose.";
 
 /// What to do about a paused account, by the answer that paused it. `status` is `None` if nothing was sent.
-#[must_use]
 pub fn pause_advice(status: Option<u16>, code: Option<u32>, message: &str) -> &'static str {
-    match Cause::of(status, code, message) {
-        Cause::Credentials => {
-            "Twilio does not accept the credentials: correct the API key and its secret, or the auth token, of this \
-             account and region."
-        }
-        Cause::Inactive => {
-            "The account is suspended or closed, and its credentials are not the cause: settle that with Twilio \
-             (Console, Billing or Account)."
-        }
-        Cause::Permission => {
-            "The credentials are valid, but may not do this: check that the account is active, and give a restricted API \
-             key the permission /twilio/messaging/messages.feedback/create."
-        }
-        Cause::Unknown => {
-            "Twilio finds none of these messages, although it named some of them itself. The account or region is wrong, \
-             or the messages were deleted at Twilio: check TWILIO_ACCOUNT_SID, TWILIO_EDGE and TWILIO_REGION."
-        }
-        Cause::UnknownSids => {
-            "These are SIDs that Twilio does not know: check which MessageSid your app reports (test data, another \
-             account's messages). If Twilio accepts no message of the account at all, the account or region is wrong: \
-             check TWILIO_ACCOUNT_SID, TWILIO_EDGE and TWILIO_REGION."
-        }
-        Cause::Foreign => {
-            "This is not an answer of Twilio's API: check HEARDBACK_UPSTREAM_URL, and what stands between this machine \
-             and Twilio."
-        }
-        Cause::Unconfigured => {
-            "The account is in no setting any more: put it back into HEARDBACK_ACCOUNTS_FILE and send SIGHUP, unless it \
-             was removed on purpose."
-        }
+    let message = message.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    let is_rejection = matches!(status, Some(401 | 403));
+    if code == Some(NOT_ACTIVE)
+        || is_rejection && says(&["suspended", "closed", "not active", "inactive", "deactivated"])
+    {
+        return INACTIVE;
+    }
+    match (status, code) {
+        (Some(401), _) | (Some(403), Some(AUTHENTICATE)) => CREDENTIALS,
+        (Some(403), _) => PERMISSION,
+        (Some(404), _) if message.contains(&UNKNOWN_SIDS.to_lowercase()) => UNNAMED_SIDS,
+        (Some(404), _) => UNKNOWN,
+        (Some(_), _) => FOREIGN,
+        (None, _) => UNCONFIGURED,
     }
 }
 

@@ -2,7 +2,9 @@
 
 use jiff::SignedDuration;
 
-use crate::domain::findings::{Finding, FindingId, Situation};
+use crate::domain::findings::finding::Finding;
+use crate::domain::findings::id::FindingId;
+use crate::domain::findings::situation::Situation;
 use crate::domain::span::nearest;
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);

@@ -1,4 +1,4 @@
-//! The facts that findings are judged from: plain numbers and words about the running service.
+//! The facts for findings: numbers and words about the running service.
 //!
 //! Counts are increases over a window that ends now; the field says which window. The windows are those of
 //! `ops/alerts.yml`. Deliberately absent: addresses, message SIDs, keys.
@@ -27,7 +27,7 @@ pub struct Situation {
     pub app: SignatureFacts,
     /// Signatures by route and account; `twilio` and `app` are sums of these.
     pub signatures: Vec<RouteSignatures>,
-    /// Requests that were answered, and evidence that came in.
+    /// Answered requests, and received evidence.
     pub requests: RequestFacts,
     /// Keys that have matched since the start.
     pub keys: Vec<KeyFacts>,
@@ -49,18 +49,18 @@ pub struct Situation {
     pub countries: Vec<Traffic>,
     /// Conversion by sender.
     pub senders: Vec<Traffic>,
-    /// A jump of the system clock that still matters.
+    /// A jump of the system clock that is not resolved.
     pub clock_jump: Option<ClockJump>,
 }
 
-/// Facts that `serve` finds out at start.
+/// Facts from the start of `serve`.
 #[derive(Debug, Clone, Default)]
 pub struct StartFacts {
     /// When the process started.
     pub started_at: Timestamp,
-    /// Earlier starts on the same store, as far as they are known.
+    /// Known earlier starts on the same store.
     pub earlier_starts: Vec<Timestamp>,
-    /// The file system of the store, such as `tmpfs`, if it does not keep what was acknowledged.
+    /// The file system of the store, such as `tmpfs`, if it can lose acknowledged records.
     pub unsafe_file_system: Option<String>,
     /// A limit of open files that is too small.
     pub fd_limit: Option<FdLimit>,
@@ -68,7 +68,7 @@ pub struct StartFacts {
     pub is_end_unverified: bool,
 }
 
-/// A limit of open files that is below what the listeners reserve.
+/// A limit of open files that is below the reserve of the listeners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FdLimit {
     /// The limit in force.
@@ -77,14 +77,13 @@ pub struct FdLimit {
     pub needed: u64,
 }
 
-/// The account that a request names. A request that is refused proves no account, so this is a claim.
+/// The account that a request names. A refused request does not prove its account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ClaimedAccount {
-    /// It names none, or its body is not a form.
+    /// No account, or a body that is not a form.
     Unnamed,
-    /// It names an account that is not configured.
+    /// An account that is not configured.
     Unknown,
-    /// It names a configured account.
     Configured(AccountSid),
 }
 
@@ -194,7 +193,7 @@ pub struct ForeignServer {
     pub why: String,
 }
 
-/// An account that waits out a 429, or did so lately.
+/// An account that waits for the end of a 429, or did so recently.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ThrottledLane {
     pub account: String,
@@ -223,9 +222,9 @@ pub struct OutboxFacts {
     /// Those with a failed attempt, of accounts that are neither paused, throttled nor on hold. A lower bound if
     /// [`Self::is_cut`].
     pub failed: u64,
-    /// How the last attempt of those ended.
+    /// The result of the last attempt of those.
     pub last_failure: Option<String>,
-    /// Whether only the first of them were looked at.
+    /// Whether only the first of them were read.
     pub is_cut: bool,
 }
 
@@ -234,7 +233,7 @@ pub struct OutboxFacts {
 pub struct UpstreamFacts {
     /// Posts, in 15 minutes.
     pub attempts: u64,
-    /// Of these, those that failed in a way that may pass.
+    /// Of these, temporary failures.
     pub failures: u64,
     /// Confirmations that Twilio refused for good, in an hour.
     pub refused: u64,
@@ -242,7 +241,7 @@ pub struct UpstreamFacts {
     pub refused_today: u64,
     /// When the first of these was refused.
     pub refused_since: Option<Timestamp>,
-    /// Whether only the last refused messages were looked at.
+    /// Whether only the latest refused messages were read.
     pub is_cut: bool,
     /// Posts, in an hour.
     pub attempts_in_an_hour: u64,
@@ -253,7 +252,7 @@ pub struct UpstreamFacts {
 /// The store and its disk.
 #[derive(Debug, Clone, Default)]
 pub struct StoreFacts {
-    /// Why it cannot take events, or does not answer.
+    /// Why it cannot accept events, or does not answer.
     pub trouble: Option<String>,
     /// Free bytes on its disk; `None` if not known.
     pub free: Option<u64>,
@@ -271,7 +270,7 @@ pub struct StoreFacts {
     pub links: u64,
     /// `HEARDBACK_MAX_MESSAGES`; 0 if not known.
     pub max_records: u64,
-    /// Finished records that were forgotten early for want of room, in an hour.
+    /// Finished records that were evicted early for lack of room, in an hour.
     pub forgotten_early: u64,
     /// Commits, in 10 minutes.
     pub commits: u64,

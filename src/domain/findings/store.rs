@@ -2,16 +2,18 @@
 
 use jiff::SignedDuration;
 
-use crate::domain::findings::{Finding, FindingId, Situation, StoreFacts};
+use crate::domain::findings::finding::Finding;
+use crate::domain::findings::id::FindingId;
+use crate::domain::findings::situation::{Situation, StoreFacts};
 use crate::domain::redact::veiled;
 
-/// Free bytes below which the store takes no new event: sled needs room to open again.
+/// Free bytes below which the store accepts no new event: sled needs room to open again.
 pub const MIN_FREE: u64 = 128 << 20;
 /// Below this the volume has to be extended now.
 const CRITICAL_FREE: u64 = 192 << 20;
 /// The finding is given if the volume is projected to be full within this time.
 const FILL_HORIZON: SignedDuration = SignedDuration::from_hours(48);
-/// An extrapolation takes at least this much time.
+/// The shortest time span for an extrapolation.
 const MIN_TREND_SPAN: SignedDuration = SignedDuration::from_mins(60);
 
 pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {

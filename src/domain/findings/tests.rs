@@ -1,8 +1,8 @@
-//! Each finding, provoked by a situation; a situation close to it gives none.
+//! Each finding, provoked by one situation, and absent in a similar one.
 
 use std::collections::BTreeSet;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::*;
 
@@ -62,6 +62,11 @@ fn throttled(share: f64) -> Vec<ThrottledLane> {
     vec![ThrottledLane { account: "AC1".to_owned(), share, oldest: None }]
 }
 
+fn failures(signature_failures: u64, a_day_ago: Option<u64>) -> RequestFacts {
+    let signature_failures_a_day_ago = a_day_ago;
+    RequestFacts { signature_failures, signature_failures_a_day_ago, ..RequestFacts::default() }
+}
+
 type Change = fn(&mut Situation);
 
 /// For each kind of finding: a change that provokes it, its severity then, and a similar change that does not.
@@ -91,22 +96,13 @@ fn provocations() -> Vec<(FindingId, Severity, Change, Change)> {
         (
             Id::SignatureFailures,
             Warning,
-            |now| {
-                now.requests.signature_failures = 31;
-                now.requests.signature_failures_a_day_ago = Some(10);
-            },
-            |now| {
-                now.requests.signature_failures = 30;
-                now.requests.signature_failures_a_day_ago = Some(10);
-            },
+            |now| now.requests = failures(31, Some(10)),
+            |now| now.requests = failures(30, Some(10)),
         ),
         (
             Id::NothingVerifies,
             Critical,
-            |now| {
-                now.twilio.verified = 0;
-                now.twilio.refused = 11;
-            },
+            |now| (now.twilio.verified, now.twilio.refused) = (0, 11),
             |now| {
                 now.twilio.verified = 1;
                 now.twilio.refused = 1_000;
@@ -128,14 +124,8 @@ fn provocations() -> Vec<(FindingId, Severity, Change, Change)> {
         (
             Id::OutboxGrowing,
             Warning,
-            |now| {
-                now.outbox =
-                    OutboxFacts { waiting: 101, half_an_hour_ago: Some(9), ..now.outbox.clone() }
-            },
-            |now| {
-                now.outbox =
-                    OutboxFacts { waiting: 101, half_an_hour_ago: None, ..now.outbox.clone() }
-            },
+            |now| (now.outbox.waiting, now.outbox.half_an_hour_ago) = (101, Some(9)),
+            |now| (now.outbox.waiting, now.outbox.half_an_hour_ago) = (101, None),
         ),
         (Id::LanePaused, Critical, |now| now.paused = paused(Some(401), None, ""), |_| {}),
         (Id::LaneThrottled, Warning, |now| now.throttled = throttled(0.6), |_| {}),
@@ -148,8 +138,8 @@ fn provocations() -> Vec<(FindingId, Severity, Change, Change)> {
         (
             Id::UpstreamFailing,
             Warning,
-            |now| now.upstream = UpstreamFacts { attempts: 21, failures: 11, ..now.upstream },
-            |now| now.upstream = UpstreamFacts { attempts: 22, failures: 11, ..now.upstream },
+            |now| (now.upstream.attempts, now.upstream.failures) = (21, 11),
+            |now| (now.upstream.attempts, now.upstream.failures) = (22, 11),
         ),
         (Id::RefusedByTwilio, Warning, |now| now.upstream.refused_today = 1, |_| {}),
         (
@@ -179,14 +169,14 @@ fn provocations() -> Vec<(FindingId, Severity, Change, Change)> {
         (
             Id::TooManyParked,
             Critical,
-            |now| now.store = StoreFacts { parked: 91, parked_share: 100, ..now.store.clone() },
-            |now| now.store = StoreFacts { parked: 90, parked_share: 100, ..now.store.clone() },
+            |now| (now.store.parked, now.store.parked_share) = (91, 100),
+            |now| (now.store.parked, now.store.parked_share) = (90, 100),
         ),
         (
             Id::CommitSlow,
             Warning,
-            |now| now.store = StoreFacts { commits: 100, slow_commits: 2, ..now.store.clone() },
-            |now| now.store = StoreFacts { commits: 100, slow_commits: 1, ..now.store.clone() },
+            |now| (now.store.commits, now.store.slow_commits) = (100, 2),
+            |now| (now.store.commits, now.store.slow_commits) = (100, 1),
         ),
         (
             Id::NothingConfirmed,
@@ -264,7 +254,7 @@ fn each_finding_is_provoked_alone_and_by_nothing_less() {
 }
 
 #[test]
-fn each_finding_says_what_is_wrong_in_a_sentence_and_ends_with_the_advice_of_its_kind() {
+fn each_finding_names_its_fault_in_a_sentence_and_ends_with_the_advice_of_its_kind() {
     for (id, _, provokes, _) in provocations() {
         let mut now = well();
         provokes(&mut now);
@@ -324,6 +314,20 @@ fn a_single_bad_signature_on_a_service_that_works_is_a_warning_and_a_scanner_is_
 }
 
 #[test]
+fn a_server_in_twilios_place_is_critical_until_twilio_answers_and_a_warning_for_an_hour() {
+    let (account, why) = ("AC1".to_owned(), "200 with HTML".to_owned());
+    let mut now = well();
+    now.upstream.unnamed = 3;
+    now.foreign = vec![ForeignServer { account, since: Timestamp::UNIX_EPOCH, why }];
+    let severities = |now: &Situation| -> Vec<_> {
+        judge(now).iter().map(|finding| (finding.id, finding.severity)).collect()
+    };
+    assert_eq!(severities(&now), [(FindingId::UpstreamMismatch, Severity::Critical)]);
+    now.foreign.clear();
+    assert_eq!(severities(&now), [(FindingId::UpstreamMismatch, Severity::Warning)]);
+}
+
+#[test]
 fn a_throttled_account_is_a_warning_once_its_oldest_confirmation_waited_for_five_minutes() {
     for (minute, severity) in [(9_995, Severity::Warning), (9_996, Severity::Info)] {
         let mut now = well();
@@ -335,7 +339,7 @@ fn a_throttled_account_is_a_warning_once_its_oldest_confirmation_waited_for_five
 }
 
 #[test]
-fn at_the_limit_it_is_said_that_new_events_get_503() {
+fn a_finding_at_the_limit_says_that_new_events_get_503() {
     let says = |change: Change| {
         let mut now = well();
         change(&mut now);
@@ -349,7 +353,7 @@ fn at_the_limit_it_is_said_that_new_events_get_503() {
 }
 
 #[test]
-fn what_an_operator_or_twilio_holds_back_is_not_called_late() {
+fn a_confirmation_that_a_dry_run_holds_back_is_not_late() {
     // The facts leave such messages out; a dry run holds back all.
     let change = |now: &mut Situation| {
         now.is_dry_run = true;
@@ -359,7 +363,7 @@ fn what_an_operator_or_twilio_holds_back_is_not_called_late() {
 }
 
 #[test]
-fn the_worst_comes_first_and_foreign_words_are_veiled() {
+fn the_worst_finding_comes_first_and_external_texts_are_redacted() {
     let mut now = well();
     now.is_dry_run = true;
     now.store.trouble = Some("no room for +15551234567".to_owned());

@@ -1,6 +1,8 @@
 //! Findings about conversion: messages sent and confirmed, compared with a day ago.
 
-use crate::domain::findings::{Finding, FindingId, Situation, Traffic, TrafficCount};
+use crate::domain::findings::finding::Finding;
+use crate::domain::findings::id::FindingId;
+use crate::domain::findings::situation::{Situation, Traffic, TrafficCount};
 
 /// This many messages in two hours, or fewer, prove nothing.
 const FEW: u64 = 30;

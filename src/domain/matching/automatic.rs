@@ -1,4 +1,4 @@
-//! Automatic texts: a text within seconds of a message's creation was sent by a machine.
+//! Automatic texts: a machine sent each text that came within seconds of a message's creation.
 //!
 //! Handsets and carriers send automatic texts, even for numbers without a reader. So the rule considers every message
 //! to the person, whatever its receipts say: a later receipt must not change the classification of the text.
@@ -10,13 +10,15 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::address::RecipientHash;
-use crate::domain::matching::select::KnownMessages;
-use crate::domain::matching::sender::is_from_hint;
-use crate::domain::matching::{AUTOMATIC_FOR, AUTOMATIC_WITHIN, Parked, People, earlier, later};
-use crate::domain::sid::{AccountSid, ServiceSid};
-use crate::domain::signal::{Evidence, EvidenceTarget, TimeSource};
+use crate::domain::evidence::{Evidence, EvidenceTarget, Parked, TimeSource};
+use crate::domain::matching::people::People;
+use crate::domain::matching::policy::{AUTOMATIC_FOR, AUTOMATIC_WITHIN};
+use crate::domain::matching::sender::is_from;
+use crate::domain::message::Message;
+use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
+use crate::domain::timestamp_serde::{earlier, later};
 
-/// When the texts of a person are automatic.
+/// The span in which the texts of a person are automatic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AutomaticReplies {
     /// The account that knows the person by this hash.
@@ -30,13 +32,11 @@ pub struct AutomaticReplies {
 }
 
 impl AutomaticReplies {
-    /// Whether a text of that moment counts as automatic.
-    #[must_use]
     pub fn include(&self, at: Timestamp) -> bool {
         (self.from..self.until).contains(&at)
     }
 
-    /// Merges with another span. With a gap between them, the later span is the result.
+    /// The union of two spans, or the later span if there is a gap between them.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         let (first, second) = if self.from <= other.from { (self, other) } else { (other, self) };
@@ -50,7 +50,7 @@ impl AutomaticReplies {
 /// Adds the spans that follow from these pieces of evidence to the known spans.
 pub(super) fn spans<'a>(
     pieces: impl Iterator<Item = &'a Parked>,
-    known: &KnownMessages,
+    known: &BTreeMap<MessageSid, Message>,
     (services, people): (&BTreeMap<String, ServiceSid>, &People),
     automatic: &mut BTreeMap<RecipientHash, AutomaticReplies>,
 ) {
@@ -77,7 +77,7 @@ fn at_the_earliest(created_at: Timestamp) -> Timestamp {
 /// only messages with a known creation time.
 pub(super) fn is_too_fast(
     evidence: &Evidence,
-    known: &KnownMessages,
+    known: &BTreeMap<MessageSid, Message>,
     (services, people): (&BTreeMap<String, ServiceSid>, &People),
     is_sure: bool,
 ) -> bool {
@@ -89,6 +89,6 @@ pub(super) fn is_too_fast(
             && (message.created_at_known || !is_sure)
             && at_the_earliest(message.created_at) > after
             && message.created_at <= evidence.occurred_at
-            && is_from_hint(message, sender, services) != Some(false)
+            && is_from(message, sender, services, false) != Some(false)
     })
 }

@@ -1,58 +1,52 @@
-//! The commands: apply a sighting, observe a signal, reconsider evidence after some time.
+//! The commands: apply a message update, observe a signal, reconsider evidence.
 //!
-//! Each command takes back the provisional confirmations among the loaded rows, adds the new facts, and settles all
+//! Each command takes back the provisional confirmations of the loaded rows, adds the new facts, and settles all
 //! evidence by the same rules (`settle`).
 
-use std::collections::BTreeMap;
-
-use jiff::Timestamp;
-
-use crate::domain::address::{RecipientHash, RecipientNames};
-use crate::domain::click_link::{Link, LinkId};
-use crate::domain::code::{CodeHmac, Probe};
+use crate::domain::address::RecipientNames;
+use crate::domain::code::{Probe, TypedCode};
+use crate::domain::evidence::{Evidence, EvidenceTarget, Reason, SignalSource, TimeSource};
 use crate::domain::matching::apply_update::{contradiction, fresh, merged};
+use crate::domain::matching::outcome::{Contradiction, ObserveOutcome, RegisterOutcome};
 use crate::domain::matching::parking::{fresh as parked_as, proves_as_much};
-use crate::domain::matching::select::KnownMessages;
-use crate::domain::matching::settle::{EvidenceOrigin, JudgedEvidence};
-use crate::domain::matching::{
-    AutomaticReplies, Changes, Contradiction, Now, ObserveOutcome, Parked, People, Policy, Reason,
-    RegisterOutcome, Rows, TypedCode, WaitsFor,
+use crate::domain::matching::policy::{Now, Policy};
+use crate::domain::matching::rows::{Changes, Rows};
+use crate::domain::matching::working_rows::{
+    CommandResult, EvidenceOrigin, JudgedEvidence, WorkingRows,
 };
 use crate::domain::message::{Message, Status};
-use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
-use crate::domain::signal::{
-    Evidence, EvidenceTarget, MessageUpdate, Signal, SignalSource, TimeSource,
-};
+use crate::domain::sid::{AccountSid, MessageSid};
+use crate::domain::signal::{MessageUpdate, Signal};
 use crate::domain::timestamp_serde::to_millisecond;
 use crate::domain::trace::TraceParent;
 
-/// A message was seen.
+/// Applies facts about a message.
 ///
 /// # Errors
-/// [`Contradiction`], where the sighting is strict and says otherwise than what is known.
+/// [`Contradiction`] if the update is strict and contradicts the known facts.
 pub fn remember(
     rows: Rows,
-    sighting: &MessageUpdate,
+    update: &MessageUpdate,
     policy: &Policy,
     now: impl Into<Now>,
 ) -> Result<(Changes, RegisterOutcome), Contradiction> {
-    let (sighting, now) = (&in_milliseconds(sighting), now.into());
-    let mut ledger = WorkingRows::open(rows, policy, now);
-    ledger.take_back();
-    let new = ledger.sight(sighting)?;
-    ledger.settle();
-    ledger.enter_pieces();
-    let message = ledger.known.get(&sighting.sid).cloned();
-    let Closed { changes, confirmed, withdrawn } = ledger.close();
-    // `sight` has just put it there; a fresh one says the same.
-    let message = message.unwrap_or_else(|| fresh(sighting, policy, now.wall));
+    let (update, now) = (&in_milliseconds(update), now.into());
+    let mut working = WorkingRows::open(rows, policy, now);
+    working.take_back();
+    let new = working.apply_update(update)?;
+    working.settle();
+    working.record_changes();
+    let message = working.known.get(&update.sid).cloned();
+    let CommandResult { changes, confirmed, withdrawn } = working.close();
+    // `apply_update` has just added it; a new message has the same facts.
+    let message = message.unwrap_or_else(|| fresh(update, policy, now.wall));
     Ok((changes, RegisterOutcome { message, new, confirmed, withdrawn }))
 }
 
-/// A recipient did something.
+/// Applies a recipient's act.
 ///
 /// # Errors
-/// [`Contradiction`], where an app's event says otherwise of its message than what is known.
+/// [`Contradiction`] if an app's event contradicts the known facts of its message.
 pub fn observe(
     rows: Rows,
     signal: &Signal,
@@ -62,193 +56,76 @@ pub fn observe(
     if rows.seen {
         return Ok((Changes::default(), ObserveOutcome::NotConfirmed(Reason::Duplicate)));
     }
-    let mut ledger = WorkingRows::open(rows, policy, now.into());
-    ledger.take_back();
+    let mut working = WorkingRows::open(rows, policy, now.into());
+    working.take_back();
     if let Some((account, names)) = &signal.names {
-        ledger.tie(*account, names);
+        working.tie(*account, names);
     }
-    if let Some(sighting) = &signal.message_update {
-        ledger.sight(&in_milliseconds(sighting))?;
+    if let Some(update) = &signal.message_update {
+        working.apply_update(&in_milliseconds(update))?;
     }
     if let Ok(evidence) = &signal.evidence {
         let occurred_at = to_millisecond(evidence.occurred_at);
         let evidence = Evidence { occurred_at, ..evidence.clone() };
-        ledger.park(evidence, signal.code.as_ref(), signal.trace);
+        working.park(evidence, signal.code.as_ref(), signal.trace);
     }
-    ledger.settle();
-    let observed = ledger.enter_pieces();
+    working.settle();
+    let observed = working.record_changes();
     let observed = match &signal.evidence {
         Err(reason) => ObserveOutcome::NotConfirmed(*reason),
         Ok(_) => observed.unwrap_or(ObserveOutcome::NotConfirmed(Reason::NoMessage)),
     };
     // Another webhook may deliver the same act with a time, so the act is not marked as counted.
     if observed != ObserveOutcome::NotConfirmed(Reason::TimeUnknown) {
-        ledger.changes.seen.clone_from(&signal.dedup_ids);
+        working.changes.seen.clone_from(&signal.dedup_ids);
     }
-    Ok((ledger.close().changes, observed))
+    Ok((working.close().changes, observed))
 }
 
-/// Judges parked evidence anew after its wait for a newer message or after an import. Returns the messages that this
+/// Judges parked evidence again, after its wait for a newer message or after an import. Returns the messages that this
 /// confirms.
-#[must_use]
 pub fn reconsider(rows: Rows, policy: &Policy, now: impl Into<Now>) -> (Changes, Vec<MessageSid>) {
-    let mut ledger = WorkingRows::open(rows, policy, now.into());
-    ledger.drop_settled();
-    ledger.take_back();
-    ledger.settle();
-    ledger.enter_pieces();
-    let Closed { changes, confirmed, .. } = ledger.close();
+    let mut working = WorkingRows::open(rows, policy, now.into());
+    working.drop_settled();
+    working.take_back();
+    working.settle();
+    working.record_changes();
+    let CommandResult { changes, confirmed, .. } = working.close();
     (changes, confirmed)
 }
 
-/// What is judged is no finer than what a store keeps, or a judgement would depend on whether its rows
-/// had been written and read back in between.
-fn in_milliseconds(sighting: &MessageUpdate) -> MessageUpdate {
+/// Truncates times to the stored precision. With finer times, a judgement would depend on whether its rows had been
+/// written and read in between.
+fn in_milliseconds(update: &MessageUpdate) -> MessageUpdate {
     MessageUpdate {
-        created_at: sighting.created_at.map(to_millisecond),
-        seen_at: to_millisecond(sighting.seen_at),
-        ..sighting.clone()
+        created_at: update.created_at.map(to_millisecond),
+        seen_at: to_millisecond(update.seen_at),
+        ..update.clone()
     }
 }
 
-/// The rows at hand, and what becomes of them.
-pub(super) struct WorkingRows<'a> {
-    /// The account of the command.
-    pub(super) account: Option<AccountSid>,
-    /// The messages as they were loaded.
-    pub(super) loaded: KnownMessages,
-    /// The stored codes. One that counts no more stays in the store until the sweep removes it: the clock may be ahead.
-    codes: BTreeMap<MessageSid, CodeHmac>,
-    pub(super) known: KnownMessages,
-    pub(super) pieces: Vec<JudgedEvidence>,
-    /// The known evidence that the new evidence repeats.
-    pub(super) repeated: Option<Parked>,
-    pub(super) services: BTreeMap<String, ServiceSid>,
-    pub(super) people: People,
-    pub(super) automatic: BTreeMap<RecipientHash, AutomaticReplies>,
-    automatic_before: BTreeMap<RecipientHash, AutomaticReplies>,
-    pub(super) links: BTreeMap<LinkId, Link>,
-    pub(super) changes: Changes,
-    is_cut: bool,
-    pub(super) cut: BTreeMap<WaitsFor, Timestamp>,
-    pub(super) policy: &'a Policy,
-    /// The wall clock, to date the written rows.
-    pub(super) now: Timestamp,
-    /// The trusted time, to judge which deadlines have passed.
-    pub(super) trusted: Timestamp,
-}
-
-/// The rows that a command changes, and the outcome for the messages.
-pub(super) struct Closed {
-    pub(super) changes: Changes,
-    /// The messages that the command confirmed.
-    pub(super) confirmed: Vec<MessageSid>,
-    /// The messages that were confirmed before and are not any more.
-    pub(super) withdrawn: Vec<MessageSid>,
-}
-
-impl<'a> WorkingRows<'a> {
-    pub(super) fn open(rows: Rows, policy: &'a Policy, now: Now) -> Self {
-        let Rows {
-            account,
-            messages,
-            links,
-            mut parked,
-            services,
-            people,
-            automatic,
-            is_cut,
-            cut,
-            seen: _,
-        } = rows;
-        let codes = messages.values().filter_map(|message| Some((message.sid, message.code?)));
-        let codes = codes.collect();
-        let mut known = messages;
-        for message in known.values_mut() {
-            message.age(now.trusted);
+impl WorkingRows<'_> {
+    /// Applies an update. Returns whether the message is new.
+    fn apply_update(&mut self, update: &MessageUpdate) -> Result<bool, Contradiction> {
+        self.learn(update);
+        if let Some(names) = &update.names {
+            self.tie(update.account, names);
         }
-        for parked in &mut parked {
-            parked.age(now.trusted);
-        }
-        parked.retain(|parked| !parked.orphaned && parked.may_prove_until() > now.trusted);
-        let pieces = parked
-            .into_iter()
-            .map(|parked| JudgedEvidence::new(parked, EvidenceOrigin::Parked))
-            .collect();
-        Self {
-            account,
-            loaded: known.clone(),
-            codes,
-            known,
-            pieces,
-            repeated: None,
-            services,
-            people,
-            automatic_before: automatic.clone(),
-            automatic,
-            links,
-            changes: Changes::default(),
-            is_cut,
-            cut,
-            policy,
-            now: now.wall,
-            trusted: now.trusted,
-        }
-    }
-
-    /// Takes back what was confirmed and not attempted yet, if all that it depends on is at hand.
-    fn take_back(&mut self) {
-        if !self.is_cut {
-            self.take_back_provisional();
-        }
-    }
-
-    pub(super) fn close(mut self) -> Closed {
-        let (mut confirmed, mut withdrawn) = (Vec::new(), Vec::new());
-        for (sid, mut message) in self.known {
-            let before = self.loaded.get(&sid);
-            if before == Some(&message) {
-                continue;
-            }
-            let code = message.code.or(self.codes.get(&sid).copied());
-            message.age(self.trusted);
-            message.code = code;
-            let was_proven = before.is_some_and(|before| before.proof.is_some());
-            match (was_proven, message.proof.is_some()) {
-                (false, true) => confirmed.push(sid),
-                (true, false) => withdrawn.push(sid),
-                (true, true) | (false, false) => {}
-            }
-            self.changes.messages.push(message);
-        }
-        let is_new = |(person, span): &(RecipientHash, AutomaticReplies)| {
-            self.automatic_before.get(person) != Some(span)
-        };
-        self.changes.automatic.extend(self.automatic.into_iter().filter(is_new));
-        Closed { changes: self.changes, confirmed, withdrawn }
-    }
-
-    /// Takes in what a sighting says. Returns whether nothing was known of the message before.
-    fn sight(&mut self, sighting: &MessageUpdate) -> Result<bool, Contradiction> {
-        self.learn(sighting);
-        if let Some(names) = &sighting.names {
-            self.tie(sighting.account, names);
-        }
-        let known = self.known.get(&sighting.sid).cloned();
+        let known = self.known.get(&update.sid).cloned();
         let new = known.is_none();
-        let sighting = &self.bind(sighting, known.as_ref())?;
+        let update = &self.bind(update, known.as_ref())?;
         let message = match &known {
-            None => fresh(sighting, self.policy, self.now),
+            None => fresh(update, self.policy, self.now),
             Some(known) => {
-                if let Some(field) = contradiction(known, sighting, &self.people) {
-                    let contradiction = Contradiction { sid: sighting.sid, field };
-                    return if sighting.strict { Err(contradiction) } else { Ok(false) };
+                if let Some(field) = contradiction(known, update, &self.people) {
+                    let contradiction = Contradiction { sid: update.sid, field };
+                    return if update.strict { Err(contradiction) } else { Ok(false) };
                 }
-                merged(known, sighting, self.policy, self.now)
+                merged(known, update, self.policy, self.now)
             }
         };
         self.known.insert(message.sid, message);
-        self.read(sighting);
+        self.read(update);
         Ok(new)
     }
 
@@ -259,68 +136,69 @@ impl<'a> WorkingRows<'a> {
     }
 
     /// Learns the Messaging Service of a sender, only from a request that Twilio signed and that names both.
-    fn learn(&mut self, sighting: &MessageUpdate) {
-        if let (true, Some(from), Some(service)) =
-            (sighting.by_twilio, &sighting.from, sighting.service)
+    fn learn(&mut self, update: &MessageUpdate) {
+        if let (true, Some(from), Some(service)) = (update.by_twilio, &update.from, update.service)
             && self.services.get(from) != Some(&service)
         {
             self.services.insert(from.clone(), service);
-            self.changes.learned = Some((sighting.account, from.clone(), service));
+            self.changes.learned = Some((update.account, from.clone(), service));
         }
     }
 
-    /// A click link that was written before its message had a name belongs to it from now on, and the
-    /// message to what the link was made for.
+    /// Binds a click link that was created before its message had a SID. The message gets the reference of the link.
     fn bind(
         &mut self,
-        sighting: &MessageUpdate,
+        update: &MessageUpdate,
         known: Option<&Message>,
     ) -> Result<MessageUpdate, Contradiction> {
-        let mut sighting = sighting.clone();
-        let Some(id) = sighting.link else { return Ok(sighting) };
-        let contradiction = Contradiction { sid: sighting.sid, field: "Link" };
+        let mut update = update.clone();
+        let Some(id) = update.link else { return Ok(update) };
+        let contradiction = Contradiction { sid: update.sid, field: "Link" };
         let Some(link) = self.links.get_mut(&id) else { return Err(contradiction) };
-        let said = sighting.reference.as_ref().or(known.and_then(|known| known.reference.as_ref()));
+        let said = update.reference.as_ref().or(known.and_then(|known| known.reference.as_ref()));
         let differs = link.reference.as_ref().zip(said).is_some_and(|(made, said)| made != said);
-        let taken = link.message.is_some_and(|other| other != sighting.sid);
-        if differs || taken || link.account != sighting.account {
+        let taken = link.message.is_some_and(|other| other != update.sid);
+        if differs || taken || link.account != update.account {
             return Err(contradiction);
         }
-        sighting.reference = said.or(link.reference.as_ref()).cloned();
+        update.reference = said.or(link.reference.as_ref()).cloned();
         if link.message.is_none() {
-            link.message = Some(sighting.sid);
+            link.message = Some(update.sid);
             self.changes.bound = Some((id, link.clone()));
         }
-        Ok(sighting)
+        Ok(update)
     }
 
-    /// The status `read` proves as much as the settings say.
-    fn read(&mut self, sighting: &MessageUpdate) {
-        let status = self.known.get(&sighting.sid).and_then(|message| message.status);
-        let is_read = status == Some(Status::Read) || sighting.status == Some(Status::Read);
+    /// The status `read` is evidence if the settings allow it.
+    fn read(&mut self, update: &MessageUpdate) {
+        let status = self.known.get(&update.sid).and_then(|message| message.status);
+        let is_read = status == Some(Status::Read) || update.status == Some(Status::Read);
         if !self.policy.read_confirms || !is_read {
             return;
         }
         let read = Evidence {
-            account: sighting.account,
-            named: EvidenceTarget::Message(sighting.sid),
+            account: update.account,
+            named: EvidenceTarget::Message(update.sid),
             label: "read".to_owned(),
-            occurred_at: sighting.seen_at,
+            occurred_at: update.seen_at,
             time_source: TimeSource::Exact,
             source: SignalSource::Reply,
         };
-        let parked = parked_as(read, None, sighting.trace, (self.policy, self.now));
+        let parked = parked_as(read, None, update.trace, (self.policy, self.now));
         if !self.pieces.iter().any(|piece| proves_as_much(&piece.parked, &parked)) {
             self.pieces.push(JudgedEvidence::new(parked, EvidenceOrigin::Status));
         }
     }
 
-    /// Takes in new evidence. Its possible codes are compared with the codes of the loaded messages, and dropped.
+    /// Adds new evidence. Its possible codes are compared with the codes of the loaded messages, and dropped.
     fn park(&mut self, evidence: Evidence, probe: Option<&Probe>, trace: Option<TraceParent>) {
         let code = probe.and_then(|probe| {
-            let among = self.choice(&self.known);
-            let among = among.comparable(&evidence, &evidence.named);
-            TypedCode::compared(probe, among.into_iter())
+            let among = self.candidates(&self.known);
+            let among = among.comparable(&evidence, &evidence.named).into_iter();
+            let with_code = |(message, is_recent): (&Message, bool)| {
+                Some((message.sid, message.code?, is_recent))
+            };
+            TypedCode::compared(probe, among.filter_map(with_code))
         });
         let parked = parked_as(evidence, code, trace, (self.policy, self.now));
         let same = self.pieces.iter().find(|piece| proves_as_much(&piece.parked, &parked));

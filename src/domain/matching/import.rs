@@ -1,20 +1,20 @@
-//! Import: the merge of an exported record with the record that is here.
+//! Import: the merge of an exported record with the stored record.
 //!
-//! A record that is here gets the facts that it lacks, as a registration and a status callback would fill them in. Its
-//! state changes only if the export is further along, or if the source judged later. Two stores that both took evidence
-//! for one message are not reconciled further.
+//! The stored record gets the facts that it lacks, as a registration and a status callback would fill them in. Its
+//! state changes only if the export is further along, or if the source judged later. Two stores that both received
+//! evidence for one message are not reconciled further.
 
 use jiff::Timestamp;
 
 use crate::domain::click_link::Link;
+use crate::domain::evidence::{EvidenceTarget, Parked, Reason};
 use crate::domain::matching::apply_update::merged;
-use crate::domain::matching::decide::WorkingRows;
-use crate::domain::matching::{Now, Parked, Policy, Reason};
+use crate::domain::matching::policy::{Now, Policy};
+use crate::domain::matching::working_rows::WorkingRows;
 use crate::domain::message::{Basis, Message, State};
-use crate::domain::signal::{EvidenceTarget, MessageUpdate};
+use crate::domain::signal::MessageUpdate;
 
-/// An exported message as this store adds it. No attempt is under way, and a confirmed message is due.
-#[must_use]
+/// An exported message in the form that this store adds: without a lease, and due if it is confirmed.
 pub fn imported(message: &Message, now: Timestamp) -> Message {
     let mut message = message.clone();
     message.delivery.lease = None;
@@ -25,11 +25,10 @@ pub fn imported(message: &Message, now: Timestamp) -> Message {
     message
 }
 
-/// A message that is here, with what an export adds to it. Another account's or recipient's message adds nothing.
+/// A stored message, merged with an exported one. Another account's or recipient's message adds nothing.
 ///
-/// The second value is evidence that proved one of the two and that the merged message does not hold: it is parked, and
-/// judged anew.
-#[must_use]
+/// The second value is evidence that proved one of the two and that the merged message does not hold. It is parked, and
+/// judged again.
 pub fn merge(
     present: &Message,
     incoming: &Message,
@@ -61,7 +60,7 @@ pub fn merge(
         message.parked_at = theirs.parked_at;
         message.trace = theirs.trace;
     }
-    // A code that counts no more stays stored until the sweep removes it: the clock may be wrong.
+    // An expired code stays stored until the sweep removes it: the clock may be wrong.
     let code = message.code;
     message.age(now.trusted);
     message.code = code;
@@ -73,16 +72,14 @@ pub fn merge(
     (message, spare)
 }
 
-/// A click link that is here, bound to its message if only the export knows that message.
-#[must_use]
+/// A stored click link, bound to its message if only the export knows that message.
 pub fn merge_link(present: &Link, incoming: &Link) -> Link {
     let bound = Link { message: incoming.message, ..present.clone() };
     if present.message.is_none() && bound == *incoming { bound } else { present.clone() }
 }
 
-/// Parked evidence as this store adds it. Until all messages are imported, the sweep must not judge it by those that are
-/// here: only evidence that waits for a newer message is judged by the sweep.
-#[must_use]
+/// Parked evidence in the form that this store adds. The sweep must not judge it before all messages are imported, and
+/// the sweep judges only evidence that waits for a newer message.
 pub fn imported_parked(parked: &Parked) -> Parked {
     let mut parked = parked.clone();
     if parked.reason == Reason::NewerMayCome {
@@ -91,8 +88,7 @@ pub fn imported_parked(parked: &Parked) -> Parked {
     parked
 }
 
-/// Parked evidence that is here, or the same evidence of an export if that may prove something for longer.
-#[must_use]
+/// The stored evidence, or the same evidence of an export if that may prove a message for longer.
 pub fn merge_parked(present: &Parked, incoming: &Parked) -> Parked {
     let is_longer = incoming.may_prove_until() > present.may_prove_until();
     if is_longer { incoming.clone() } else { present.clone() }
@@ -143,9 +139,9 @@ fn filled(present: &Message, incoming: &Message, policy: &Policy, now: Timestamp
     message
 }
 
-/// Whether the export is further along, or has the later judgement of a provisional confirmation: another proof, or none
-/// because the source withdrew it. A requeue that came after the state in the export stands. An attempt that is under
-/// way stands too, except against a report.
+/// Whether the export is further along, or has the later judgement of a provisional confirmation: another proof, or
+/// none because the source withdrew it. A later requeue of the stored message has priority. So has a running attempt,
+/// except against a report.
 fn is_further(present: &Message, incoming: &Message) -> bool {
     let is_requeued = present.requeued_at().is_some_and(|at| at > incoming.since);
     let is_under_way = present.delivery.lease.is_some() && incoming.state != State::Reported;
@@ -157,7 +153,7 @@ fn is_further(present: &Message, incoming: &Message) -> bool {
     is_further && !is_requeued && !is_under_way
 }
 
-/// How far along a message is. Once its report was attempted, a confirmation is not judged anew.
+/// The progress of a message. After the first attempt to report it, a confirmation is not judged again.
 fn progress(message: &Message) -> u8 {
     match message.state {
         State::Untracked | State::Pending | State::Expired | State::Undelivered => 0,

@@ -1,9 +1,9 @@
 //! Loads the rows that a command needs: all rows whose judgement the command may change.
 //!
 //! A new fact about a message concerns the evidence parked for the message, its reference or its person. That evidence
-//! may be about other messages, and other evidence may hold provisional confirmations of those. So the keys are
-//! followed until none is left. Few keys have evidence, and a store knows them without reading:
-//! [`RowSource::may_concern`].
+//! may be about other messages, which other evidence may hold. So the keys are followed until none is left. Few keys
+//! have evidence, and a store knows them without reading: [`RowSource::may_concern`].
+//!
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -11,17 +11,19 @@ use std::ops::RangeInclusive;
 use jiff::Timestamp;
 
 use crate::domain::address::{RecipientHash, RecipientNames};
+use crate::domain::evidence::{Evidence, EvidenceTarget};
 use crate::domain::matching::people::shielded;
-use crate::domain::matching::source::{Newest, RowSource, WaitsFor};
-use crate::domain::matching::{AffectedKeys, Policy, Rows, UNSAID_FOR, earlier, later};
-use crate::domain::message::{Message, Reference};
+use crate::domain::matching::policy::{Policy, UNSAID_FOR};
+use crate::domain::matching::rows::{AffectedKeys, Newest, RowSource, Rows, WaitsFor};
+use crate::domain::message::Message;
+use crate::domain::reference::Reference;
 use crate::domain::sid::AccountSid;
-use crate::domain::signal::{Evidence, EvidenceTarget};
+use crate::domain::timestamp_serde::{earlier, later};
 
-/// The most keys with evidence that one command follows. Beyond it, no provisional confirmation is judged anew.
+/// The most keys with evidence that one command follows. Beyond it, no provisional confirmation is judged again.
 const MAX_KEYS: usize = 64;
 
-/// Loads the rows of a command, by the keys that it touches and by its new evidence, if any. The flag beside the
+/// Loads the rows of a command by its affected keys and its new evidence. The flag beside the
 /// evidence says whether it contains a code.
 ///
 /// # Errors
@@ -125,7 +127,7 @@ impl<S: RowSource> Loading<'_, S> {
         if let WaitsFor::Link(id) = &key
             && let Some(link) = self.source.link(*id)?
         {
-            match link.names(*id) {
+            match EvidenceTarget::of_link(*id, &link) {
                 EvidenceTarget::Message(sid) => {
                     let known = self.source.message(sid)?;
                     self.add(known);

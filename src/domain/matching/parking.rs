@@ -2,10 +2,11 @@
 
 use jiff::Timestamp;
 
-use crate::domain::matching::{
-    INFERRED_PARKED_FOR, MAX_PARKED, Parked, Policy, Reason, TypedCode, WaitsFor, later,
-};
-use crate::domain::signal::{Evidence, EvidenceTarget};
+use crate::domain::code::TypedCode;
+use crate::domain::evidence::{Evidence, EvidenceTarget, INFERRED_PARKED_FOR, Parked, Reason};
+use crate::domain::matching::policy::{MAX_PARKED, Policy};
+use crate::domain::matching::rows::WaitsFor;
+use crate::domain::timestamp_serde::later;
 use crate::domain::trace::TraceParent;
 
 /// New evidence in the form that would be parked. Evidence that names a person is parked briefly, all other evidence

@@ -1,24 +1,19 @@
-//! Identity of persons: names that are tied, and messages to names that are not tied yet.
+//! Identity of persons: tied names, and messages to names that are not tied yet.
 //!
-//! WhatsApp identifies one person by a number and by user ids. A message to a user id without a tied number may have
-//! gone to any person who is known by a number alone, and the other way round. Such a message shields older messages:
-//! it may be the newest to that person, so that person's evidence does not prove an older one. For a person known by a
-//! number and an id, no other name shields. So recall suffers only until a webhook names both, as each webhook does
-//! since 2026. An account without user ids is not affected.
+//! WhatsApp identifies one person by a number and by user ids. A message to an untied name may have gone to any person
+//! with a name of the other kind. Such a message shields older messages: it may be that person's newest, so evidence
+//! does not prove an older one. This lowers recall only until a webhook contains both names, as all do since 2026.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
 use crate::domain::address::{LearnedNames, NameKind, RecipientHash, RecipientNames, TiedNames};
-use crate::domain::matching::select::{Candidates, Selection, age_order};
-use crate::domain::matching::sender::is_from;
-use crate::domain::matching::{Parked, Reason};
-use crate::domain::message::{Basis, Message};
+use crate::domain::evidence::{Evidence, EvidenceTarget};
+use crate::domain::message::Message;
 use crate::domain::sid::MessageSid;
-use crate::domain::signal::{Evidence, EvidenceTarget, SenderHint};
 
-/// The names in question.
+/// The loaded names of persons.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct People {
     /// All names of a person, by each name, if there are several.
@@ -30,7 +25,7 @@ pub struct People {
 }
 
 impl People {
-    /// These names, and all others of the same people.
+    /// These names, and all other names of the same persons.
     pub(super) fn all(&self, names: &[RecipientHash]) -> Vec<RecipientHash> {
         let tied = names.iter().filter_map(|name| self.tied.get(name));
         names.iter().copied().chain(tied.flat_map(|tied| tied.names.all())).collect()
@@ -41,7 +36,7 @@ impl People {
         self.all(&[person]).into_iter().any(|name| message.is_to(name))
     }
 
-    /// Ties names. Returns the record to keep, if it is new.
+    /// Ties names. Returns the record to store, if it is new.
     pub(super) fn tie(&mut self, names: &RecipientNames, now: Timestamp) -> Option<LearnedNames> {
         let mut known: Vec<TiedNames> = Vec::new();
         for tied in names.all().filter_map(|name| self.tied.get(&name)) {
@@ -90,52 +85,5 @@ pub(super) fn shielded(evidence: &Evidence) -> Option<(RecipientHash, NameKind)>
         }
         EvidenceTarget::Caller { whatsapp, .. } => Some((*whatsapp, NameKind::WhatsappId)),
         EvidenceTarget::Message(_) | EvidenceTarget::Reference(_) | EvidenceTarget::Link(_) => None,
-    }
-}
-
-impl Candidates<'_> {
-    /// Makes evidence wait if a newer message may have gone to the same person under another name. Evidence with the
-    /// message's own code is not delayed.
-    pub(super) fn unless_held_back(
-        &self,
-        parked: &Parked,
-        pick: Selection,
-        sender: &SenderHint,
-    ) -> Selection {
-        let evidence = &parked.evidence;
-        let older = match &pick {
-            Selection::Confirms(sids, Basis::Inferred) => sids.first(),
-            Selection::Already(sid, Basis::Inferred) => Some(sid),
-            Selection::Confirms(..)
-            | Selection::Already(..)
-            | Selection::Nothing(_)
-            | Selection::Wait(_) => None,
-        };
-        let Some(older) = older.and_then(|sid| self.known.get(sid)) else { return pick };
-        if parked.code.as_ref().is_some_and(|typed| typed.of.contains(&older.sid)) {
-            return pick;
-        }
-        let may_miss = shielded(evidence)
-            .is_some_and(|(person, _)| !self.people.is_complete(person))
-            && self.people.untied_after.is_some_and(|after| older.created_at <= after);
-        if may_miss {
-            return Selection::Wait(Reason::RecipientUnknown);
-        }
-        let calls = matches!(evidence.named, EvidenceTarget::Caller { .. });
-        // A message that has gained a second name since loading has a known recipient, so it does not shield.
-        let is_unsaid = |message: &&Message| {
-            self.known
-                .get(&message.sid)
-                .is_none_or(|known| known.recipient == message.recipient && known.alias.is_none())
-                && message.sid != older.sid
-        };
-        let shields: Vec<&Message> =
-            self.people.holds_back(evidence).into_iter().filter(is_unsaid).collect();
-        let shields = self.fitting(evidence, &shields);
-        let shields = shields.older.iter().chain(&shields.younger).any(|message| {
-            age_order(message) > age_order(older)
-                && is_from(message, sender, self.services, calls) != Some(false)
-        });
-        if shields { Selection::Wait(Reason::RecipientUnknown) } else { pick }
     }
 }

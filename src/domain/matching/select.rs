@@ -1,56 +1,28 @@
 //! Selects the one message that evidence may prove, among the messages that it may be about.
 
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
-
-use jiff::Timestamp;
-
 use crate::domain::address::RecipientHash;
 use crate::domain::clock::MAX_JUMP;
-use crate::domain::matching::automatic::is_too_fast;
-use crate::domain::matching::fitting::{Fitting, is_within_skew, is_younger};
-use crate::domain::matching::sender::{is_from, sent_by};
-use crate::domain::matching::{
-    AutomaticReplies, CLOCK_SKEW, Parked, People, Policy, REFERENCE_FRESH_FOR, REGISTERED_WITHIN,
-    Reason, Resend, TypedCode, UNSAID_FOR, WaitsFor, earlier, later,
+use crate::domain::evidence::{
+    Evidence, EvidenceTarget, Parked, REGISTERED_WITHIN, Reason, SenderHint, SignalSource,
+    TimeSource,
 };
-use crate::domain::message::{Basis, Message, Reference, State};
-use crate::domain::sid::{MessageSid, ServiceSid};
-use crate::domain::signal::{Evidence, EvidenceTarget, SenderHint, SignalSource, TimeSource};
-
-/// The result for a piece of evidence, with the messages known so far.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Selection {
-    /// It proves that these messages arrived, the newest first. More than one only where the settings
-    /// say so.
-    Confirms(Vec<MessageSid>, Basis),
-    /// The message that it is about was confirmed before.
-    Already(MessageSid, Basis),
-    /// It proves nothing, and never will.
-    Nothing(Reason),
-    /// It may prove something once more is known.
-    Wait(Reason),
-}
-
-/// The messages at hand, by SID.
-pub(super) type KnownMessages = BTreeMap<MessageSid, Message>;
-
-/// The rows to select from, and the rules to select by.
-pub(super) struct Candidates<'a> {
-    pub(super) known: &'a KnownMessages,
-    pub(super) services: &'a BTreeMap<String, ServiceSid>,
-    pub(super) people: &'a People,
-    pub(super) automatic: &'a BTreeMap<RecipientHash, AutomaticReplies>,
-    /// The persons and references with too many messages, as in [`crate::domain::matching::Rows`].
-    pub(super) cut: &'a BTreeMap<WaitsFor, Timestamp>,
-    pub(super) policy: &'a Policy,
-    pub(super) now: Timestamp,
-    /// The later of the trusted time and the time that records are dated by.
-    pub(super) latest: Timestamp,
-}
+use crate::domain::matching::automatic::is_too_fast;
+use crate::domain::matching::candidates::{
+    Candidates, Fitting, Selection, age_order, direct, indirect, is_within_skew, is_younger,
+    newest_first,
+};
+use crate::domain::matching::people::shielded;
+use crate::domain::matching::policy::{CLOCK_SKEW, REFERENCE_FRESH_FOR, Resend, UNSAID_FOR};
+use crate::domain::matching::rows::WaitsFor;
+use crate::domain::matching::sender::{is_from, sent_by};
+use crate::domain::matching::typed_code::{Coded, by_unknown_code};
+use crate::domain::message::{Basis, Message, State};
+use crate::domain::reference::Reference;
+use crate::domain::sid::MessageSid;
+use crate::domain::timestamp_serde::{earlier, later};
 
 impl Candidates<'_> {
-    /// Judges a piece of evidence. `named` is its target once links are followed.
+    /// Judges a piece of evidence. `named` is its target, after links are followed.
     pub(super) fn select(&self, parked: &Parked, named: &EvidenceTarget) -> Selection {
         let evidence = &parked.evidence;
         if self.may_miss_messages(parked, named) {
@@ -59,24 +31,24 @@ impl Candidates<'_> {
         match named {
             EvidenceTarget::Message(sid) => self.by_sid(parked, *sid),
             EvidenceTarget::Reference(name) => {
-                let pick = self.by_reference(parked, name);
-                self.unless_newer_may_come(parked, pick)
+                let selection = self.by_reference(parked, name);
+                self.unless_newer_may_come(parked, selection)
             }
             EvidenceTarget::Person { recipient, sender } => {
-                let pick =
+                let selection =
                     self.by_person(parked, &self.sent_to(evidence, &[recipient.person]), sender);
-                self.unless_held_back(parked, pick, sender)
+                self.unless_held_back(parked, selection, sender)
             }
             EvidenceTarget::Caller { recipient, whatsapp, sender } => {
                 let persons = [recipient.person, *whatsapp];
-                let pick = self.by_person(parked, &self.sent_to(evidence, &persons), sender);
-                self.unless_held_back(parked, pick, sender)
+                let selection = self.by_person(parked, &self.sent_to(evidence, &persons), sender);
+                self.unless_held_back(parked, selection, sender)
             }
             EvidenceTarget::Link(_) => Selection::Wait(Reason::LinkUnknown),
         }
     }
 
-    /// Whether the evidence has to choose among messages, and too many were there to load all that it may be about.
+    /// Whether the evidence must choose among messages, of which not all that it may be about were loaded.
     fn may_miss_messages(&self, parked: &Parked, named: &EvidenceTarget) -> bool {
         if self.cut.is_empty() {
             return false;
@@ -153,7 +125,7 @@ impl Candidates<'_> {
         self.known.values().filter(is_theirs).collect()
     }
 
-    /// The SID names its message. A code overrules it: the code was read in its message, and an app may reuse one SID.
+    /// The SID names its message. A code has priority: it was read in its message, and an app may reuse one SID.
     fn by_sid(&self, parked: &Parked, sid: MessageSid) -> Selection {
         let ours = |sid: &MessageSid| {
             self.known.get(sid).filter(|message| message.account == parked.evidence.account)
@@ -178,7 +150,7 @@ impl Candidates<'_> {
         let evidence = &parked.evidence;
         let fitting = self.fitting(evidence, theirs);
         let calls = matches!(evidence.named, EvidenceTarget::Caller { .. });
-        // A typed code was read in its message, whatever the sender and the window.
+        // A typed code was read in its message, so neither the sender nor the window matters.
         if let Some(typed) = &parked.code {
             match Coded::of(typed, theirs, &fitting.all, evidence) {
                 Coded::None => {}
@@ -201,9 +173,10 @@ impl Candidates<'_> {
         let may_be_from =
             |message: &Message| is_from(message, sender, self.services, calls) != Some(false);
         if let Some(typed) = &parked.code
-            && let Some(pick) = by_unknown_code(typed, &fitting.all, may_be_from, Basis::Inferred)
+            && let Some(selection) =
+                by_unknown_code(typed, &fitting.all, may_be_from, Basis::Inferred)
         {
-            return pick;
+            return selection;
         }
         if !is_timed {
             return self.by_person_at_no_time(evidence, &fitting, theirs);
@@ -264,7 +237,7 @@ impl Candidates<'_> {
         evidence.is_plain_text() && spans.any(|span| span.include(evidence.occurred_at))
     }
 
-    /// A reference is a shared name, even if only one known message bears it: another one may still be registered.
+    /// A reference is a shared name, even if only one known message has it: another one may still be registered.
     /// So it confirms only a pending message that may have arrived.
     fn by_reference(&self, parked: &Parked, name: &Reference) -> Selection {
         let evidence = &parked.evidence;
@@ -280,8 +253,8 @@ impl Candidates<'_> {
                 Coded::Only(only) => return direct(Some(only)),
                 Coded::Likely(several) => return self.resent(&several),
             }
-            if let Some(pick) = by_unknown_code(typed, &all, |_| true, Basis::Shared) {
-                return pick;
+            if let Some(selection) = by_unknown_code(typed, &all, |_| true, Basis::Shared) {
+                return selection;
             }
         }
         let is_first = older.is_empty();
@@ -291,7 +264,7 @@ impl Candidates<'_> {
             ([only], []) => indirect(Some(only), Basis::Shared),
             // Without an older message, the clocks differ: the only message within the allowed skew is meant.
             ([], [only]) if is_first => indirect(Some(only), Basis::Shared),
-            // The time decides which of several messages were there when the person acted.
+            // The time decides which of several messages existed when the person acted.
             _ if evidence.time_source == TimeSource::Unknown => {
                 Selection::Wait(Reason::TimeUnknown)
             }
@@ -303,15 +276,15 @@ impl Candidates<'_> {
         }
     }
 
-    /// Whether one of these messages may have been there before the person acted, within the error of the clocks.
+    /// Whether one of these messages may have existed before the act, within the error of the clocks.
     fn is_in_the_way(&self, evidence: &Evidence, younger: &[&Message]) -> bool {
         let is_exact = evidence.time_source == TimeSource::Exact;
         let is_unsure = |message: &&Message| !is_exact || !message.created_at_known;
         self.policy.resend != Resend::All && younger.iter().any(is_unsure)
     }
 
-    /// The messages that were there when the person acted, and the younger ones that may have been there: clocks
-    /// differ, or the creation time is unknown.
+    /// The messages that existed at the time of the act, and the younger ones that may have existed: clocks differ, or the
+    /// creation time is unknown.
     fn before_and_after<'m>(
         evidence: &Evidence,
         messages: &[&'m Message],
@@ -326,13 +299,13 @@ impl Candidates<'_> {
     }
 
     /// Delays evidence about an old message while a newer message may still be registered.
-    fn unless_newer_may_come(&self, parked: &Parked, pick: Selection) -> Selection {
-        let (Selection::Confirms(sids, Basis::Shared), None) = (&pick, &parked.code) else {
-            return pick;
+    fn unless_newer_may_come(&self, parked: &Parked, selection: Selection) -> Selection {
+        let (Selection::Confirms(sids, Basis::Shared), None) = (&selection, &parked.code) else {
+            return selection;
         };
         // A click link is made for one message.
         if parked.evidence.source == SignalSource::Link {
-            return pick;
+            return selection;
         }
         // Evidence with a later time was parked while the clock was ahead, so its waiting time is unknown. After a small
         // step back of the clock, the evidence only waits longer.
@@ -344,11 +317,56 @@ impl Candidates<'_> {
             Some(newest) if !is_over && newest.created_at < fresh_from => {
                 Selection::Wait(Reason::NewerMayCome)
             }
-            Some(_) | None => pick,
+            Some(_) | None => selection,
         }
     }
 
-    /// Which of several messages under one reference is confirmed, newest first.
+    /// Makes evidence wait if a newer message may have gone to the same person under another name. Evidence with the
+    /// message's own code is not delayed.
+    pub(super) fn unless_held_back(
+        &self,
+        parked: &Parked,
+        selection: Selection,
+        sender: &SenderHint,
+    ) -> Selection {
+        let evidence = &parked.evidence;
+        let older = match &selection {
+            Selection::Confirms(sids, Basis::Inferred) => sids.first(),
+            Selection::Already(sid, Basis::Inferred) => Some(sid),
+            Selection::Confirms(..)
+            | Selection::Already(..)
+            | Selection::Nothing(_)
+            | Selection::Wait(_) => None,
+        };
+        let Some(older) = older.and_then(|sid| self.known.get(sid)) else { return selection };
+        if parked.code.as_ref().is_some_and(|typed| typed.of.contains(&older.sid)) {
+            return selection;
+        }
+        let may_miss = shielded(evidence)
+            .is_some_and(|(person, _)| !self.people.is_complete(person))
+            && self.people.untied_after.is_some_and(|after| older.created_at <= after);
+        if may_miss {
+            return Selection::Wait(Reason::RecipientUnknown);
+        }
+        let calls = matches!(evidence.named, EvidenceTarget::Caller { .. });
+        // A message that has gained a second name since loading has a known recipient, so it does not shield.
+        let is_unsaid = |message: &&Message| {
+            self.known
+                .get(&message.sid)
+                .is_none_or(|known| known.recipient == message.recipient && known.alias.is_none())
+                && message.sid != older.sid
+        };
+        let shields: Vec<&Message> =
+            self.people.holds_back(evidence).into_iter().filter(is_unsaid).collect();
+        let shields = self.fitting(evidence, &shields);
+        let shields = shields.older.iter().chain(&shields.younger).any(|message| {
+            age_order(message) > age_order(older)
+                && is_from(message, sender, self.services, calls) != Some(false)
+        });
+        if shields { Selection::Wait(Reason::RecipientUnknown) } else { selection }
+    }
+
+    /// Selects among several messages with one reference, newest first.
     fn resent(&self, candidates: &[&Message]) -> Selection {
         match (self.policy.resend, candidates) {
             (Resend::Newest, _) | (Resend::OnlyDeliverable | Resend::Code, [] | [_]) => {
@@ -369,113 +387,21 @@ impl Candidates<'_> {
     }
 }
 
-/// Judges a code that matched none of the compared codes. The next message that is registered with a code may be its
-/// message. `None` if no code is known: then the code is not used.
-fn by_unknown_code(
-    typed: &TypedCode,
-    messages: &[&Message],
-    may_be_meant: impl Fn(&Message) -> bool,
-    basis: Basis,
-) -> Option<Selection> {
-    let may_be = |message: &&Message| typed.may_be_of(message) && may_be_meant(message);
-    let may_be: Vec<&Message> = messages.iter().copied().filter(may_be).collect();
-    match may_be.as_slice() {
-        [only] => Some(indirect(Some(only), basis)),
-        [] if among(messages, &typed.not_of).is_empty() => None,
-        [] => Some(Selection::Wait(Reason::OtherCode)),
-        _ => Some(Selection::Wait(Reason::Ambiguous)),
-    }
-}
-
-/// The messages that have a typed code.
-enum Coded<'m> {
-    /// No known message.
-    None,
-    /// One message, but another one was registered with a code later: it may be the same code.
-    Repeated,
-    /// One message, and each other message has another code.
-    Only(&'m Message),
-    /// Several messages, or one beside a message without a known code, which may contain the same code. The newest
-    /// first, without the messages that were created after the act.
-    Likely(Vec<&'m Message>),
-}
-
-impl<'m> Coded<'m> {
-    /// Compares among `messages`. `near` are the messages that may have been there when the person acted.
-    fn of(
-        typed: &TypedCode,
-        messages: &[&'m Message],
-        near: &[&'m Message],
-        evidence: &Evidence,
-    ) -> Self {
-        let of = among(messages, &typed.of);
-        // A message that a receipt denies is out of the question only beside one that no receipt denies.
-        let may_hold = |other: &&Message, than: &Message| {
-            let is_unknown = other.code.is_none() && !typed.is_compared_with(other);
-            is_unknown && (other.may_have_arrived() || !than.may_have_arrived())
-        };
-        match of.as_slice() {
-            [] => Self::None,
-            [_] if near.iter().any(|message| typed.may_be_of(message)) => Self::Repeated,
-            [only] if !near.iter().any(|other| may_hold(other, only)) => Self::Only(only),
-            several => {
-                let mut likely = newest_first(several);
-                likely.retain(|message| !is_younger(message, evidence));
-                Self::Likely(likely)
-            }
-        }
-    }
-}
-
-fn among<'m>(messages: &[&'m Message], sids: &[MessageSid]) -> Vec<&'m Message> {
-    messages.iter().copied().filter(|message| sids.contains(&message.sid)).collect()
-}
-
 /// Whether an older message from the same sender is pending beside the newest, and no receipt says that the newest
 /// arrived. Then the person may have acted upon the older one.
 fn has_older_pending(
     newest: &Message,
     older: &[&Message],
     (sender, calls): (&SenderHint, bool),
-    choice: &Candidates<'_>,
+    candidates: &Candidates<'_>,
 ) -> bool {
     let waits = |message: &&Message| {
         message.state == State::Pending
             && message.sid != newest.sid
             && age_order(message) < age_order(newest)
-            && is_from(message, sender, choice.services, calls) != Some(false)
+            && is_from(message, sender, candidates.services, calls) != Some(false)
     };
     newest.state == State::Pending && !newest.receipts.arrived && older.iter().any(waits)
-}
-
-/// Direct evidence confirms an undelivered or expired message too, but no message that was never sent.
-fn direct(message: Option<&Message>) -> Selection {
-    let Some(message) = message else { return Selection::Wait(Reason::NoMessage) };
-    match message.state {
-        State::Untracked => Selection::Wait(Reason::Untracked),
-        State::Pending | State::Expired | State::Undelivered if message.receipts.deny_sending() => {
-            Selection::Wait(Reason::NotSent)
-        }
-        State::Pending | State::Expired | State::Undelivered => {
-            Selection::Confirms(vec![message.sid], Basis::Direct)
-        }
-        State::Confirmed | State::Reported | State::Refused => {
-            Selection::Already(message.sid, Basis::Direct)
-        }
-    }
-}
-
-/// Evidence that had to choose confirms what is pending, and only that.
-fn indirect(newest: Option<&Message>, basis: Basis) -> Selection {
-    let Some(message) = newest else { return Selection::Wait(Reason::NoMessage) };
-    match message.state {
-        State::Untracked => Selection::Wait(Reason::Untracked),
-        State::Pending => Selection::Confirms(vec![message.sid], basis),
-        State::Confirmed | State::Reported | State::Refused => {
-            Selection::Already(message.sid, basis)
-        }
-        State::Expired | State::Undelivered => Selection::Wait(Reason::NotPending),
-    }
 }
 
 /// The messages that may have arrived, newest first.
@@ -483,15 +409,4 @@ fn arrived<'m>(messages: &[&'m Message]) -> Vec<&'m Message> {
     let mut arrived = newest_first(messages);
     arrived.retain(|message| message.may_have_arrived());
     arrived
-}
-
-pub(super) fn newest_first<'m>(messages: &[&'m Message]) -> Vec<&'m Message> {
-    let mut sorted = messages.to_vec();
-    sorted.sort_by_key(|message| Reverse(age_order(message)));
-    sorted
-}
-
-/// The SID breaks a tie, so that every backend and every order of arrival breaks it alike.
-pub(super) fn age_order(message: &Message) -> (Timestamp, MessageSid) {
-    (message.created_at, message.sid)
 }

@@ -1,15 +1,14 @@
-//! Which sender a message came from, and whether that is the one that a person turned to.
+//! Whether a message came from the sender that a person answered or called.
 
 use std::collections::BTreeMap;
 
 use crate::domain::address::is_alphanumeric;
-use crate::domain::matching::Reason;
+use crate::domain::evidence::{Reason, SenderHint};
 use crate::domain::message::Message;
 use crate::domain::sid::ServiceSid;
-use crate::domain::signal::SenderHint;
 
-/// The newest message from the sender that the person turned to. It never slides past one of which
-/// it cannot be told whether it came from there.
+/// The newest message from the sender that the person answered. It is never older than a message whose sender is
+/// unknown.
 pub(super) fn sent_by<'a>(
     fitting: &[&'a Message],
     hint: &SenderHint,
@@ -29,8 +28,8 @@ pub(super) fn sent_by<'a>(
     Ok(None)
 }
 
-/// The app named only the person: their messages must all have come from one sender, or it cannot be
-/// told which one the person acted upon.
+/// The app named only the person. All messages must have one sender, because otherwise it is unknown which one the
+/// person acted upon.
 fn only_sender<'a>(fitting: &[&'a Message]) -> Result<Option<&'a Message>, Reason> {
     fn all_alike<T: PartialEq>(mut of: impl Iterator<Item = Option<T>>) -> bool {
         let first = of.next().flatten();
@@ -45,16 +44,7 @@ fn only_sender<'a>(fitting: &[&'a Message]) -> Result<Option<&'a Message>, Reaso
     Ok(fitting.first().copied())
 }
 
-/// Whether a message came from the sender that a text was sent to. `None` where that cannot be told.
-pub(super) fn is_from_hint(
-    message: &Message,
-    hint: &SenderHint,
-    services: &BTreeMap<String, ServiceSid>,
-) -> Option<bool> {
-    is_from(message, hint, services, false)
-}
-
-/// Whether a message came from that sender or its service. `None` where that cannot be told.
+/// Whether a message came from that sender or its service. `None` if unknown.
 pub(super) fn is_from(
     message: &Message,
     hint: &SenderHint,
@@ -63,12 +53,12 @@ pub(super) fn is_from(
 ) -> Option<bool> {
     let address = hint.address.as_deref();
     let service = hint.service.or_else(|| services.get(address?).copied());
-    // A call is made to the number, whatever channel it also is a sender on.
+    // A call goes to the number, which may be a sender on a channel too.
     let from_number = |from: &str| {
         let number = from.strip_prefix("whatsapp:").unwrap_or(from);
         address.is_some_and(|address| address == from || (calls && address == number))
     };
-    // "Alphanumeric senders cannot be replied to": whoever turned to a number did not answer a name.
+    // "Alphanumeric senders cannot be replied to", so an act on a number answers no such sender.
     if let (Some(from), Some(address)) = (message.from.as_deref(), address)
         && is_alphanumeric(from)
         && from != address

@@ -1,50 +1,28 @@
-//! Settles evidence: all loaded evidence is judged together, in a fixed order, so that the order of arrival changes
-//! nothing.
+//! Settles evidence: all loaded evidence is judged together, in a fixed order, so the order of arrival changes nothing.
 //!
-//! Until the first attempt to post it, a confirmation is provisional: its message holds the evidence. Each command
-//! takes these confirmations back, and judges their evidence anew beside the parked and the new evidence. Unchanged
-//! rows are not written.
+//! Until the first attempt to post it, a confirmation is provisional, and its message holds the evidence. Each command
+//! takes these confirmations back, and judges their evidence again with the parked and the new evidence. Unchanged rows
+//! are not written.
 
 use std::collections::BTreeSet;
 
-use crate::domain::matching::decide::WorkingRows;
+use crate::domain::evidence::{Evidence, EvidenceTarget, Parked, Reason};
+use crate::domain::matching::automatic;
+use crate::domain::matching::candidates::{Candidates, KnownMessages, Selection};
+use crate::domain::matching::outcome::ObserveOutcome;
 use crate::domain::matching::parking::make_room;
-use crate::domain::matching::select::{Candidates, KnownMessages, Selection};
-use crate::domain::matching::{CLOCK_SKEW, Parked, Reason, UNSAID_FOR, later};
-use crate::domain::matching::{ObserveOutcome, automatic};
+use crate::domain::matching::policy::{CLOCK_SKEW, UNSAID_FOR};
+use crate::domain::matching::working_rows::{EvidenceOrigin, JudgedEvidence, WorkingRows};
 use crate::domain::message::{Basis, Delivery, Message, Proof, State};
 use crate::domain::sid::MessageSid;
-use crate::domain::signal::{Evidence, EvidenceTarget};
-
-/// Where a piece of evidence comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum EvidenceOrigin {
-    /// The command contains it.
-    New,
-    Parked,
-    /// It confirmed a message.
-    Held,
-    /// It is derived from a message's status, and is derived again at the next sighting.
-    Status,
-}
-
-/// A piece of evidence, and its result.
-#[derive(Debug)]
-pub(super) struct JudgedEvidence {
-    pub(super) parked: Parked,
-    pub(super) origin: EvidenceOrigin,
-    pub(super) pick: Selection,
-}
-
-impl JudgedEvidence {
-    pub(super) fn new(parked: Parked, origin: EvidenceOrigin) -> Self {
-        Self { parked, origin, pick: Selection::Wait(Reason::NoMessage) }
-    }
-}
+use crate::domain::timestamp_serde::later;
 
 impl WorkingRows<'_> {
-    /// Takes back each provisional confirmation, together with its evidence.
-    pub(super) fn take_back_provisional(&mut self) {
+    /// Takes back each provisional confirmation, together with its evidence, if all rows that it depends on are loaded.
+    pub(super) fn take_back(&mut self) {
+        if self.is_cut {
+            return;
+        }
         let mut taken = BTreeSet::new();
         let now = self.now;
         // A signed request that names another account's message must not change it.
@@ -81,7 +59,7 @@ impl WorkingRows<'_> {
         for message in self.known.values_mut() {
             let was_undelivered = message.state == State::Undelivered;
             message.apply_receipts(self.now);
-            // A message is not expired here just because its confirmation was taken back.
+            // A message does not expire here only because its confirmation was taken back.
             if was_undelivered {
                 message.age(self.trusted);
             }
@@ -98,10 +76,11 @@ impl WorkingRows<'_> {
         let mut is_done = false;
         while !is_done {
             is_done = true;
-            for piece in pieces.iter_mut().filter(|piece| matches!(piece.pick, Selection::Wait(_)))
+            for piece in
+                pieces.iter_mut().filter(|piece| matches!(piece.selection, Selection::Wait(_)))
             {
-                piece.pick = self.judge(&piece.parked);
-                if let Selection::Confirms(sids, basis) = &piece.pick {
+                piece.selection = self.judge(&piece.parked);
+                if let Selection::Confirms(sids, basis) = &piece.selection {
                     is_done = false;
                     for sid in sids {
                         self.confirm(*sid, *basis, piece);
@@ -113,8 +92,8 @@ impl WorkingRows<'_> {
         self.pieces = pieces;
     }
 
-    /// The rank in the order of judgement: evidence that names its message first, then the earliest act. The other
-    /// fields only break ties. Evidence that must choose cannot take a message from evidence that names it.
+    /// The rank in the order of judgement: evidence that names its message first, then the earliest act. So evidence that
+    /// must choose cannot use up a message that other evidence names. The other fields only break ties.
     fn rank<'p>(&self, parked: &'p Parked) -> (bool, &'p Evidence) {
         let is_named = match &parked.evidence.named {
             EvidenceTarget::Message(_) => true,
@@ -134,25 +113,25 @@ impl WorkingRows<'_> {
     fn judge(&self, parked: &Parked) -> Selection {
         let evidence = &parked.evidence;
         let EvidenceTarget::Link(id) = &evidence.named else {
-            return self.choice(&self.known).select(parked, &evidence.named);
+            return self.candidates(&self.known).select(parked, &evidence.named);
         };
         let Some(link) = self.links.get(id) else {
-            return self.choice(&self.known).select(parked, &evidence.named);
+            return self.candidates(&self.known).select(parked, &evidence.named);
         };
         // A link is bound to a known message. If the message is missing, it was forgotten.
         let is_forgotten = |sid| !self.known.contains_key(&sid);
         if link.message.is_some_and(is_forgotten) || self.is_yet_to_come(link.message, evidence) {
             return Selection::Nothing(Reason::NoMessage);
         }
-        // A link is made before its text is sent, so it is in no message that was known by then.
+        // A link is created before its text is sent, so it is in no message that was known by then.
         let mut younger = self.known.clone();
         if link.message.is_none() {
             younger.retain(|_, message| message.remembered_at >= link.created_at);
         }
-        self.choice(&younger).select(parked, &link.names(*id))
+        self.candidates(&younger).select(parked, &EvidenceTarget::of_link(*id, link))
     }
 
-    pub(super) fn choice<'c>(&'c self, known: &'c KnownMessages) -> Candidates<'c> {
+    pub(super) fn candidates<'c>(&'c self, known: &'c KnownMessages) -> Candidates<'c> {
         let (services, people, automatic) = (&self.services, &self.people, &self.automatic);
         let (now, latest) = (self.trusted, self.trusted.max(self.now));
         let (cut, policy) = (&self.cut, self.policy);
@@ -213,8 +192,8 @@ impl WorkingRows<'_> {
         message.trace = parked.trace;
     }
 
-    /// Records how each parked row changes. Returns the outcome of the new evidence, or of what it repeats.
-    pub(super) fn enter_pieces(&mut self) -> Option<ObserveOutcome> {
+    /// Records how each parked row changes. Returns the outcome of the new evidence, or of the evidence that it repeats.
+    pub(super) fn record_changes(&mut self) -> Option<ObserveOutcome> {
         let (new, others): (Vec<JudgedEvidence>, Vec<JudgedEvidence>) =
             std::mem::take(&mut self.pieces)
                 .into_iter()
@@ -248,11 +227,11 @@ impl WorkingRows<'_> {
         observed
     }
 
-    /// The row that stays parked for this evidence, or `None`. Evidence about a message that is not confirmed directly
-    /// stays, because a later message may fit it better.
+    /// The row that stays parked for this evidence, or `None`. Evidence stays unless it confirmed its message directly,
+    /// because a later message may fit it better.
     fn kept(&self, piece: &JudgedEvidence) -> Option<Parked> {
         let parked = &piece.parked;
-        match piece.pick {
+        match piece.selection {
             Selection::Confirms(..)
             | Selection::Nothing(_)
             | Selection::Already(_, Basis::Direct) => None,
@@ -281,7 +260,7 @@ impl WorkingRows<'_> {
     fn observed(&self, piece: &JudgedEvidence, is_full: bool) -> ObserveOutcome {
         let was_proven =
             |sid: &MessageSid| self.loaded.get(sid).is_some_and(|message| message.proof.is_some());
-        match &piece.pick {
+        match &piece.selection {
             Selection::Confirms(sids, _) => match sids.first() {
                 Some(newest) if was_proven(newest) => ObserveOutcome::AlreadyConfirmed(*newest),
                 Some(newest) => ObserveOutcome::Confirmed(*newest),

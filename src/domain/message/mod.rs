@@ -1,79 +1,47 @@
-//! What we know of an outbound message, and the states that it passes through.
+//! An outbound message: its facts, and the states that it passes through.
 
 mod receipts;
 mod status;
+pub mod view;
 
 pub use receipts::Receipts;
 pub use status::Status;
+
+pub use crate::domain::reference::{MAX_REFERENCE, Reference};
 
 use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use crate::domain::address::{NameKind, Recipient, RecipientHash};
 use crate::domain::code::CodeHmac;
-use crate::domain::matching::Parked;
+use crate::domain::evidence::Parked;
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
 use crate::domain::trace::TraceParent;
 
-/// The longest reference, in bytes.
-pub const MAX_REFERENCE: usize = 128;
-
-/// The app's own name for what a message belongs to (a login, an order). Opaque, ≤ 128 bytes.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct Reference(String);
-
-impl Reference {
-    /// Reads a reference. `None` if it is empty or longer than [`MAX_REFERENCE`].
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        (!text.is_empty() && text.len() <= MAX_REFERENCE).then(|| Self(text.to_owned()))
-    }
-
-    /// The reference as the app wrote it.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// What a person may have written is read as strictly as at first.
-impl<'de> Deserialize<'de> for Reference {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let is_by_hand = from.is_human_readable();
-        let text = String::deserialize(from)?;
-        if !is_by_hand {
-            return Ok(Self(text));
-        }
-        Self::parse(&text).ok_or_else(|| D::Error::custom("expected 1 to 128 bytes"))
-    }
-}
-
-/// Where a message stands with us (docs/design.md, "Words and states").
+/// The state of a message (docs/design.md, "Words and states").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// Seen only through a status callback; nobody asked for feedback. Never posted, but it shields.
+    /// Known only from a status callback, without a request for feedback. Never posted, but it shields older messages.
     Untracked,
     /// Sent with `ProvideFeedback=true`, not yet proven to have arrived.
     Pending,
     /// Pending for longer than the pending lifetime.
     Expired,
-    /// The carrier says that it did not arrive. Direct evidence knows better.
+    /// The carrier says that it did not arrive. Direct evidence overrides that.
     Undelivered,
-    /// Proven to have arrived; Twilio does not know yet.
+    /// Proven to have arrived, and not reported to Twilio yet.
     Confirmed,
-    /// Twilio knows.
+    /// Twilio accepted the feedback.
     Reported,
-    /// Twilio will not take it. Kept, and can be requeued.
+    /// Twilio rejected the feedback for good. Kept, and can be requeued.
     Refused,
 }
 
 impl State {
-    /// Every state, in the order of a message's life.
     pub const ALL: [Self; 7] = [
         Self::Untracked,
         Self::Pending,
@@ -84,8 +52,6 @@ impl State {
         Self::Refused,
     ];
 
-    /// The word used in answers, metrics and the store.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Untracked => "untracked",
@@ -99,21 +65,19 @@ impl State {
     }
 }
 
-/// How surely a signal names its message (docs/design.md, "Words and states").
+/// The certainty with which a signal names its message (docs/design.md, "Words and states").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Basis {
     /// It names exactly one message.
     Direct,
-    /// It names a reference that several messages bear.
+    /// It names a reference, which several messages may have.
     Shared,
     /// It names only the person.
     Inferred,
 }
 
 impl Basis {
-    /// The word used in answers and metrics.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Direct => "direct",
@@ -123,12 +87,11 @@ impl Basis {
     }
 }
 
-/// What proved that a message arrived.
+/// The evidence that a message arrived.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proof {
     /// `reply`, `read`, or the app's own word such as `code_entered`.
     pub label: String,
-    /// How surely it named the message.
     pub basis: Basis,
     /// When the person acted.
     #[serde(with = "crate::domain::timestamp_serde")]
@@ -137,35 +100,35 @@ pub struct Proof {
     pub confirmed_at: Timestamp,
 }
 
-/// Why Twilio would not take a feedback.
+/// The reason why Twilio rejected a feedback.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// HTTP status of the last answer; `None` if there never was one.
+    /// HTTP status of the last answer; `None` without an answer.
     pub status: Option<u16>,
     /// Twilio's error code, such as 20404.
     pub code: Option<u32>,
-    /// Twilio's words, or ours.
+    /// Twilio's message, or ours.
     pub message: String,
 }
 
 /// How the last attempt to report a message ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastAttempt {
-    /// Which post it was since the message was confirmed or requeued, from 1.
+    /// Its number among the posts since the message was confirmed or requeued, from 1.
     pub number: u32,
     #[serde(with = "crate::domain::timestamp_serde")]
     pub ended_at: Timestamp,
-    /// How long Twilio took, in milliseconds.
+    /// Twilio's response time in milliseconds.
     pub took_ms: u32,
-    /// HTTP status; `None` if no answer came.
+    /// HTTP status; `None` without an answer.
     pub status: Option<u16>,
     /// Twilio's error code, such as 20404.
     pub code: Option<u32>,
-    /// Twilio's words, or ours; empty where Twilio took it.
+    /// Twilio's message, or ours; empty if Twilio accepted the feedback.
     pub message: String,
 }
 
-/// In a line: `HTTP 503, error 20503: Service Unavailable`.
+/// One line: `HTTP 503, error 20503: Service Unavailable`.
 impl fmt::Display for LastAttempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.status {
@@ -182,15 +145,15 @@ impl fmt::Display for LastAttempt {
     }
 }
 
-/// How far the reporting of a confirmed message has come.
+/// The progress of reporting a confirmed message.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
     /// Attempts begun. A crash in the middle of one counts.
     pub attempts: u32,
-    /// When it may be tried next; while an attempt is under way, when its lease ends.
+    /// The time of the next attempt; during an attempt, the end of its lease.
     #[serde(with = "crate::domain::timestamp_serde::optional")]
     pub due_at: Option<Timestamp>,
-    /// Names the attempt under way, so that a late end of an older one changes nothing.
+    /// The current attempt, so that a late result of an older one changes nothing.
     pub lease: Option<u64>,
     /// Time that counts toward giving up: waits and attempts, without pauses.
     pub spent: Duration,
@@ -201,17 +164,15 @@ pub struct Delivery {
 pub struct Message {
     pub sid: MessageSid,
     pub account: AccountSid,
-    /// Where it stands.
     pub state: State,
-    /// Whom it went to, where known.
+    /// The recipient, if known.
     pub recipient: Option<Recipient>,
     /// The same person by a user id of WhatsApp, if both a number and an id are known.
     pub alias: Option<Recipient>,
-    /// The exact sender in Twilio's notation, where known. Not personal.
+    /// The exact sender in Twilio's notation, if known. Not personal.
     pub from: Option<String>,
-    /// The Messaging Service it was sent through, where known.
+    /// The Messaging Service that sent it, if known.
     pub service: Option<ServiceSid>,
-    /// The app's name for what it belongs to.
     pub reference: Option<Reference>,
     /// The furthest status that Twilio reported.
     pub status: Option<Status>,
@@ -222,48 +183,44 @@ pub struct Message {
     pub went_out_at: Option<Timestamp>,
     /// Twilio's error code that came with a failing status.
     pub error_code: Option<u32>,
-    /// When it was created, as far as anybody said; else when we first heard of it. Never too early:
-    /// evidence may count for it only if it came later.
+    /// Its creation time if known, otherwise the time of the first request about it. Never too early: evidence may count
+    /// for it only if the act came later.
     #[serde(with = "crate::domain::timestamp_serde")]
     pub created_at: Timestamp,
-    /// Whether somebody said when it was created.
+    /// Whether a request stated its creation time.
     pub created_at_known: bool,
-    /// When we first heard of it.
+    /// The time of the first request about it.
     #[serde(with = "crate::domain::timestamp_serde")]
     pub remembered_at: Timestamp,
     /// When a pending message expires; when an untracked one is forgotten.
     #[serde(with = "crate::domain::timestamp_serde")]
     pub expires_at: Timestamp,
-    /// When it came into its present state.
+    /// When it entered its present state.
     #[serde(with = "crate::domain::timestamp_serde")]
     pub since: Timestamp,
-    /// What proved that it arrived.
     pub proof: Option<Proof>,
     pub delivery: Delivery,
-    /// When Twilio took the feedback. Kept when such a message is requeued, until it is reported again.
+    /// When Twilio accepted the feedback. Kept over a requeue, until it is reported again.
     #[serde(with = "crate::domain::timestamp_serde::optional")]
     pub reported_at: Option<Timestamp>,
-    /// Why Twilio would not.
     pub refusal: Option<Refusal>,
-    /// The HMAC of its code, if the app registered one. It counts until the end of the pending lifetime; the sweep removes it
-    /// an hour later.
+    /// The HMAC of its code, if registered. It counts until the end of the pending lifetime. The sweep removes it an hour
+    /// later.
     pub code: Option<CodeHmac>,
-    /// The evidence that proved it, kept until the first attempt to report it: until then it can be judged anew.
+    /// The evidence that proved it, kept until the first attempt to report it. Until then, it can be judged again.
     pub held: Option<Box<Parked>>,
-    /// The message under the same reference that was confirmed instead of this one.
+    /// The message with the same reference that was confirmed instead of this one.
     pub converted_by: Option<MessageSid>,
-    /// Since when the evidence had waited that proved it, if it came before the message.
+    /// When the evidence that proved it was parked, if it came before the message.
     #[serde(with = "crate::domain::timestamp_serde::optional")]
     pub parked_at: Option<Timestamp>,
-    /// How the last attempt to report it ended.
     pub last_attempt: Option<LastAttempt>,
-    /// The trace that the evidence came in with.
+    /// The trace of the evidence.
     pub trace: Option<TraceParent>,
 }
 
 impl Message {
-    /// One that was heard of for the first time then. Nothing else is known of it, not even when it was created.
-    #[must_use]
+    /// A message of which only the SID, the account and the time of the first request are known.
     pub fn heard_of(sid: MessageSid, account: AccountSid, at: Timestamp) -> Self {
         Self {
             sid,
@@ -296,18 +253,16 @@ impl Message {
         }
     }
 
-    /// When it was requeued, if it is not settled since. A confirmed message that was never requeued is confirmed
-    /// since its proof.
-    #[must_use]
+    /// When it was requeued, if no settlement followed. A confirmed message that was never requeued is confirmed since its
+    /// proof.
     pub fn requeued_at(&self) -> Option<Timestamp> {
         let proof = self.proof.as_ref()?;
         let is_later = self.state == State::Confirmed && self.since > proof.confirmed_at;
         is_later.then_some(self.since)
     }
 
-    /// Posts made to report it since it was confirmed or requeued. `delivery.attempts` counts only the posts that the
-    /// next wait depends on, without those that a paused or throttled account gave back.
-    #[must_use]
+    /// Posts since it was confirmed or requeued. `delivery.attempts` counts only the posts that the next wait depends on,
+    /// without those that a paused or throttled account gave back.
     pub fn posts_made(&self) -> u32 {
         self.delivery.attempts.max(self.last_of_turn().map_or(0, |last| last.number))
     }
@@ -318,38 +273,33 @@ impl Message {
         last.filter(|last| requeued_at.is_none_or(|at| last.ended_at > at))
     }
 
-    /// Whether Twilio's own 404 answered the last post since it was confirmed or requeued. Without an error code the
-    /// answer is not Twilio's.
-    #[must_use]
+    /// Whether the last post since it was confirmed or requeued got a 404 of Twilio's own. Without an error code, the 404
+    /// is not Twilio's.
     pub fn is_missing(&self) -> bool {
         self.last_of_turn().is_some_and(|last| last.status == Some(404) && last.code.is_some())
     }
 
-    /// Whether a status callback or an event of Twilio names it. An app may register `scheduled` only.
-    #[must_use]
+    /// Whether a status callback or an event of Twilio names it. An app can register only `scheduled`.
     pub fn is_named_by_twilio(&self) -> bool {
         self.status.is_some_and(|status| status > Status::Scheduled)
     }
 
-    /// Notes how a post ended, and its number among the posts since the message was confirmed or requeued.
+    /// Records the result of a post, and its number among the posts since the message was confirmed or requeued.
     pub fn note_attempt(&mut self, mut attempt: LastAttempt) {
         let before = self.last_of_turn().map_or(0, |last| last.number);
         attempt.number = attempt.number.max(before.saturating_add(1));
         self.last_attempt = Some(attempt);
     }
 
-    /// Every name of its recipient.
     pub fn names(&self) -> impl Iterator<Item = RecipientHash> {
         self.recipient.into_iter().chain(self.alias).map(|recipient| recipient.person)
     }
 
-    /// Whether its recipient has that name.
-    #[must_use]
     pub fn is_to(&self, person: RecipientHash) -> bool {
         self.names().any(|name| name == person)
     }
 
-    /// Notes another name of its recipient. A number comes before a user id, whichever is known first.
+    /// Adds another name of its recipient. A number comes before a user id, in any order of arrival.
     pub fn name(&mut self, recipient: Recipient) {
         match self.recipient {
             None => self.recipient = Some(recipient),
@@ -365,21 +315,19 @@ impl Message {
     }
 
     /// Whether a name may be the other one of its recipient: one is a number on WhatsApp, one a user id.
-    #[must_use]
     pub fn is_named_otherwise(&self, recipient: Recipient) -> bool {
         self.alias.is_none()
             && self.recipient.is_some_and(|known| Some(known.kind) == recipient.kind.counterpart())
     }
 
-    /// Moves to a state, and notes since when.
     pub fn enter(&mut self, state: State, now: Timestamp) {
         self.state = state;
         self.since = now;
     }
 
-    /// Applies the effects of time, whether or not the sweep has come by. At the end of its lifetime a pending message
-    /// expires; the HMAC of a code, in any state, counts no more. The stored state is only a cache: a message that
-    /// expired by a clock that was ahead is pending again, with its code, which a store keeps until it is safe to remove.
+    /// Applies the effects of time, also before the sweep. At the end of its lifetime, a pending message expires, and the
+    /// HMAC of a code counts no more in any state. The stored state is only a cache. A message that expired by a clock that
+    /// was ahead becomes pending again, with its code, which a store keeps until removal is safe.
     pub fn age(&mut self, now: Timestamp) {
         if self.expires_at > now {
             if self.state == State::Expired {
@@ -413,7 +361,6 @@ impl Message {
     }
 
     /// Whether it is confirmed, and no report of it was attempted yet: new facts may still undo the confirmation.
-    #[must_use]
     pub fn is_provisional(&self) -> bool {
         self.state == State::Confirmed
             && self.held.is_some()
@@ -422,7 +369,6 @@ impl Message {
     }
 
     /// Whether the receipts allow that its recipient acted upon it.
-    #[must_use]
     pub fn may_have_arrived(&self) -> bool {
         match self.state {
             State::Confirmed | State::Reported | State::Refused => true,
@@ -433,7 +379,6 @@ impl Message {
     }
 
     /// Whether it is scheduled for later, and no status says that it went out.
-    #[must_use]
     pub fn is_yet_to_go_out(&self) -> bool {
         self.receipts.scheduled && self.went_out_at.is_none()
     }
@@ -441,7 +386,7 @@ impl Message {
 
 #[cfg(test)]
 impl Message {
-    /// What tests begin with: sent at that moment, in a state since then, and nothing else is known of it.
+    /// A message of tests: sent at that time, in a state since then, without other facts.
     pub(crate) fn example(state: State, at: Timestamp) -> Self {
         let sid = "SM0123456789abcdef0123456789abcdef".parse().expect("valid");
         let account = "AC0123456789abcdef0123456789abcdef".parse().expect("valid");

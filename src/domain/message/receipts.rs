@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::message::Status;
+use crate::domain::message::status::Status;
 
 /// Which kinds of statuses were received of a message.
 #[expect(
@@ -12,18 +12,17 @@ use crate::domain::message::Status;
 )]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipts {
-    /// One says that it arrived, or a part of it.
+    /// A receipt says that the message or a part of it arrived.
     pub arrived: bool,
-    /// One says that the carrier could not deliver it.
+    /// A receipt says that the carrier could not deliver it.
     pub undelivered: bool,
-    /// One says that it was never sent: `failed` or `canceled`.
+    /// A receipt says that it was never sent: `failed` or `canceled`.
     pub failed: bool,
     /// It was scheduled for later.
     pub scheduled: bool,
 }
 
 impl Receipts {
-    /// Adds one status.
     pub fn add(&mut self, status: Status) {
         match status {
             Status::Scheduled => self.scheduled = true,
@@ -34,7 +33,6 @@ impl Receipts {
         }
     }
 
-    /// Adds the receipts of another store.
     pub fn merge(&mut self, other: Self) {
         self.arrived |= other.arrived;
         self.undelivered |= other.undelivered;
@@ -43,13 +41,11 @@ impl Receipts {
     }
 
     /// Whether a receipt says that it did not arrive, and none says that it did.
-    #[must_use]
     pub fn deny(self) -> bool {
         (self.undelivered || self.failed) && !self.arrived
     }
 
     /// Whether it was never sent, and no receipt says otherwise. No evidence overrules that.
-    #[must_use]
     pub fn deny_sending(self) -> bool {
         self.failed && !self.arrived
     }

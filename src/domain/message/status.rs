@@ -1,13 +1,12 @@
-//! Twilio's words on how far a message came, and which of two is the later one.
+//! Twilio's status of a message, and the order of the statuses.
 
 use serde::{Deserialize, Serialize};
 
-/// Twilio's status of a message, from its `OpenAPI` (`message_enum_status`), in the order in which
-/// one supersedes another in what is shown. Callbacks come in any order and bear no time, so only the rank
-/// decides. All of them together are in [`Receipts`](crate::domain::message::Receipts).
+/// Twilio's status of a message, from its `OpenAPI` (`message_enum_status`), in the order in which one supersedes
+/// another. Callbacks arrive in any order and have no time, so only the rank decides. All statuses together are in
+/// [`Receipts`](crate::domain::message::Receipts).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the names are Twilio's own")]
 pub enum Status {
     Scheduled,
     Accepted,
@@ -23,8 +22,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// Reads Twilio's word. `None` for a word that is not known (yet), or an inbound message's.
-    #[must_use]
+    /// `None` for a word that is unknown, or of an inbound message.
     pub fn parse(text: &str) -> Option<Self> {
         let lower = text.to_ascii_lowercase();
         Self::ALL.into_iter().find(|status| status.as_str() == lower)
@@ -44,8 +42,6 @@ impl Status {
         Self::Canceled,
     ];
 
-    /// Twilio's word.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Scheduled => "scheduled",
@@ -63,7 +59,6 @@ impl Status {
     }
 
     /// Whether it says that Twilio began to send the message.
-    #[must_use]
     pub fn is_under_way(self) -> bool {
         match self {
             Self::Scheduled | Self::Accepted | Self::Canceled => false,
@@ -79,7 +74,6 @@ impl Status {
     }
 
     /// Whether it says that the message did not arrive.
-    #[must_use]
     pub fn is_undelivered(self) -> bool {
         self >= Self::Failed
     }

@@ -1,4 +1,4 @@
-//! What a record adds to the census.
+//! The contribution of one record to the statistics.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::domain::message::{Message, State};
 use crate::domain::sid::AccountSid;
 use crate::domain::stats::tally::BucketCounts;
 
-/// Where a record stands.
+/// The status by which a record is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StatusBucket {
     /// A message, in a state.
@@ -34,7 +34,7 @@ impl StatusBucket {
     }
 }
 
-/// A record, as far as it is counted.
+/// The counted facts of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CountedRecord {
     standing: StatusBucket,
@@ -42,21 +42,20 @@ pub struct CountedRecord {
     pub(super) message: Option<CountedMessage>,
 }
 
-/// A message, as far as it is counted.
+/// The counted facts of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CountedMessage {
     pub(super) account: AccountSid,
     pub(super) created_at: Timestamp,
     pub(super) calling_code: Option<u16>,
-    /// The Messaging Service, or else the exact sender: which of its numbers sent it turns out only later.
+    /// The Messaging Service, otherwise the exact sender: the number that a service used becomes known only later.
     pub(super) sender: Option<String>,
     state: State,
-    /// How long the person took.
+    /// The time from the creation to the person's act.
     wait: Option<Duration>,
 }
 
 impl CountedRecord {
-    #[must_use]
     pub fn of_message(message: &Message) -> Self {
         let wait = message.proof.as_ref().map(|proof| {
             let wait = proof.occurred_at.duration_since(message.created_at);
@@ -78,14 +77,12 @@ impl CountedRecord {
         Self { standing, since, message: Some(sent) }
     }
 
-    /// Evidence without its message.
-    #[must_use]
     pub fn of_parked(parked: &Parked) -> Self {
         let standing = if parked.orphaned { StatusBucket::Orphaned } else { StatusBucket::Parked };
         Self { standing, since: parked.parked_at, message: None }
     }
 
-    /// The standing, and the second since when.
+    /// The status, and the second in which it began.
     pub(super) fn stands(&self) -> Option<(StatusBucket, i64)> {
         self.standing.has_age().then(|| (self.standing, self.since.as_second()))
     }

@@ -1,9 +1,7 @@
-//! The census: how many messages were sent, proven and reported, when and where to, and since when what waits
-//! has waited.
+//! Statistics: counts of messages by hour, country and sender, and the oldest record of each status.
 //!
-//! It is worked out from the records and kept up with them, one change at a time: always what counting
-//! every record anew would come to, so that a restart changes nothing of it but which hundred senders are
-//! named, where there are more. What was forgotten is not in it. Times and numbers only: nobody is named, and senders are the company's own.
+//! Updated with every change of a record, and equal to a new count of all records. So a restart changes nothing but the
+//! choice of the hundred named senders. Removed records do not count. It contains no recipient.
 
 mod cells;
 mod entry;
@@ -28,11 +26,11 @@ pub const DAY: i64 = 86_400;
 /// An hour, in seconds.
 pub const HOUR: i64 = 3_600;
 
-/// Pairs of a calling code and a sender that are counted apart since the start; beyond that the sender is
-/// "other". Each is a time series of whoever scrapes the metrics.
+/// Pairs of a calling code and a sender that are counted separately since the start; beyond that the sender is "other".
+/// Each pair is a time series in Prometheus.
 const MAX_PAIRS: usize = 500;
-/// Pairs of a calling code and "other" that there is room for besides: whoever pumps SMS to a country comes when
-/// there are many pairs. E.164 assigns some 230 codes, and `Address::calling_code` reads no more than this.
+/// Room for pairs of a calling code and "other", because SMS pumping to a country begins when there are many pairs.
+/// E.164 assigns some 230 codes, and `Address::calling_code` returns no more than this.
 const MAX_CODES: usize = 306;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,18 +52,18 @@ pub struct MessageStats {
 }
 
 impl MessageStats {
-    /// A record was found at opening.
+    /// Counts a record that was found at opening.
     pub fn insert(&mut self, found: &CountedRecord) {
         self.add(found);
     }
 
-    /// A record that was known turned out to be further elsewhere: it did not come to pass here.
+    /// Replaces a record by an imported one that is further along. Counters since the start do not change.
     pub fn finds_further(&mut self, before: &CountedRecord, found: &CountedRecord) {
         self.subtract(before);
         self.add(found);
     }
 
-    /// A record changed, came or went.
+    /// Counts the change, creation or removal of a record.
     pub fn update(&mut self, before: Option<&CountedRecord>, after: Option<&CountedRecord>) {
         if let Some(after) = after {
             self.counts_up(before, after);
@@ -78,8 +76,8 @@ impl MessageStats {
         }
     }
 
-    /// A copy for readers, with only the oldest second of each standing. Its size is bounded by the retention and by
-    /// the number of senders that are counted apart.
+    /// A copy for readers, with only the oldest second of each status. Its size is bounded by the retention and by the
+    /// number of senders that are counted separately.
     #[must_use]
     pub fn summary(&self) -> Self {
         let mut standing = BTreeMap::new();
@@ -99,21 +97,19 @@ impl MessageStats {
         }
     }
 
-    /// Since when the oldest record has stood there, to the second. `None` also for untracked, expired
-    /// and reported messages.
-    #[must_use]
+    /// When the oldest record of a status entered it, to the second. `None` also for untracked, expired and reported
+    /// messages.
     pub fn oldest(&self, standing: StatusBucket) -> Option<Timestamp> {
         let mut first = self.standing.range((standing, i64::MIN)..=(standing, i64::MAX));
         Timestamp::from_second(first.next()?.0.1).ok()
     }
 
-    /// Messages that were created in an hour that begins in this time, together.
-    #[must_use]
+    /// The sum over the hours that begin in this span.
     pub fn created(&self, from: Timestamp, to: Timestamp) -> BucketCounts {
         self.by_hour(from, to).fold(BucketCounts::default(), |all, (_, tally)| all + *tally)
     }
 
-    /// The same by hour, of the hours that had any. The time is the hour's beginning.
+    /// The counts by hour of creation, without empty hours. The time is the beginning of the hour.
     pub fn by_hour(
         &self,
         from: Timestamp,
@@ -123,8 +119,7 @@ impl MessageStats {
         hours.filter_map(|(at, tally)| Some((Timestamp::from_second(at * HOUR).ok()?, tally)))
     }
 
-    /// Messages that were created on the day of this time or later, by their recipients' calling code.
-    #[must_use]
+    /// Messages created on the day of this time or later, by their recipients' calling code.
     pub fn by_calling_code(&self, from: Timestamp) -> BTreeMap<Option<u16>, BucketCounts> {
         let mut all = BTreeMap::new();
         for ((_, code), tally) in self.codes.range((day(from), None)..) {
@@ -133,8 +128,7 @@ impl MessageStats {
         all
     }
 
-    /// The same by sender; those beyond the first hundred are [`OTHER`](Self::OTHER).
-    #[must_use]
+    /// Messages created on the day of this time or later, by sender; the first hundred, and [`OTHER`](Self::OTHER).
     pub fn by_sender(&self, from: Timestamp) -> BTreeMap<&str, BucketCounts> {
         let mut all = BTreeMap::new();
         for ((_, sender), tally) in self.senders.range((day(from), SenderNo::FIRST)..) {
@@ -143,8 +137,7 @@ impl MessageStats {
         all
     }
 
-    /// What came to pass since the process started, by calling code and sender: what was newly
-    /// remembered, and what was newly proven. Never goes back.
+    /// Messages registered and confirmed since the process started, by calling code and sender. Never decreases.
     pub fn since_start(&self) -> impl Iterator<Item = (Option<u16>, &str, &BucketCounts)> {
         self.since_start.iter().map(|((code, sender), tally)| {
             let sender = self.names.of(*sender);
@@ -152,12 +145,12 @@ impl MessageStats {
         })
     }
 
-    /// The accounts of which there are messages.
+    /// The accounts with messages.
     pub fn accounts(&self) -> impl Iterator<Item = AccountSid> {
         self.accounts.keys().copied()
     }
 
-    /// How a sender is called that is one too many to be counted apart.
+    /// The name of all senders that are not counted separately.
     pub const OTHER: &str = senders::OTHER;
 
     fn add(&mut self, entry: &CountedRecord) {
@@ -188,11 +181,11 @@ impl MessageStats {
         less(&mut self.senders, (day, sender), tally);
     }
 
-    /// What is new in it.
+    /// Adds the increase to the counters since the start.
     fn counts_up(&mut self, before: Option<&CountedRecord>, after: &CountedRecord) {
         let Some(sent) = &after.message else { return };
         let Some(tally) = sent.tally() else { return };
-        // Where it was counted first it is counted on, or one pair would have sends and another their proofs.
+        // A message stays in its first pair, because otherwise one pair would have its sends and another its confirmations.
         let known = before.and_then(|before| before.message.as_ref());
         let known = known.and_then(|known| Some((known, known.tally()?)));
         let (sent, before) = known.unwrap_or((sent, BucketCounts::default()));
@@ -205,7 +198,7 @@ impl MessageStats {
         *self.since_start.entry(pair).or_default() += new;
     }
 
-    /// Under which pair a message is counted. Never another one later: what is full stays full.
+    /// The pair of a message. It never changes later: a full table stays full.
     fn counted_as(&self, code: Option<u16>, sender: SenderNo) -> (Option<u16>, SenderNo) {
         let other = (code, SenderNo::OTHER);
         let finer = [((code, sender), MAX_PAIRS), (other, MAX_PAIRS + MAX_CODES)];
@@ -216,9 +209,8 @@ impl MessageStats {
     }
 }
 
-/// When the first of the last so many whole hours began, of which the present one, as far as it has come,
-/// is the last: what was sent is counted by the hour, so no other span of hours can be told.
-#[must_use]
+/// The beginning of the first of the last `hours` hours, of which the current one is the last. Messages are counted by
+/// the hour, so no other span is possible.
 pub fn whole_hours(now: Timestamp, hours: i64) -> Timestamp {
     let first = hour(now).saturating_sub(hours.saturating_sub(1).max(0));
     Timestamp::from_second(first.saturating_mul(HOUR)).unwrap_or(Timestamp::MIN)
@@ -232,7 +224,7 @@ fn day(at: Timestamp) -> i64 {
     at.as_second().div_euclid(DAY)
 }
 
-/// Takes that much away; of what is nothing then, nothing is kept.
+/// Subtracts from a count, and removes it at zero.
 fn less<K: Ord, V>(all: &mut BTreeMap<K, V>, key: K, much: V)
 where
     V: Copy + Default + PartialEq + std::ops::Sub<Output = V>,

@@ -1,13 +1,13 @@
-//! Senders by number, so that a name is kept once. Those beyond the first hundred are one: each that is
-//! counted apart is a time series of whoever scrapes the metrics, and a row of the page.
+//! Senders by number, so that a name is stored once. Only the first hundred are separate, because each is a time series
+//! in Prometheus and a row of the page.
 
 use std::collections::BTreeMap;
 
-/// Senders that are told apart.
+/// Senders that are counted separately.
 const MAX_SENDERS: usize = 100;
-/// What the rest is called. No sender is called so: they have letters, digits and spaces.
+/// The name of all other senders. No sender has parentheses.
 pub(super) const OTHER: &str = "(other)";
-/// What a sender is called that nobody told.
+/// The name of an unknown sender.
 const UNKNOWN: &str = "(unknown)";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,12 +16,11 @@ pub(super) struct SenderNo(u16);
 impl SenderNo {
     pub(super) const FIRST: Self = Self(0);
     const UNKNOWN: Self = Self(0);
-    /// Whoever is one too many.
     pub(super) const OTHER: Self = Self(1);
     const NAMED: u16 = 2;
 }
 
-/// Their names. Whoever has a number keeps it, so that what was counted under it is found there again.
+/// The names. A sender keeps its number, so that its counts stay valid.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Senders {
     numbers: BTreeMap<Box<str>, SenderNo>,

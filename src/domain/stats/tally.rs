@@ -5,33 +5,32 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Upper bounds of how long people took, in seconds; the last bucket has none. A code lives some minutes,
-/// and who takes an hour may have come back for it.
+/// Upper bounds of the waits, in seconds; the last bucket is open. A code is valid for minutes, and a person who takes an
+/// hour may have returned for it.
 pub const WAIT_BOUNDS: [u64; 11] = [5, 10, 20, 30, 60, 120, 300, 600, 1_800, 3_600, 21_600];
 pub(super) const BUCKETS: usize = WAIT_BOUNDS.len() + 1;
 
-/// So many messages came so far.
+/// The progress of a group of messages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BucketCounts {
-    /// Sent with feedback asked for.
+    /// Sent with feedback requested.
     pub sent: u64,
-    /// Of those, what the carrier says did not arrive, and nobody has proven otherwise.
+    /// Of those, undelivered by the carrier's report, without evidence against it.
     pub undelivered: u64,
     /// Of those sent, proven to have arrived; reported and refused ones too.
     pub confirmed: u64,
-    /// Of those confirmed, what Twilio knows.
+    /// Of those confirmed, reported to Twilio.
     pub reported: u64,
-    /// Of those confirmed, what Twilio would not take.
+    /// Of those confirmed, refused by Twilio.
     pub refused: u64,
-    /// Of those confirmed, how many were proven within each of [`WAIT_BOUNDS`] and not sooner, from
-    /// creation to the person's act; the last: later.
+    /// Of those confirmed, the number whose time from creation to the act is in each bucket of [`WAIT_BOUNDS`]; the last
+    /// bucket is open.
     pub waits: [u64; BUCKETS],
-    /// All of these waits together, in milliseconds.
+    /// The sum of these times, in milliseconds.
     pub waited_ms: u64,
 }
 
 impl BucketCounts {
-    /// Proven after so long.
     pub(super) fn waited(&mut self, wait: Duration) {
         let at = WAIT_BOUNDS.iter().position(|bound| wait <= Duration::from_secs(*bound));
         if let Some(count) = self.waits.get_mut(at.unwrap_or(BUCKETS - 1)) {
@@ -40,14 +39,13 @@ impl BucketCounts {
         self.waited_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
     }
 
-    /// The share of what was sent that is proven, from 0 to 1. `None` if nothing was sent.
-    #[must_use]
+    /// The share of sent messages that are confirmed, from 0 to 1. `None` if none was sent.
     #[expect(clippy::cast_precision_loss, reason = "a share")]
     pub fn conversion(&self) -> Option<f64> {
         (self.sent > 0).then(|| self.confirmed as f64 / self.sent as f64)
     }
 
-    /// What came to pass since then. A wait counts as it was told first: it may still turn out to be longer.
+    /// The increase since then. A wait counts with its first value, although it may become longer.
     pub(super) fn increase_since(self, then: Self) -> Self {
         let mut news = self - then;
         if news.confirmed == 0 {

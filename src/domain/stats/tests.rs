@@ -1,4 +1,4 @@
-//! What the census promises, on messages of every kind.
+//! The statistics, on messages of every state.
 
 use proptest::prelude::*;
 
@@ -61,45 +61,45 @@ fn message(n: u8, created: i64, state: State) -> Message {
 
 #[test]
 fn a_day_is_twenty_four_hours_of_which_this_one_has_only_begun() {
-    let (now, mut census) = (at(0), MessageStats::default());
+    let (now, mut stats) = (at(0), MessageStats::default());
     let this = now.as_second().div_euclid(HOUR) * HOUR;
     let from = whole_hours(now, 24);
     assert_eq!(from.as_second(), this - 23 * HOUR);
     for n in 0..30 {
         let created = this - i64::from(n) * HOUR - now.as_second();
-        census.insert(&CountedRecord::of_message(&message(n, created, State::Pending)));
+        stats.insert(&CountedRecord::of_message(&message(n, created, State::Pending)));
     }
-    assert_eq!(census.created(from, now).sent, 24);
+    assert_eq!(stats.created(from, now).sent, 24);
 }
 
-/// What anybody sees of it, but for what counts since the start.
-fn seen(census: &MessageStats) -> String {
+/// All visible statistics except the counters since the start.
+fn seen(stats: &MessageStats) -> String {
     let days: Vec<_> = (-1..4).map(|day| at(day * DAY)).collect();
-    let by_day = days.iter().map(|day| (census.by_calling_code(*day), census.by_sender(*day)));
+    let by_day = days.iter().map(|day| (stats.by_calling_code(*day), stats.by_sender(*day)));
     let by_day: Vec<_> = by_day.collect();
-    let hours: Vec<_> = census.by_hour(Timestamp::MIN, Timestamp::MAX).collect();
-    let oldest = State::ALL.map(|state| census.oldest(StatusBucket::Message(state)));
-    let accounts: Vec<_> = census.accounts().collect();
+    let hours: Vec<_> = stats.by_hour(Timestamp::MIN, Timestamp::MAX).collect();
+    let oldest = State::ALL.map(|state| stats.oldest(StatusBucket::Message(state)));
+    let accounts: Vec<_> = stats.accounts().collect();
     format!("{by_day:?} {hours:?} {oldest:?} {accounts:?}")
 }
 
 proptest! {
-    /// Whatever came, changed and went: it is what a new count of all that is there comes to. And what
-    /// counts since the start never goes back.
+    /// After any creations, changes and removals, the statistics equal a new count of all records, and
+    /// the counters since the start never decrease.
     #[test]
-    fn it_is_always_what_counting_anew_comes_to(
+    fn the_statistics_always_equal_a_new_count_of_all_records(
         steps in prop::collection::vec((0_u8..12, 0_i64..200_000, prop::option::of(0_usize..7)), 0..60),
     ) {
-        let mut census = MessageStats::default();
+        let mut stats = MessageStats::default();
         let mut all = BTreeMap::<u8, Message>::new();
         let mut before = 0;
         for (n, created, state) in steps {
             let next = state.map(|state| message(n, created, State::ALL[state]));
             let entry = next.as_ref().map(CountedRecord::of_message);
             let known = all.remove(&n);
-            census.update(known.as_ref().map(CountedRecord::of_message).as_ref(), entry.as_ref());
+            stats.update(known.as_ref().map(CountedRecord::of_message).as_ref(), entry.as_ref());
             all.extend(next.map(|next| (n, next)));
-            let counted = census.since_start().map(|(_, _, tally)| tally.sent + tally.confirmed).sum();
+            let counted = stats.since_start().map(|(_, _, tally)| tally.sent + tally.confirmed).sum();
             prop_assert!(counted >= before);
             before = counted;
         }
@@ -107,44 +107,44 @@ proptest! {
         for message in all.values() {
             anew.insert(&CountedRecord::of_message(message));
         }
-        prop_assert_eq!(seen(&census), seen(&anew));
+        prop_assert_eq!(seen(&stats), seen(&anew));
         prop_assert_eq!(anew.since_start().count(), 0, "what is found is no news");
     }
 }
 
 #[test]
 fn a_message_is_counted_when_feedback_is_asked_for_and_once_more_when_it_is_proven() {
-    let mut census = MessageStats::default();
+    let mut stats = MessageStats::default();
     let steps = [State::Untracked, State::Pending, State::Confirmed, State::Reported];
     let mut before = None;
     for state in steps {
         let next = CountedRecord::of_message(&message(1, 0, state));
-        census.update(before.as_ref(), Some(&next));
+        stats.update(before.as_ref(), Some(&next));
         before = Some(next);
     }
-    let counted: Vec<_> = census.since_start().collect();
+    let counted: Vec<_> = stats.since_start().collect();
     let [(code, sender, tally)] = counted[..] else { panic!("{counted:?}") };
     assert_eq!((code, sender), (Some(49), "+15017120001"));
     assert_eq!((tally.sent, tally.confirmed, tally.reported), (1, 1, 1));
     assert_eq!((tally.waits[0], tally.waited_ms), (1, 1_000), "within five seconds");
-    let today = census.created(at(0), at(0));
+    let today = stats.created(at(0), at(0));
     assert_eq!(today.conversion(), Some(1.0));
-    assert_eq!(census.created(at(HOUR), at(2 * HOUR)).conversion(), None, "nothing was sent");
+    assert_eq!(stats.created(at(HOUR), at(2 * HOUR)).conversion(), None, "nothing was sent");
 }
 
 #[test]
 fn senders_and_pairs_beyond_the_bound_are_counted_together() {
-    let mut census = MessageStats::default();
+    let mut stats = MessageStats::default();
     for n in 0..700_u64 {
         let mut message = message(1, 0, State::Pending);
         message.from = Some(format!("+1{n}"));
-        census.update(None, Some(&CountedRecord::of_message(&message)));
+        stats.update(None, Some(&CountedRecord::of_message(&message)));
     }
-    let by_sender = census.by_sender(at(0));
+    let by_sender = stats.by_sender(at(0));
     assert_eq!(by_sender.len(), 101);
     assert_eq!(by_sender.get(MessageStats::OTHER).map(|tally| tally.sent), Some(600));
-    assert!(census.since_start().count() <= MAX_PAIRS + 1);
-    assert_eq!(census.since_start().map(|(_, _, tally)| tally.sent).sum::<u64>(), 700);
+    assert!(stats.since_start().count() <= MAX_PAIRS + 1);
+    assert_eq!(stats.since_start().map(|(_, _, tally)| tally.sent).sum::<u64>(), 700);
 }
 
 /// A message to a number that begins so, from one of so many senders.
@@ -159,69 +159,69 @@ fn to_code(digits: u16, sender: u64, state: State) -> CountedRecord {
 
 #[test]
 fn however_many_pairs_there_are_each_message_is_counted_under_its_country() {
-    let mut census = MessageStats::default();
+    let mut stats = MessageStats::default();
     // All that a number can begin with, from two senders, which are too many pairs; some from more. Each is proven once.
     for sender in 0..60 {
         for digits in 100..1000 {
             if sender < 2 || digits < 110 {
-                census.update(None, Some(&to_code(digits, sender, State::Pending)));
+                stats.update(None, Some(&to_code(digits, sender, State::Pending)));
             }
         }
     }
     for digits in 100..1000 {
         let (sent, proven) =
             (to_code(digits, 1, State::Pending), to_code(digits, 1, State::Confirmed));
-        census.update(Some(&sent), Some(&proven));
+        stats.update(Some(&sent), Some(&proven));
     }
     let mut counted = BTreeMap::<_, u64>::new();
-    for (code, _, tally) in census.since_start() {
+    for (code, _, tally) in stats.since_start() {
         assert!(tally.confirmed <= tally.sent, "no pair has only the proofs");
         *counted.entry(code).or_default() += tally.sent;
     }
-    let there = census.by_calling_code(at(0));
+    let there = stats.by_calling_code(at(0));
     assert_eq!(there.len(), MAX_CODES, "as many as there can be");
     assert!(there.iter().map(|(code, tally)| (*code, tally.sent)).eq(counted));
-    let others = census.since_start().filter(|(_, sender, _)| *sender == MessageStats::OTHER);
+    let others = stats.since_start().filter(|(_, sender, _)| *sender == MessageStats::OTHER);
     assert!(others.count() > 100, "there were too many");
-    assert!(census.since_start().count() <= MAX_PAIRS + MAX_CODES + 1);
+    assert!(stats.since_start().count() <= MAX_PAIRS + MAX_CODES + 1);
 }
 
 #[test]
 fn the_oldest_record_of_each_kind_is_known_to_the_second_and_so_it_is_in_a_summary() {
-    let mut census = MessageStats::default();
+    let mut stats = MessageStats::default();
     let mut confirmed = message(4, 90, State::Confirmed);
-    census.insert(&CountedRecord::of_message(&message(5, 97, State::Confirmed)));
-    census.insert(&CountedRecord::of_message(&confirmed));
-    let oldest = |census: &MessageStats, state| census.oldest(StatusBucket::Message(state));
-    let since = oldest(&census, State::Confirmed).expect("there");
+    stats.insert(&CountedRecord::of_message(&message(5, 97, State::Confirmed)));
+    stats.insert(&CountedRecord::of_message(&confirmed));
+    let oldest = |stats: &MessageStats, state| stats.oldest(StatusBucket::Message(state));
+    let since = oldest(&stats, State::Confirmed).expect("there");
     assert_eq!(since, confirmed.proof.as_ref().expect("proven").confirmed_at);
     let known = CountedRecord::of_message(&confirmed);
     confirmed.state = State::Refused;
-    census.update(Some(&known), Some(&CountedRecord::of_message(&confirmed)));
-    assert!(oldest(&census, State::Confirmed).expect("there") > since, "the other one");
-    assert_eq!(oldest(&census, State::Refused), Some(confirmed.since));
-    let summary = census.summary();
+    stats.update(Some(&known), Some(&CountedRecord::of_message(&confirmed)));
+    assert!(oldest(&stats, State::Confirmed).expect("there") > since, "the other one");
+    assert_eq!(oldest(&stats, State::Refused), Some(confirmed.since));
+    let summary = stats.summary();
     assert_eq!(summary.standing.len(), 2);
     for state in State::ALL {
-        assert_eq!(oldest(&summary, state), oldest(&census, state));
+        assert_eq!(oldest(&summary, state), oldest(&stats, state));
     }
 }
 
 #[test]
 fn a_message_is_counted_on_where_it_was_counted_first() {
-    let mut census = MessageStats::default();
+    let mut stats = MessageStats::default();
     let mut sent = message(1, 0, State::Pending);
     (sent.service, sent.from) = ("MG0123456789abcdef0123456789abcdef".parse().ok(), None);
     let first = CountedRecord::of_message(&sent);
-    census.update(None, Some(&first));
+    stats.update(None, Some(&first));
     let mut proven = message(1, 0, State::Confirmed);
     // Only now it is known which number it was sent from, and that it was created earlier.
     (proven.service, proven.recipient) = (sent.service, None);
     let second = CountedRecord::of_message(&proven);
-    census.update(Some(&first), Some(&second));
+    stats.update(Some(&first), Some(&second));
     proven.created_at = at(-100);
-    census.update(Some(&second), Some(&CountedRecord::of_message(&proven)));
-    let counted: Vec<_> = census.since_start().collect();
+    stats.update(Some(&second), Some(&CountedRecord::of_message(&proven)));
+    let counted: Vec<_> = stats.since_start().collect();
     let [(code, sender, tally)] = counted[..] else { panic!("{counted:?}") };
     assert_eq!((code, sender), (Some(49), "MG0123456789abcdef0123456789abcdef"));
     assert_eq!((tally.sent, tally.confirmed), (1, 1));

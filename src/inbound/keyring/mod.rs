@@ -1,10 +1,8 @@
-//! Whom a request may speak for: decided by the owner of the key that signed it, never by what it
-//! says.
+//! The keys of all accounts and apps. The owner of the key that signed a request decides which accounts it may speak for.
 //!
-//! The account that a form names is only a hint at whose keys to try, so that a forgery costs the
-//! work of one account's keys. A request that names none (JSON does so only in its body, which is not parsed yet) is tried
-//! with at most [`MAX_TRIED`] keys, however many accounts there are. An account that is not
-//! ours costs the same work as the default one, in vain. Deliberately absent: secrets in any form but that of a key.
+//! The account that a request names only selects the keys to try, so a forgery costs the work of one account's keys. A
+//! request that names none is tried with at most [`MAX_TRIED`] keys, however many accounts there are. An account that is not
+//! configured costs the same work as the default one. Deliberately absent: secrets in any form but that of a key.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -15,121 +13,114 @@ use smallvec::SmallVec;
 
 use crate::domain::code::CodeKey;
 use crate::domain::findings::ClaimedAccount;
+use crate::domain::route::RouteSigner;
 use crate::domain::sid::AccountSid;
 use crate::twilio::signature::{self, Mistrust, Presented, SigningKey};
 
-/// The most keys that are tried for a request that names no account. They are tried in this order: those of the accounts that
-/// the request mentions, of the default account, of every account's app, of the other accounts in the order of the settings.
+/// The most keys that are tried for a request that names no account, in this order: the keys of its candidate accounts, of
+/// the default account, of every account's app, of the other accounts in the order of the settings.
 pub const MAX_TRIED: usize = 64;
 
-/// The most accounts that a request can mention.
-pub(super) const MAX_MENTIONED: usize = 4;
+/// The most candidate accounts of a request.
+pub(super) const MAX_CANDIDATES: usize = 4;
 
-/// What stands for "every account" where an account is named.
+/// The metric label of a key that speaks for every account.
 const ANY: &str = "any";
 
-/// Whose keys are to be tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Signers {
-    /// The accounts' auth tokens and `SharedKeys`.
-    Twilio,
-    App,
-}
-
-/// A key and what to call it: `token 1`, `app key 2`, `shared webhooks_sharedkey_01…`.
+/// A key with its name: `token 1`, `app key 2`, `shared webhooks_sharedkey_01…`.
 #[derive(Debug, Clone)]
 pub struct NamedKey {
     pub key: SigningKey,
-    /// Its name in metrics, unique among its account's of one kind.
+    /// Its name in metrics, unique for its account and kind.
     pub name: String,
 }
 
-/// One account's part.
+/// The keys of one account.
 #[derive(Clone)]
 pub struct Member {
     pub account: AccountSid,
-    /// What Twilio signs with for it.
+    /// The auth tokens and `SharedKeys` that Twilio signs with.
     pub account_keys: Vec<NamedKey>,
-    /// What its own app signs with; they speak for this account only.
+    /// The keys that its own app signs with. They speak for this account only.
     pub app_keys: Vec<NamedKey>,
-    /// The keys that its app makes codes' hashes with, those of every account's app included.
+    /// The keys that its app hashes codes with, including those of every account's app.
     pub code_keys: Vec<CodeKey>,
-    /// The region that its tokens are of; `None`: not known.
+    /// The region of its tokens, if it is configured.
     pub region: Option<String>,
 }
 
-/// A key, and whose it is.
+/// A key with its owner.
 pub(super) struct OwnedKey {
     key: SigningKey,
-    /// The only account that it speaks for; `None`: for every account.
+    /// The only account that it speaks for. `None` stands for every account.
     pub(super) owner: Option<AccountSid>,
-    /// The owner in metrics.
+    /// The owner's metric label.
     pub(super) account: Arc<str>,
-    /// The key in metrics.
+    /// The key's metric label.
     pub(super) name: Arc<str>,
 }
 
-/// The keys of a ring: each account's side by side, then those of every account.
+/// The keys of one kind: grouped by account, then those of every account.
 #[derive(Default)]
 struct RingKeys {
-    held: Vec<OwnedKey>,
-    of: BTreeMap<AccountSid, Range<usize>>,
-    anys_from: usize,
+    all: Vec<OwnedKey>,
+    by_account: BTreeMap<AccountSid, Range<usize>>,
+    shared_from: usize,
 }
 
 impl RingKeys {
     fn add(&mut self, owner: Option<AccountSid>, keys: Vec<NamedKey>) {
-        let from = self.held.len();
+        let from = self.all.len();
         let account: Arc<str> = owner.as_ref().map_or(ANY, AccountSid::as_str).into();
-        let held = keys.into_iter().map(|NamedKey { key, name }| OwnedKey {
+        let entries = keys.into_iter().map(|NamedKey { key, name }| OwnedKey {
             key,
             owner,
             account: Arc::clone(&account),
             name: name.into(),
         });
-        self.held.extend(held);
+        self.all.extend(entries);
         match owner {
             Some(owner) => {
-                self.of.insert(owner, from..self.held.len());
-                self.anys_from = self.held.len();
+                self.by_account.insert(owner, from..self.all.len());
+                self.shared_from = self.all.len();
             }
-            None => self.anys_from = from,
+            None => self.shared_from = from,
         }
     }
 
-    /// Those of one account.
+    /// The keys of one account.
     fn of(&self, account: AccountSid) -> &[OwnedKey] {
-        self.of.get(&account).and_then(|own| self.held.get(own.clone())).unwrap_or_default()
+        self.by_account.get(&account).and_then(|own| self.all.get(own.clone())).unwrap_or_default()
     }
 
-    /// Those of every account.
-    fn anys(&self) -> &[OwnedKey] {
-        self.held.get(self.anys_from..).unwrap_or_default()
+    /// The keys that speak for every account.
+    fn shared(&self) -> &[OwnedKey] {
+        self.all.get(self.shared_from..).unwrap_or_default()
     }
 
-    /// Those of all accounts, one account after the other.
+    /// The keys that speak for one account only, grouped by account.
     fn owned(&self) -> &[OwnedKey] {
-        self.held.get(..self.anys_from).unwrap_or_default()
+        self.all.get(..self.shared_from).unwrap_or_default()
     }
 }
 
-/// Everything that requests are trusted by. Never changed: the next one takes its place.
+/// All keys. A reload replaces the whole ring.
 pub struct KeyRing {
     default: AccountSid,
     accounts: Vec<AccountSid>,
     members: BTreeMap<AccountSid, (Vec<CodeKey>, Option<String>)>,
     account_keys: RingKeys,
     app_keys: RingKeys,
-    /// The distinct regions of all accounts, where all are known.
+    /// The distinct regions of all accounts, if all are configured.
     regions: Option<Vec<String>>,
 }
 
-/// Why a request is not trusted.
+/// Why no key accepts a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum KeyMismatch {
-    /// Its signature is none of ours.
+    /// The signature is missing or invalid.
     Mistrust(Mistrust),
-    /// It is signed by a key of ours, and names an account that is not.
+    /// The signature is valid, but the account that the request names is not configured.
     OtherAccount,
 }
 
@@ -141,10 +132,9 @@ impl KeyMismatch {
 }
 
 impl KeyRing {
-    /// The default account first, then the others, then what every account's app may sign with.
-    #[must_use]
+    /// Adds the default account, the others, and the keys that speak for every account.
     pub fn new(default: Member, others: Vec<Member>, shared_app_keys: Vec<NamedKey>) -> Self {
-        let mut trust = Self {
+        let mut ring = Self {
             default: default.account,
             accounts: Vec::new(),
             members: BTreeMap::new(),
@@ -153,81 +143,80 @@ impl KeyRing {
             regions: None,
         };
         for member in std::iter::once(default).chain(others) {
-            trust.accounts.push(member.account);
-            trust.account_keys.add(Some(member.account), member.account_keys);
-            trust.app_keys.add(Some(member.account), member.app_keys);
-            trust.members.insert(member.account, (member.code_keys, member.region));
+            ring.accounts.push(member.account);
+            ring.account_keys.add(Some(member.account), member.account_keys);
+            ring.app_keys.add(Some(member.account), member.app_keys);
+            ring.members.insert(member.account, (member.code_keys, member.region));
         }
-        trust.app_keys.add(None, shared_app_keys);
-        let regions = trust.members.values().map(|(_, region)| region.clone());
+        ring.app_keys.add(None, shared_app_keys);
+        let regions = ring.members.values().map(|(_, region)| region.clone());
         let regions: Option<BTreeSet<String>> = regions.collect();
-        trust.regions = regions.map(|regions| regions.into_iter().collect());
-        trust
+        ring.regions = regions.map(|regions| regions.into_iter().collect());
+        ring
     }
 
-    /// Whether the settings have that account.
-    pub(super) fn knows(&self, account: AccountSid) -> bool {
+    /// Whether the account is configured.
+    pub fn knows(&self, account: AccountSid) -> bool {
         self.members.contains_key(&account)
     }
 
-    /// The number of keys of the kind with more, if a request that names no account is not tried with all of them.
-    #[must_use]
+    /// The number of keys of the larger kind, if it exceeds [`MAX_TRIED`].
     pub fn exceeds_tried(&self) -> Option<usize> {
-        let most = self.account_keys.held.len().max(self.app_keys.held.len());
+        let most = self.account_keys.all.len().max(self.app_keys.all.len());
         (most > MAX_TRIED).then_some(most)
     }
 
     /// The keys that a request is tried with. Their number does not depend on the number of accounts.
-    fn tried(
+    fn candidate_keys(
         &self,
-        signers: Signers,
+        signer: RouteSigner,
         claimed: Option<AccountSid>,
-        mentioned: &[AccountSid],
+        candidates: &[AccountSid],
     ) -> SmallVec<[&OwnedKey; MAX_TRIED]> {
-        let keys = self.keys(signers);
+        let keys = self.keys(signer);
         if let Some(claimed) = claimed {
             // An unknown account costs the same work as the default account, and the request is refused in any case.
             let tried = if self.knows(claimed) { claimed } else { self.default };
-            return keys.of(tried).iter().chain(keys.anys()).collect();
+            return keys.of(tried).iter().chain(keys.shared()).collect();
         }
-        let likely = mentioned.iter().copied().chain([self.default]);
-        let mut first: SmallVec<[AccountSid; MAX_MENTIONED + 1]> = SmallVec::new();
+        let likely = candidates.iter().copied().chain([self.default]);
+        let mut first: SmallVec<[AccountSid; MAX_CANDIDATES + 1]> = SmallVec::new();
         for account in likely.filter(|account| self.knows(*account)) {
-            if first.len() <= MAX_MENTIONED && !first.contains(&account) {
+            if first.len() <= MAX_CANDIDATES && !first.contains(&account) {
                 first.push(account);
             }
         }
-        let is_other = |held: &&OwnedKey| held.owner.is_none_or(|owner| !first.contains(&owner));
-        let likely = first.iter().flat_map(|account| keys.of(*account)).chain(keys.anys());
+        let is_other = |key: &&OwnedKey| key.owner.is_none_or(|owner| !first.contains(&owner));
+        let likely = first.iter().flat_map(|account| keys.of(*account)).chain(keys.shared());
         likely.chain(keys.owned().iter().filter(is_other)).take(MAX_TRIED).collect()
     }
 
-    /// Whose key signed this. `claimed` is the account that the request names, if it does; `mentioned` are accounts that
-    /// appear in a request that names none. Both only choose the keys that are tried.
+    /// Returns the key that signed a request. `claimed` is the account that the request names; `candidates` are accounts that
+    /// appear in a request that names none. Both only select the keys that are tried.
     ///
     /// # Errors
     /// [`KeyMismatch`]. Every client gets the same answer.
     pub(super) fn verify(
         &self,
-        signers: Signers,
+        signer: RouteSigner,
         claimed: Option<AccountSid>,
-        mentioned: &[AccountSid],
+        candidates: &[AccountSid],
         presented: &Presented<'_>,
         header: Option<&[u8]>,
     ) -> Result<&OwnedKey, KeyMismatch> {
-        let is_ours = claimed.is_none_or(|account| self.knows(account));
-        let candidates = self.tried(signers, claimed, mentioned);
-        let keys = candidates.iter().map(|held| &held.key);
+        let is_configured = claimed.is_none_or(|account| self.knows(account));
+        let tried = self.candidate_keys(signer, claimed, candidates);
+        let keys = tried.iter().map(|owned| &owned.key);
         let found = signature::verify(keys, presented, header).map_err(KeyMismatch::Mistrust)?;
-        match candidates.get(found.key) {
-            Some(held) if is_ours => Ok(held),
+        match tried.get(found.key) {
+            Some(owned) if is_configured => Ok(owned),
             Some(_) => Err(KeyMismatch::OtherAccount),
             None => Err(KeyMismatch::Mistrust(Mistrust::Mismatch)),
         }
     }
 
-    /// The account that a request is about if it names none, and what else its signer may speak for.
-    /// Whoever is let in without a signature may speak for all.
+    /// The account of a request that names none, and the other accounts that its signer may speak for. A request without a
+    /// signer (by path secret) may speak for all.
     pub(super) fn accounts_for(&self, signer: Option<&OwnedKey>) -> (AccountSid, &[AccountSid]) {
         match signer.and_then(|signer| signer.owner) {
             Some(owner) => (owner, &[]),
@@ -244,12 +233,12 @@ impl KeyRing {
         }
     }
 
-    /// The keys that an account's app makes codes' hashes with.
+    /// The keys that an account's app hashes codes with.
     pub(super) fn code_keys(&self, account: AccountSid) -> &[CodeKey] {
         self.members.get(&account).map(|(keys, _)| keys.as_slice()).unwrap_or_default()
     }
 
-    /// The regions that the keys were of that a request was tried with, where all are known.
+    /// The regions of the keys that a request was tried with, if all are configured.
     pub(super) fn regions(&self, claimed: Option<AccountSid>) -> Option<Vec<&str>> {
         let Some(claimed) = claimed else {
             return self.regions.as_ref().map(|all| all.iter().map(String::as_str).collect());
@@ -258,34 +247,31 @@ impl KeyRing {
         own.into_iter().collect()
     }
 
-    /// Every key by account and name, of either kind, with what it makes of nothing: enough to see
-    /// whether it is the same key as another.
-    #[must_use]
+    /// Every key of either kind by account and name, with its signature of an empty request. Equal keys have equal signatures.
     pub fn key_names(&self) -> BTreeMap<(String, String), String> {
-        let all = self.account_keys.held.iter().chain(&self.app_keys.held);
-        let named = all.map(|held| {
-            let probe = signature::sign(&held.key, "", &signature::Content::Nothing);
-            ((held.account.to_string(), held.name.to_string()), probe)
+        let all = self.account_keys.all.iter().chain(&self.app_keys.all);
+        let named = all.map(|owned| {
+            let probe = signature::sign(&owned.key, "", &signature::Content::Nothing);
+            ((owned.account.to_string(), owned.name.to_string()), probe)
         });
         named.collect()
     }
 
-    /// Every key of either kind by its account and name, as a metric names it.
-    #[must_use]
+    /// The metric labels of every key of either kind: account and name.
     pub fn names(&self) -> BTreeSet<(String, String)> {
-        let all = self.account_keys.held.iter().chain(&self.app_keys.held);
-        all.map(|held| (held.account.to_string(), held.name.to_string())).collect()
+        let all = self.account_keys.all.iter().chain(&self.app_keys.all);
+        all.map(|owned| (owned.account.to_string(), owned.name.to_string())).collect()
     }
 
-    fn keys(&self, signers: Signers) -> &RingKeys {
-        match signers {
-            Signers::Twilio => &self.account_keys,
-            Signers::App => &self.app_keys,
+    fn keys(&self, signer: RouteSigner) -> &RingKeys {
+        match signer {
+            RouteSigner::Twilio => &self.account_keys,
+            RouteSigner::App => &self.app_keys,
         }
     }
 }
 
-/// Which accounts, and nothing of their keys.
+/// Shows the accounts without their keys.
 impl fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyRing").field("accounts", &self.accounts).finish_non_exhaustive()
@@ -298,21 +284,19 @@ pub struct CurrentKeyRing(RwLock<Arc<KeyRing>>);
 
 impl CurrentKeyRing {
     /// Starts with this key ring.
-    #[must_use]
-    pub fn new(trust: KeyRing) -> Self {
-        Self(RwLock::new(Arc::new(trust)))
+    pub fn new(ring: KeyRing) -> Self {
+        Self(RwLock::new(Arc::new(ring)))
     }
 
-    /// As it is now.
-    #[must_use]
+    /// The current key ring.
     pub fn now(&self) -> Arc<KeyRing> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// From now on it is this. Returns what it was.
-    pub fn replace(&self, trust: KeyRing) -> Arc<KeyRing> {
+    /// Replaces the key ring, and returns the old one.
+    pub fn replace(&self, ring: KeyRing) -> Arc<KeyRing> {
         let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *current, Arc::new(trust))
+        std::mem::replace(&mut *current, Arc::new(ring))
     }
 }
 

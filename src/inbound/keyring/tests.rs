@@ -1,4 +1,4 @@
-//! Whose key may speak for whom.
+//! Tests of the key ring: which accounts a key may speak for, and how many keys are tried.
 
 use super::*;
 use crate::twilio::form;
@@ -39,9 +39,9 @@ fn trust() -> KeyRing {
     KeyRing::new(member("a", "us1"), vec![member("b", "ie1")], vec![named("app key 1", "any app")])
 }
 
-/// Who is found to have signed a form with this secret, if it names that account.
+/// The key and the accounts that are found for a form signed with this secret, if the form claims that account.
 fn signer(
-    signers: Signers,
+    signers: RouteSigner,
     secret: &str,
     claimed: Option<AccountSid>,
 ) -> Result<String, KeyMismatch> {
@@ -49,7 +49,7 @@ fn signer(
 }
 
 fn verified(
-    signers: Signers,
+    signers: RouteSigner,
     key: &SigningKey,
     settings: Option<&str>,
     claimed: Option<AccountSid>,
@@ -66,51 +66,51 @@ fn verified(
         settings: settings.map(str::as_bytes),
     };
     let trust = trust();
-    let held = trust.verify(signers, claimed, &[], &presented, Some(header.as_bytes()))?;
-    let (default, others) = trust.accounts_for(Some(held));
-    Ok(format!("{} {} of {default}, {} more", held.name, held.account, others.len()))
+    let owned = trust.verify(signers, claimed, &[], &presented, Some(header.as_bytes()))?;
+    let (default, others) = trust.accounts_for(Some(owned));
+    Ok(format!("{} {} of {default}, {} more", owned.name, owned.account, others.len()))
 }
 
 #[test]
 fn an_accounts_key_speaks_for_its_own_account_and_is_tried_for_no_other() {
     let (a, b) = (account("a"), account("b"));
     for claimed in [Some(a), None] {
-        let found = signer(Signers::Twilio, "a secondary", claimed).expect("good");
+        let found = signer(RouteSigner::Twilio, "a secondary", claimed).expect("good");
         assert_eq!(found, format!("token 2 {a} of {a}, 0 more"));
     }
-    let found = signer(Signers::Twilio, "b primary", None).expect("good");
+    let found = signer(RouteSigner::Twilio, "b primary", None).expect("good");
     assert_eq!(found, format!("token 1 {b} of {b}, 0 more"));
     let mismatch = Err(KeyMismatch::Mistrust(Mistrust::Mismatch));
-    assert_eq!(signer(Signers::Twilio, "a primary", Some(b)), mismatch);
-    assert_eq!(signer(Signers::Twilio, "b primary", Some(a)), mismatch);
-    assert_eq!(signer(Signers::Twilio, "a app", None), mismatch, "another ring");
-    assert_eq!(signer(Signers::App, "a primary", None), mismatch, "another ring");
-    assert_eq!(signer(Signers::App, "b app", Some(a)), mismatch);
+    assert_eq!(signer(RouteSigner::Twilio, "a primary", Some(b)), mismatch);
+    assert_eq!(signer(RouteSigner::Twilio, "b primary", Some(a)), mismatch);
+    assert_eq!(signer(RouteSigner::Twilio, "a app", None), mismatch, "a key of the other kind");
+    assert_eq!(signer(RouteSigner::App, "a primary", None), mismatch, "a key of the other kind");
+    assert_eq!(signer(RouteSigner::App, "b app", Some(a)), mismatch);
 }
 
 #[test]
-fn an_app_key_of_everybody_speaks_for_all_and_one_of_an_account_for_it_alone() {
+fn an_app_key_of_every_account_speaks_for_all_and_one_of_an_account_for_it_alone() {
     let (a, b) = (account("a"), account("b"));
     for claimed in [None, Some(a), Some(b)] {
-        let found = signer(Signers::App, "any app", claimed).expect("good");
+        let found = signer(RouteSigner::App, "any app", claimed).expect("good");
         assert_eq!(found, format!("app key 1 any of {a}, 2 more"));
     }
-    let found = signer(Signers::App, "b app", None).expect("good");
+    let found = signer(RouteSigner::App, "b app", None).expect("good");
     assert_eq!(found, format!("app key 1 {b} of {b}, 0 more"));
     assert_eq!(trust().accounts_for(None), (a, [a, b].as_slice()), "by the secret in the path");
 }
 
 #[test]
-fn an_account_that_is_not_ours_is_refused_whatever_key_is_used() {
-    let stranger = Some(account("c"));
+fn an_account_that_is_not_configured_is_rejected_with_every_key() {
+    let unknown = Some(account("c"));
     for secret in ["a primary", "a secondary"] {
-        let refused = signer(Signers::Twilio, secret, stranger);
+        let refused = signer(RouteSigner::Twilio, secret, unknown);
         assert_eq!(refused, Err(KeyMismatch::OtherAccount), "{secret}");
     }
     let mismatch = Err(KeyMismatch::Mistrust(Mistrust::Mismatch));
-    assert_eq!(signer(Signers::Twilio, "b primary", stranger), mismatch);
-    assert_eq!(signer(Signers::Twilio, "a guess", stranger), mismatch);
-    assert_eq!(signer(Signers::App, "any app", stranger), Err(KeyMismatch::OtherAccount));
+    assert_eq!(signer(RouteSigner::Twilio, "b primary", unknown), mismatch);
+    assert_eq!(signer(RouteSigner::Twilio, "a guess", unknown), mismatch);
+    assert_eq!(signer(RouteSigner::App, "any app", unknown), Err(KeyMismatch::OtherAccount));
 }
 
 #[test]
@@ -119,11 +119,11 @@ fn a_shared_key_is_its_accounts_too() {
     let settings = Some("key=kb,algorithm=HMAC_SHA256");
     let key = shared("kb", "b shared").key;
     for claimed in [None, Some(b)] {
-        let found = verified(Signers::Twilio, &key, settings, claimed).expect("good");
+        let found = verified(RouteSigner::Twilio, &key, settings, claimed).expect("good");
         assert_eq!(found, format!("shared kb {b} of {b}, 0 more"));
     }
-    assert!(verified(Signers::Twilio, &key, settings, Some(a)).is_err());
-    assert!(verified(Signers::App, &key, settings, None).is_err());
+    assert!(verified(RouteSigner::Twilio, &key, settings, Some(a)).is_err());
+    assert!(verified(RouteSigner::App, &key, settings, None).is_err());
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn the_regions_are_those_of_the_keys_that_were_tried() {
 }
 
 #[test]
-fn keys_are_told_apart_by_name_and_by_what_they_make() {
+fn keys_differ_by_name_and_by_their_signatures() {
     let (before, after) = (trust().key_names(), trust().key_names());
     assert_eq!(before, after);
     assert_eq!(before.len(), 9);
@@ -153,13 +153,13 @@ fn keys_are_told_apart_by_name_and_by_what_they_make() {
 }
 
 #[test]
-fn a_request_keeps_the_trust_that_it_began_with() {
-    let trusted = CurrentKeyRing::new(trust());
-    let begun = trusted.now();
-    let before = trusted.replace(KeyRing::new(member("b", "ie1"), Vec::new(), Vec::new()));
+fn a_request_keeps_its_key_ring_through_a_reload() {
+    let current = CurrentKeyRing::new(trust());
+    let begun = current.now();
+    let before = current.replace(KeyRing::new(member("b", "ie1"), Vec::new(), Vec::new()));
     assert!(Arc::ptr_eq(&begun, &before));
     assert_eq!(begun.accounts.len(), 2);
-    assert_eq!(trusted.now().accounts, [account("b")]);
+    assert_eq!(current.now().accounts, [account("b")]);
 }
 
 /// An account of many, with two auth tokens and two app keys.
@@ -180,34 +180,38 @@ fn numbered(number: u32) -> Member {
 fn the_number_of_keys_that_are_tried_does_not_grow_with_the_number_of_accounts() {
     for accounts in [1, 2, 30, 33, 500, 2000] {
         let others = (2..=accounts).map(numbered).collect();
-        let shared = vec![named("app key 1", "any app")];
-        let trust = KeyRing::new(numbered(1), others, shared);
+        let app_keys = vec![named("app key 1", "any app")];
+        let trust = KeyRing::new(numbered(1), others, app_keys);
         let last = numbered(accounts).account;
-        let tried = |signers, claimed, mentioned: &[AccountSid]| {
-            let tried = trust.tried(signers, claimed, mentioned);
-            tried.iter().map(|held| (held.owner, held.name.to_string())).collect::<Vec<_>>()
+        let tried = |signers, claimed, candidates: &[AccountSid]| {
+            let tried = trust.candidate_keys(signers, claimed, candidates);
+            tried.iter().map(|owned| (owned.owner, owned.name.to_string())).collect::<Vec<_>>()
         };
-        for signers in [Signers::Twilio, Signers::App] {
-            let anys = usize::from(signers == Signers::App);
-            assert_eq!(tried(signers, Some(last), &[]).len(), 2 + anys, "its own");
-            assert_eq!(tried(signers, Some(account("f")), &[]).len(), 2 + anys, "an unknown one's");
+        for signers in [RouteSigner::Twilio, RouteSigner::App] {
+            let shared = usize::from(signers == RouteSigner::App);
+            assert_eq!(tried(signers, Some(last), &[]).len(), 2 + shared, "its own");
+            assert_eq!(
+                tried(signers, Some(account("f")), &[]).len(),
+                2 + shared,
+                "an unknown one's"
+            );
             let unnamed = tried(signers, None, &[]);
             assert!(unnamed.len() <= MAX_TRIED, "{} of {accounts}", unnamed.len());
             assert_eq!(
                 unnamed.len() >= 2 * accounts as usize,
-                2 * accounts as usize + anys <= MAX_TRIED
+                2 * accounts as usize + shared <= MAX_TRIED
             );
             assert_eq!(unnamed.first().and_then(|(owner, _)| *owner), Some(numbered(1).account));
-            let mentioned = tried(signers, None, &[account("f"), last, last]);
+            let preferred = tried(signers, None, &[account("f"), last, last]);
             assert_eq!(
-                mentioned.first().and_then(|(owner, _)| *owner),
+                preferred.first().and_then(|(owner, _)| *owner),
                 Some(last),
                 "of {accounts}"
             );
-            let mut distinct = mentioned.clone();
+            let mut distinct = preferred.clone();
             distinct.sort();
             distinct.dedup();
-            assert_eq!(distinct.len(), mentioned.len(), "none is tried twice");
+            assert_eq!(distinct.len(), preferred.len(), "none is tried twice");
         }
         assert_eq!(trust.exceeds_tried().is_some(), accounts > 31, "{accounts}");
     }

@@ -1,8 +1,7 @@
-//! The pages that people see: go on, no such link, not now. Each is one small file that needs nothing
-//! else, in light and dark, and works without JavaScript.
+//! The pages of click links: continue, unknown link, unavailable. Each is a single file, and works without JavaScript.
 //!
-//! The script only presses the button: not where the browser says that it is automated, not before
-//! anybody can see the page (scanners run scripts, too), and not for whoever has just come back.
+//! The script only submits the form. It does not in an automated browser, before the page is visible (scanners run
+//! scripts, too), or after the user came back to the page.
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -16,9 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::click_link::{LinkTarget, Links};
-
-/// When to come back after a 503, in seconds.
-const COME_BACK_AFTER: &str = "5";
+use crate::inbound::rejection_response::RETRY_AFTER_SECONDS;
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;--ink:#1c1e21;--soft:#5c6370;--paper:#f4f5f7;--card:#fff;--line:#e2e4e9;--blue:#1f5fd6;--on-blue:#fff}\
@@ -48,10 +45,9 @@ document.forms[0].submit()}\
 document.addEventListener('visibilitychange',go);\
 go()})()";
 
-/// What every answer below `/c/` carries: seen by nobody else, kept nowhere, framed nowhere, and
-/// nothing runs in it but what is ours. `form-action` names https because Chromium holds the redirect
-/// after a form against it as well.
-pub(super) fn headers() -> DefaultHeaders {
+/// The headers of every answer below `/c/`: no caching, no framing, no referrer, and only the script and the style of this
+/// file. `form-action` allows https because Chromium applies it to the redirect after a form as well.
+pub(crate) fn headers() -> DefaultHeaders {
     let (script, style) = (hash(SCRIPT), hash(STYLE));
     let policy = format!(
         "default-src 'none'; script-src '{script}'; style-src '{style}'; form-action 'self' https:; \
@@ -66,14 +62,13 @@ pub(super) fn headers() -> DefaultHeaders {
         .add(("X-Robots-Tag", "noindex, nofollow"))
 }
 
-/// As `script-src` and `style-src` name what they let through (CSP Level 3, 2.3.1).
+/// A hash source of `script-src` and `style-src` (CSP Level 3, 2.3.1).
 fn hash(text: &str) -> String {
     format!("sha256-{}", STANDARD.encode(Sha256::digest(text)))
 }
 
-/// Where it leads, and a button. The form has no address of its own: it posts to where it came from,
-/// whatever stands in front of us.
-pub(super) fn go_on(target: &LinkTarget, links: Links) -> HttpResponse {
+/// Shows the target's host and a button. The form has no action, so it posts to the page's own address behind any proxy.
+pub(super) fn interstitial(target: &LinkTarget, links: Links) -> HttpResponse {
     let host = escaped(target.host());
     let main = format!(
         "<p>This link takes you to</p>\n<h1>{host}</h1>\n\
@@ -95,11 +90,11 @@ pub(super) fn unknown() -> HttpResponse {
     page(StatusCode::NOT_FOUND, "This link does not work", main, "")
 }
 
-pub(super) fn not_now() -> HttpResponse {
+pub(super) fn unavailable() -> HttpResponse {
     let main = "<h1>One moment, please</h1>\n\
                 <p>We cannot open this link right now.</p>\n<a href=\"\">Try again</a>";
     let mut answer = page(StatusCode::SERVICE_UNAVAILABLE, "One moment, please", main, "");
-    let wait = HeaderValue::from_static(COME_BACK_AFTER);
+    let wait = HeaderValue::from_static(RETRY_AFTER_SECONDS);
     answer.headers_mut().insert(RETRY_AFTER, wait);
     answer
 }
@@ -137,17 +132,17 @@ mod tests {
     use actix_web::body::MessageBody as _;
 
     #[test]
-    fn whatever_a_host_holds_is_text_on_the_page() {
+    fn a_host_is_escaped_on_the_page() {
         assert_eq!(escaped("a&b<i>\"'"), "a&amp;b&lt;i&gt;&quot;&#39;");
         let target = LinkTarget::parse("https://a&b'c.example/");
-        let answer = go_on(&target.expect("a target"), Links::default());
-        let body = answer.into_body().try_into_bytes().expect("at hand");
+        let answer = interstitial(&target.expect("a target"), Links::default());
+        let body = answer.into_body().try_into_bytes().expect("a body in memory");
         let html = String::from_utf8(body.to_vec()).expect("UTF-8");
         assert!(html.contains("<h1>a&amp;b&#39;c.example</h1>"), "{html}");
     }
 
     #[test]
-    fn nothing_ends_the_script_or_the_style_early_and_neither_fetches_anything() {
+    fn the_script_and_the_style_contain_no_tag_and_fetch_nothing() {
         for text in [SCRIPT, STYLE] {
             assert!(!text.contains('<') && !text.contains("http") && !text.contains("url("));
         }

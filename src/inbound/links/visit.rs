@@ -1,5 +1,5 @@
-//! Who fetches a click link, by their own word: a person's browser, a crawler, or a browser that
-//! fetches ahead of time. None of these words is to be believed when it says "person".
+//! Classifies a visit to a click link by its headers: a person, a crawler, or a browser that prefetches. A client can claim
+//! to be a person, so [`LinkVisit::Person`] is only the absence of a sign to the contrary.
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{HeaderValue, USER_AGENT};
@@ -7,41 +7,41 @@ use actix_web::http::header::{HeaderValue, USER_AGENT};
 use crate::domain::click_link::Links;
 use crate::twilio::crawlers;
 
-/// Headers with which browsers say that nobody has asked for this yet: `Sec-Purpose` (Fetch
-/// standard), `Purpose` (Chromium's of old, Safari), `X-Purpose` (Safari's previews), `X-Moz`
-/// (Firefox's of old).
+/// Headers that mark a prefetch: `Sec-Purpose` (Fetch standard), `Purpose` (Safari, old Chromium), `X-Purpose` (Safari's
+/// previews), `X-Moz` (old Firefox).
 const PURPOSES: [&str; 4] = ["Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"];
-const AHEAD_OF_TIME: [&str; 3] = ["prefetch", "prerender", "preview"];
+const PREFETCH_WORDS: [&str; 3] = ["prefetch", "prerender", "preview"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LinkVisit {
-    /// Nothing speaks against it.
+    /// No sign of another kind of visit.
     Person,
     /// A known crawler, previewer or scanner.
     Crawler,
-    /// A browser, before anybody has asked it to.
+    /// A browser, before the user opens the link.
     Prefetch,
-    /// A program or a script, where only a person's press counts.
+    /// A program or a script, with [`Links::ConfirmOnPress`].
     Script,
 }
 
-/// Browsers send it with a navigation that a person's press, tap or key began (Fetch Metadata, 2.4; all of them
-/// since 2023). A script cannot set it.
-const PRESSED: &str = "Sec-Fetch-User";
+/// Browsers send `?1` with a navigation that a press, a tap or a key started (Fetch Metadata, 2.4; in all browsers since
+/// 2023). A script cannot set it.
+const USER_ACTIVATION: &str = "Sec-Fetch-User";
 
 impl LinkVisit {
     pub(super) fn of(request: &HttpRequest, links: Links) -> Self {
-        let said = |name: &str| {
+        let header = |name: &str| {
             let value = request.headers().get(name).map(HeaderValue::as_bytes);
             String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
         };
-        let lacks_press = links == Links::ConfirmOnPress && said(PRESSED) != "?1";
-        if crawlers::is_known(&said(USER_AGENT.as_str())) {
+        let lacks_press = links == Links::ConfirmOnPress && header(USER_ACTIVATION) != "?1";
+        if crawlers::is_known(&header(USER_AGENT.as_str())) {
             return if lacks_press { Self::Script } else { Self::Crawler };
         }
-        let purposes = PURPOSES.map(|name| said(name).to_ascii_lowercase());
-        let ahead = |said: &String| AHEAD_OF_TIME.iter().any(|word| said.contains(word));
-        if purposes.iter().any(ahead) {
+        let purposes = PURPOSES.map(|name| header(name).to_ascii_lowercase());
+        let is_prefetch =
+            |purpose: &String| PREFETCH_WORDS.iter().any(|word| purpose.contains(word));
+        if purposes.iter().any(is_prefetch) {
             return Self::Prefetch;
         }
         if lacks_press { Self::Script } else { Self::Person }

@@ -242,7 +242,6 @@ fn add<B: Backend>(
 }
 
 /// The evidence of a row that is judged again after an import. `None`: the row has none, or it can prove nothing more.
-#[must_use]
 pub fn imported_evidence(row: StoredRow, now: Timestamp) -> Option<Evidence> {
     match row {
         StoredRow::Parked(parked) => (parked.may_prove_until() > now).then_some(parked.evidence),

@@ -8,7 +8,6 @@ use crate::store::engine::row::StoredRow;
 use crate::store::list::{Filter, ListEntry};
 
 /// A row as a list shows it now. `None` if the filter does not select it.
-#[must_use]
 pub fn list_entry(filter: Filter, row: StoredRow, now: Timestamp) -> Option<ListEntry> {
     match (filter, row) {
         (Filter::Messages(select), StoredRow::Message(mut message)) => {
@@ -26,7 +25,6 @@ pub fn list_entry(filter: Filter, row: StoredRow, now: Timestamp) -> Option<List
 }
 
 /// A link that has not expired, whether or not the sweep has removed it.
-#[must_use]
 pub fn live_link(link: Link, policy: &Policy, now: Timestamp) -> Option<Link> {
     (policy.link_until(&link) > now).then_some(link)
 }

@@ -33,17 +33,14 @@ pub struct Mutation {
 }
 
 impl Mutation {
-    #[must_use]
     pub fn of_message(before: Option<Message>, after: Option<Message>) -> Self {
         Self { messages: vec![(before, after)], ..Self::default() }
     }
 
-    #[must_use]
     pub fn of_parked(before: Option<Parked>, after: Option<Parked>) -> Self {
         Self { parked: vec![(before, after)], ..Self::default() }
     }
 
-    #[must_use]
     pub fn of_link(id: LinkId, before: Option<Link>, after: Option<Link>) -> Self {
         Self { links: vec![(id, (before, after))], ..Self::default() }
     }

@@ -36,25 +36,21 @@ impl ParkedRows {
         }
     }
 
-    #[must_use]
     pub fn total(&self) -> u64 {
         self.total
     }
 
-    #[must_use]
     pub fn of(&self, account: AccountSid) -> u64 {
         self.by_account.get(&account).copied().unwrap_or_default()
     }
 
     /// Whether an account may add a row under this limit.
-    #[must_use]
     pub fn has_room(&self, account: AccountSid, limit: u64) -> bool {
         self.of(account).saturating_add(self.total) < limit
     }
 
     /// The rows of the account with the most rows, and its share: half of what the other accounts leave. The rows
     /// exceed the share if other accounts came later. Both are 0 if there are no rows.
-    #[must_use]
     pub fn fullest(&self, limit: u64) -> (u64, u64) {
         let Some(rows) = self.by_account.values().copied().max() else { return (0, 0) };
         let others = self.total - rows;

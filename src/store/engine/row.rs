@@ -28,7 +28,6 @@ pub enum StoredRow {
 
 impl StoredRow {
     /// The record of an export. `None` for a row that repeats another one.
-    #[must_use]
     pub fn exported(self) -> Option<ExportRecord> {
         Some(match self {
             Self::Message(mut message) => {

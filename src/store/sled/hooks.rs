@@ -43,7 +43,6 @@ impl Failure {
     }
 
     /// The exit code of the process: 3 if the store left its path, otherwise 1.
-    #[must_use]
     pub fn exit_code(&self) -> u8 {
         if self.is_displaced { EXIT_GONE } else { 1 }
     }

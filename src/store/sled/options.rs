@@ -49,7 +49,6 @@ pub struct Options {
 impl Options {
     /// The defaults: the wall clock is trusted, the free space is the disk's, the lock is awaited for ten seconds, and
     /// the process ends with [`crate::store::sled::Failure::exit_code`] when the store cannot go on.
-    #[must_use]
     pub fn new(path: &Path, policy: Policy, clock: Clock) -> Self {
         Self {
             path: path.to_path_buf(),

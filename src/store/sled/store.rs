@@ -51,7 +51,6 @@ pub struct SledStore {
 
 impl SledStore {
     /// Whether the expected end of the log was unknown at opening. Records missing there would be unnoticed.
-    #[must_use]
     pub fn is_end_unverified(&self) -> bool {
         self.is_end_unverified
     }

@@ -1,9 +1,8 @@
-//! The ways in which Twilio may have written the URL that it signed.
+//! The spellings of the URL that Twilio may have signed.
 //!
-//! Twilio's back ends disagree about the port and about a few escapes in the query, so several
-//! spellings of one URL are tried. Each is made by cutting the text, never by a URL parser: one that
-//! normalises (lower-cases the host, drops `:443`, escapes `'`) breaks signatures, as twilio-node's
-//! did for years (its issues #1059 and #1183). No spelling means anything else than the one given.
+//! Twilio's back ends disagree about the port and about a few escapes in the query. Each spelling is made by cutting
+//! the text: a URL parser normalises (lower-cases the host, drops `:443`, escapes `'`) and so breaks signatures, as
+//! twilio-node's did (issues #1059 and #1183). All spellings name the same resource.
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
@@ -19,10 +18,10 @@ pub(super) const MAX_SPELLINGS: usize = 18;
 /// Tries the spellings of the URLs that are each of `bases` and `rest`, until `test` breaks. A base ends after the
 /// authority or within the path.
 ///
-/// Each spelling is tried with all bases before the next one, the most likely first, because `test` may break for the
-/// work that it has done: a request for the last base must not fail for unlikely spellings of the first. First come the
-/// URLs as they stand, then with the port dropped or the scheme's default port added; only then, if the query holds such
-/// characters, with `'` escaped or not, and for a GET `@` and `:` too.
+/// Each spelling is tried with all bases before the next one, the most likely first: `test` may break at its work
+/// limit, and a request for the last base must not fail for unlikely spellings of the first. First come the URLs as
+/// they stand, then without their port or with the scheme's default port. Then `'` is escaped or not, and for a GET
+/// `@` and `:` too.
 pub(super) fn find<'b, T>(
     bases: &(impl Iterator<Item = &'b str> + Clone),
     rest: &str,
@@ -44,7 +43,6 @@ pub(super) fn find<'b, T>(
 }
 
 /// A URL's scheme and authority, or nothing if it has none, and everything after that.
-#[must_use]
 pub fn origin(url: &str) -> (&str, &str) {
     let origin_len = scheme(url).map_or(0, |(_, after)| {
         let authority_len = after.find(['/', '?', '#']).unwrap_or(after.len());
@@ -59,8 +57,7 @@ fn scheme(url: &str) -> Option<(&str, &str)> {
     (!scheme.contains(['/', '?', '#'])).then_some((scheme, after))
 }
 
-/// Everything before the port, the port (`:8443` or nothing), what else could stand in its place,
-/// and everything after it.
+/// The text before the port, the port (`:8443` or nothing), the alternative port, and the text after it.
 fn cut(url: &str) -> (&str, &str, Option<&'static str>, &str) {
     let (origin, path) = origin(url);
     let Some((scheme, authority)) = scheme(origin) else {
@@ -100,8 +97,8 @@ fn spellings(query: &str, is_get: bool) -> impl Iterator<Item = Cow<'_, str>> {
     })
 }
 
-/// The text with the apostrophe in one spelling, and `@` and `:` in another; `None` if either spelling changes nothing and
-/// so has been tried already. One pass over the text: it may be an attacker's.
+/// The text with the apostrophe in one spelling, and `@` and `:` in another; `None` if either spelling changes nothing
+/// and so was tried before. One pass over the text, which may be an attacker's.
 fn respelled(text: &str, apostrophe: UrlSpelling, reserved: UrlSpelling) -> Option<Cow<'_, str>> {
     if apostrophe == UrlSpelling::AsSent && reserved == UrlSpelling::AsSent {
         return Some(Cow::Borrowed(text));
@@ -228,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_has_at_most_eighteen_spellings_whatever_its_query_holds() {
+    fn a_url_with_any_query_has_at_most_eighteen_spellings() {
         for query in ["'@:%27%40%3A%3a", "'@:%27%40%3A%3a".repeat(1000).as_str(), "%%2740%4%400%"] {
             let seen = all(&format!("http://h:1/?{query}"), true);
             assert!(seen.len() <= MAX_SPELLINGS, "{}", seen.len());

@@ -1,5 +1,5 @@
-//! What signs: an auth token or an app's key, always with HMAC-SHA1, or one of the customer's
-//! `SharedKeys` with the algorithm that it is bound to.
+//! Signing keys: an auth token or an app key, always with HMAC-SHA1, or one of the customer's `SharedKeys` with the
+//! algorithm that it is bound to.
 //!
 //! Deliberately absent: a way to sign with a key by another algorithm than its own.
 
@@ -14,7 +14,7 @@ use crate::domain::mac::keyed;
 /// The longest id of a `SharedKey`, in bytes. Twilio's have about 45.
 const MAX_KEY_ID: usize = 128;
 
-/// How a signature is made, in Twilio's words.
+/// The algorithm of a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Algorithm {
     /// Every auth token's, and every app key's.
@@ -24,15 +24,12 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// `HMAC_SHA1` or `HMAC_SHA256`, in any case, as Twilio's libraries accept it; `None` for anything else.
-    #[must_use]
+    /// `HMAC_SHA1` or `HMAC_SHA256`, in any case, as Twilio's libraries accept it.
     pub fn parse(text: &str) -> Option<Self> {
         let is = |known: &Self| known.as_str().eq_ignore_ascii_case(text);
         [Self::HmacSha1, Self::HmacSha256].into_iter().find(is)
     }
 
-    /// Twilio's word for it.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::HmacSha1 => "HMAC_SHA1",
@@ -46,25 +43,22 @@ impl Algorithm {
 pub struct KeyId(Box<str>);
 
 impl KeyId {
-    /// Reads an id: 1 to 128 letters, digits, `_`, `-` and `.`, so that nothing in it can be
-    /// mistaken for a separator of the header or of the settings.
-    #[must_use]
+    /// An id has 1 to 128 letters, digits, `_`, `-` and `.`, so it contains no separator of the header or of the settings.
     pub fn parse(text: &str) -> Option<Self> {
         let word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
         let fits = (1..=MAX_KEY_ID).contains(&text.len()) && text.bytes().all(word);
         fits.then(|| Self(text.into()))
     }
 
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// A secret that signs, taken as its UTF-8 bytes.
+/// A secret that signs, used as its UTF-8 bytes.
 #[derive(Clone)]
 pub struct SigningKey {
-    // Keyed once; a signature starts from a copy.
+    // Initialised once; a signature starts from a copy.
     pub(super) keyed: Keyed,
     shared: Option<KeyId>,
 }
@@ -85,27 +79,21 @@ impl Keyed {
 }
 
 impl SigningKey {
-    /// An auth token or an app's key. Takes the secret verbatim: it is not base64 or hexadecimal,
-    /// whatever it looks like.
-    #[must_use]
+    /// An auth token or an app key. The secret is not decoded, even if it looks like base64 or hexadecimal.
     pub fn new(secret: &[u8]) -> Self {
         Self { keyed: Keyed::new(Algorithm::HmacSha1, secret), shared: None }
     }
 
-    /// One of the customer's `SharedKeys`, bound to its algorithm. Its secret is taken verbatim too.
-    #[must_use]
+    /// One of the customer's `SharedKeys`, bound to its algorithm.
     pub fn shared(id: KeyId, algorithm: Algorithm, secret: &[u8]) -> Self {
         Self { keyed: Keyed::new(algorithm, secret), shared: Some(id) }
     }
 
-    /// The id, if it is a `SharedKey`.
-    #[must_use]
+    /// `None` if it is no `SharedKey`.
     pub fn id(&self) -> Option<&KeyId> {
         self.shared.as_ref()
     }
 
-    /// What it signs with.
-    #[must_use]
     pub fn algorithm(&self) -> Algorithm {
         match self.keyed {
             Keyed::Sha1(_) => Algorithm::HmacSha1,
@@ -114,7 +102,7 @@ impl SigningKey {
     }
 }
 
-/// The type's name and nothing else.
+/// Shows no secret.
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SigningKey")

@@ -1,16 +1,11 @@
-//! `X-Twilio-Signature`: proof that a request comes from someone who holds one of our keys.
+//! `X-Twilio-Signature`: proof that the sender of a request has one of our keys.
 //!
-//! The signed string is the URL, then for a form each parameter's name and decoded value, sorted
-//! bytewise, with nothing in between; its HMAC-SHA1 is sent in base64. Any other body is signed by
-//! its SHA-256, which the URL's query must carry as `bodySHA256`. The rule is Twilio's ("Webhooks
-//! security") as its seven helper libraries agree on it; `tests/it/vectors.rs` holds us to theirs.
-//! A `SharedKey` signs the same string, with HMAC-SHA256 if it is bound to it (`key.rs`); the header
-//! that names it is not signed itself, and only ever selects (`selection.rs`).
+//! The signed string is the URL, then for a form the name and decoded value of each parameter, sorted bytewise, without
+//! separators. Its HMAC-SHA1 is sent in base64. Another body is signed by its SHA-256 in the query (`bodySHA256`). The
+//! rule is Twilio's ("Webhooks security"), as its seven helper libraries implement it (`tests/it/vectors.rs`).
 //!
-//! Three things are deliberately absent. Accounts: nothing here knows which account a request names,
-//! so an unknown one costs the same work as a known one. Time: none is signed, so a replay has to be
-//! recognised by what it says. And delimiters: `…?x=1` with `b=2` signs like `…?x=1b2`, so whoever
-//! uses this pins the path and the parameters that it reads.
+//! Deliberately absent: accounts (an unknown one costs the same work as a known one), time (none is signed, so replays
+//! are recognised by content), and delimiters (`…?x=1` with `b=2` signs like `…?x=1b2`, so the parser pins both).
 
 mod candidates;
 mod key;
@@ -38,65 +33,63 @@ use crate::twilio::signature::selection::{KeySelection, Tag};
 /// The query parameter that carries a body's SHA-256, in Twilio's spelling.
 const BODY_HASH: &str = "bodySHA256";
 
-/// The most bytes that are hashed to verify one request, over all keys, public URLs and spellings. One try takes the URL and
-/// the parameters: 32 KiB and 64 KiB at most, by the limits of `inbound`. Twilio's callbacks take a few kilobytes, so all of
-/// their tries fit many times over.
+/// The most bytes that are hashed to verify one request, over all keys, public URLs and spellings. One attempt takes
+/// the URL and the parameters: 32 KiB and 64 KiB at most, by the limits of `inbound`. All attempts for Twilio's
+/// callbacks, of a few kilobytes each, fit many times over.
 const MAX_HASHED: usize = 384 << 10;
-/// What an HMAC costs besides its text, in bytes hashed: its padding, the outer hash and the copy of its key.
+/// The overhead of an HMAC, in bytes hashed: its padding, the outer hash and the copy of its key.
 const OF_AN_HMAC: usize = 256;
 
-/// What is signed besides the URL.
+/// The signed content besides the URL.
 #[derive(Debug, Clone, Copy)]
 pub enum Content<'a> {
-    /// A GET, whose parameters are in the URL, or no body at all: the URL alone is signed.
+    /// A GET, whose parameters are in the URL, or no body: only the URL is signed.
     Nothing,
-    /// A form: its parameters are signed, in whatever order they came.
+    /// A form: its parameters are signed, in any wire order.
     Form {
         /// The parameters, from [`form::pairs`].
         pairs: &'a [FormPair<'a>],
-        /// The raw body they came in. It must match a `bodySHA256` if the URL carries one; signing
-        /// does not read it.
+        /// The raw body. It must match a `bodySHA256` if the URL has one; signing does not read it.
         body: &'a [u8],
     },
     /// Any other body, e.g. JSON: the URL's query must carry `bodySHA256`, and it must match.
     Other(&'a [u8]),
 }
 
-/// A request as it was presented to us.
+/// A request to verify.
 #[derive(Debug, Clone, Copy)]
 pub struct Presented<'a> {
-    /// The public origins under which we are known, each maybe with a path prefix, none with a
-    /// trailing slash. From the settings: `Host` and `X-Forwarded-*` are the sender's to choose.
+    /// The configured public origins, each maybe with a path prefix, without a trailing slash. `Host` and `X-Forwarded-*`
+    /// are not used, because the sender chooses them.
     pub bases: &'a [String],
-    /// Path and query as on the request line, nothing decoded.
+    /// Path and query as on the request line, not decoded.
     pub path_and_query: &'a str,
     pub content: Content<'a>,
     /// Whether it is a GET, whose query Twilio may have escaped after signing it.
     pub is_get: bool,
-    /// `X-Twilio-Webhooks-Signature-Settings`, which names a `SharedKey`. Not signed: it selects
-    /// among the keys given, and nothing more.
+    /// `X-Twilio-Webhooks-Signature-Settings`, which names a `SharedKey`. It is not signed, so it only selects among the
+    /// given keys.
     pub settings: Option<&'a [u8]>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Match {
-    /// The index of the key that made it, among those given.
+    /// The index of the matching key among those given.
     pub key: usize,
 }
 
 /// The reason to reject a request. Only our counters show it: every client gets the same answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Mistrust {
-    /// The header is not there.
     #[error("there is no X-Twilio-Signature")]
     Missing,
-    /// The header is not as many bytes as its algorithm makes, in padded standard base64.
+    /// The header has the wrong length for its algorithm, or is no padded standard base64.
     #[error("X-Twilio-Signature is not 20 bytes in base64, nor 32 of a SharedKey with HMAC_SHA256")]
     Malformed,
-    /// No key makes this signature for this request under any of our public URLs.
+    /// No key makes this signature for this request under any public URL.
     #[error("X-Twilio-Signature does not match: another key, URL or parameter was signed")]
     Mismatch,
-    /// A body that is no form came without its hash in the URL, so nothing vouches for it.
+    /// A body that is no form has no hash in the URL, so it is not covered by the signature.
     #[error("the URL's query carries no bodySHA256")]
     BodyHashMissing,
     /// The URL's signature is good, but the body is not the one that was signed.
@@ -105,8 +98,7 @@ pub enum Mistrust {
 }
 
 impl Mistrust {
-    /// The same in one word, for a metric.
-    #[must_use]
+    /// The label in metrics.
     pub fn as_label(&self) -> &'static str {
         match self {
             Self::Missing => "missing",
@@ -118,13 +110,13 @@ impl Mistrust {
     }
 }
 
-/// Verifies a request under each of our public URLs with each of the keys that it may be signed by.
+/// Verifies a request under each public URL with each of the given keys.
 ///
-/// Accounts are none of its business: ask this first, for all accounts alike, and an unknown account
-/// costs the same work as a known one. Without a key the work is done with a stand-in, in vain.
+/// Call this before any check of the account, for all accounts alike, so that an unknown account costs the same work as
+/// a known one. Without a key, the work is done with a stand-in.
 ///
 /// # Errors
-/// [`Mistrust`], for our own eyes only.
+/// [`Mistrust`], which no response shows.
 pub fn verify<'k>(
     keys: impl IntoIterator<Item = &'k SigningKey, IntoIter: Clone>,
     request: &Presented<'_>,
@@ -135,17 +127,15 @@ pub fn verify<'k>(
     claim.verify(keys.into_iter(), &bases, request.path_and_query)
 }
 
-/// Whether a header holds a signature of some key: the right number of bytes, in base64.
-#[must_use]
+/// Whether a header has the shape of a signature: the right number of bytes, in base64.
 pub fn is_signature(header: &[u8]) -> bool {
     Tag::read(header).is_some()
 }
 
-/// Verifies a request that names no `SharedKey`, and of which the whole public URL is known.
-/// [`verify`] does the same for each of its bases.
+/// Verifies a request that names no `SharedKey`, by its whole public URL. [`verify`] does the same for each base.
 ///
 /// # Errors
-/// [`Mistrust`], for our own eyes only.
+/// [`Mistrust`], which no response shows.
 pub fn verify_url<'k>(
     keys: impl IntoIterator<Item = &'k SigningKey, IntoIter: Clone>,
     url: &str,
@@ -164,7 +154,6 @@ pub fn verify_url<'k>(
 /// Signs a request, in base64 as for the header.
 ///
 /// For [`Content::Other`] the URL must already carry its hash: see [`with_body_hash`].
-#[must_use]
 pub fn sign(key: &SigningKey, url: &str, content: &Content<'_>) -> String {
     let parameters = signed_parameters(content);
     match &key.keyed {
@@ -177,9 +166,8 @@ pub fn sign(key: &SigningKey, url: &str, content: &Content<'_>) -> String {
     }
 }
 
-/// The URL (or path and query) with `bodySHA256` of this body at the end of its query, in place of
-/// one that is there already.
-#[must_use]
+/// The URL (or path and query) with the `bodySHA256` of this body at the end of its query, which replaces an existing
+/// one.
 pub fn with_body_hash(url: &str, body: &[u8]) -> String {
     let (path, query) = url.split_once('?').unwrap_or((url, ""));
     let mut out = format!("{path}?");
@@ -196,12 +184,11 @@ pub fn with_body_hash(url: &str, body: &[u8]) -> String {
 }
 
 /// A body's SHA-256 as `bodySHA256` carries it: lower-case hexadecimal.
-#[must_use]
 pub fn body_hash(body: &[u8]) -> String {
     hex(&Sha256::digest(body))
 }
 
-/// What a request says about itself, made ready once for every key and every spelling of its URL.
+/// The claim of a request, prepared once for all keys and all spellings of its URL.
 struct ClaimedSignature<'a> {
     tag: Tag,
     selection: KeySelection<'a>,
@@ -243,7 +230,7 @@ impl<'a> ClaimedSignature<'a> {
             return Err(Mistrust::BodyHashMissing);
         }
         let chosen = keys.enumerate().filter(|(_, key)| self.selection.takes(key));
-        // What selects nothing costs what selects one key.
+        // Selecting no key costs as much as selecting one.
         let none_chosen = chosen.clone().next().is_none();
         let stand_in = none_chosen.then(|| Keyed::new(self.tag.algorithm(), b""));
         let key = candidates::find(bases, rest, self.is_get, |url| {
@@ -259,7 +246,7 @@ impl<'a> ClaimedSignature<'a> {
             ControlFlow::Continue(())
         });
         let ControlFlow::Break(Some(key)) = key else { return Err(Mistrust::Mismatch) };
-        // Only now: a stranger's megabyte is not worth hashing.
+        // Only now, because hashing the body of an unauthenticated client costs too much.
         self.verify_body(query)?;
         Ok(Match { key })
     }
@@ -285,8 +272,7 @@ impl<'a> ClaimedSignature<'a> {
         })
     }
 
-    /// Every hash that the query carries must be the body's: two that differ would leave it open
-    /// which of them counts.
+    /// Every hash in the query must be the body's. With two different hashes, it would be unclear which counts.
     fn verify_body(&self, query: &str) -> Result<(), Mistrust> {
         let body = match *self.content {
             Content::Nothing => return Ok(()),
@@ -305,17 +291,17 @@ impl<'a> ClaimedSignature<'a> {
     }
 }
 
-/// A form's parameters as they are signed: each once, sorted by name, then by value, both bytewise. Names repeat for each
-/// value. Longer ones than any of Twilio's go to the heap.
+/// A form's parameters as they are signed: each once, sorted bytewise by name, then by value. Names repeat for each
+/// value. Parameters longer than any of Twilio's use the heap.
 #[derive(Default)]
 struct Parameters {
     /// The decoded names and values, in the order of the body.
     text: SmallVec<[u8; 1024]>,
-    /// Where each parameter lies in the text, in the order of the signature.
+    /// The place of each parameter in the text, in the order of the signature.
     sorted: SmallVec<[Parameter; 32]>,
 }
 
-/// A parameter's place in [`Parameters::text`]: its name, and its value behind that.
+/// A parameter's place in [`Parameters::text`]: its name, followed by its value.
 #[derive(Clone, Copy)]
 struct Parameter {
     /// The first eight bytes of its name: most names differ in them.
@@ -341,14 +327,14 @@ impl Parameters {
     }
 }
 
-/// Decodes each parameter once, so that sorting compares plain bytes: comparing while decoding would cost an attacker's
-/// kilobytes for each step of the sort.
+/// Decodes each parameter once, so that sorting compares plain bytes. Decoding in each comparison would let an attacker
+/// multiply the work.
 fn signed_parameters(content: &Content<'_>) -> Parameters {
     let Content::Form { pairs, .. } = content else { return Parameters::default() };
     let length = pairs.iter().map(|(name, value)| name.encoded_len() + value.encoded_len()).sum();
     let mut text = SmallVec::with_capacity(length);
     let mut sorted = SmallVec::with_capacity(pairs.len());
-    // No body has 4 GiB: `inbound` takes 64 KiB of a form, and a recording is a file of that.
+    // No body has 4 GiB: `inbound` accepts 64 KiB of a form, and a recording contains no more.
     let here = |text: &SmallVec<[u8; 1024]>| u32::try_from(text.len()).unwrap_or(u32::MAX);
     for (name, value) in *pairs {
         let prefix = name.prefix();

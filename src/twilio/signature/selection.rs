@@ -1,9 +1,8 @@
-//! `X-Twilio-Webhooks-Signature-Settings`: which key a request names as its signer.
+//! `X-Twilio-Webhooks-Signature-Settings`: the key that a request names as its signer.
 //!
 //! A comma list of `name=value`, read as both official libraries read it (`PyPI` twilio 9.13.0
-//! `request_validator.py`, npm twilio 6.3.1 `webhooks.js`): the first `algorithm` with a value counts, in any case;
-//! an entry without `=` is ignored. This header is not signed, so it can only choose among the keys of the settings,
-//! each with the algorithm that it is bound to there.
+//! `request_validator.py`, npm twilio 6.3.1 `webhooks.js`): the first `algorithm` with a value counts, in any case; an
+//! entry without `=` is ignored. The header is not signed, so it only selects among the configured keys.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,14 +12,14 @@ use crate::twilio::signature::key::{Algorithm, SigningKey};
 /// The longest header that is read, in bytes. An id has at most 128.
 pub const MAX_SETTINGS: usize = 4 << 10;
 
-/// Which keys are to be tried.
+/// The keys to verify with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeySelection<'a> {
     /// Auth tokens and app keys: no `SharedKey` is named.
     Tokens,
     /// The `SharedKey` of this id, if it is bound to this algorithm.
     Shared { id: &'a str, algorithm: Algorithm },
-    /// None: what was asked for does not exist.
+    /// No key: the named one does not exist.
     Nothing,
 }
 
@@ -46,7 +45,7 @@ impl<'a> KeySelection<'a> {
         }
     }
 
-    /// Whether this key is to be tried.
+    /// Whether this key is selected.
     pub(super) fn takes(&self, key: &SigningKey) -> bool {
         match (self, key.id()) {
             (Self::Tokens, None) => true,
@@ -58,7 +57,7 @@ impl<'a> KeySelection<'a> {
     }
 }
 
-/// A signature, by how long it is.
+/// A signature, by its length.
 pub(super) enum Tag {
     Sha1([u8; 20]),
     Sha256([u8; 32]),
@@ -73,7 +72,7 @@ impl Tag {
         tag.try_into().map(Self::Sha1).or_else(|_| tag.try_into().map(Self::Sha256)).ok()
     }
 
-    /// Whether it can be what is claimed: 32 bytes are never a token's.
+    /// Whether the length fits the selected keys: a token's signature never has 32 bytes.
     pub(super) fn suits(&self, selection: KeySelection<'_>) -> bool {
         match (selection, self) {
             (KeySelection::Tokens, Self::Sha1(_)) | (KeySelection::Nothing, _) => true,
@@ -134,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_cannot_mean_selects_nothing() {
+    fn an_invalid_header_selects_no_key() {
         for header in [
             "key=k1,algorithm=HMAC_MD5",
             "key=k1,algorithm=none",

@@ -1,5 +1,5 @@
-//! The signer against itself: what it signs it trusts, and nothing else. That it signs as Twilio
-//! does is `tests/it/vectors.rs`'s to prove.
+//! The signer against itself: it verifies what it signs, and nothing else. `tests/it/vectors.rs` compares it with
+//! Twilio's libraries.
 
 use proptest::prelude::*;
 
@@ -139,7 +139,7 @@ fn a_get_may_have_been_escaped_after_it_was_signed() {
 
 proptest! {
     #[test]
-    fn what_was_signed_is_trusted_in_any_order_and_any_one_changed_byte_is_not(
+    fn a_signed_form_verifies_in_any_order_and_not_with_any_one_changed_byte(
         sent in prop::collection::vec((".{1,8}", ".{0,8}"), 1..6),
         shuffle in any::<prop::sample::Index>(),
         position in any::<prop::sample::Index>(),

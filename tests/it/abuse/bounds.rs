@@ -14,7 +14,7 @@ use crate::harness::{
     sid, signed, status_callback,
 };
 
-/// `MAX_TARGET` in `inbound/mod.rs`.
+/// `MAX_TARGET` in `inbound/middleware.rs`.
 const MAX_TARGET: usize = 32 << 10;
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -44,7 +44,7 @@ fn a_form_or_a_query_of_more_than_512_parameters_is_413_with_any_signature() {
     for request in [too_many, query(600), query(8_000), app.clone()] {
         for request in [signed(&request), forged(&request), request] {
             let answer = send(&scene, &request);
-            assert_eq!((answer.status, answer.says_close()), (413, true), "{:.40}", request.target);
+            assert_eq!((answer.status, answer.closes()), (413, true), "{:.40}", request.target);
         }
     }
     let problem = send(&scene, &forged(&app)).json();
@@ -83,7 +83,7 @@ fn a_target_over_32_kib_is_414_on_every_route_and_the_longest_callback_is_accept
             let long = filling.repeat(MAX_TARGET / filling.len() + 1);
             for request in [get(&format!("{route}?{long}")), get(&format!("{route}/{long}"))] {
                 let answer = send(&scene, &forged(&request));
-                assert_eq!((answer.status, answer.says_close()), (414, true), "{route} {filling}");
+                assert_eq!((answer.status, answer.closes()), (414, true), "{route} {filling}");
             }
         }
     }

@@ -15,7 +15,7 @@ use crate::weather::{kept, kilobytes, open_files};
 const WANTED: usize = 10_000;
 /// File descriptors that this process and parallel tests need.
 const OURS: usize = 600;
-/// The limit of unauthenticated connections in `inbound/connections.rs`.
+/// `MAX_UNAUTHENTICATED` in `inbound/limits/connections.rs`.
 const MAX_UNAUTHENTICATED: u64 = 1024;
 
 /// As many connections as this process may have, at most [`WANTED`].
@@ -60,7 +60,7 @@ fn ten_thousand_idle_connections_do_not_delay_honest_callers() {
     eventually("their descriptors are free", LONG, || handles() < 2 * MAX_UNAUTHENTICATED + 200);
     println!("{} honest calls meanwhile, the slowest {:?}", waits.len(), waits.iter().max());
     drop(idle);
-    scene.service.says("too many strangers");
+    scene.service.says("too many unauthenticated connections");
     let peak = kilobytes(&scene.service, "VmHWM:");
     println!("{count} idle connections: {peak} kB at most");
     assert!(peak < 200_000, "{peak} kB");

@@ -38,7 +38,7 @@ fn exhaust(scene: &Scene, request: &Recording) -> u64 {
             403 => allowed += 1,
             status => {
                 assert_eq!(status, 429);
-                assert!(answer.says_close());
+                assert!(answer.closes());
                 return allowed;
             }
         }
@@ -63,7 +63,7 @@ fn thousands_of_forged_requests_are_limited_and_signed_requests_from_the_same_ne
             429 => limited += 1,
             other => unreachable!("{other}"),
         }
-        assert!(answer.says_close());
+        assert!(answer.closes());
         if number % 20 == 0 {
             let honest = from(signed(&status_callback(8, "sent")), HERE);
             assert_eq!(send(&scene, &honest).status, 204, "number {number}");

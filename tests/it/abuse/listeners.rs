@@ -98,7 +98,7 @@ fn a_long_command_on_the_control_socket_is_not_closed_for_newer_connections() {
         body.len()
     );
     watch.write_all(head.as_bytes()).expect("sent");
-    scene.service.says("refused requests are shown to");
+    scene.service.says("watch of rejected requests began");
     let idle: Vec<_> = (0..100).map(|_| UnixStream::connect(&socket).expect("connected")).collect();
     let forged = status_callback(7, "sent");
     assert_eq!(scene.service.exchange(&wire::bytes(&forged)).status, 403);

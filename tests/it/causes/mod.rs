@@ -4,9 +4,7 @@
 mod body;
 mod keys;
 
-use heardback::commands::doctor::offline::{
-    Diagnosis, DiagnosisOutcome, MOST_SIGNATURES, diagnose,
-};
+use heardback::commands::doctor::offline::{Diagnosis, DiagnosisOutcome, MAX_SIGNATURES, diagnose};
 use heardback::config::{Settings, SettingsArgs};
 use heardback::recording::Recording;
 use heardback::twilio::form;
@@ -87,7 +85,7 @@ fn finding(settings: &Settings, recording: &Recording) -> Diagnosis {
     if let Some(signature) = recording.header("X-Twilio-Signature").filter(|text| text.len() > 20) {
         assert!(!text.contains(signature), "a signature shows in\n{text}");
     }
-    assert!(finding.tried.signatures <= MOST_SIGNATURES, "{text}");
+    assert!(finding.tried.signatures <= MAX_SIGNATURES, "{text}");
     finding
 }
 

@@ -127,7 +127,7 @@ fn settlement(claim: &Claim) -> Settlement {
     }
 }
 
-/// A MessageSid for message `n`. Twilio's SIDs come in no order, so records that expire together
+/// A `MessageSid` for message `n`. Twilio's SIDs come in no order, so records that expire together
 /// are not neighbours on disk. No two SIDs are equal, because the factor is odd.
 fn scattered(n: u32) -> u32 {
     n.wrapping_mul(0x9e37_79b1)

@@ -1,7 +1,6 @@
 //! The real binary with a wall clock that the test shifts.
 
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rustix::process::Signal;
@@ -13,6 +12,7 @@ use crate::given::DAY;
 use crate::harness::running::{Running, command};
 use crate::harness::{LONG, RECIPIENT, SENDER, Scene, eventually, form, sid, status_callback};
 use crate::skip::skipped_unless_ci;
+use crate::support::preload;
 
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/preload/shift.c");
 const JUMP: &str = "heardback_clock_jump_seconds";
@@ -28,9 +28,7 @@ impl Shim {
         }
         let shim = Self(tempfile::tempdir().expect("a folder"));
         shim.shift(0);
-        let mut cc = Command::new("cc");
-        cc.args(["-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-o"]);
-        let Ok(built) = cc.arg(shim.path("shift.so")).arg(SOURCE).output() else {
+        let Ok(built) = preload::compile(Path::new(SOURCE), &shim.path("shift.so")) else {
             skipped_unless_ci("there is no `cc`");
             return None;
         };
@@ -63,7 +61,6 @@ impl Shim {
 }
 
 /// The value of Twilio's `Date` header so many seconds from now.
-#[expect(clippy::disallowed_methods, reason = "the stand-in for Twilio has the real clock")]
 fn date(shift: i64) -> String {
     let shift = Duration::from_secs(shift.unsigned_abs());
     httpdate::fmt_http_date(SystemTime::now() + shift)

@@ -1,11 +1,11 @@
 //! The image can be built: `.dockerignore` lets in each file that the manifest, the source and the Dockerfile name, and `.ci/run`
 //! runs the Dockerfile's own cargo command in exactly these files.
 
-#[path = "../../../examples/docker-context/context.rs"]
+#[path = "../../../tools/docker-context/context.rs"]
 mod context;
-#[path = "../../../examples/docker-context/dockerfile.rs"]
+#[path = "../../../tools/docker-context/dockerfile.rs"]
 mod dockerfile;
-#[path = "../../../examples/docker-context/ignore.rs"]
+#[path = "../../../tools/docker-context/ignore.rs"]
 mod ignore;
 
 use std::collections::BTreeSet;
@@ -102,7 +102,7 @@ fn no_secret_no_store_and_no_large_file_gets_into_the_image() {
         "src/secrets.env",
         "tests/fixtures/webhooks/.env.local",
         "benches/key.pem",
-        "examples/chaos/server.key",
+        "sim/chaos/server.key",
         ".git/config",
         ".github/workflows/ci.yml",
         "target/release/heardback",

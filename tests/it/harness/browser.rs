@@ -1,6 +1,6 @@
-//! A real browser: headless Chromium, controlled over its debugging pipe.
+//! A real browser: headless Chromium, controlled through its debugging pipe.
 //!
-//! Without Chromium a test is skipped; with `HEARDBACK_CI=1` it fails.
+//! A test is skipped if there is no Chromium, and fails then with `HEARDBACK_CI=1`.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -15,25 +15,25 @@ use serde_json::{Value, json};
 
 use crate::skip::skipped_unless_ci;
 
-/// A browser on a busy machine is slow.
+/// Longer than any step of a browser on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 pub(crate) struct Browser {
-    // Ended before its folder is removed.
+    // Dropped before its folder.
     child: Child,
     commands: File,
-    told: Receiver<Value>,
+    messages: Receiver<Value>,
     page: String,
     last: u64,
-    /// Events that came in between and are not handled yet.
+    /// Events that no call consumed yet.
     pub(crate) events: Vec<Value>,
     _folder: tempfile::TempDir,
 }
 
 impl Browser {
-    /// Starts a browser with an empty page, which lets the test answer requests for the target.
-    /// `None`: there is no Chromium, and the test is skipped.
+    /// Starts a browser with an empty page, which waits for `Fetch` commands. `None`: there is no Chromium, and the
+    /// test is skipped.
     pub(crate) fn start(more: &[&str]) -> Option<Self> {
         if Command::new("chromium").arg("--version").output().is_err() {
             skipped_unless_ci("there is no `chromium`");
@@ -47,17 +47,18 @@ impl Browser {
         };
         let (commands, answers) = (pipe("commands"), pipe("answers"));
         let child = spawn(folder.path(), &commands, &answers, more);
-        // In the order in which the shell opens them.
+        // The order in which the shell opens them.
         let commands = File::create(commands).expect("opened");
         let answers = BufReader::new(File::open(answers).expect("opened"));
-        let (tell, told) = channel();
+        let (sender, messages) = channel();
         std::thread::spawn(move || {
             for answer in answers.split(0).map_while(Result::ok) {
-                let _ = tell.send(serde_json::from_slice(&answer).unwrap_or_default());
+                let _ = sender.send(serde_json::from_slice(&answer).unwrap_or_default());
             }
         });
         let (page, events) = (String::new(), Vec::new());
-        let mut browser = Self { child, commands, told, page, last: 0, events, _folder: folder };
+        let mut browser =
+            Self { child, commands, messages, page, last: 0, events, _folder: folder };
         let target = browser.call("Target.createTarget", &json!({ "url": "about:blank" }));
         let attach = json!({ "targetId": target["targetId"], "flatten": true });
         let session = browser.call("Target.attachToTarget", &attach);
@@ -68,15 +69,15 @@ impl Browser {
         Some(browser)
     }
 
-    /// During a navigation the browser has no page to evaluate in and returns this error.
+    /// Repeats the call while the browser replaces the page.
     pub(crate) fn call(&mut self, method: &str, params: &Value) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let told = self.ask(method, params);
-            let Some(error) = told.get("error") else { return told["result"].clone() };
+            let message = self.ask(method, params);
+            let Some(error) = message.get("error") else { return message["result"].clone() };
             let between = error["message"] == "Not attached to an active page";
-            assert!(between && Instant::now() < deadline, "{method}: {told}");
-            std::thread::park_timeout(LOOK_EVERY);
+            assert!(between && Instant::now() < deadline, "{method}: {message}");
+            std::thread::park_timeout(POLL_INTERVAL);
         }
     }
 
@@ -88,25 +89,25 @@ impl Browser {
         }
         let mut bytes = command.to_string().into_bytes();
         bytes.push(0);
-        self.commands.write_all(&bytes).expect("it listens");
+        self.commands.write_all(&bytes).expect("the browser reads");
         loop {
-            let told = self.told.recv_timeout(PATIENCE).expect("it answers");
-            if told["id"] == self.last {
-                return told;
+            let message = self.messages.recv_timeout(PATIENCE).expect("the browser answers");
+            if message["id"] == self.last {
+                return message;
             }
-            self.events.push(told);
+            self.events.push(message);
         }
     }
 
-    /// Waits for an event and returns it.
+    /// Waits for an event, and returns its parameters.
     pub(crate) fn wait(&mut self, event: &str) -> Value {
         loop {
-            let known = self.events.iter().position(|told| told["method"] == event);
+            let known = self.events.iter().position(|message| message["method"] == event);
             if let Some(at) = known {
                 return self.events.remove(at)["params"].clone();
             }
-            let told = self.told.recv_timeout(PATIENCE);
-            self.events.push(told.unwrap_or_else(|_| unreachable!("{event} does not happen")));
+            let message = self.messages.recv_timeout(PATIENCE);
+            self.events.push(message.unwrap_or_else(|_| unreachable!("{event} does not happen")));
         }
     }
 
@@ -137,7 +138,7 @@ impl Browser {
         }
     }
 
-    /// Focuses the button with the Tab key and presses Enter.
+    /// Focuses the button with the Tab key, and presses Enter.
     pub(crate) fn press_by_keyboard(&mut self) {
         self.keys(&[("Tab", 9, ""), ("Enter", 13, "\r")]);
     }
@@ -158,22 +159,22 @@ impl Browser {
         }
     }
 
-    /// Waits until the expression has this text.
-    pub(crate) fn shows(&mut self, what: &str, words: &str) {
+    /// Waits until the result of this expression contains these words.
+    pub(crate) fn shows(&mut self, expression: &str, words: &str) {
         let mut last = Value::Null;
-        let wanted = format!("{what} shows {words:?}");
+        let wanted = format!("{expression} shows {words:?}");
         let shown = patiently(|| {
-            last = self.evaluate(what);
+            last = self.evaluate(expression);
             last.as_str().is_some_and(|text| text.contains(words))
         });
         assert!(shown, "not in time: {wanted}, but {last}");
     }
 
-    /// The browser's complaints about the page. Needs a prior `Log.enable`.
+    /// The entries of the browser's log. It needs `Log.enable`.
     pub(crate) fn complaints(&mut self) -> Vec<String> {
         self.evaluate("0");
-        let told = self.events.iter().filter(|told| told["method"] == "Log.entryAdded");
-        told.map(|told| told["params"]["entry"]["text"].to_string()).collect()
+        let message = self.events.iter().filter(|message| message["method"] == "Log.entryAdded");
+        message.map(|message| message["params"]["entry"]["text"].to_string()).collect()
     }
 
     pub(crate) fn evaluate(&mut self, script: &str) -> Value {
@@ -187,21 +188,21 @@ fn patiently(mut is_so: impl FnMut() -> bool) -> bool {
         if Instant::now() > deadline {
             return false;
         }
-        std::thread::park_timeout(LOOK_EVERY);
+        std::thread::park_timeout(POLL_INTERVAL);
     }
     true
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // All its processes are one group, and end together.
+        // All processes of the browser are in one group.
         let group = rustix::process::Pid::from_child(&self.child);
         let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         let _ = self.child.wait();
     }
 }
 
-/// Chromium, with its debugging pipe on these two descriptors.
+/// Starts Chromium with its debugging pipe on these two files.
 fn spawn(folder: &Path, commands: &Path, answers: &Path, more: &[&str]) -> Child {
     let mut shell = Command::new("sh");
     shell.args(["-c", "exec chromium \"$@\" 3<\"$COMMANDS\" 4>\"$ANSWERS\"", "chromium"]);

@@ -1,5 +1,5 @@
-//! The harness for tests of the whole service: the real binary on its own ports, a stand-in for
-//! Twilio, and requests signed and sent as bytes. Each process ends when its guard is dropped.
+//! The harness of the tests that use the real binary: the service on its own ports, a fake Twilio, and signed requests
+//! as bytes. Drop ends every process.
 
 pub(crate) mod browser;
 pub(crate) mod running;
@@ -18,30 +18,31 @@ use tempfile::TempDir;
 use crate::harness::running::{BINARY, Running, command};
 use crate::harness::twilio::Twilio;
 use crate::harness::wire::Answer;
+pub(crate) use crate::support::http::{form, get, post};
 
 pub(crate) const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 pub(crate) const OTHER_ACCOUNT: &str = "AC1123456789abcdef0123456789abcdef";
-/// A value in the form of a Twilio auth token, without any use.
+/// The format of a Twilio auth token; not a real one.
 pub(crate) const TOKEN: &str = "f00dbabe98765432100123456789cafe";
-/// The origin that both sides sign, whatever address the request is sent to.
+/// The public URL that both sign.
 pub(crate) const BASE: &str = "https://hooks.example.com";
 pub(crate) const RECIPIENT: &str = "+15551234567";
 pub(crate) const SENDER: &str = "+15017122661";
 
-/// Longer than anything here takes on a busy machine.
+/// Longer than any step on a busy machine.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A service with a store of its own, and the Twilio it posts to.
+/// A service with its own store, and its fake Twilio.
 pub(crate) struct Scene {
-    // Dropped in this order.
+    // Fields are dropped in this order.
     pub(crate) service: Running,
     pub(crate) twilio: Twilio,
     folder: TempDir,
 }
 
 impl Scene {
-    /// Starts both, with these settings in addition to the defaults.
+    /// Starts both, with these additional settings.
     pub(crate) fn new(more: &[(&str, &str)]) -> Self {
         let twilio = Twilio::start();
         let folder = tempfile::tempdir().expect("a folder");
@@ -53,12 +54,12 @@ impl Scene {
         self.folder.path().join("store")
     }
 
-    /// Sends a request on a new connection, signed by the account.
+    /// Sends the request on a new connection, signed by the account.
     pub(crate) fn send(&self, request: &Recording) -> Answer {
         self.service.exchange(&wire::bytes(&signed(request)))
     }
 
-    /// Registers a message and reports its code as entered: confirmed in one step.
+    /// Registers a message and reports its code as entered, which confirms it.
     pub(crate) fn confirm(&self, number: u32) -> Answer {
         self.send(&code_entered(number))
     }
@@ -74,14 +75,14 @@ impl Scene {
         message.get("state").and_then(Value::as_str).map(str::to_owned)
     }
 
-    /// Waits until a message is in that state.
+    /// Waits until the message has this state.
     pub(crate) fn reaches(&self, number: u32, state: &str) {
         let arrived = || self.state(number).as_deref() == Some(state);
         eventually(&format!("{} {state}", sid(number)), LONG, arrived);
     }
 }
 
-/// Signed by the account, for [`BASE`].
+/// Signs the request by the account, for [`BASE`].
 pub(crate) fn signed(request: &Recording) -> Recording {
     request.signed(&key(), BASE)
 }
@@ -94,31 +95,11 @@ pub(crate) fn sid(number: u32) -> String {
     format!("SM{number:032x}")
 }
 
-/// A form, posted.
-pub(crate) fn form(target: &str, fields: &[(&str, &str)]) -> Recording {
-    let body = serde_urlencoded::to_string(fields).expect("encodes");
-    post(target, "application/x-www-form-urlencoded", body.as_bytes())
-}
-
 pub(crate) fn json(target: &str, body: &Value) -> Recording {
     post(target, "application/json", body.to_string().as_bytes())
 }
 
-pub(crate) fn post(target: &str, media: &str, body: &[u8]) -> Recording {
-    Recording {
-        method: "POST".to_owned(),
-        target: target.to_owned(),
-        headers: vec![("Content-Type".to_owned(), media.to_owned())],
-        body: body.to_vec(),
-        ..Recording::default()
-    }
-}
-
-pub(crate) fn get(target: &str) -> Recording {
-    Recording { method: "GET".to_owned(), target: target.to_owned(), ..Recording::default() }
-}
-
-/// A status callback as Twilio posts it.
+/// A status callback of Twilio.
 pub(crate) fn status_callback(number: u32, status: &str) -> Recording {
     let sid = sid(number);
     let fields = [
@@ -136,11 +117,11 @@ pub(crate) fn code_entered(number: u32) -> Recording {
 }
 
 /// Polls until the condition is true.
-pub(crate) fn eventually(what: &str, deadline: Duration, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn eventually(condition: &str, deadline: Duration, mut is_so: impl FnMut() -> bool) {
     let began = Instant::now();
     while !is_so() {
-        assert!(began.elapsed() < deadline, "not within {deadline:?}: {what}");
-        std::thread::park_timeout(LOOK_EVERY);
+        assert!(began.elapsed() < deadline, "not within {deadline:?}: {condition}");
+        std::thread::park_timeout(POLL_INTERVAL);
     }
 }
 

@@ -1,45 +1,34 @@
-//! The running service: its addresses, its log, its end.
+//! The real binary as a child of a test: its addresses, its log and its end, with assertions.
 
-use std::fs::File;
 use std::net::SocketAddr;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
 
 use crate::harness::twilio::Twilio;
 use crate::harness::wire::{Answer, Line};
-use crate::harness::{ACCOUNT, BASE, LONG, LOOK_EVERY, TOKEN, eventually};
+use crate::harness::{ACCOUNT, BASE, LONG, POLL_INTERVAL, TOKEN, eventually};
+use crate::support::process::{self, ChildProcess, LogFile, operator_request};
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_heardback");
 
-/// The settings of a service on ports of its own, which posts to that Twilio.
+/// The settings of a service that posts to this Twilio.
 pub(crate) fn settings(store: &Path, twilio: &Twilio) -> Vec<(String, String)> {
-    let settings = [
-        ("HEARDBACK_LISTEN", "127.0.0.1:0".to_owned()),
-        ("HEARDBACK_OPS_LISTEN", "127.0.0.1:0".to_owned()),
-        ("HEARDBACK_PUBLIC_URL", BASE.to_owned()),
-        ("HEARDBACK_STORE", format!("sled:{}", store.display())),
-        ("HEARDBACK_UPSTREAM_URL", format!("http://{}", twilio.addr)),
-        // Temporary folders may be on tmpfs or overlayfs, which `serve` refuses.
-        ("HEARDBACK_ALLOW_UNSAFE_STORE", "true".to_owned()),
-        ("HEARDBACK_LOG_FORMAT", "json".to_owned()),
-        ("TWILIO_ACCOUNT_SID", ACCOUNT.to_owned()),
-        ("TWILIO_AUTH_TOKEN", TOKEN.to_owned()),
-    ];
-    settings.map(|(name, value)| (name.to_owned(), value)).to_vec()
+    let mut settings = process::settings(BASE, store, twilio.addr);
+    for (name, value) in [("TWILIO_ACCOUNT_SID", ACCOUNT), ("TWILIO_AUTH_TOKEN", TOKEN)] {
+        settings.push((name.to_owned(), value.to_owned()));
+    }
+    settings
 }
 
-/// `heardback serve` with these settings in addition to the defaults, and an empty environment
-/// otherwise.
+/// `heardback serve` with these settings and `more`, and without the environment of the test.
 pub(crate) fn command(store: &Path, twilio: &Twilio, more: &[(&str, &str)]) -> Command {
     wrapped(&[BINARY, "serve"], store, twilio, more)
 }
 
-/// The same settings for another command line.
+/// Another command line with the same environment, such as a wrapper around `heardback serve`.
 pub(crate) fn wrapped(
     words: &[&str],
     store: &Path,
@@ -52,56 +41,41 @@ pub(crate) fn wrapped(
     command
 }
 
-/// A listening process.
+/// A service that listens. Drop kills it.
 pub(crate) struct Running {
-    child: Child,
+    process: ChildProcess,
+    log: LogFile,
     pub(crate) public: SocketAddr,
     pub(crate) ops: SocketAddr,
-    /// A file, not a pipe: every line that the service logs before a response can be read after the
-    /// response.
-    logs: File,
-    /// The service's own process id, which is not the child's if the command is wrapped.
-    pid: Option<Pid>,
+    /// The process of the service, which a wrapper may have started.
+    pid: Pid,
 }
 
 impl Running {
-    /// Starts the service and waits until it logs its addresses.
+    /// Starts it, and waits until it listens.
     pub(crate) fn start(mut command: Command) -> Self {
-        let logs = tempfile::tempfile().expect("a file");
-        let stderr = logs.try_clone().expect("the same file");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
-        let child = command.spawn().expect("spawned");
-        let unbound = SocketAddr::from(([127, 0, 0, 1], 0));
-        let pid = Some(Pid::from_child(&child));
-        let mut running = Self { child, public: unbound, ops: unbound, logs, pid };
-        (running.public, running.ops) = running.bound();
-        running
-    }
-
-    fn bound(&mut self) -> (SocketAddr, SocketAddr) {
+        let (mut process, log) = ChildProcess::logged(&mut command).expect("started");
         let began = Instant::now();
-        loop {
-            let gone = self.child.try_wait().expect("ours").is_some();
-            let logs = self.logs();
-            if let Some(found) = logs.lines().find_map(addresses) {
-                return found;
+        let (public, ops) = loop {
+            let is_gone = process.end().expect("a child").is_some();
+            if let Some(addresses) = log.addresses().expect("readable") {
+                break addresses;
             }
-            let late = began.elapsed() > LONG;
-            assert!(!gone && !late, "the service does not listen (ended: {gone}):\n{logs}");
-            std::thread::park_timeout(LOOK_EVERY);
-        }
+            let is_late = began.elapsed() > LONG;
+            let text = || log.text().expect("readable");
+            assert!(!is_gone && !is_late, "it does not listen (ended: {is_gone}):\n{}", text());
+            std::thread::park_timeout(POLL_INTERVAL);
+        };
+        let pid = process.pid();
+        Self { process, log, public, ops, pid }
     }
 
     /// The complete lines of its log so far.
     pub(crate) fn logs(&self) -> String {
-        let size = usize::try_from(self.logs.metadata().expect("ours").len()).expect("a size");
-        let mut bytes = vec![0; size];
-        self.logs.read_exact_at(&mut bytes, 0).expect("readable");
-        bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').unwrap_or_default());
-        String::from_utf8(bytes).expect("UTF-8")
+        self.log.text().expect("readable")
     }
 
-    /// Waits for this text in the log.
+    /// Waits until its log contains this text.
     pub(crate) fn says(&self, words: &str) {
         eventually(&format!("the log has {words:?}"), LONG, || self.logs().contains(words));
     }
@@ -110,49 +84,47 @@ impl Running {
         Line::open(self.public)
     }
 
-    /// One request on a new connection.
+    /// Sends one request on a new connection.
     pub(crate) fn exchange(&self, bytes: &[u8]) -> Answer {
         let mut line = self.line();
         line.send(bytes);
         line.answer().expect("an answer")
     }
 
-    /// A request to the operator's listener.
+    /// Sends a GET to the operator's listener.
     pub(crate) fn operator(&self, path: &str) -> Answer {
         let mut line = Line::open(self.ops);
-        line.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
+        line.send(&operator_request(path));
         line.answer().expect("an answer")
     }
 
-    /// The value of a metric with its labels; 0 if it is missing.
+    /// The value of a metric, named with its labels; 0 if it is absent.
     pub(crate) fn metric(&self, name: &str) -> u64 {
-        let text = self.operator("/metrics").text();
-        let mut values = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        values.next().and_then(|value| value.parse().ok()).unwrap_or_default()
+        process::metric(&self.operator("/metrics").text(), name).unwrap_or_default()
     }
 
     /// The process id of the service.
     pub(crate) fn pid(&self) -> Pid {
-        self.pid.expect("started")
+        self.pid
     }
 
-    /// Sets the process id of a service that runs inside another process.
+    /// Sets the process id of a service that a wrapper started.
     pub(crate) fn is_really(&mut self, pid: Pid) {
-        self.pid = Some(pid);
+        self.pid = pid;
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(self.pid(), signal).expect("signalled");
+        kill_process(self.pid, signal).expect("signalled");
     }
 
-    /// Whether the process still runs after this time.
+    /// Whether it still runs after this time.
     pub(crate) fn still_runs_after(&mut self, wait: Duration) -> bool {
         let began = Instant::now();
         while began.elapsed() < wait {
-            if self.child.try_wait().expect("ours").is_some() {
+            if self.process.end().expect("a child").is_some() {
                 return false;
             }
-            std::thread::park_timeout(LOOK_EVERY);
+            std::thread::park_timeout(POLL_INTERVAL);
         }
         true
     }
@@ -160,8 +132,8 @@ impl Running {
     /// Waits for its end.
     pub(crate) fn ends_within(&mut self, deadline: Duration) -> ExitStatus {
         let mut end = None;
-        eventually("the process ends", deadline, || {
-            end = self.child.try_wait().expect("ours");
+        eventually("it ends", deadline, || {
+            end = self.process.end().expect("a child");
             end.is_some()
         });
         end.expect("ended")
@@ -170,24 +142,9 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let (Ok(None), Some(pid)) = (self.child.try_wait(), self.pid) {
-            // A wrapper ends with the service.
-            let _ = kill_process(pid, Signal::KILL);
+        if let Ok(None) = self.process.end() {
+            // A wrapper ends with its service.
+            let _ = kill_process(self.pid, Signal::KILL);
         }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
-}
-
-fn addresses(line: &str) -> Option<(SocketAddr, SocketAddr)> {
-    let json: Option<Value> = serde_json::from_str(line).ok();
-    let address = |name: &str| {
-        if let Some(json) = &json {
-            return json.get(name)?.as_str()?.split(',').next()?.parse().ok();
-        }
-        // A line of the human-readable format.
-        let (_, rest) = line.split_once(&format!(" {name}="))?;
-        rest.split(' ').next()?.parse().ok()
-    };
-    Some((address("public_addr")?, address("ops_addr")?))
 }

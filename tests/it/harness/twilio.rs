@@ -1,16 +1,16 @@
-//! A stand-in for Twilio's Feedback API: records each post and sends the configured response.
+//! The fake Twilio of the tests: it records each post and replies as the test says.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Condvar, Mutex};
-use std::thread::JoinHandle;
+
+use crate::support::fake_twilio::{ApiReply, ApiRequest, FakeTwilio};
+use crate::support::http::Connection;
 
 /// The response to a post.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Manner {
-    /// This status and Twilio's body for it: a 2xx names the message, a 4xx has a code, any other
-    /// is `{}`.
+    /// This status and Twilio's body for it: a 2xx names the message, a 4xx has a code, any other is `{}`.
     Status(u16),
     /// This status and this body.
     Body(u16, &'static str),
@@ -24,54 +24,58 @@ pub(crate) enum Manner {
     Html,
     /// 400 and this error code.
     Refuse(u32),
-    /// No response before the manner changes.
+    /// No reply before the manner changes.
     Hold,
-    /// No response to the posts of this account before the manner changes; 200 for the others.
+    /// No reply to the posts of this account before the manner changes; 200 for the others.
     HoldOf(&'static str),
 }
 
-#[derive(Default)]
 struct Shared {
-    manner: Mutex<Option<Manner>>,
+    manner: Mutex<Manner>,
     changed: Condvar,
     /// The request line and the body of each post.
     posts: Mutex<Vec<String>>,
-    stopped: AtomicBool,
-    /// The `Date` of each answer, if it has one.
+    /// The `Date` of each reply, if it has one.
     date: Mutex<Option<String>>,
 }
 
 pub(crate) struct Twilio {
     pub(crate) addr: SocketAddr,
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    server: Option<FakeTwilio>,
 }
 
 impl Twilio {
-    /// Starts the stand-in, which answers 200.
+    /// Starts a server that replies 200.
     pub(crate) fn start() -> Self {
         Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)))
     }
 
-    /// Starts the stand-in on the address of an earlier one.
+    /// Starts one at this address, where another one was stopped.
     pub(crate) fn start_at(addr: SocketAddr) -> Self {
         let listener = TcpListener::bind(addr).expect("a port");
-        let addr = listener.local_addr().expect("bound");
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            manner: Mutex::new(Manner::Status(200)),
+            changed: Condvar::new(),
+            posts: Mutex::default(),
+            date: Mutex::default(),
+        });
         let serving = Arc::clone(&shared);
-        let thread = std::thread::spawn(move || serve(&listener, &serving));
-        let twilio = Self { addr, shared, thread: Some(thread) };
-        twilio.behave(Manner::Status(200));
-        twilio
+        let serve = move |_, connection| {
+            // The client may have closed the connection.
+            let _ = reply(connection, &serving);
+        };
+        let server = FakeTwilio::start(listener, serve).expect("started");
+        Self { addr: server.addr, shared, server: Some(server) }
     }
 
-    /// Sets the response from now on, also for posts without a response yet.
+    /// Changes the reply to all later posts, and to the posts that are held.
     pub(crate) fn behave(&self, manner: Manner) {
-        *self.shared.manner.lock().expect("unpoisoned") = Some(manner);
+        *self.shared.manner.lock().expect("unpoisoned") = manner;
         self.shared.changed.notify_all();
     }
 
-    /// From now on every answer has this `Date` header.
+    /// Adds this `Date` header to all later replies.
     pub(crate) fn says_it_is(&self, date: &str) {
         *self.shared.date.lock().expect("unpoisoned") = Some(date.to_owned());
     }
@@ -84,102 +88,45 @@ impl Twilio {
 
 impl Drop for Twilio {
     fn drop(&mut self) {
-        self.shared.stopped.store(true, Ordering::Release);
+        // The server waits for its connections, so the posts that are held need a reply.
         self.behave(Manner::Status(503));
-        // Wakes the thread in `accept`.
-        let _ = TcpStream::connect(self.addr);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.server = None;
     }
 }
 
-fn serve(listener: &TcpListener, shared: &Arc<Shared>) {
-    let mut clients = Vec::new();
-    for stream in listener.incoming().flatten() {
-        if shared.stopped.load(Ordering::Acquire) {
-            break;
-        }
-        let shared = Arc::clone(shared);
-        clients.push(std::thread::spawn(move || {
-            // A client that disconnects needs no response.
-            let _ = answer(stream, &shared);
-        }));
-    }
-    for client in clients {
-        let _ = client.join();
-    }
-}
-
-/// A whole request; `None` if the client disconnects before its end.
-pub(crate) fn asked(stream: &mut TcpStream) -> std::io::Result<Option<String>> {
-    let mut request = Vec::new();
-    let mut buffer = [0; 4096];
-    // A GET, which `doctor` sends, ends with its head.
-    let is_whole = |request: &[u8]| {
-        request.ends_with(b"\r\n\r\nOutcome=confirmed")
-            || (request.starts_with(b"GET ") && request.ends_with(b"\r\n\r\n"))
+fn reply(mut connection: Connection, shared: &Shared) -> io::Result<()> {
+    let request = ApiRequest::read(&mut connection)?;
+    let post = format!("{} {}", request.request_line(), request.body);
+    shared.posts.lock().expect("unpoisoned").push(post);
+    let is_held = |manner: &mut Manner| {
+        *manner == Manner::Hold
+            || matches!(manner, Manner::HoldOf(account) if request.account() == *account)
     };
-    while !is_whole(&request) {
-        match stream.read(&mut buffer)? {
-            0 => return Ok(None),
-            count => request.extend(buffer.iter().take(count)),
-        }
-    }
-    Ok(Some(String::from_utf8_lossy(&request).into_owned()))
-}
-
-fn answer(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
-    let Some(text) = asked(&mut stream)? else { return Ok(()) };
-    let line = text.lines().next().unwrap_or_default();
-    let body = text.rsplit("\r\n\r\n").next().unwrap_or_default();
-    shared.posts.lock().expect("unpoisoned").push(format!("{line} {body}"));
     let manner = shared.manner.lock().expect("unpoisoned");
-    let held = |manner: &mut Option<Manner>| match manner {
-        Some(Manner::HoldOf(account)) => line.contains(*account),
-        manner => *manner == Some(Manner::Hold),
+    let manner = *shared.changed.wait_while(manner, is_held).expect("unpoisoned");
+    let with = |status, headers: &str, body: &str| ApiReply {
+        status,
+        headers: headers.to_owned(),
+        body: body.to_owned(),
     };
-    let manner = *shared.changed.wait_while(manner, held).expect("unpoisoned");
-    let refused;
-    let taken = taken(line);
-    let (status, more, body) = match manner {
-        Some(Manner::Status(status @ 200..=299)) => (status, "", taken.as_str()),
-        Some(Manner::HoldOf(_)) => (200, "", taken.as_str()),
-        Some(Manner::Status(status @ 400..=499)) => {
-            let code = if matches!(status, 401 | 403) { 20003 } else { 20000 + u32::from(status) };
-            refused = format!(r#"{{"code":{code},"message":"X","status":{status}}}"#);
-            (status, "Content-Type: application/json\r\n", refused.as_str())
+    let mut reply = match manner {
+        Manner::Status(status @ 200..=299) => ApiReply::accepted(status, &request),
+        Manner::HoldOf(_) | Manner::Hold => ApiReply::accepted(200, &request),
+        Manner::Status(status @ (401 | 403)) => ApiReply::error(status, 20003, "X"),
+        Manner::Status(status @ 400..=499) => {
+            ApiReply::error(status, 20000 + u32::from(status), "X")
         }
-        Some(Manner::Status(status)) => (status, "", "{}"),
-        Some(Manner::Body(status, body)) => (status, "", body),
-        Some(Manner::Throttle) => (429, "Retry-After: 1\r\n", "{}"),
-        Some(Manner::RetryAfter(status, header)) => (status, header, "{}"),
-        Some(Manner::Redirect) => (302, "Location: http://192.0.2.1/\r\n", ""),
-        Some(Manner::Refuse(code)) => {
-            refused = format!(r#"{{"code":{code},"message":"Not this one"}}"#);
-            (400, "Content-Type: application/json\r\n", refused.as_str())
-        }
-        Some(Manner::Html) => (200, "Content-Type: text/html\r\n", "<html>Sign in</html>"),
-        Some(Manner::Hold) | None => return Ok(()),
+        Manner::Status(status) => with(status, "", "{}"),
+        Manner::Body(status, body) => with(status, "", body),
+        Manner::Throttle => with(429, "Retry-After: 1\r\n", "{}"),
+        Manner::RetryAfter(status, header) => with(status, header, "{}"),
+        Manner::Redirect => with(302, "Location: http://192.0.2.1/\r\n", ""),
+        Manner::Refuse(code) => ApiReply::error(400, code, "Not this one"),
+        Manner::Html => with(200, "Content-Type: text/html\r\n", "<html>Sign in</html>"),
     };
-    let date = shared.date.lock().expect("unpoisoned").clone();
-    let date = date.map_or_else(String::new, |date| format!("Date: {date}\r\n"));
-    let length = body.len();
-    write!(
-        stream,
-        "HTTP/1.1 {status} X\r\n{more}{date}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-    )
-}
-
-/// Twilio's response to the feedback in this request line, or about the account that it names.
-fn taken(line: &str) -> String {
-    let path = line.split(' ').nth(1).unwrap_or_default();
-    let mut parts = path.split('/').skip_while(|part| *part != "Accounts").skip(1);
-    let account = parts.next().unwrap_or_default().trim_end_matches(".json");
-    match parts.nth(1) {
-        Some(message) => format!(
-            r#"{{"account_sid":"{account}","date_created":null,"date_updated":null,"message_sid":"{message}","outcome":"confirmed","uri":"{path}"}}"#
-        ),
-        None => format!(r#"{{"sid":"{account}","status":"active"}}"#),
+    if let Some(date) = &*shared.date.lock().expect("unpoisoned") {
+        reply.add_header("Date", date);
     }
+    reply.add_header("Connection", "close");
+    connection.send(&reply.to_bytes())
 }

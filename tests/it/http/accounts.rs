@@ -266,7 +266,7 @@ fn a_token_of_the_wrong_region_is_logged_at_once_and_changes_no_response() {
     };
     let hints = |region: &str| {
         let logs = scene.service.logs();
-        let said = format!("comes from region {region}");
+        let said = format!("names region {region}");
         logs.lines().filter(|line| line.contains(&said)).count()
     };
     assert_eq!(from(ACCOUNT, TOKEN, "ie1"), 204, "a matching signature is valid from any region");

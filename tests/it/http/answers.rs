@@ -47,7 +47,7 @@ fn each_of_twilios_routes_answers_in_the_form_that_twilio_expects() {
     ] {
         let answer = scene.send(&request);
         assert_eq!(kind(&answer), *expected, "{} {}", request.method, request.target);
-        assert!(!answer.says_close(), "{}", request.target);
+        assert!(!answer.closes(), "{}", request.target);
     }
     let message = scene.message(1).expect("known");
     assert_eq!(
@@ -64,7 +64,7 @@ fn the_index_page_closes_the_connection_and_is_no_plain_text() {
         line.send(format!("{method} / HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes());
         let answer = line.answer_to(method).expect("an answer");
         assert_eq!(answer.status, 200);
-        assert!(answer.says_close() && line.is_closed_within(crate::harness::LONG), "{method}");
+        assert!(answer.closes() && line.is_closed_within(crate::harness::LONG), "{method}");
         assert_eq!(answer.header("Content-Type"), Some("text/html; charset=utf-8"));
         assert_eq!(answer.text().is_empty(), method == "HEAD");
     }
@@ -191,7 +191,6 @@ fn the_response_to_an_event_has_its_outcome() {
 #[test]
 fn a_reply_confirms_and_a_repeat_or_an_opt_out_does_not() {
     let scene = Scene::new(&[]);
-    #[expect(clippy::disallowed_methods, reason = "the service has the real clock")]
     let sent = (jiff::Timestamp::now() - jiff::SignedDuration::from_mins(1)).to_string();
     let register = |number: u32| {
         let sid = sid(number);
@@ -221,7 +220,7 @@ fn an_authenticated_client_keeps_its_connection() {
     for request in &requests {
         line.send(&wire::bytes(&signed(request)));
         let answer = line.answer().unwrap_or_else(|| unreachable!("closed: {}", request.target));
-        assert!((200..300).contains(&answer.status) && !answer.says_close(), "{answer:?}");
+        assert!((200..300).contains(&answer.status) && !answer.closes(), "{answer:?}");
     }
     // Several requests at once on one connection are answered in order.
     let all: Vec<u8> = requests.iter().flat_map(|request| wire::bytes(&signed(request))).collect();

@@ -48,7 +48,7 @@ fn visit(scene: &Scene, method: &str, target: &str, headers: &[(&str, &str)]) ->
     let mut line = scene.service.line();
     line.send(&wire::bytes(&request));
     let answer = line.answer_to(method).expect("an answer");
-    assert!(answer.says_close() && line.is_closed_within(LONG), "{method} {target}");
+    assert!(answer.closes() && line.is_closed_within(LONG), "{method} {target}");
     answer
 }
 
@@ -296,7 +296,7 @@ fn other_methods_and_large_bodies_are_refused_as_on_other_routes() {
     let mut slowly = scene.service.line();
     slowly.send(&wire::head(&large, 100));
     let slow = slowly.answer().expect("an answer");
-    assert!(slow.status == 408 && slow.says_close(), "{}", slow.head);
+    assert!(slow.status == 408 && slow.closes(), "{}", slow.head);
     assert_eq!(scene.state(1).as_deref(), Some("pending"));
 }
 

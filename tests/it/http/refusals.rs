@@ -51,7 +51,7 @@ impl Row {
         let answer = line.answer_to(&self.method);
         let answer = answer.unwrap_or_else(|| unreachable!("no answer: {name}"));
         assert_eq!(answer.status, self.status, "{name}: {}", answer.text());
-        assert!(answer.says_close(), "{name}: {}", answer.head);
+        assert!(answer.closes(), "{name}: {}", answer.head);
         assert!(line.is_closed_within(LONG), "{name}: the connection stays open");
         assert_ne!(answer.header("Content-Type"), Some("text/plain"), "{name}");
         if self.told && self.method != "HEAD" {
@@ -253,7 +253,7 @@ fn an_unverified_request_and_one_of_another_account_get_the_same_403() {
     for rows in [&twilios[..], &apps[..]] {
         let answers = rows
             .iter()
-            .map(|(name, request)| Row::new(name, request, 403).check(&scene).but_for_the_date());
+            .map(|(name, request)| Row::new(name, request, 403).check(&scene).without_date());
         let mut answers: Vec<_> = answers.collect();
         answers.dedup();
         assert_eq!(answers.len(), 1, "{answers:#?}");

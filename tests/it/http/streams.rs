@@ -161,7 +161,7 @@ fn a_batch_may_have_a_mebibyte_and_is_refused_like_other_requests() {
     ] {
         let answer = scene.service.exchange(&wire::bytes(&request));
         assert_eq!(answer.status, expected, "{} bytes", request.body.len());
-        assert_eq!(answer.says_close(), expected != 204, "{expected}");
+        assert_eq!(answer.closes(), expected != 204, "{expected}");
         assert_eq!(answer.text(), "");
     }
     assert!(scene.message(3).is_none() && scene.message(4).is_some());

@@ -58,13 +58,13 @@ fn between<'a>(text: &'a str, start: &str, end: &str) -> BTreeSet<&'a str> {
 #[test]
 fn the_served_description_is_docs_openapi_yaml() {
     let described = described();
-    let path = root().join("src/inbound/openapi.json");
+    let path = root().join("src/admin/openapi.json");
     if process_env("HEARDBACK_WRITE_OPENAPI").as_deref() == Some("1") {
         fs::write(&path, format!("{described:#}\n")).expect("written");
     }
-    let kept: Value = serde_json::from_str(&read("src/inbound/openapi.json")).expect("JSON");
+    let kept: Value = serde_json::from_str(&read("src/admin/openapi.json")).expect("JSON");
     let remedy = "run HEARDBACK_WRITE_OPENAPI=1 cargo test --test it openapi";
-    assert!(kept == described, "src/inbound/openapi.json is not docs/openapi.yaml: {remedy}");
+    assert!(kept == described, "src/admin/openapi.json is not docs/openapi.yaml: {remedy}");
     assert_eq!(described["info"]["version"], env!("CARGO_PKG_VERSION"));
     let scene = Scene::new(&[]);
     let served = scene.service.operator("/app/openapi.json");
@@ -85,7 +85,7 @@ fn every_field_that_the_service_reads_from_an_app_is_described() {
     let source = source.split("#[cfg(test)]").next().expect("code");
     // The time of an event is parsed by the same function as that of a form that the app forwards.
     let callback = read("src/twilio/callback.rs");
-    let when = between(&callback, "pub fn when", "/// Whether a request may be about");
+    let when = between(&callback, "pub fn when", "/// Whether the signer may act for");
     let source = format!("{source}{}", when.into_iter().next().expect("the function for the time"));
     let source = source.as_str();
     let mut fields = BTreeSet::from(["AccountSid", "CodeHmac"]);
@@ -108,7 +108,7 @@ fn every_word_of_a_response_is_described() {
     for (file, name, described) in [
         ("src/domain/message/status.rs", "Status", words(&message["status"])),
         ("src/domain/message/mod.rs", "Basis", words(&message["evidence_basis"])),
-        ("src/domain/matching/mod.rs", "Reason", words(&schema("Reason"))),
+        ("src/domain/evidence.rs", "Reason", words(&schema("Reason"))),
     ] {
         let source = read(file);
         let (_, own) = source.split_once(&format!("impl {name} {{")).expect(name);

@@ -1,5 +1,5 @@
-//! Ambiguous input of `import --csv`: a line that is unclear or contradicts itself confirms
-//! nothing. An import ends as documented after its reader is gone, or with no input.
+//! `import --csv` with doubtful files: an ambiguous or contradictory line confirms nothing. Also the end of an import by a
+//! closed pipe or a signal.
 
 use std::io::{Read as _, Write as _};
 use std::process::Stdio;
@@ -19,31 +19,37 @@ fn imported(scene: &Scene, content: &str) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn a_stray_quote_hides_no_line_silently() {
+fn a_stray_quote_hides_no_line_without_an_error() {
     let scene = Scene::new(&[]);
     let row = |number: u32, note: &str| format!("{},{ACCOUNT},{note}\n", sid(number));
     let heads = "MessageSid,AccountSid,Note\n";
     let open = [heads, &row(1, "a"), &row(2, "\"b"), &row(3, "c"), &row(4, "d")].concat();
-    let (code, told, _) = imported(&scene, &open);
-    assert_eq!(code, Some(1), "{told}");
+    let (code, stdout, _) = imported(&scene, &open);
+    assert_eq!(code, Some(1), "{stdout}");
     assert!(
-        told.contains("line 3 refused: line: a quote opens in it and is never closed"),
-        "{told}"
+        stdout.contains("line 3 refused: line: a quote opens in it and is never closed"),
+        "{stdout}"
     );
-    assert!(told.contains("of lines 3 to 5") && told.contains("confirmed 1, known 0"), "{told}");
-    let closed = [heads, &row(5, "\"e"), &row(6, "f"), &row(7, "\"g\""), &row(8, "h")].concat();
-    let (code, told, _) = imported(&scene, &closed);
-    assert_eq!(code, Some(1), "{told}");
     assert!(
-        told.contains("line 2 refused: line: a quote opens in it and closes on line 4"),
-        "{told}"
+        stdout.contains("of lines 3 to 5") && stdout.contains("confirmed 1, known 0"),
+        "{stdout}"
+    );
+    let closed = [heads, &row(5, "\"e"), &row(6, "f"), &row(7, "\"g\""), &row(8, "h")].concat();
+    let (code, stdout, _) = imported(&scene, &closed);
+    assert_eq!(code, Some(1), "{stdout}");
+    assert!(
+        stdout.contains("line 2 refused: line: a quote opens in it and closes on line 4"),
+        "{stdout}"
     );
     assert!(scene.message(6).is_none() && scene.message(3).is_none());
     let long = format!("{heads}{}{}", row(9, &"x".repeat(70_000)), row(10, "j"));
-    let (code, told, _) = imported(&scene, &long);
-    assert_eq!(code, Some(1), "{told}");
-    assert!(told.contains("line 2 refused: line: the record is longer than 65536 bytes"), "{told}");
-    assert!(told.contains("confirmed 1, known 0"), "{told}");
+    let (code, stdout, _) = imported(&scene, &long);
+    assert_eq!(code, Some(1), "{stdout}");
+    assert!(
+        stdout.contains("line 2 refused: line: the record is longer than 65536 bytes"),
+        "{stdout}"
+    );
+    assert!(stdout.contains("confirmed 1, known 0"), "{stdout}");
 }
 
 #[test]
@@ -61,8 +67,7 @@ fn a_quoted_text_may_have_line_breaks() {
     let rows: String = (1..).zip(bodies).map(|(number, body)| row(body, number)).collect();
     let (code, out, _) = imported(&scene, &format!("To,Body,Status,AccountSid,Sid\n{rows}"));
     assert_eq!((code, out.as_str()), (Some(0), "confirmed 4, known 0\n"));
-    // Both records below have the header's columns, and each says that its own message did not
-    // arrive.
+    // Both records have the columns of the header, and each contains a message that did not arrive.
     let swallowing = [
         format!(
             "+15558675310,\"stray,undelivered,{ACCOUNT},{}\n+15558675310,x\",delivered,{ACCOUNT},{}\n",
@@ -74,13 +79,16 @@ fn a_quoted_text_may_have_line_breaks() {
     for record in swallowing {
         let (code, out, _) = imported(&scene, &format!("To,Body,Status,AccountSid,Sid\n{record}"));
         assert_eq!(code, Some(1), "{out}");
-        assert!(out.contains("seems to be a stray one") && out.contains("confirmed 0"), "{out}");
+        assert!(
+            out.contains("it is probably a stray quote") && out.contains("confirmed 0"),
+            "{out}"
+        );
     }
     assert!((5..8).all(|number| scene.message(number).is_none()));
 }
 
 #[test]
-fn a_line_that_contradicts_an_arrival_is_refused() {
+fn a_line_that_contradicts_its_delivery_is_refused() {
     let scene = Scene::new(&[]);
     for (number, (head, value)) in (1..).zip([
         ("MessageStatus", "undelivered"),
@@ -94,16 +102,20 @@ fn a_line_that_contradicts_an_arrival_is_refused() {
     ]) {
         let sid = sid(number);
         let content = format!("Sid,AccountSid,{head}\n{sid},{ACCOUNT},{value}\n");
-        let (code, told, _) = imported(&scene, &content);
-        assert_eq!(code, Some(1), "{head} {value} {told}");
-        assert!(told.contains("confirmed 0, known 0, refused 1"), "{head} {value} {told}");
+        let (code, stdout, _) = imported(&scene, &content);
+        assert_eq!(code, Some(1), "{head} {value} {stdout}");
+        assert!(stdout.contains("confirmed 0, known 0, refused 1"), "{head} {value} {stdout}");
         assert!(scene.message(number).is_none());
     }
     let fine = format!("Sid,AccountSid,Status,ErrorCode\n{},{ACCOUNT},Delivered,0\n", sid(20));
     assert_eq!(imported(&scene, &fine).0, Some(0));
     for heads in ["Sid,MessageSid", "Sid,Status,MessageStatus", "Sid,Sid"] {
-        let (code, told, talk) = imported(&scene, &format!("{heads}\n"));
-        assert_eq!((code, talk.contains("mean the same")), (Some(2), true), "{heads} {told}{talk}");
+        let (code, stdout, stderr) = imported(&scene, &format!("{heads}\n"));
+        assert_eq!(
+            (code, stderr.contains("mean the same")),
+            (Some(2), true),
+            "{heads} {stdout}{stderr}"
+        );
     }
 }
 
@@ -113,13 +125,13 @@ fn an_account_outside_the_settings_is_refused() {
     let file = file(&format!("Sid,AccountSid\n{},{OTHER_ACCOUNT}\n", sid(1)));
     let mut command = about(&["import", "--csv", &text(file.path())], &scene.store());
     let output = command.env("TWILIO_ACCOUNT_SID", ACCOUNT).output().expect("it ran");
-    let told = String::from_utf8(output.stdout).expect("UTF-8");
-    assert!(told.contains("line 2 refused: AccountSid: it is none of"), "{told}");
+    let stdout = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(stdout.contains("line 2 refused: AccountSid: it is none of"), "{stdout}");
     assert!(scene.message(1).is_none());
 }
 
 #[test]
-fn an_import_goes_on_after_its_reader_closes_the_pipe() {
+fn an_import_continues_when_the_reader_of_stdout_closes_it() {
     let scene = Scene::new(&[]);
     let bad = "x,y\n".repeat(2_000);
     let file = file(&format!("Sid,AccountSid\n{bad}{},{ACCOUNT}\n", sid(1)));
@@ -127,10 +139,10 @@ fn an_import_goes_on_after_its_reader_closes_the_pipe() {
     let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = piped.spawn().expect("spawned");
     drop(child.stdout.take());
-    let mut talk = String::new();
-    child.stderr.take().expect("piped").read_to_string(&mut talk).expect("UTF-8");
+    let mut stderr = String::new();
+    child.stderr.take().expect("piped").read_to_string(&mut stderr).expect("UTF-8");
     let code = child.wait().expect("it ran").code();
-    assert_eq!((code, talk.contains("closed by its reader")), (Some(1), true), "{talk}");
+    assert_eq!((code, stderr.contains("closed by its reader")), (Some(1), true), "{stderr}");
     scene.reaches(1, "reported");
 }
 

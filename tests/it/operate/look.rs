@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use crate::backup::binary::{about, run};
 use crate::harness::twilio::Manner;
 use crate::harness::{ACCOUNT, LONG, OTHER_ACCOUNT, RECIPIENT, Scene, eventually, form, sid};
-use crate::operate::{filled, lines, stop, told};
+use crate::operate::{filled, lines, output_of, stop};
 
-/// The SIDs of the listed messages, in order.
+/// The SIDs in the output, in their order.
 fn sids(scene: &Scene, words: &[&str]) -> Vec<String> {
     let lines = lines(scene, &[&["list", "--json"], words].concat());
     let sids = lines.iter().map(|line| line["message_sid"].as_str().unwrap_or("none").to_owned());
@@ -39,10 +39,10 @@ fn a_running_service_and_its_stopped_store_give_the_same_output() {
         &["show", "nobody-s"],
         &["stats", "--json"],
     ];
-    let running = commands.map(|words| told(&scene, words));
+    let running = commands.map(|words| output_of(&scene, words));
     stop(&mut scene);
     for (words, running) in commands.iter().zip(running) {
-        assert_eq!(told(&scene, words), running, "{words:?}");
+        assert_eq!(output_of(&scene, words), running, "{words:?}");
         assert!(words.contains(&"nobody-s") || running.0 == Some(0), "{words:?} {running:?}");
         assert!(
             words.contains(&"--orphans") || words.contains(&"nobody-s") || !running.1.is_empty()
@@ -51,7 +51,7 @@ fn a_running_service_and_its_stopped_store_give_the_same_output() {
 }
 
 #[test]
-fn a_list_has_only_the_requested_messages() {
+fn a_list_has_exactly_the_records_that_its_flags_select() {
     let scene = filled();
     for (words, numbers) in [
         (&["--state", "pending"][..], &[4, 5, 6][..]),
@@ -70,7 +70,7 @@ fn a_list_has_only_the_requested_messages() {
         found.sort();
         assert_eq!(found, numbered(numbers), "{words:?}");
     }
-    // The latest change comes first: 7 was seen last, and 3 was refused before that.
+    // The newest state comes first: 7 was seen last, and 3 was refused before that.
     assert_eq!(sids(&scene, &["--limit", "3"]), numbered(&[7, 3, 2]));
     let parked = lines(&scene, &["list", "--json", "--parked", "--newer-than", "1h"]);
     let mut named: Vec<_> = parked.iter().map(|line| line["reference"].to_string()).collect();
@@ -90,13 +90,13 @@ fn a_line_has_the_fields_of_the_apps_view_and_no_number() {
     assert_eq!(line["refusal"]["message"], "Not this one");
     let digits = RECIPIENT.trim_start_matches('+');
     for words in [&["list"][..], &["list", "--json"], &["show", "login-0"], &["stats"]] {
-        let (_, told, talk) = run(words, &scene.store());
-        assert!(!format!("{told}{talk}").contains(digits), "{told}");
+        let (_, stdout, stderr) = run(words, &scene.store());
+        assert!(!format!("{stdout}{stderr}").contains(digits), "{stdout}");
     }
 }
 
 #[test]
-fn the_table_fits_its_longest_values_and_names_all_columns() {
+fn the_table_fits_every_width_and_has_all_records() {
     let scene = filled();
     for width in [36, 50, 80, 160] {
         for words in [&["list"][..], &["list", "--parked"], &["stats"]] {
@@ -109,8 +109,8 @@ fn the_table_fits_its_longest_values_and_names_all_columns() {
             assert!(names || words != ["list"], "{width}\n{table}");
         }
     }
-    // In a pipe, each record is one line.
-    let (_, table) = told(&scene, &["list", "--state", "refused"]);
+    // Without a terminal, a record is one line.
+    let (_, table) = output_of(&scene, &["list", "--state", "refused"]);
     let lines: Vec<_> = table.lines().collect();
     assert_eq!(lines.len(), 3, "{table}");
     assert!(lines[0].starts_with("message ") && lines[0].contains(" next "), "{table}");
@@ -118,9 +118,9 @@ fn the_table_fits_its_longest_values_and_names_all_columns() {
 }
 
 #[test]
-fn the_timeline_of_a_message_is_shown() {
+fn show_prints_the_history_of_a_message() {
     let scene = filled();
-    let (code, text) = told(&scene, &["show", &sid(1)]);
+    let (code, text) = output_of(&scene, &["show", &sid(1)]);
     assert_eq!(code, Some(0));
     for words in [
         "  reported\n",
@@ -134,17 +134,17 @@ fn the_timeline_of_a_message_is_shown() {
     let shown = lines(&scene, &["show", "--json", "login-0"]);
     assert_eq!(shown.len(), 4);
     assert!(shown.iter().all(|message| !message["life"].as_array().expect("a list").is_empty()));
-    let (code, _, talk) = run(&["show", "nobody-s"], &scene.store());
+    let (code, _, stderr) = run(&["show", "nobody-s"], &scene.store());
     assert_eq!(code, Some(1));
-    assert!(talk.contains("nothing is known of nobody-s"), "{talk}");
-    let (_, waits) = told(&scene, &["show", "login-77"]);
+    assert!(stderr.contains("nobody-s is unknown"), "{stderr}");
+    let (_, waits) = output_of(&scene, &["show", "login-77"]);
     assert!(waits.starts_with("password_used at ") && waits.contains("no_message"), "{waits}");
 }
 
 #[test]
 fn the_statistics_add_up() {
     let scene = filled();
-    let (code, text) = told(&scene, &["stats", "--json"]);
+    let (code, text) = output_of(&scene, &["stats", "--json"]);
     let stats: Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!(code, Some(0));
     let counts = ["pending", "reported", "refused", "untracked", "confirmed", "parked", "orphaned"];
@@ -163,58 +163,58 @@ fn the_statistics_add_up() {
     assert_eq!(codes, [(&json!("+1"), &json!(5)), (&json!("+49"), &json!(1))]);
     let since = day["since"].as_str().expect("since when");
     assert!(since.ends_with(":00:00Z"), "the beginning of an hour: {since}");
-    let (_, text) = told(&scene, &["stats"]);
+    let (_, text) = output_of(&scene, &["stats"]);
     assert!(text.contains("24h, since "), "{text}");
     assert!(text.contains("50.0 %") && text.contains("+49"), "{text}");
 }
 
 #[test]
-fn a_message_of_an_account_on_hold_has_no_next_attempt_and_shows_twilios_last_answer() {
+fn an_account_on_hold_has_no_next_post_and_the_last_response_is_shown() {
     let scene = filled();
     scene.twilio.behave(Manner::Status(503));
     scene.confirm(4);
     scene.service.says(&format!("{} not reported; next attempt", sid(4)));
-    assert_eq!(told(&scene, &["pause", ACCOUNT]).0, Some(0));
+    assert_eq!(output_of(&scene, &["pause", ACCOUNT]).0, Some(0));
     scene.confirm(5);
-    let (_, table) = told(&scene, &["list", "--state", "confirmed"]);
+    let (_, table) = output_of(&scene, &["list", "--state", "confirmed"]);
     let row =
-        |number: u32| table.lines().find(|line| line.starts_with(&sid(number))).expect("told");
+        |number: u32| table.lines().find(|line| line.starts_with(&sid(number))).expect("a row");
     assert!(row(4).contains("  on hold  HTTP 503"), "{table}");
     assert!(row(5).contains("  on hold  ") && !row(5).contains("HTTP"), "{table}");
-    let (_, life) = told(&scene, &["show", &sid(5)]);
+    let (_, life) = output_of(&scene, &["show", &sid(5)]);
     assert!(life.contains("  next          on hold\n"), "{life}");
-    // A message without a pending report is unchanged.
-    assert!(!told(&scene, &["list", "--state", "refused"]).1.contains("on hold"));
-    assert_eq!(told(&scene, &["resume", ACCOUNT]).0, Some(0));
-    assert!(!told(&scene, &["list"]).1.contains("on hold"));
+    // A message that is not reported does not change.
+    assert!(!output_of(&scene, &["list", "--state", "refused"]).1.contains("on hold"));
+    assert_eq!(output_of(&scene, &["resume", ACCOUNT]).0, Some(0));
+    assert!(!output_of(&scene, &["list"]).1.contains("on hold"));
 }
 
 #[test]
-fn with_several_accounts_a_list_names_each_or_is_of_one() {
+fn a_list_of_several_accounts_names_each_or_has_the_records_of_one() {
     let mut scene = filled();
-    let first = |words: &[&str]| told(&scene, words).1.lines().next().map(str::to_owned);
+    let first = |words: &[&str]| output_of(&scene, words).1.lines().next().map(str::to_owned);
     assert!(!first(&["list"]).expect("heads").contains("account"));
     stop(&mut scene);
     let file = scene.store().with_file_name("arrived.csv");
     let line = format!("MessageSid,AccountSid\n{},{OTHER_ACCOUNT}\n", sid(50));
     fs::write(&file, line).expect("written");
-    let (code, _, talk) = run(&["import", "--csv", &file.display().to_string()], &scene.store());
-    assert_eq!(code, Some(0), "{talk}");
-    let (_, table) = told(&scene, &["list"]);
+    let (code, _, stderr) = run(&["import", "--csv", &file.display().to_string()], &scene.store());
+    assert_eq!(code, Some(0), "{stderr}");
+    let (_, table) = output_of(&scene, &["list"]);
     assert!(table.lines().next().expect("heads").ends_with("  account"), "{table}");
     let whose = |number: u32, account: &str| {
         table.lines().any(|line| line.starts_with(&sid(number)) && line.ends_with(account))
     };
     assert!(whose(50, OTHER_ACCOUNT) && whose(4, ACCOUNT), "{table}");
     assert_eq!(sids(&scene, &["--account", OTHER_ACCOUNT]), numbered(&[50]));
-    let (_, of_one) = told(&scene, &["list", "--account", OTHER_ACCOUNT]);
+    let (_, of_one) = output_of(&scene, &["list", "--account", OTHER_ACCOUNT]);
     assert!(of_one.lines().count() == 2 && !of_one.contains("account"), "{of_one}");
     let parked = |account| lines(&scene, &["list", "--json", "--parked", "--account", account]);
     assert_eq!((parked(ACCOUNT).len(), parked(OTHER_ACCOUNT).len()), (2, 0));
 }
 
 #[test]
-fn a_number_in_the_apps_own_words_is_not_shown() {
+fn a_phone_number_in_a_label_of_the_app_is_not_shown() {
     let scene = filled();
     let word = format!("user of {RECIPIENT}");
     let named = form("/app/events", &[("MessageSid", &sid(4)), ("Type", &word)]);
@@ -233,17 +233,17 @@ fn a_number_in_the_apps_own_words_is_not_shown() {
         &["show", "login-79", "--json"],
     ];
     for words in commands {
-        let (code, told, talk) = run(words, &scene.store());
-        assert_eq!(code, Some(0), "{words:?} {talk}");
-        assert!(told.contains("user of +…") && !told.contains(digits), "{words:?} {told}");
+        let (code, stdout, stderr) = run(words, &scene.store());
+        assert_eq!(code, Some(0), "{words:?} {stderr}");
+        assert!(stdout.contains("user of +…") && !stdout.contains(digits), "{words:?} {stdout}");
     }
 }
 
 #[test]
-fn the_statistics_distinguish_an_operators_hold_from_a_pause_by_twilio() {
+fn the_statistics_distinguish_holds_by_an_operator_from_lanes_that_twilio_closed() {
     let mut scene = Scene::new(&[]);
     let stats = |scene: &Scene| -> Value {
-        serde_json::from_str(&told(scene, &["stats", "--json"]).1).expect("JSON")
+        serde_json::from_str(&output_of(scene, &["stats", "--json"]).1).expect("JSON")
     };
     assert_eq!(stats(&scene)["lanes"], json!({}));
     scene.twilio.behave(Manner::Status(401));
@@ -251,10 +251,10 @@ fn the_statistics_distinguish_an_operators_hold_from_a_pause_by_twilio() {
     let is_paused = || stats(&scene)["lanes"][ACCOUNT]["state"] == "paused";
     eventually("its lane is paused", LONG, is_paused);
     assert_eq!(stats(&scene)["on_hold"], json!({}));
-    let (_, text) = told(&scene, &["stats"]);
+    let (_, text) = output_of(&scene, &["stats"]);
     assert!(text.starts_with(&format!("{ACCOUNT} has been paused for ")), "{text}");
-    assert_eq!(told(&scene, &["pause", ACCOUNT]).0, Some(0));
-    let (_, text) = told(&scene, &["stats"]);
+    assert_eq!(output_of(&scene, &["pause", ACCOUNT]).0, Some(0));
+    let (_, text) = output_of(&scene, &["stats"]);
     assert!(text.starts_with(&format!("{ACCOUNT} has been on hold for ")), "{text}");
     assert!(text.contains("Twilio rejects its posts"), "{text}");
     assert!(stats(&scene)["on_hold"][ACCOUNT].is_string());
@@ -278,13 +278,13 @@ fn a_wrong_argument_is_explained_and_exits_with_2() {
         (&["pause"], "set TWILIO_ACCOUNT_SID"),
         (&["resume", "SM0123456789abcdef0123456789abcdef"], "expected AccountSid"),
     ] {
-        let (code, told, talk) = run(words, folder.path());
-        assert_eq!((code, told.as_str()), (Some(2), ""), "{words:?} {talk}");
-        assert!(talk.contains(expected), "{words:?} {talk}");
+        let (code, stdout, stderr) = run(words, folder.path());
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{words:?} {stderr}");
+        assert!(stderr.contains(expected), "{words:?} {stderr}");
     }
-    let (code, _, talk) = run(&["list"], &folder.path().join("none"));
+    let (code, _, stderr) = run(&["list"], &folder.path().join("none"));
     assert_eq!(code, Some(1));
-    assert!(talk.contains("there is no store in"), "{talk}");
+    assert!(stderr.contains("there is no store in"), "{stderr}");
 }
 
 #[test]
@@ -294,12 +294,12 @@ fn a_reader_that_closes_the_pipe_early_is_no_failure() {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("spawned");
     drop(child.stdout.take());
     let output = child.wait_with_output().expect("it ran");
-    let talk = String::from_utf8(output.stderr).expect("UTF-8");
-    assert_eq!((output.status.code(), talk.as_str()), (Some(0), ""));
+    let stderr = String::from_utf8(output.stderr).expect("UTF-8");
+    assert_eq!((output.status.code(), stderr.as_str()), (Some(0), ""));
 }
 
 #[test]
-fn a_command_during_the_start_of_a_service_waits_until_it_listens() {
+fn a_command_waits_for_a_service_that_starts() {
     let mut scene = filled();
     stop(&mut scene);
     // A service that still loads a large store has the lock, and no socket yet.

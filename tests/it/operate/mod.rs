@@ -1,5 +1,4 @@
-//! The operator's commands as processes, beside the service and on a closed store, with the same
-//! output.
+//! The operator's commands, with a running service and on a stopped store. Both give the same output.
 
 mod act;
 mod doubt;
@@ -11,7 +10,6 @@ mod posting;
 use serde_json::Value;
 
 use clap::Parser;
-use heardback::cli::operate::Operate;
 use heardback::cli::{Cli, Command, Tool};
 use heardback::domain::message::State;
 use rustix::process::Signal;
@@ -20,10 +18,10 @@ use crate::backup::binary::run;
 use crate::harness::twilio::Manner;
 use crate::harness::{LONG, RECIPIENT, SENDER, Scene, form, sid};
 
-/// A service with messages in most states.
+/// A service whose store has records in most states.
 ///
-/// 1 reported, 2 and 3 refused (21609, 20404), 4 to 6 pending, 7 seen only in a callback; parked
-/// evidence for two references without a message.
+/// 1 reported, 2 and 3 refused (21609, 20404), 4 to 6 pending, 7 seen only in a callback; evidence
+/// for two references without a message.
 fn filled() -> Scene {
     let scene = Scene::new(&[]);
     for number in 1..=6 {
@@ -51,7 +49,7 @@ fn register(scene: &Scene, number: u32, to: &str, reference: &str) {
     assert_eq!(scene.send(&form("/app/messages", &fields)).status, 201);
 }
 
-/// Confirms the message and lets Twilio refuse it.
+/// Confirms a message, which Twilio then refuses.
 fn refuse(scene: &Scene, number: u32, code: u32) {
     scene.twilio.behave(Manner::Refuse(code));
     scene.confirm(number);
@@ -63,25 +61,25 @@ fn stop(scene: &mut Scene) {
     assert!(scene.service.ends_within(LONG).success());
 }
 
-/// Exit code and stdout of a command about that scene's store.
-fn told(scene: &Scene, words: &[&str]) -> (Option<i32>, String) {
-    let (code, told, _) = run(words, &scene.store());
-    (code, told)
+/// The exit code and stdout of a command on the scene's store.
+fn output_of(scene: &Scene, words: &[&str]) -> (Option<i32>, String) {
+    let (code, stdout, _) = run(words, &scene.store());
+    (code, stdout)
 }
 
-/// The JSON output of a successful command, one line each.
+/// The JSON lines of a command that succeeds.
 fn lines(scene: &Scene, words: &[&str]) -> Vec<Value> {
-    let (code, told, talk) = run(words, &scene.store());
-    assert_eq!(code, Some(0), "{words:?} {told}{talk}");
-    told.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    let (code, stdout, stderr) = run(words, &scene.store());
+    assert_eq!(code, Some(0), "{words:?} {stdout}{stderr}");
+    stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
 #[test]
-fn the_states_on_the_command_line_are_those_of_the_domain() {
+fn the_states_on_the_command_line_are_all_states() {
     for state in State::ALL {
         let line = ["heardback", "list", "--state", state.as_str()];
         let command = Cli::try_parse_from(line).expect("a state").command;
-        let Command::Tool(Tool::Operate(Operate::List(args))) = command else { panic!("{line:?}") };
+        let Command::Tool(Tool::List(args)) = command else { panic!("{line:?}") };
         assert_eq!(args.state, Some(state));
     }
 }

@@ -13,7 +13,7 @@ use crate::harness::{
 };
 use crate::operate::{lines, register, stop};
 
-/// A file of lines with an account column.
+/// A CSV file with these lines.
 fn csv(heads: &str, rows: &[String]) -> tempfile::NamedTempFile {
     let mut file = tempfile::NamedTempFile::new().expect("a file");
     writeln!(file, "{heads}").expect("written");
@@ -29,9 +29,9 @@ fn plain(numbers: std::ops::RangeInclusive<u32>) -> tempfile::NamedTempFile {
 }
 
 #[test]
-fn past_messages_are_confirmed_and_reported_and_a_second_import_finds_them_known() {
+fn past_messages_are_confirmed_and_reported_and_known_in_a_second_import() {
     let scene = Scene::new(&[]);
-    // 1 is pending; 2 is unknown.
+    // 1 is pending, 2 is unknown.
     register(&scene, 1, RECIPIENT, "login-1");
     let row = |number: u32| {
         let sid = sid(number);
@@ -42,8 +42,8 @@ fn past_messages_are_confirmed_and_reported_and_a_second_import_finds_them_known
     let heads = "MessageSid,AccountSid,Reference,CreatedAt,OccurredAt,Type";
     let file = csv(heads, &[row(1), row(2)]);
     let words = ["import", "--csv", "--rate", "1000/s", &text(file.path())];
-    let (code, told, talk) = run(&words, &scene.store());
-    assert_eq!((code, told.as_str(), talk.as_str()), (Some(0), "confirmed 2, known 0\n", ""));
+    let (code, stdout, stderr) = run(&words, &scene.store());
+    assert_eq!((code, stdout.as_str(), stderr.as_str()), (Some(0), "confirmed 2, known 0\n", ""));
     for number in [1, 2] {
         scene.reaches(number, "reported");
         let message = scene.message(number).expect("known");
@@ -62,17 +62,17 @@ fn past_messages_are_confirmed_and_reported_and_a_second_import_finds_them_known
 }
 
 #[test]
-fn on_a_stopped_store_they_wait_for_the_service() {
+fn messages_imported_into_a_stopped_store_are_reported_when_it_serves() {
     let mut scene = Scene::new(&[]);
     stop(&mut scene);
     let file = plain(1..=30);
-    // No message is posted meanwhile, so the import neither waits nor promises a rate.
+    // Nothing is posted during the import, so --rate is rejected.
     let path = text(file.path());
-    let (code, _, talk) = run(&["import", "--csv", "--rate", "1/m", &path], &scene.store());
-    assert_eq!((code, talk.contains("--rate: no service")), (Some(2), true), "{talk}");
-    let (code, told, talk) = run(&["import", "--csv", &path], &scene.store());
-    assert_eq!((code, told.as_str()), (Some(0), "confirmed 30, known 0\n"), "{talk}");
-    assert!(talk.contains("once `heardback serve` has this store"), "{talk}");
+    let (code, _, stderr) = run(&["import", "--csv", "--rate", "1/m", &path], &scene.store());
+    assert_eq!((code, stderr.contains("--rate: no service")), (Some(2), true), "{stderr}");
+    let (code, stdout, stderr) = run(&["import", "--csv", &path], &scene.store());
+    assert_eq!((code, stdout.as_str()), (Some(0), "confirmed 30, known 0\n"), "{stderr}");
+    assert!(stderr.contains("once `heardback serve` has this store"), "{stderr}");
     assert!(scene.twilio.posts().is_empty());
     scene.service = Running::start(command(&scene.store(), &scene.twilio, &[]));
     scene.reaches(30, "reported");
@@ -82,8 +82,7 @@ fn on_a_stopped_store_they_wait_for_the_service() {
 #[test]
 fn a_stopped_store_judges_by_the_services_settings() {
     let mut scene = Scene::new(&[]);
-    // Evidence by a reference waits; with two messages under it, the policy decides whether one may
-    // be confirmed.
+    // Evidence for a reference is parked. With two messages of the reference, the policy selects one.
     let event =
         form("/app/events", &[("Reference", "login-7"), ("OccurredAt", "2026-11-20T12:00:00Z")]);
     assert_eq!(scene.send(&event).status, 202);
@@ -110,7 +109,7 @@ fn a_stopped_store_judges_by_the_services_settings() {
 }
 
 #[test]
-fn bad_lines_are_listed_without_their_values_and_the_others_go_on() {
+fn bad_lines_are_listed_without_their_text_and_the_import_continues() {
     let scene = Scene::new(&[]);
     register(&scene, 9, RECIPIENT, "login-9");
     let heads =
@@ -138,9 +137,9 @@ fn bad_lines_are_listed_without_their_values_and_the_others_go_on() {
     ];
     let file = csv(heads, &rows);
     let words = ["import", "--csv", "--rate", "1000/s", &text(file.path())];
-    let (code, told, talk) = run(&words, &scene.store());
-    assert_eq!((code, talk.as_str()), (Some(1), ""), "{told}");
-    let lines: Vec<&str> = told.lines().collect();
+    let (code, stdout, stderr) = run(&words, &scene.store());
+    assert_eq!((code, stderr.as_str()), (Some(1), ""), "{stdout}");
+    let lines: Vec<&str> = stdout.lines().collect();
     let expected = [
         (3, "Direction: "),
         (4, "Status: "),
@@ -154,7 +153,7 @@ fn bad_lines_are_listed_without_their_values_and_the_others_go_on() {
         (13, "line: expected 10 columns, as the first line has; found 1"),
     ];
     for ((number, why), line) in expected.iter().zip(&lines) {
-        assert!(line.starts_with(&format!("line {number} refused: {why}")), "{line}\n{told}");
+        assert!(line.starts_with(&format!("line {number} refused: {why}")), "{line}\n{stdout}");
     }
     assert_eq!(
         lines.last(),
@@ -164,23 +163,23 @@ fn bad_lines_are_listed_without_their_values_and_the_others_go_on() {
         )
     );
     for hidden in [RECIPIENT.trim_start_matches('+'), "424242", "yesterday", "another-reference"] {
-        assert!(!told.contains(hidden), "{told}");
+        assert!(!stdout.contains(hidden), "{stdout}");
     }
     assert_eq!(scene.state(9).as_deref(), Some("pending"), "the others are unchanged");
     assert!(scene.message(2).is_none() && scene.message(3).is_none());
     let mut command = about(&["import", "--json", "--csv", words[4]], &scene.store());
     let output = command.env("TWILIO_ACCOUNT_SID", ACCOUNT).output().expect("it ran");
-    let told = String::from_utf8(output.stdout).expect("UTF-8");
-    let told: Vec<Value> =
-        told.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    assert_eq!((&told[0]["line"], &told[0]["result"]), (&json!(3), &json!("refused")));
-    let last = told.last().expect("a sum");
+    let stdout = String::from_utf8(output.stdout).expect("UTF-8");
+    let stdout: Vec<Value> =
+        stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!((&stdout[0]["line"], &stdout[0]["result"]), (&json!(3), &json!("refused")));
+    let last = stdout.last().expect("a sum");
     // 7 had no account of its own.
     assert_eq!((&last["confirmed"], &last["known"]), (&json!(1), &json!(2)), "{last}");
 }
 
 #[test]
-fn columns_are_recognised_by_every_documented_name_and_the_account_from_the_environment() {
+fn columns_have_several_names_and_the_account_comes_from_the_environment() {
     let scene = Scene::new(&[]);
     let created = "Fri, 20 Nov 2026 10:00:00 +0000";
     for (number, heads, row) in [
@@ -191,8 +190,8 @@ fn columns_are_recognised_by_every_documented_name_and_the_account_from_the_envi
         let file = csv(heads, &[row]);
         let mut command = about(&["import", "--csv", &text(file.path())], &scene.store());
         let output = command.env("TWILIO_ACCOUNT_SID", ACCOUNT).output().expect("it ran");
-        let talk = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(0), "{heads} {talk}");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{heads} {stderr}");
         scene.reaches(number, "reported");
     }
     let shown = lines(&scene, &["show", "--json", &sid(1)]).remove(0).to_string();
@@ -224,54 +223,54 @@ fn a_wrong_argument_or_a_missing_file_exits_with_2_and_opens_no_store() {
         if words.len() == 4 && words[1] == "--csv" {
             words.push(&path);
         }
-        let (code, told, talk) = run(&words, folder.path());
-        assert_eq!((code, told.as_str()), (Some(2), ""), "{words:?} {talk}");
-        assert!(talk.contains(expected), "{words:?} {talk}");
+        let (code, stdout, stderr) = run(&words, folder.path());
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{words:?} {stderr}");
+        assert!(stderr.contains(expected), "{words:?} {stderr}");
     }
     for file in [none, empty] {
-        let (code, _, talk) = run(&["import", "--csv", &text(file.path())], folder.path());
-        assert_eq!((code, talk.contains("no column MessageSid")), (Some(2), true), "{talk}");
+        let (code, _, stderr) = run(&["import", "--csv", &text(file.path())], folder.path());
+        assert_eq!((code, stderr.contains("no column MessageSid")), (Some(2), true), "{stderr}");
     }
     assert_eq!(fs::read_dir(folder.path()).expect("readable").count(), 0);
 }
 
 #[test]
-fn a_running_service_gets_messages_at_the_rate_and_an_interrupted_import_can_continue() {
+fn a_running_service_gets_at_most_the_rate_and_an_interrupted_import_can_run_again() {
     let scene = Scene::new(&[]);
     let file = plain(1..=3);
     let words = ["import", "--csv", "--rate", "1/m", &text(file.path())];
     let mut command = about(&words, &scene.store());
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("spawned");
     scene.reaches(1, "reported");
-    // The second is posted a minute later.
+    // The second line follows after a minute.
     assert!(scene.message(2).is_none());
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("signalled");
     let output = child.wait_with_output().expect("it ends");
-    let talk = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!((output.status.code(), talk.contains("stopped")), (Some(1), true), "{talk}");
-    let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert_eq!(told, "confirmed 1, known 0\n");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!((output.status.code(), stderr.contains("stopped")), (Some(1), true), "{stderr}");
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(stdout, "confirmed 1, known 0\n");
     let words = ["import", "--csv", "--rate", "1000/s", &text(file.path())];
-    let (code, told, talk) = run(&words, &scene.store());
-    assert_eq!((code, told.as_str()), (Some(0), "confirmed 2, known 1\n"), "{talk}");
+    let (code, stdout, stderr) = run(&words, &scene.store());
+    assert_eq!((code, stdout.as_str()), (Some(0), "confirmed 2, known 1\n"), "{stderr}");
     eventually("each is reported once", LONG, || scene.twilio.posts().len() == 3);
 }
 
 #[test]
-fn a_store_that_refuses_a_line_stops_the_import_with_a_report() {
+fn a_full_store_stops_the_import_and_the_output_counts_the_confirmed_lines() {
     let mut scene = Scene::new(&[("HEARDBACK_MAX_MESSAGES", "2")]);
     let file = plain(1..=4);
     let path = text(file.path());
     let words = ["import", "--csv", "--rate", "1000/s", &path];
-    let (code, told, talk) = run(&words, &scene.store());
-    assert_eq!((code, told.as_str()), (Some(1), "confirmed 2, known 0\n"), "{talk}");
-    assert!(talk.contains("from line 4 on nothing is done: the service refuses"), "{talk}");
+    let (code, stdout, stderr) = run(&words, &scene.store());
+    assert_eq!((code, stdout.as_str()), (Some(1), "confirmed 2, known 0\n"), "{stderr}");
+    assert!(stderr.contains("the import stopped before line 4: the service refuses"), "{stderr}");
     stop(&mut scene);
     let mut command = about(&["import", "--csv", &path], &scene.store());
     let output = command.env("HEARDBACK_MAX_MESSAGES", "3").output().expect("it ran");
-    let told = String::from_utf8(output.stdout).expect("UTF-8");
-    assert_eq!((output.status.code(), told.as_str()), (Some(1), "confirmed 1, known 2\n"));
+    let stdout = String::from_utf8(output.stdout).expect("UTF-8");
+    assert_eq!((output.status.code(), stdout.as_str()), (Some(1), "confirmed 1, known 2\n"));
 }
 
 #[test]

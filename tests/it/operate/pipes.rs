@@ -23,7 +23,7 @@ fn unread(words: &[&str], store: &Path, more: &[(String, String)], both: bool) -
 }
 
 #[test]
-fn every_command_that_prints_exits_as_it_would_with_a_reader() {
+fn every_command_has_the_same_exit_code_when_its_output_is_closed() {
     let scene = filled();
     let store = scene.store();
     let folder = tempfile::tempdir().expect("a folder");
@@ -70,14 +70,14 @@ fn every_command_that_prints_exits_as_it_would_with_a_reader() {
 }
 
 #[test]
-fn an_export_whose_reader_has_gone_is_incomplete_and_fails() {
+fn an_export_whose_reader_closes_it_fails() {
     let scene = filled();
     assert_eq!(unread(&["export"], &scene.store(), &[], false), Some(1));
     assert_eq!(run(&["export"], &scene.store()).0, Some(0));
 }
 
 #[test]
-fn the_demo_plays_to_its_end_without_a_reader() {
+fn the_demo_runs_to_its_end_when_its_output_is_closed() {
     let folder = tempfile::tempdir().expect("a folder");
     assert_eq!(unread(&["demo"], folder.path(), &[], true), Some(0));
 }

@@ -1,5 +1,4 @@
-//! Confirmed messages in the commands and on the page: whether and how often they were posted,
-//! their age, and how to post them again.
+//! Posts of confirmed messages in the commands and on the page: the next post, attempts, ages and requeues.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -7,7 +6,7 @@ use serde_json::Value;
 use crate::backup::binary::run;
 use crate::harness::twilio::Manner;
 use crate::harness::{ACCOUNT, LONG, RECIPIENT, Scene, eventually, form, sid, status_callback};
-use crate::operate::{filled, lines, register, stop, told};
+use crate::operate::{filled, lines, output_of, register, stop};
 
 /// A page of the operator's listener, requested from this machine.
 fn page(scene: &Scene, path: &str) -> String {
@@ -21,13 +20,13 @@ fn posts_of(scene: &Scene, number: u32) -> usize {
 }
 
 #[test]
-fn only_messages_reported_since_a_time_are_posted_again() {
+fn exactly_the_messages_reported_since_a_time_are_posted_again() {
     let scene = filled();
     let before = posts_of(&scene, 1);
-    let (code, told, talk) = run(&["requeue", "--reported-since", "1h"], &scene.store());
-    assert_eq!((code, told.as_str()), (Some(0), &*format!("{} requeued\n", sid(1))), "{talk}");
-    assert!(talk.contains("requeued 1"), "{talk}");
-    eventually("the message is posted again", LONG, || posts_of(&scene, 1) == before + 1);
+    let (code, stdout, stderr) = run(&["requeue", "--reported-since", "1h"], &scene.store());
+    assert_eq!((code, stdout.as_str()), (Some(0), &*format!("{} requeued\n", sid(1))), "{stderr}");
+    assert!(stderr.contains("requeued 1"), "{stderr}");
+    eventually("it is posted again", LONG, || posts_of(&scene, 1) == before + 1);
     scene.reaches(1, "reported");
     scene.service.says(&format!("{} requeued by the operator", sid(1)));
     let at = scene.message(1).expect("known")["reported_at"].as_str().map(str::to_owned);
@@ -39,12 +38,12 @@ fn only_messages_reported_since_a_time_are_posted_again() {
 }
 
 #[test]
-fn a_stopped_store_is_requeued_too_and_a_requeued_report_is_shown_as_one() {
+fn reported_messages_of_a_stopped_store_are_requeued_and_show_prints_it() {
     let mut scene = filled();
     stop(&mut scene);
-    let (code, _, talk) = run(&["requeue", "--reported-since", "2d"], &scene.store());
-    assert_eq!((code, talk.contains("requeued 1")), (Some(0), true), "{talk}");
-    let life = told(&scene, &["show", &sid(1)]).1;
+    let (code, _, stderr) = run(&["requeue", "--reported-since", "2d"], &scene.store());
+    assert_eq!((code, stderr.contains("requeued 1")), (Some(0), true), "{stderr}");
+    let life = output_of(&scene, &["show", &sid(1)]).1;
     assert!(life.starts_with(&format!("{}  confirmed\n", sid(1))), "{life}");
     assert!(life.contains("  next          when the service runs\n"), "{life}");
     let report = life.lines().find(|line| line.contains("reported, HTTP 200"));
@@ -65,22 +64,22 @@ fn an_invalid_or_future_time_is_wrong_usage() {
         &["--reported-since", "1h", "--all"],
         &["--reported-since", "1h", &sid(1)],
     ] {
-        let (code, told, talk) = run(&[&["requeue"], words].concat(), &scene.store());
-        assert_eq!((code, told.as_str()), (Some(2), ""), "{words:?} {talk}");
+        let (code, stdout, stderr) = run(&[&["requeue"], words].concat(), &scene.store());
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{words:?} {stderr}");
     }
 }
 
 #[test]
-fn in_a_dry_run_no_message_is_shown_as_posted_now_or_never() {
+fn a_dry_run_shows_posts_as_due_after_the_dry_run() {
     let mut scene = Scene::new(&[("HEARDBACK_DRY_RUN", "true")]);
     register(&scene, 1, RECIPIENT, "login-1");
     scene.confirm(1);
     scene.service.says("they are posted once HEARDBACK_DRY_RUN is switched off");
     assert!(!scene.service.logs().contains("never"), "{}", scene.service.logs());
-    let next = |words: &[&str]| told(&scene, words).1;
+    let next = |words: &[&str]| output_of(&scene, words).1;
     for words in [&["list"][..], &["show", &sid(1)]] {
-        let told = next(words);
-        assert!(told.contains("after the dry run") && !told.contains("  now"), "{told}");
+        let stdout = next(words);
+        assert!(stdout.contains("after the dry run") && !stdout.contains("  now"), "{stdout}");
     }
     let stats = next(&["stats"]);
     assert!(stats.starts_with("dry run: nothing is posted; "), "{stats}");
@@ -91,7 +90,7 @@ fn in_a_dry_run_no_message_is_shown_as_posted_now_or_never() {
         eventually(&format!("{path} shows it"), LONG, is_told);
     }
     stop(&mut scene);
-    let stopped = told(&scene, &["list"]).1;
+    let stopped = output_of(&scene, &["list"]).1;
     assert!(stopped.contains("when the service runs") && !stopped.contains("  now"), "{stopped}");
 }
 
@@ -100,7 +99,7 @@ fn lines_of(text: &str) -> Value {
 }
 
 #[test]
-fn a_post_that_twilio_rejected_is_counted_wherever_its_answer_is_shown() {
+fn a_rejected_post_is_counted_on_every_page_that_shows_its_response() {
     let scene = Scene::new(&[]);
     register(&scene, 1, RECIPIENT, "login-1");
     scene.twilio.behave(Manner::Status(401));
@@ -110,7 +109,7 @@ fn a_post_that_twilio_rejected_is_counted_wherever_its_answer_is_shown() {
         scene.message(1).is_some_and(|message| message["attempts"] == 1)
     });
     assert_eq!(lines(&scene, &["list", "--json"])[0]["attempts"], 1);
-    let list = told(&scene, &["list"]).1;
+    let list = output_of(&scene, &["list"]).1;
     let heads = list.lines().next().expect("heads");
     let at = heads.find("tries").expect("a column");
     let row = list.lines().find(|line| line.starts_with(&sid(1))).expect("its row");
@@ -121,14 +120,14 @@ fn a_post_that_twilio_rejected_is_counted_wherever_its_answer_is_shown() {
 }
 
 #[test]
-fn the_oldest_message_of_each_kind_is_shown_with_its_age() {
+fn the_oldest_record_of_each_state_has_its_own_age() {
     let scene = Scene::new(&[]);
     let before = now().as_second();
     register(&scene, 1, RECIPIENT, "login-1");
     scene.twilio.behave(Manner::Status(503));
     register(&scene, 2, RECIPIENT, "login-2");
     scene.confirm(2);
-    let stats = lines_of(&told(&scene, &["stats", "--json"]).1);
+    let stats = lines_of(&output_of(&scene, &["stats", "--json"]).1);
     for kind in ["pending", "confirmed"] {
         let oldest = stats["waiting"][kind]["oldest"].as_str().expect("a time");
         let oldest: Timestamp = oldest.parse().expect("a time");
@@ -145,13 +144,12 @@ fn the_oldest_message_of_each_kind_is_shown_with_its_age() {
     assert!(age("pending") <= most && age("outbox") <= most, "{metrics}");
 }
 
-#[expect(clippy::disallowed_methods, reason = "the service's clock is the system's")]
 fn now() -> Timestamp {
     Timestamp::now()
 }
 
 #[test]
-fn a_foreign_answer_is_shown_everywhere_to_an_operator_until_twilio_answers() {
+fn a_response_from_another_server_is_shown_everywhere_until_twilio_responds() {
     let scene = Scene::new(&[]);
     register(&scene, 1, RECIPIENT, "login-1");
     scene.twilio.behave(Manner::Html);
@@ -166,13 +164,13 @@ fn a_foreign_answer_is_shown_everywhere_to_an_operator_until_twilio_answers() {
     let why =
         || scene.service.operator("/readyz").json()["foreign_answers"][ACCOUNT]["why"].clone();
     eventually("/readyz names it", LONG, || why() == "200 with HTML");
-    let stats = told(&scene, &["stats"]).1;
+    let stats = output_of(&scene, &["stats"]).1;
     assert!(stats.contains(&format!("another server has answered {ACCOUNT}'s posts")), "{stats}");
     let first = page(&scene, "/");
     assert!(first.contains(&format!("Another server than Twilio answers the posts of {ACCOUNT}")));
     assert!(first.contains("200 with HTML"), "{first}");
     assert!(!first.contains("All is well"), "{first}");
-    // Any answer of Twilio itself ends the finding, even one that refuses the message.
+    // Any response of Twilio ends the finding, also a refusal.
     scene.twilio.behave(Manner::Refuse(20001));
     scene.reaches(1, "refused");
     eventually("the finding is gone", LONG, || {
@@ -181,7 +179,7 @@ fn a_foreign_answer_is_shown_everywhere_to_an_operator_until_twilio_answers() {
 }
 
 #[test]
-fn a_message_given_up_after_foreign_answers_is_refused_with_their_kind() {
+fn a_message_given_up_over_foreign_responses_is_refused_with_their_kind() {
     let scene = Scene::new(&[("HEARDBACK_GIVE_UP_AFTER", "1s")]);
     register(&scene, 1, RECIPIENT, "login-1");
     scene.twilio.behave(Manner::Body(200, ""));
@@ -195,7 +193,7 @@ fn a_message_given_up_after_foreign_answers_is_refused_with_their_kind() {
     scene.reaches(1, "reported");
 }
 
-/// Twilio answers 404 in both cases; only its own callbacks tell them apart.
+/// Twilio responds with 404 in both cases; only its callbacks distinguish them.
 #[test]
 fn a_pause_by_404s_names_its_cause_in_log_finding_page_stats_and_show() {
     for (is_named, cause, advice, of_one) in [
@@ -223,7 +221,7 @@ fn a_pause_by_404s_names_its_cause_in_log_finding_page_stats_and_show() {
         }
         scene.service.says(cause);
         assert!(scene.service.logs().contains(advice), "{}", scene.service.logs());
-        let stats = told(&scene, &["stats"]).1;
+        let stats = output_of(&scene, &["stats"]).1;
         assert!(stats.contains(cause) && stats.contains(advice), "{stats}");
         for path in ["/readyz", "/"] {
             eventually(path, LONG, || {
@@ -231,7 +229,7 @@ fn a_pause_by_404s_names_its_cause_in_log_finding_page_stats_and_show() {
                 text.contains(cause) && text.contains(advice)
             });
         }
-        let life = told(&scene, &["show", &sid(1)]).1;
+        let life = output_of(&scene, &["show", &sid(1)]).1;
         assert!(life.contains(of_one) && !life.contains("when its lane opens"), "{life}");
         assert_eq!(scene.state(1).as_deref(), Some("confirmed"));
     }

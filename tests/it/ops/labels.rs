@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use heardback::inbound::scrape::{ReadDisk, read_gauges};
+use heardback::admin::scrape::{ReadDisk, read_gauges};
 use heardback::store::Store;
 use heardback::telemetry::metrics::Metrics;
 use heardback::telemetry::store_gauges::Disk;
@@ -43,7 +43,7 @@ const PEOPLE: [&str; 24] = [
 async fn scrape(store: &Arc<dyn Store>, hands: &Hands) -> String {
     let disk: ReadDisk = Arc::new(|| Ok(Disk { used: 1, free: 2 }));
     let metrics = Metrics::new();
-    metrics.set_stock(read_gauges(store, &hands.clock(), &disk).await);
+    metrics.set_store_gauges(read_gauges(store, &hands.clock(), &disk).await);
     metrics.render()
 }
 

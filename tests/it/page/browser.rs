@@ -113,7 +113,7 @@ fn a_live_update_does_not_disturb_input_on_the_page() {
     twilio.behave(Manner::Status(200));
     desk.browser.press_enter();
     desk.shows("document.querySelector('.done')?.innerText", "Requeued");
-    desk.shows("document.querySelector('.life').innerText", "reported, HTTP 200");
+    desk.shows("document.querySelector('.timeline').innerText", "reported, HTTP 200");
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn the_login_the_page_and_the_logout_work_in_a_browser() {
     desk.shows("document.activeElement.id", "token");
     desk.browser.call("Input.insertText", &json!({ "text": "a wrong one" }));
     desk.browser.press_enter();
-    desk.shows("document.querySelector('.trouble')?.innerText", "That is not the token.");
+    desk.shows("document.querySelector('.error')?.innerText", "That is not the token.");
     // The page was loaded again: its field must have the focus.
     desk.shows("document.activeElement.id", "token");
     desk.browser.call("Input.insertText", &json!({ "text": TOKEN }));
@@ -166,7 +166,7 @@ fn the_page_fits_a_phone_and_a_desktop_in_both_themes_full_empty_and_failing() {
     full.outbox("HTTP 503");
     fits(&mut full, "full");
     full.open(&format!("/messages/{}", message(7)));
-    full.shows("document.querySelector('.life').innerText", "sent");
+    full.shows("document.querySelector('.timeline').innerText", "sent");
     fits(&mut full, "message");
     twilio.behave(Manner::Status(401));
     full.confirm(message(5_003).as_str());

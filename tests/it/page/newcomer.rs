@@ -163,8 +163,10 @@ fn one_command_shows_a_message_a_dead_twilio_a_paused_lane_and_the_draining_queu
     let search = format!("const q = document.querySelector('#q'); q.focus(); q.value = '{second}'");
     browser.evaluate(&search);
     browser.press_enter();
-    browser.shows("document.querySelector('.life')?.innerText", "reported, HTTP 200 in ");
-    browser
-        .shows("document.querySelector('.life').innerText", "confirmed by code entered (direct)");
+    browser.shows("document.querySelector('.timeline')?.innerText", "reported, HTTP 200 in ");
+    browser.shows(
+        "document.querySelector('.timeline').innerText",
+        "confirmed by code entered (direct)",
+    );
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }

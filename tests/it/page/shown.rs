@@ -79,7 +79,7 @@ fn a_refused_message_is_shown_with_twilios_reason_and_its_button_requeues_it() {
     let cookie = answer.header("Set-Cookie").expect("what was done").to_owned();
     let cookie = format!("Cookie: {}", cookie.split(';').next().expect("a pair"));
     let told = get(scene.service.ops, &there, &[&cookie]);
-    assert!(told.text().contains("Requeued: it is tried again."), "{}", told.text());
+    assert!(told.text().contains("Requeued: the message is posted again."), "{}", told.text());
     assert_eq!(told.header("Set-Cookie").map(|it| it.contains("Max-Age=0")), Some(true), "once");
     // A link repeats no message about an earlier action.
     let linked = text(&scene, "/?done=on_hold");

@@ -49,10 +49,6 @@ pub(super) fn sid(number: u32) -> MessageSid {
 }
 
 fn clock() -> Clock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the store is that of a process with a real clock"
-    )]
     Arc::new(Timestamp::now)
 }
 

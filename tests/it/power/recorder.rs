@@ -3,10 +3,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 
 use tempfile::TempDir;
+
+use crate::support::preload;
 
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/preload/record.c");
 const MAGIC: u32 = 0x4842_5031;
@@ -73,9 +74,7 @@ impl Recorder {
     pub(super) fn build() -> Result<Self, String> {
         let folder = tempfile::tempdir().expect("a folder");
         let library = folder.path().join("record.so");
-        let mut cc = Command::new("cc");
-        cc.args(["-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-o"]);
-        let built = cc.arg(&library).arg(SOURCE).output();
+        let built = preload::compile(Path::new(SOURCE), &library);
         let built = built.map_err(|error| format!("there is no `cc`: {error}"))?;
         assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
         let below = folder.path().canonicalize().expect("there").join("disk");

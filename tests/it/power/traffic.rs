@@ -259,7 +259,7 @@ impl Client {
         };
         line.send(&wire::bytes(request));
         let answer = line.answer()?;
-        self.line = (!answer.says_close()).then_some(line);
+        self.line = (!answer.closes()).then_some(line);
         Some(answer)
     }
 }

@@ -137,7 +137,10 @@ fn is_clean_and_was_used(scene: &Scene) {
     assert!(scene.gathered.has("the log", b"refused"), "Twilio's refusals are logged");
     assert!(scene.gathered.has("the log", b"DEBUG"), "the log is at its most verbose level");
     assert!(scene.gathered.has("/metrics", b"heardback_refusals_total"));
-    assert!(scene.gathered.has("/messages/", b"class=\"life\""), "the operator's page shows it");
+    assert!(
+        scene.gathered.has("/messages/", b"class=\"timeline\""),
+        "the operator's page shows it"
+    );
     assert!(scene.gathered.has("an answer", b"problem+json"));
     let leaks = scene.gathered.leaks(&scene.canaries);
     assert!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks.join("\n"));

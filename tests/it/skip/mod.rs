@@ -48,7 +48,7 @@ mod tests {
 
     /// A test that is skipped without `groff`.
     const TEST: &str =
-        "manual::the_manual_has_every_command_and_groff_accepts_each_page_without_a_warning";
+        "manual::the_manual_has_every_command_and_groff_formats_each_page_without_a_warning";
 
     /// Runs [`TEST`] again without any tool, as a child of this process.
     fn without_tools(more: &[&str], ci: bool) -> Output {

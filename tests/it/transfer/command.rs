@@ -276,7 +276,7 @@ fn no_file_is_overwritten_and_no_partial_export_is_left() {
     let before = fs::read(&file).expect("there");
     let (code, told, talk) = run(&["export", "--out", &text(&file)], &source.store());
     assert_eq!((code, told.as_str()), (Some(2), ""));
-    assert!(talk.contains("is there already"), "{talk}");
+    assert!(talk.contains("exists already"), "{talk}");
     assert_eq!(fs::read(&file).expect("there"), before);
 
     // The leftover of an export that a signal ended does not prevent another.
@@ -313,10 +313,10 @@ fn a_later_export_adds_its_confirmations_and_kept_messages_are_listed() {
     let (code, told, talk) = import(&target.store(), &[&text(&late)], None);
     assert_eq!(code, Some(0), "{talk}");
     assert!(told.contains("; 1 here were updated, 2 are equal, 0 differ"), "{told}");
-    assert!(told.contains("\n1 messages that were here are confirmed by it\n"), "{told}");
+    assert!(told.contains("\n1 messages that were here are now confirmed\n"), "{told}");
     assert_eq!(target.state(1).as_deref(), Some("confirmed"));
     target.service.says(&format!("confirmed {} by import", sid(1)));
-    target.service.says(&format!("account {ACCOUNT} is on hold, as it was"));
+    target.service.says(&format!("account {ACCOUNT} put on hold by import"));
     // The earlier export does not undo the confirmation.
     let (code, told, talk) = import(&target.store(), &[&text(&early)], None);
     assert_eq!(code, Some(0), "{talk}");

@@ -1,28 +1,30 @@
-//! Does the public URL lead to us? Asked from here, which may be the wrong side of a firewall.
+//! HTTP requests of the checks, and the check that the public URL leads to Heardback.
+//!
+//! They start on this machine, which a firewall may separate from the public URL.
 
 use std::error::Error;
 use std::time::Duration;
 
-use crate::commands::doctor::live::{Check, CheckStatus};
+use crate::commands::doctor::live::report::{Check, CheckStatus};
 use crate::twilio::public_url::PublicUrl;
 
-/// Whoever takes longer than this for a word would miss Twilio's 5 s for a connection.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// What `GET /` answers with.
+/// Twilio waits 5 s for a connection.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// The answer to `GET /`.
 const GREETING: &str = "heardback";
-/// The greeting is ten bytes long; a page of somebody else's is not read to its end.
-const LONGEST: usize = 1 << 20;
+/// Bounds the answer of another server.
+const MAX_BODY: usize = 1 << 20;
 
 pub(super) fn client() -> reqwest::Result<reqwest::Client> {
     reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
-        .timeout(PATIENCE)
+        .timeout(TIMEOUT)
         .user_agent(concat!("heardback/", env!("CARGO_PKG_VERSION"), " doctor"))
         .build()
 }
 
-pub(super) async fn public_url(http: &reqwest::Client, url: &PublicUrl) -> Check {
+pub(super) async fn public_url_check(http: &reqwest::Client, url: &PublicUrl) -> Check {
     let (mark, says) = match get(http, &format!("{url}/")).await {
         Ok((200, body)) if body.starts_with(GREETING) => {
             (CheckStatus::Ok, format!("{url}/ answers with our greeting"))
@@ -31,31 +33,33 @@ pub(super) async fn public_url(http: &reqwest::Client, url: &PublicUrl) -> Check
             CheckStatus::Warn,
             format!("{url}/ answers {status}, but not as Heardback does: does it lead here?"),
         ),
-        Err(trouble) => (
+        Err(error) => (
             CheckStatus::Warn,
-            format!("{url}/ cannot be reached from here ({trouble}); Twilio has to reach it"),
+            format!("{url}/ cannot be reached from here ({error}); Twilio has to reach it"),
         ),
     };
     Check::new("public url", mark, says)
 }
 
-/// Status and body, or what went wrong in words.
+/// Status and body, or the error in words.
 pub(crate) async fn get(http: &reqwest::Client, url: &str) -> Result<(u16, String), String> {
-    let mut answer = http.get(url).send().await.map_err(describe_error)?;
+    let describe = |error| describe_error(error, TIMEOUT);
+    let mut answer = http.get(url).send().await.map_err(describe)?;
     let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(describe_error)? {
+    while let Some(chunk) = answer.chunk().await.map_err(describe)? {
         body.extend_from_slice(&chunk);
-        if body.len() > LONGEST {
+        if body.len() > MAX_BODY {
             break;
         }
     }
     Ok((answer.status().as_u16(), String::from_utf8_lossy(&body).into_owned()))
 }
 
-fn describe_error(error: reqwest::Error) -> String {
+/// The root cause, without the URL.
+pub(crate) fn describe_error(error: reqwest::Error, timeout: Duration) -> String {
     let error = error.without_url();
     if error.is_timeout() {
-        return format!("no answer within {} s", PATIENCE.as_secs());
+        return format!("no answer within {} s", timeout.as_secs());
     }
     let mut root: &dyn Error = &error;
     while let Some(source) = root.source() {

@@ -1,27 +1,50 @@
-//! What is known of one recorded request: refused before a search, matched by the search, or neither.
+//! The diagnosis of one recorded request: rejected before a search, matched by the search, or not found.
+//!
+//! It also proves a sender: `replay` signs a recording again only if a key of the settings signed it.
 
 use crate::commands::doctor::offline::case::Case;
 use crate::commands::doctor::offline::causes::{CAUSES, Transform};
 use crate::commands::doctor::offline::finding::{Diagnosis, DiagnosisOutcome, Tried, shown_url};
 use crate::commands::doctor::offline::hints;
-use crate::commands::doctor::offline::search::{Search, claimed};
+use crate::commands::doctor::offline::search::{self, claimed};
 use crate::config::Settings;
 use crate::domain::sid::AccountSid;
 use crate::recording::Recording;
 
-/// Says how the request was signed.
-#[must_use]
-pub fn diagnose(settings: &Settings, recording: &Recording) -> Diagnosis {
-    search(settings, recording).0
+/// The causes that leave signer and content beyond doubt: another origin or prefix, another spelling of the header.
+/// Absent: keys that the route rejects, and every change to parameters, body or query.
+const HARMLESS: &str = "scheme_http scheme_https host port no_port prefix_added prefix_dropped slash_added \
+                        slash_dropped double_slash fragment second_header quoted percent_encoded plus_lost \
+                        url_safe_base64 padding_lost hexadecimal settings_header_missing \
+                        settings_header_other algorithm";
+
+/// A signature by a known key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SignerProof {
+    /// The only account that the key speaks for, if it is one account's.
+    pub(crate) owner: Option<AccountSid>,
 }
 
-/// The finding, and the only account that the key of a match speaks for.
-pub(super) fn search(
+pub fn diagnose(settings: &Settings, recording: &Recording) -> Diagnosis {
+    diagnose_with_owner(settings, recording).0
+}
+
+/// Proves that a key that the route accepts signed the whole content of the recording.
+pub(crate) fn prove(settings: &Settings, recording: &Recording) -> Option<SignerProof> {
+    let (diagnosis, owner) = diagnose_with_owner(settings, recording);
+    let is_harmless = |id| HARMLESS.split(' ').any(|harmless| harmless == id);
+    let is_proof = diagnosis.is_found()
+        && diagnosis.key.is_some()
+        && diagnosis.causes.iter().all(|cause| is_harmless(cause.id));
+    is_proof.then_some(SignerProof { owner })
+}
+
+fn diagnose_with_owner(
     settings: &Settings,
     recording: &Recording,
 ) -> (Diagnosis, Option<AccountSid>) {
     let case = Case::new(settings, recording);
-    let mut finding = Diagnosis {
+    let mut diagnosis = Diagnosis {
         outcome: DiagnosisOutcome::Found,
         causes: Vec::new(),
         key: None,
@@ -30,34 +53,27 @@ pub(super) fn search(
         tried: Tried::default(),
     };
     let claimed = claimed(&case);
-    let refusal = CAUSES.iter().find_map(|cause| {
-        if matches!(cause.transform, Transform::Unreadable) && claimed.is_empty() {
-            return Some(cause.deviation(""));
-        }
-        let Transform::Refusal(detail) = cause.transform else { return None };
-        Some(cause.deviation(&detail(&case)?))
-    });
-    let (Some(first), None) = (claimed.first(), &refusal) else {
-        finding.causes.extend(refusal);
-        return (finding, None);
-    };
-    let algorithm = first.algorithm;
-    let mut search = Search::new(&case, algorithm, claimed.len());
-    let mut same = claimed.iter().filter(|claim| claim.algorithm == algorithm);
-    let found = same.find_map(|claim| Some((search.run(&claim.header)?, claim.repaired.clone())));
-    finding.tried = search.tried();
-    let Some((found, repaired)) = found else {
-        finding.outcome = DiagnosisOutcome::NotFound;
-        finding.causes = claimed.into_iter().filter_map(|claim| claim.repaired).collect();
-        finding.hints = hints::not_found(&case);
-        return (finding, None);
-    };
-    finding.causes = repaired.into_iter().chain(found.causes).collect();
-    if finding.causes.is_empty() {
-        finding.outcome = DiagnosisOutcome::Good;
-        finding.hints = hints::good(&case);
+    if claimed.is_empty() {
+        diagnosis.causes.extend(CAUSES.iter().find_map(|cause| {
+            let Transform::Unverifiable(detail) = cause.transform else { return None };
+            Some(cause.deviation(&detail(&case)?))
+        }));
+        return (diagnosis, None);
     }
-    finding.key = Some(found.key);
-    finding.signed_url = Some(shown_url(&found.url));
-    (finding, found.owner)
+    let (found, tried) = search::run(&case, &claimed);
+    diagnosis.tried = tried;
+    let Some(found) = found else {
+        diagnosis.outcome = DiagnosisOutcome::NotFound;
+        diagnosis.causes = claimed.into_iter().filter_map(|claim| claim.repaired).collect();
+        diagnosis.hints = hints::not_found(&case);
+        return (diagnosis, None);
+    };
+    if found.causes.is_empty() {
+        diagnosis.outcome = DiagnosisOutcome::Good;
+        diagnosis.hints = hints::good(&case);
+    }
+    diagnosis.causes = found.causes;
+    diagnosis.key = Some(found.key);
+    diagnosis.signed_url = Some(shown_url(&found.url));
+    (diagnosis, found.owner)
 }

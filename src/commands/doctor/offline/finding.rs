@@ -1,20 +1,19 @@
-//! What the search came to, in words and as JSON. Values of a request never get in here: only names
-//! that look like names, hosts, and routes of ours.
-
-use crate::domain::route;
-use std::fmt::Write as _;
+//! The result of a diagnosis, as text and as JSON.
+//!
+//! It holds no value of a request: only hosts, our routes, and names that look like names.
 
 use serde::Serialize;
 
-/// One way in which a request differs from what its sender signed.
+use crate::domain::route;
+
+/// One difference between a request and the text that its sender signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Deviation {
     /// One word for programs, stable between releases.
     pub id: &'static str,
     pub says: String,
-    /// What to do about it.
     pub fix: String,
-    /// Where the cause was observed or documented.
+    /// The report or document that describes the cause.
     pub source: &'static str,
 }
 
@@ -23,128 +22,94 @@ pub(super) fn no_detail(applies: bool) -> Option<String> {
     applies.then(String::new)
 }
 
-/// What came of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DiagnosisOutcome {
-    /// The signature is good, with the settings of today.
+    /// The signature is valid under the current settings.
     Good,
-    /// It is known why the signature is not good.
+    /// The causes of the mismatch were found.
     Found,
-    /// Nothing that was tried matches.
     NotFound,
 }
 
-/// How much was tried.
+/// The size of the search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Tried {
-    /// Spellings of the URL.
     pub urls: usize,
-    /// Readings of the body or the parameters.
     pub contents: usize,
-    /// Keys, those that were guessed at included.
     pub keys: usize,
-    /// Signatures computed: each URL counts with and without the default port.
+    /// Computed signatures. Each URL counts with and without the default port.
     pub signatures: usize,
-    /// Whether the search ended because it may not take longer, and not because all was tried.
+    /// Whether the search stopped at its limit.
     pub cut_short: bool,
 }
 
-/// What is known of one request.
+/// The diagnosis of one request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnosis {
-    /// What came of it.
     pub outcome: DiagnosisOutcome,
-    /// How the request differs from what was signed; all of them together.
+    /// All differences between the request and the signed text.
     pub causes: Vec<Deviation>,
-    /// The key that made the signature, by its place in the settings.
+    /// The key of the signature, by its place in the settings.
     pub key: Option<String>,
-    /// What was signed, as far as it may be shown: origin and route, without values.
+    /// The signed URL: origin and route, without values.
     pub signed_url: Option<String>,
-    /// What else is worth a look, likeliest first.
+    /// Further checks, likeliest first.
     pub hints: Vec<String>,
-    /// How much was tried.
     pub tried: Tried,
 }
 
 impl Diagnosis {
-    /// Whether it is known why.
-    #[must_use]
     pub fn is_found(&self) -> bool {
-        match self.outcome {
-            DiagnosisOutcome::Good | DiagnosisOutcome::Found => true,
-            DiagnosisOutcome::NotFound => false,
-        }
+        self.outcome != DiagnosisOutcome::NotFound
     }
 
-    /// For people: the verdict, then each cause with what to do about it, then what else to look at.
-    #[must_use]
+    /// The outcome, each cause with its fix, then the hints.
     pub fn text(&self) -> String {
-        let mut out = String::new();
-        let mut line = |text: &str| {
-            // Writing to a string cannot fail.
-            let _ = writeln!(out, "{text}");
-        };
-        line(match (self.outcome, self.causes.len()) {
+        let (title, hints_title) = match (self.outcome, self.causes.len()) {
             (DiagnosisOutcome::Good, _) => {
-                "This request is good: with today's settings its signature is right."
+                ("The signature is valid under the current settings.", "Also check:")
             }
-            (DiagnosisOutcome::Found, 0 | 1) => "Found:",
-            (DiagnosisOutcome::Found, _) => "Found, these together:",
+            (DiagnosisOutcome::Found, 0 | 1) => ("Found:", "Also check:"),
+            (DiagnosisOutcome::Found, _) => ("Found, these together:", "Also check:"),
             (DiagnosisOutcome::NotFound, _) => {
-                "Not found: nothing that was tried makes this signature."
+                ("Not found: nothing that was tried makes this signature.", "Check these first:")
             }
-        });
+        };
+        let mut lines = vec![title.to_owned()];
         for cause in &self.causes {
-            line(&format!("  - {}", cause.says));
-            line(&format!("    {}", cause.fix));
+            lines.extend([format!("  - {}", cause.says), format!("    {}", cause.fix)]);
         }
-        if let Some(key) = &self.key {
-            line(&format!("Signed with {key}."));
-        }
-        if let Some(url) = &self.signed_url {
-            line(&format!("Signed for {url}"));
-        }
+        lines.extend(self.key.iter().map(|key| format!("Signed with {key}.")));
+        lines.extend(self.signed_url.iter().map(|url| format!("Signed for {url}")));
         if !self.hints.is_empty() {
-            line(match self.outcome {
-                DiagnosisOutcome::NotFound => "Look at these first:",
-                DiagnosisOutcome::Good | DiagnosisOutcome::Found => "Look at this, too:",
-            });
+            lines.push(hints_title.to_owned());
         }
-        for hint in &self.hints {
-            line(&format!("  - {hint}"));
+        lines.extend(self.hints.iter().map(|hint| format!("  - {hint}")));
+        let Tried { urls, contents, keys, signatures, cut_short } = self.tried;
+        if signatures > 0 {
+            let end = if cut_short { "; the search stopped at its limit" } else { "" };
+            lines.push(format!(
+                "Tried: {urls} forms of the URL, {contents} forms of the body, {keys} keys; \
+                 {signatures} signatures{end}."
+            ));
         }
-        if self.tried.signatures > 0 {
-            line(&self.tried.text());
-        }
-        out
+        lines.join("\n") + "\n"
     }
 }
 
-impl Tried {
-    fn text(&self) -> String {
-        let Self { urls, contents, keys, signatures, cut_short } = self;
-        let end = if *cut_short { ", and there it stopped: more would take too long" } else { "" };
-        format!(
-            "Tried: {urls} spellings of the URL, {contents} readings of the body, {keys} keys; \
-             {signatures} signatures{end}."
-        )
-    }
-}
-
-/// A name from a request, fit to be shown; what does not look like a name may be a value.
+/// A name of a parameter. A name with other characters or many digits may be a value, and is not shown.
 pub(super) fn shown_name(name: &[u8]) -> String {
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.-[]".contains(byte);
     let digits = name.iter().filter(|byte| byte.is_ascii_digit()).count();
-    match std::str::from_utf8(name) {
-        Ok(text) if (1..=48).contains(&name.len()) && name.iter().all(is_plain) && digits < 6 => {
-            text.to_owned()
-        }
-        Ok(_) | Err(_) => "(a name that is not shown)".to_owned(),
+    let is_shown = (1..=48).contains(&name.len()) && name.iter().all(is_plain) && digits < 6;
+    if !is_shown {
+        return "(a name that is not shown)".to_owned();
     }
+    String::from_utf8_lossy(name).into_owned()
 }
 
-/// A host, maybe with a port, fit to be shown.
+/// A host with or without a port.
 pub(super) fn shown_host(host: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:[]_".contains(&byte);
     if host.is_empty() || host.len() > 253 || !host.bytes().all(is_plain) {
@@ -153,25 +118,22 @@ pub(super) fn shown_host(host: &str) -> String {
     host.to_owned()
 }
 
-/// The paths at which senders are pointed.
+/// The paths that senders are configured with.
 pub(super) fn routes() -> impl Iterator<Item = &'static str> {
     route::paths().into_iter().filter(|path| path.len() > 1 && !path.contains('{'))
 }
 
-/// Origin and route. A query holds names and values, and a path that is no route of ours may hold anything.
+/// Origin and route. A query holds values, and so may a path without a route of ours.
 pub(crate) fn shown_url(url: &str) -> String {
-    let (before, query) = match url.split_once('?') {
-        Some((before, _)) => (before, "?…"),
-        None => (url, ""),
-    };
-    let Some((start, route, end)) = routes().find_map(|route| {
+    let (before, query) = url.split_once('?').map_or((url, ""), |(before, _)| (before, "?…"));
+    let on_route = routes().find_map(|route| {
         let (start, end) = before.split_once(route)?;
-        Some((start, route, end))
-    }) else {
+        let end = if matches!(end, "" | "/") { end } else { "/…" };
+        Some(format!("{start}{route}{end}{query}"))
+    });
+    on_route.unwrap_or_else(|| {
         let (scheme, rest) = before.split_once("://").unwrap_or_default();
         let host = rest.split('/').next().unwrap_or_default();
-        return format!("{scheme}://{}/…{query}", shown_host(host));
-    };
-    let end = if matches!(end, "" | "/") { end } else { "/…" };
-    format!("{start}{route}{end}{query}")
+        format!("{scheme}://{}/…{query}", shown_host(host))
+    })
 }

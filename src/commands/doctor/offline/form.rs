@@ -1,21 +1,24 @@
 //! Other parameters that the sender may have signed: changes by frameworks and proxies undone, and the contents of
 //! signers that break Twilio's rule.
 //!
-//! A signed string has no delimiters. So one nameless parameter stands for any text behind the URL, and
-//! `twilio::signature` signs that too.
+//! A signed string has no delimiters. So one nameless parameter stands for any text after the URL.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 use crate::commands::doctor::offline::case::{BodyType, Case, Parameter};
 use crate::commands::doctor::offline::finding::shown_name;
 use crate::twilio::form;
 
 /// The search drops each of this many parameters. A callback of Twilio has some thirty.
-pub(super) const MOST_DROPPED: usize = 64;
+pub(super) const MAX_DROPPED: usize = 64;
+/// The characters that form encoders escape.
+const ESCAPED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
+const PLACES: [&str; 8] =
+    ["FromCity", "FromState", "FromZip", "FromCountry", "ToCity", "ToState", "ToZip", "ToCountry"];
 
-/// The parameters signed besides the URL. `None`: the URL alone was signed.
-pub(super) type FormContent = Option<Vec<Parameter>>;
-
-/// Other contents, each with the detail for the cause's text.
-pub(super) type FormContents = Vec<(FormContent, String)>;
+/// Other parameters signed besides the URL, each with the detail for the cause's text. Without parameters the URL alone
+/// was signed.
+pub(super) type FormContents = Vec<(Vec<Parameter>, String)>;
 
 pub(super) fn values(
     parameters: &[Parameter],
@@ -28,17 +31,12 @@ pub(super) fn names(parameters: &[Parameter], change: impl Fn(&[u8]) -> Vec<u8>)
     parameters.iter().map(|(name, value)| (change(name), value.clone())).collect()
 }
 
-pub(super) fn replaced(text: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+pub(super) fn replaced(mut text: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((first, tail)) = rest.split_first() {
-        if let Some(after) = rest.strip_prefix(from) {
-            out.extend_from_slice(to);
-            rest = after;
-        } else {
-            out.push(*first);
-            rest = tail;
-        }
+    while let Some((first, tail)) = text.split_first() {
+        let after = text.strip_prefix(from);
+        out.extend_from_slice(if after.is_some() { to } else { std::slice::from_ref(first) });
+        text = after.unwrap_or(tail);
     }
     out
 }
@@ -107,16 +105,8 @@ pub(super) fn unescaped(value: &[u8]) -> Vec<u8> {
     }
 }
 
-pub(super) fn escaped(value: &[u8], blank: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(value.len());
-    for byte in value {
-        match byte {
-            b' ' => out.extend_from_slice(blank),
-            b'-' | b'.' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => out.push(*byte),
-            _ => out.extend_from_slice(format!("%{byte:02X}").as_bytes()),
-        }
-    }
-    out
+pub(super) fn escaped(value: &[u8], blank: &str) -> Vec<u8> {
+    percent_encode(value, &ESCAPED).to_string().replace("%20", blank).into_bytes()
 }
 
 /// Each character of the text as a single byte, if Latin-1 has all of them.
@@ -128,51 +118,39 @@ pub(super) fn to_latin1(value: &[u8]) -> Vec<u8> {
 
 /// Latin-1 bytes as UTF-8. Bytes that are UTF-8 already stay.
 pub(super) fn from_latin1(value: &[u8]) -> Vec<u8> {
-    match std::str::from_utf8(value) {
-        Ok(_) => value.to_vec(),
-        Err(_) => value.iter().map(|byte| char::from(*byte)).collect::<String>().into_bytes(),
+    if std::str::from_utf8(value).is_ok() {
+        return value.to_vec();
     }
+    value.iter().map(|byte| char::from(*byte)).collect::<String>().into_bytes()
 }
 
-/// Changed forms, each with a name for the cause's text.
-pub(super) type NamedForms = Vec<(Vec<Parameter>, String)>;
-
-/// A single content without a detail.
-fn content(content: FormContent) -> FormContents {
-    vec![(content, String::new())]
+/// A single content without a detail, if it applies.
+pub(super) fn content(applies: bool, content: impl FnOnce() -> Vec<Parameter>) -> FormContents {
+    if applies { vec![(content(), String::new())] } else { Vec::new() }
 }
 
-/// Any text behind the URL.
-fn text(text: Vec<u8>) -> FormContents {
-    content(Some(vec![(Vec::new(), text)]))
+/// Any text after the URL.
+fn text(text: Vec<u8>) -> Vec<Parameter> {
+    vec![(Vec::new(), text)]
 }
 
-pub(super) fn url_alone(case: &Case<'_>) -> FormContents {
-    if case.media == BodyType::Form { content(None) } else { Vec::new() }
-}
-
-/// The raw body behind the URL, for a form or for another body.
+/// The raw body after the URL, for a form or for another body.
 pub(super) fn raw_body(case: &Case<'_>, media: BodyType) -> FormContents {
-    if case.media == media && !case.is_body_gone() {
-        text(case.recording.body.clone())
-    } else {
-        Vec::new()
-    }
+    content(case.media == media && !case.is_body_gone(), || text(case.recording.body.clone()))
 }
 
-/// Names and values behind each other, after this sort.
+/// Names and values concatenated, after this sort.
 pub(super) fn sorted_by(
     case: &Case<'_>,
     sort: fn(&mut Vec<Parameter>),
     names: bool,
 ) -> FormContents {
-    if case.media != BodyType::Form {
-        return Vec::new();
-    }
-    let mut parameters = case.parameters();
-    sort(&mut parameters);
-    let each = |(name, value): Parameter| if names { [name, value].concat() } else { value };
-    text(parameters.into_iter().flat_map(each).collect())
+    content(case.media == BodyType::Form, || {
+        let mut parameters = case.form.clone();
+        sort(&mut parameters);
+        let each = |(name, value): Parameter| if names { [name, value].concat() } else { value };
+        text(parameters.into_iter().flat_map(each).collect())
+    })
 }
 
 /// As `twilio::signature` sorts, so that equal contents are recognised.
@@ -181,99 +159,60 @@ pub(super) fn sort(parameters: &mut Vec<Parameter>) {
     parameters.dedup();
 }
 
-pub(super) fn caseless(parameters: &mut [Parameter]) {
-    parameters.sort_by_key(|(name, value)| (name.to_ascii_lowercase(), value.clone()));
-}
-
 pub(super) fn without_each(case: &Case<'_>) -> FormContents {
-    if case.media != BodyType::Form {
-        return Vec::new();
-    }
-    let parameters = case.parameters();
     let without =
-        |name: &[u8]| Some(parameters.iter().filter(|(other, _)| other != name).cloned().collect());
-    let each = parameters.iter().take(MOST_DROPPED);
+        |name: &[u8]| case.form.iter().filter(|(other, _)| other != name).cloned().collect();
+    let each = case.form.iter().take(MAX_DROPPED);
     each.map(|(name, _)| (without(name), shown_name(name))).collect()
 }
 
-pub(super) fn get_as_form(case: &Case<'_>) -> FormContents {
-    match case.media {
-        BodyType::Nothing => content(Some(case.query_parameters())),
-        BodyType::Form | BodyType::Other => Vec::new(),
-    }
-}
-
-pub(super) fn json_fields(case: &Case<'_>) -> FormContents {
-    fields(case, case.json_fields())
-}
-
-pub(super) fn multipart_fields(case: &Case<'_>) -> FormContents {
-    fields(case, case.recording.multipart_fields())
-}
-
-/// A body under another content type.
+/// A body under another content type, read as a form.
 pub(super) fn untyped_form(case: &Case<'_>) -> FormContents {
     let body = &case.recording.body;
     let is_json = body.starts_with(b"{") || body.starts_with(b"[");
     let parameters = case.parameters();
-    fields(case, (!is_json && parameters.len() <= MOST_DROPPED).then_some(parameters))
+    fields(case, (!is_json && parameters.len() <= MAX_DROPPED).then_some(parameters))
 }
 
-fn fields(case: &Case<'_>, fields: FormContent) -> FormContents {
-    if case.media != BodyType::Other || case.is_body_gone() || fields.is_none() {
-        return Vec::new();
-    }
-    content(fields)
+/// The fields of a body that is no form.
+pub(super) fn fields(case: &Case<'_>, fields: Option<Vec<Parameter>>) -> FormContents {
+    let fields = fields.filter(|_| case.media == BodyType::Other && !case.is_body_gone());
+    fields.map(|fields| (fields, String::new())).into_iter().collect()
 }
 
 /// Twilio's parameters that are absent, each with its former value if that is known.
-fn absent(parameters: &[Parameter]) -> Vec<(&'static str, Vec<u8>)> {
-    const FIXED: [(&str, &str); 6] = [
-        ("Body", ""),
-        ("ApiVersion", "2010-04-01"),
-        ("NumMedia", "0"),
-        ("NumSegments", "1"),
-        ("SmsStatus", "received"),
-        ("MessageType", "text"),
+fn absent(parameters: &[Parameter]) -> Vec<Parameter> {
+    const USUAL: [(&str, &[u8]); 6] = [
+        ("Body", b""),
+        ("ApiVersion", b"2010-04-01"),
+        ("NumMedia", b"0"),
+        ("NumSegments", b"1"),
+        ("SmsStatus", b"received"),
+        ("MessageType", b"text"),
     ];
-    const OFTEN_EMPTY: [&str; 4] = ["ErrorCode", "ErrorMessage", "ProfileName", "Label"];
-    let value_of = |name: &str| {
-        let found = parameters.iter().find(|(known, _)| known == name.as_bytes());
-        found.map(|(_, value)| value.clone())
-    };
-    let mut all: Vec<(&str, Vec<u8>)> = FIXED.map(|(name, value)| (name, value.into())).into();
-    if let Some(sid) = value_of("MessageSid").or_else(|| value_of("SmsSid")) {
-        all.extend(["MessageSid", "SmsSid", "SmsMessageSid"].map(|name| (name, sid.clone())));
-    }
-    for [from, to] in [["MessageStatus", "SmsStatus"], ["SmsStatus", "MessageStatus"]] {
-        all.extend(value_of(from).map(|value| (to, value)));
-    }
-    all.extend(PLACES.iter().chain(&OFTEN_EMPTY).map(|name| (*name, Vec::new())));
-    all.retain(|(name, _)| value_of(name).is_none());
-    all
-}
-
-const PLACES: [&str; 8] =
-    ["FromCity", "FromState", "FromZip", "FromCountry", "ToCity", "ToState", "ToZip", "ToCountry"];
-
-fn with(parameters: &[Parameter], more: &[(&str, Vec<u8>)]) -> Vec<Parameter> {
-    let more = more.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.clone()));
-    parameters.iter().cloned().chain(more).collect()
+    let is_sid = |(name, _): &&Parameter| name == b"MessageSid" || name == b"SmsSid";
+    let sid = parameters.iter().find(is_sid).map(|(_, sid)| sid.as_slice());
+    let sids = ["MessageSid", "SmsSid", "SmsMessageSid"].map(|name| Some((name, sid?)));
+    let all = USUAL.into_iter().chain(sids.into_iter().flatten());
+    let all = all.chain(PLACES.map(|name| (name, &b""[..])));
+    let absent =
+        all.filter(|(name, _)| !parameters.iter().any(|(known, _)| known == name.as_bytes()));
+    absent.map(|(name, value)| (name.into(), value.into())).collect()
 }
 
 /// All absent parameters about places, empty.
 pub(super) fn with_places(parameters: &[Parameter]) -> Vec<Parameter> {
     let mut absent = absent(parameters);
-    absent.retain(|(name, _)| PLACES.contains(name));
-    with(parameters, &absent)
+    absent.retain(|(name, _)| PLACES.iter().any(|place| place.as_bytes() == name));
+    [parameters, &absent].concat()
 }
 
-/// Restores one absent parameter at a time.
-pub(super) fn with_each(parameters: &[Parameter]) -> NamedForms {
-    let each = absent(parameters).into_iter();
-    each.map(|more| {
-        let name = more.0.to_owned();
-        (with(parameters, &[more]), name)
-    })
-    .collect()
+/// One absent parameter at a time, with its name.
+pub(super) fn with_each(case: &Case<'_>) -> FormContents {
+    if case.form.is_empty() {
+        return Vec::new();
+    }
+    let absent = absent(&case.form);
+    let each = absent.iter().map(|more| (more, case.form.iter().chain([more]).cloned().collect()));
+    each.map(|(more, all)| (all, shown_name(&more.0))).collect()
 }

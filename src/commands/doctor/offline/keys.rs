@@ -1,7 +1,6 @@
-//! The keys that the search tries: the settings' keys, damaged forms of them, and values that are mistaken for keys.
-//! A key is named by its place in the settings. The table of causes says which of them the receiver does not accept.
+//! The keys of the search: the settings' keys, damaged forms of them, and values that are mistaken for keys.
 //!
-//! A new kind of key in the settings is added to [`sources`], with a row in the table if it is the wrong one.
+//! A key is named by its place in the settings. The table of causes says which keys the receiver rejects.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,35 +8,31 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::commands::doctor::offline::case::Case;
 use crate::commands::doctor::offline::finding::no_detail;
-use crate::config::{AccountSettings, SharedKey};
-use crate::domain::hex;
 use crate::domain::route::RouteSigner;
-use crate::twilio::form;
+use crate::domain::sid::AccountSid;
 use crate::twilio::signature::{Algorithm, Content, KeyId, Presented, SigningKey, sign, verify};
 
 /// The id under which any secret is tried with SHA-256, and the header that selects it.
 const TRIED_ID: &str = "doctor";
 const TRIED_SETTINGS: &[u8] = b"key=doctor,algorithm=HMAC_SHA256";
-/// Characters at which a shell, a `.env` file or a URL cuts a value.
-const CUTS: [u8; 8] = [b'#', b'$', b'=', b'&', b'%', b'+', b' ', b'!'];
 
-/// A secret, and what it is.
-#[derive(Clone)]
-pub(super) struct KeySource<'a> {
+/// A secret, and its kind.
+pub(super) struct KeySource {
     pub(super) name: String,
     pub(super) secret: Vec<u8>,
     /// The only account that it speaks for.
-    pub(super) owner: Option<&'a AccountSettings>,
-    pub(super) kind: KeyKind<'a>,
-    /// The algorithm of the signature.
-    made: Algorithm,
+    pub(super) owner: Option<AccountSid>,
+    pub(super) kind: KeyKind,
+    /// The receiver's key with this secret.
+    real: Option<SigningKey>,
+    signature_algorithm: Algorithm,
 }
 
-#[derive(Clone, Copy)]
-pub(super) enum KeyKind<'a> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KeyKind {
     Token,
     App,
-    Shared(&'a SharedKey),
+    Shared,
     /// A key without the quotes and blanks around it.
     Unquoted,
     Damaged(&'static str),
@@ -46,27 +41,15 @@ pub(super) enum KeyKind<'a> {
     Empty,
 }
 
-impl KeySource<'_> {
-    /// The key as the receiver has it. `None`: the receiver has no such key.
-    fn real(&self) -> Option<SigningKey> {
-        match self.kind {
-            KeyKind::Token | KeyKind::App => Some(SigningKey::new(&self.secret)),
-            KeyKind::Shared(shared) => Some(shared.signing_key()),
-            KeyKind::Unquoted
-            | KeyKind::Damaged(_)
-            | KeyKind::ApiSecret
-            | KeyKind::AccountSid
-            | KeyKind::Empty => None,
-        }
-    }
-
+impl KeySource {
+    /// The key for the search: it signs by the signature's algorithm.
     pub(super) fn tried(&self) -> Option<SigningKey> {
-        Some(match self.made {
-            Algorithm::HmacSha1 => SigningKey::new(&self.secret),
-            Algorithm::HmacSha256 => {
-                SigningKey::shared(KeyId::parse(TRIED_ID)?, self.made, &self.secret)
+        match self.signature_algorithm {
+            Algorithm::HmacSha1 => Some(SigningKey::new(&self.secret)),
+            sha256 @ Algorithm::HmacSha256 => {
+                Some(SigningKey::shared(KeyId::parse(TRIED_ID)?, sha256, &self.secret))
             }
-        })
+        }
     }
 
     pub(super) fn damage(&self) -> Option<String> {
@@ -74,22 +57,51 @@ impl KeySource<'_> {
         Some(format!("{} {how}", self.name))
     }
 
-    /// The signature's algorithm and the key's, if they differ.
+    /// Applies if the key is of this kind, and the route is of this signer.
+    pub(super) fn wrong_route(
+        &self,
+        case: &Case<'_>,
+        signer: RouteSigner,
+        kind: KeyKind,
+    ) -> Option<String> {
+        no_detail(self.kind == kind && case.signer == Some(signer))
+    }
+
+    /// Applies if the request names one of our accounts, but not the key's.
+    pub(super) fn wrong_account(&self, case: &Case<'_>) -> Option<String> {
+        let owner = self.owner.filter(|_| self.real.is_some())?;
+        let named = case.account().filter(|named| named != owner.as_str())?;
+        no_detail(case.config.accounts.iter().any(|account| account.sid.as_str() == named))
+    }
+
+    /// The algorithms of signature and key, if they differ.
     pub(super) fn other_algorithm(&self) -> Option<String> {
-        let bound = self.real()?.algorithm();
-        let (made, bound) = (self.made, Some(bound).filter(|bound| *bound != self.made)?);
-        let (made, bound) = (made.as_str(), bound.as_str());
-        Some(format!("{} by {made}, but that key is bound to {bound}", self.name))
+        let bound = self.real.as_ref()?.algorithm();
+        let signature = self.signature_algorithm.as_str();
+        (bound != self.signature_algorithm).then(|| {
+            format!("{} by {signature}, but that key is bound to {}", self.name, bound.as_str())
+        })
+    }
+
+    /// The name of a `SharedKey` without the header that selects it.
+    pub(super) fn header_missing(&self, case: &Case<'_>) -> Option<String> {
+        let is_missing = self.kind == KeyKind::Shared && case.settings_header().is_none();
+        (is_missing && self.is_unselected(case)).then(|| self.name.clone())
+    }
+
+    /// The name of a key under a header that selects another one.
+    pub(super) fn header_other(&self, case: &Case<'_>) -> Option<String> {
+        let is_other = self.is_unselected(case) && self.header_missing(case).is_none();
+        is_other.then(|| self.name.clone())
     }
 
     /// Whether the settings header keeps the receiver from trying this key. The receiver's own rule decides, with a
-    /// signature that is certainly good.
+    /// signature that is valid for certain.
     fn is_unselected(&self, case: &Case<'_>) -> bool {
-        let Some(key) = self.real().filter(|key| key.algorithm() == self.made) else {
-            return false;
-        };
+        let is_bound = |key: &&SigningKey| key.algorithm() == self.signature_algorithm;
+        let Some(key) = self.real.as_ref().filter(is_bound) else { return false };
         let settings = case.settings_header();
-        let signature = sign(&key, "https://x/", &Content::Nothing);
+        let signature = sign(key, "https://x/", &Content::Nothing);
         let presented = Presented {
             bases: &["https://x".to_owned()],
             path_and_query: "/",
@@ -97,155 +109,90 @@ impl KeySource<'_> {
             is_get: true,
             settings: settings.as_deref().map(str::as_bytes),
         };
-        verify([&key], &presented, Some(signature.as_bytes())).is_err()
+        verify([key], &presented, Some(signature.as_bytes())).is_err()
     }
-}
-
-/// Whether the request names one of our accounts, but not the key's.
-pub(super) fn other_account(key: &KeySource<'_>, case: &Case<'_>) -> Option<String> {
-    let owner = key.owner.filter(|_| key.real().is_some())?;
-    let named = case.account().filter(|named| named != owner.sid.as_str())?;
-    let is_ours = |known: &AccountSettings| known.sid.as_str() == named;
-    no_detail(case.config.accounts.iter().any(is_ours))
-}
-
-/// A `SharedKey` without the header that selects it.
-pub(super) fn header_missing(key: &KeySource<'_>, case: &Case<'_>) -> Option<String> {
-    let is_missing = case.settings_header().is_none() && matches!(key.kind, KeyKind::Shared(_));
-    (is_missing && key.is_unselected(case)).then(|| key.name.clone())
-}
-
-/// A key under a header that selects another one.
-pub(super) fn header_other(key: &KeySource<'_>, case: &Case<'_>) -> Option<String> {
-    let is_other = key.is_unselected(case) && header_missing(key, case).is_none();
-    is_other.then(|| key.name.clone())
 }
 
 /// The header that selects the keys of the search.
 pub(super) fn tried_settings(algorithm: Algorithm) -> Option<&'static [u8]> {
-    match algorithm {
-        Algorithm::HmacSha1 => None,
-        Algorithm::HmacSha256 => Some(TRIED_SETTINGS),
-    }
+    (algorithm == Algorithm::HmacSha256).then_some(TRIED_SETTINGS)
 }
 
-/// Each secret, the likeliest first.
-pub(super) fn sources<'a>(case: &Case<'a>, made: Algorithm) -> Vec<KeySource<'a>> {
+/// The secrets for a signature by this algorithm, the likeliest first.
+pub(super) fn sources(case: &Case<'_>, signature_algorithm: Algorithm) -> Vec<KeySource> {
     const APP_KEYS: &str = "HEARDBACK_APP_KEYS";
-    let config = case.config;
-    let source = |name: String, secret: &[u8], owner, kind| KeySource {
-        name,
-        secret: secret.to_vec(),
-        owner,
-        kind,
-        made,
+    let source = |name: &str, secret: &[u8], owner, kind| {
+        let (name, secret) = (name.to_owned(), secret.to_vec());
+        KeySource { name, secret, owner, kind, real: None, signature_algorithm }
     };
-    let numbered = |word: &str, setting: &str, secrets: &'a [SecretString], owner, kind| {
-        let each = secrets.iter().enumerate().map(|(at, secret)| {
-            let name = format!("{word} {} of {setting}", at + 1);
-            source(name, secret.expose_secret().as_bytes(), owner, kind)
+    let numbered = |word: &str, place: &str, secrets: &[SecretString], owner, kind| {
+        let each = (1..).zip(secrets).map(|(number, secret)| {
+            let secret = secret.expose_secret().as_bytes();
+            let real = Some(SigningKey::new(secret));
+            KeySource {
+                real,
+                ..source(&format!("{word} {number} of {place}"), secret, owner, kind)
+            }
         });
         each.collect::<Vec<_>>()
     };
-    let mut tokens = Vec::new();
-    let mut apps = numbered("app key", APP_KEYS, &config.app_keys, None, KeyKind::App);
-    let mut shared = Vec::new();
-    for account in config.accounts.iter() {
-        let owner = Some(account);
-        let own =
-            numbered("app key", &account.place(APP_KEYS), &account.app_keys, owner, KeyKind::App);
+    let mut sources = numbered("app key", APP_KEYS, &case.config.app_keys, None, KeyKind::App);
+    let mut mistaken = vec![source("an empty key", b"", None, KeyKind::Empty)];
+    for account in case.config.accounts.iter() {
+        let owner = Some(account.sid);
         // Without an app key, the app signs with the token.
-        let has_app_keys = !own.is_empty() || !config.app_keys.is_empty();
-        let stands_in = case.signer == Some(RouteSigner::App) && !has_app_keys;
-        let kind = if stands_in { KeyKind::App } else { KeyKind::Token };
+        let has_app_keys = !account.app_keys.is_empty() || !case.config.app_keys.is_empty();
+        let is_app_key = case.signer == Some(RouteSigner::App) && !has_app_keys;
+        let kind = if is_app_key { KeyKind::App } else { KeyKind::Token };
         let place = account.place("TWILIO_AUTH_TOKEN");
-        tokens.extend(numbered("token", &place, &account.tokens, owner, kind));
-        apps.extend(own);
-        shared.extend(account.shared_keys.iter().map(|key| {
+        sources.extend(numbered("token", &place, &account.tokens, owner, kind));
+        let place = account.place(APP_KEYS);
+        sources.extend(numbered("app key", &place, &account.app_keys, owner, KeyKind::App));
+        sources.extend(account.shared_keys.iter().map(|key| {
             let name = format!("the SharedKey {}", key.id.as_str());
-            source(name, key.secret.expose_secret().as_bytes(), owner, KeyKind::Shared(key))
+            let secret = key.secret.expose_secret().as_bytes();
+            let real = Some(key.signing_key());
+            KeySource { real, ..source(&name, secret, owner, KeyKind::Shared) }
+        }));
+        let sid = account.sid.as_str().as_bytes();
+        mistaken.push(source("the account SID", sid, None, KeyKind::AccountSid));
+        mistaken.extend(account.api_key.iter().map(|key| {
+            let secret = key.secret.expose_secret().as_bytes();
+            source("the API key's secret", secret, None, KeyKind::ApiSecret)
         }));
     }
-    let mut sources = match case.signer {
-        Some(RouteSigner::App) => [apps, tokens, shared].concat(),
-        Some(RouteSigner::Twilio) | None => [tokens, apps, shared].concat(),
-    };
-    let real = sources.clone();
-    for key in &real {
-        let text = String::from_utf8_lossy(&key.secret).into_owned();
-        let bare = text.trim_matches(['"', '\'', ' ', '\t', '\r', '\n']);
-        sources.push(source(key.name.clone(), bare.as_bytes(), None, KeyKind::Unquoted));
-    }
-    for account in config.accounts.iter() {
-        if let Some(key) = &account.api_key {
-            let secret = key.secret.expose_secret().as_bytes();
-            sources.push(source(
-                "the API key's secret".to_owned(),
-                secret,
-                None,
-                KeyKind::ApiSecret,
-            ));
+    for key in &sources {
+        let text = String::from_utf8_lossy(&key.secret);
+        let bare = text.trim_matches(['"', '\'', ' ', '\t', '\r', '\n']).as_bytes();
+        if bare != key.secret {
+            mistaken.push(source(&key.name, bare, None, KeyKind::Unquoted));
         }
-        let sid = account.sid.as_str().as_bytes();
-        sources.push(source("the account SID".to_owned(), sid, None, KeyKind::AccountSid));
+        for (secret, damage) in damaged(&key.secret) {
+            mistaken.push(source(&key.name, &secret, key.owner, KeyKind::Damaged(damage)));
+        }
     }
-    sources.push(source("an empty key".to_owned(), b"", None, KeyKind::Empty));
-    for key in &real {
-        let forms = damaged(&key.secret).into_iter();
-        sources.extend(
-            forms.map(|(form, how)| {
-                source(key.name.clone(), &form, key.owner, KeyKind::Damaged(how))
-            }),
-        );
-    }
+    sources.extend(mistaken);
     sources
 }
 
 /// Each damaged form of a key at the sender, and the damage in words that follow "signed with the key".
 fn damaged(key: &[u8]) -> Vec<(Vec<u8>, &'static str)> {
-    let text = std::str::from_utf8(key).unwrap_or_default();
     let around = |before: &str, after: &str| [before.as_bytes(), key, after.as_bytes()].concat();
     let mut forms = vec![
         (around("", "\n"), "with a line break at its end"),
         (around("", "\r\n"), "with a Windows line break at its end"),
-        (around("", "\r"), "with a carriage return at its end"),
-        (around("", "\\n"), "with the two characters \\n at its end"),
         (around("", " "), "with a blank at its end"),
         (around(" ", ""), "with a blank before it"),
         (around("\"", "\""), "with double quotes around it"),
         (around("'", "'"), "with single quotes around it"),
-        (around("`", "`"), "with backquotes around it"),
-        (around("<", ">"), "with angle brackets around it"),
         (around("\u{feff}", ""), "with a byte order mark before it"),
-        (around("Bearer ", ""), "with the word Bearer before it"),
         (key.repeat(2), "twice in a row"),
         (key.to_ascii_lowercase(), "in lower case"),
         (key.to_ascii_uppercase(), "in upper case"),
         (STANDARD.encode(key).into_bytes(), "encoded as base64"),
-        (hex::hex(key).into_bytes(), "encoded as hexadecimal digits"),
-        (form_encoded(text), "encoded as a form value"),
-        (form_decoded(key), "decoded as a form value"),
-        (STANDARD.decode(key).unwrap_or_default(), "decoded from base64"),
-        (hex::decoded(text).unwrap_or_default(), "decoded from hexadecimal digits"),
     ];
-    let cut = CUTS.iter().filter_map(|cut| key.split(|byte| byte == cut).next());
-    forms.extend(cut.map(|form| (form.to_vec(), "cut off at a special character")));
-    if let ([first @ .., _], [_, rest @ ..]) = (key, key) {
-        forms.push((first.to_vec(), "without its last character"));
-        forms.push((rest.to_vec(), "without its first character"));
-    }
+    forms.extend(key.split_last().map(|(_, rest)| (rest.to_vec(), "without its last character")));
+    forms.extend(key.split_first().map(|(_, rest)| (rest.to_vec(), "without its first character")));
     forms.retain(|(form, _)| form != key && !form.is_empty());
     forms
-}
-
-fn form_encoded(key: &str) -> Vec<u8> {
-    let pair = serde_urlencoded::to_string([("k", key)]).unwrap_or_default();
-    pair.strip_prefix("k=").unwrap_or_default().as_bytes().to_vec()
-}
-
-fn form_decoded(key: &[u8]) -> Vec<u8> {
-    match form::pairs(key).as_slice() {
-        [(name, value)] if value.is_empty() && !key.ends_with(b"=") => name.decoded().into_owned(),
-        _ => Vec::new(),
-    }
 }

@@ -1,18 +1,17 @@
-//! The signed URL in parts, and other forms of each part that the sender may have signed. The text is cut by hand:
-//! a URL parser would repair the difference that the search looks for.
+//! The signed URL in parts, and other forms of each part that the sender may have signed.
+//!
+//! The text is split by hand, because a URL parser would repair the difference that the search looks for.
 
-use std::fmt::Write as _;
+use percent_encoding::percent_decode_str;
 
 use crate::commands::doctor::offline::case::{BodyType, Case};
 use crate::commands::doctor::offline::finding::{routes, shown_host, shown_name};
 use crate::twilio::public_url::PublicUrl;
 
-/// Every order of up to this many query parameters is tried; of more, only sorted and reversed.
-const MOST_ORDERED: usize = 4;
+/// Up to this many query parameters, the search moves each one to each place.
+const MAX_MOVED: usize = 8;
 /// The search drops each of this many query parameters.
-const MOST_DROPPED: usize = 32;
-/// The override that `check` recommends for Twilio's retries. Twilio neither sends nor signs it.
-const FRAGMENT: &str = "#rc=3&rp=5xx,ct,rt&ct=2000&rt=4000";
+const MAX_DROPPED: usize = 32;
 /// Ports of services without a proxy in front.
 const USUAL_PORTS: [&str; 6] = ["80", "443", "3000", "5000", "8080", "8443"];
 /// Path prefixes that proxies often strip.
@@ -21,7 +20,6 @@ const USUAL_PREFIXES: [&str; 7] =
 /// Headers in which proxies keep the original path and query.
 const ORIGINAL_URIS: [&str; 4] =
     ["X-Original-URI", "X-Original-URL", "X-Forwarded-Uri", "X-Rewrite-URL"];
-
 /// Other forms of a part, each with the detail for the cause's text.
 pub(super) type Forms = Vec<(String, String)>;
 
@@ -41,7 +39,6 @@ pub(super) enum Part {
     Query,
 }
 
-/// A URL in its parts.
 #[derive(Debug, Clone)]
 pub(super) struct Url {
     parts: [String; 6],
@@ -58,7 +55,7 @@ impl Url {
         Self { parts: [scheme, host, port, prefix, case.path(), &query].map(str::to_owned) }
     }
 
-    fn get(&self, part: Part) -> &str {
+    pub(super) fn get(&self, part: Part) -> &str {
         self.parts.get(part as usize).map_or("", String::as_str)
     }
 
@@ -84,41 +81,35 @@ fn port_at(authority: &str) -> Option<usize> {
     (!digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())).then_some(at)
 }
 
-/// A single form without a detail.
-fn form(text: impl Into<String>) -> Forms {
+/// A single form without a detail. A form that changes nothing is a duplicate, which the search drops.
+pub(super) fn form(text: impl Into<String>) -> Forms {
     vec![(text.into(), String::new())]
-}
-
-/// This scheme, if the public URL has the other one.
-pub(super) fn scheme(url: &Url, scheme: &str) -> Forms {
-    if url.get(Part::Scheme) == scheme { Vec::new() } else { form(scheme) }
 }
 
 pub(super) fn hosts(case: &Case<'_>, url: &Url) -> Forms {
     let host = url.get(Part::Host);
     let ours = format!("{host}{}", url.get(Part::Port));
-    let bare = host.strip_prefix("www.");
-    let www = bare.map_or_else(|| format!("www.{host}"), str::to_owned);
-    let with = if bare.is_some() { "without www" } else { "with www" };
-    let forwarded = case.first("Forwarded").and_then(forwarded_host);
+    let (www, with) = match host.strip_prefix("www.") {
+        Some(bare) => (bare.to_owned(), "without www"),
+        None => (format!("www.{host}"), "with www"),
+    };
+    let lower = host.to_ascii_lowercase();
     let names = [
         (case.first("Host"), "the Host header's"),
         (case.first("X-Forwarded-Host"), "the X-Forwarded-Host header's"),
         (case.first("X-Original-Host"), "the X-Original-Host header's"),
-        (forwarded, "the Forwarded header's"),
-        (Some(&*host.to_ascii_lowercase()), "in lower case"),
-        (Some(&www), with),
-    ]
-    .map(|(name, from)| (name.unwrap_or_default().to_owned(), from));
-    let is_host = |name: &str| {
-        !name.is_empty() && name != host && name != ours && !name.contains(['/', '?', '#', '@'])
-    };
-    let names = names.into_iter().filter(|(name, _)| is_host(name));
+        (case.first("Forwarded").and_then(forwarded_host), "the Forwarded header's"),
+        (Some(lower.as_str()), "in lower case"),
+        (Some(www.as_str()), with),
+    ];
+    let names = names.into_iter().filter_map(|(name, from)| Some((name?, from)));
+    let is_host =
+        |name: &str| !name.is_empty() && name != ours && !name.contains(['/', '?', '#', '@']);
+    let detail =
+        |name, from| format!("{} ({from}), not for {}", shown_host(name), shown_host(&ours));
     names
-        .map(|(name, from)| {
-            let says = format!("{} ({from}), not for {}", shown_host(&name), shown_host(&ours));
-            (name, says)
-        })
+        .filter(|(name, _)| is_host(name))
+        .map(|(name, from)| (name.to_owned(), detail(name, from)))
         .collect()
 }
 
@@ -132,62 +123,43 @@ fn forwarded_host(header: &str) -> Option<&str> {
 pub(super) fn ports(case: &Case<'_>, _: &Url) -> Forms {
     let listen = case.config.listen.port().to_string();
     let of_host = case.first("Host").and_then(|host| host.get(port_at(host)? + 1..));
-    let named = case.first("X-Forwarded-Port").into_iter().chain(of_host);
-    let ports = named.chain([listen.as_str()]).chain(USUAL_PORTS);
+    let ports = case.first("X-Forwarded-Port").into_iter().chain(of_host);
+    let ports = ports.chain([listen.as_str()]).chain(USUAL_PORTS);
     let ports = ports.filter(|digits| digits.parse::<u16>().is_ok_and(|port| port > 0));
     ports.map(|digits| format!(":{digits}")).map(|port| (port.clone(), port)).collect()
 }
 
-/// The URL without this part, if it has one.
+/// The URL without this part.
 pub(super) fn without(url: &Url, part: Part) -> Forms {
-    let text = url.get(part);
-    if text.is_empty() { Vec::new() } else { vec![(String::new(), text.to_owned())] }
+    vec![(String::new(), url.get(part).to_owned())]
 }
 
 pub(super) fn prefixes(case: &Case<'_>, _: &Url) -> Forms {
     let forwarded = case.first("X-Forwarded-Prefix").map(|prefix| prefix.trim_end_matches('/'));
-    let all = forwarded.into_iter().chain(USUAL_PREFIXES);
-    let paths = all.filter(|text| text.starts_with('/') && !text.contains(['?', '#', ' ']));
-    let is_plain = |byte: u8| byte.is_ascii_alphabetic() || b"/-_.".contains(&byte);
-    let is_shown = |text: &str| text.len() <= 32 && text.bytes().all(is_plain);
-    paths
-        .map(|text| {
-            let shown = if is_shown(text) { text } else { "that X-Forwarded-Prefix names" };
-            (text.to_owned(), shown.to_owned())
-        })
-        .collect()
+    let forwarded =
+        forwarded.filter(|text| text.starts_with('/') && !text.contains(['?', '#', ' ']));
+    let forwarded = forwarded.map(|text| (text.to_owned(), "of X-Forwarded-Prefix".to_owned()));
+    let usual = USUAL_PREFIXES.map(|text| (text.to_owned(), text.to_owned()));
+    forwarded.into_iter().chain(usual).collect()
 }
 
 pub(super) fn slash_removed(case: &Case<'_>, _: &Url) -> Forms {
     case.path().strip_suffix('/').map(form).unwrap_or_default()
 }
 
-pub(super) fn slash_appended(case: &Case<'_>, _: &Url) -> Forms {
-    if case.path().ends_with('/') { Vec::new() } else { form(format!("{}/", case.path())) }
-}
-
-pub(super) fn slash_doubled(case: &Case<'_>, _: &Url) -> Forms {
-    form(format!("/{}", case.path()))
-}
-
 pub(super) fn original_paths(case: &Case<'_>, _: &Url) -> Forms {
-    let uris = original_uris(case).map(|(header, uri)| (uri.split('?').next(), header));
-    let paths = uris.filter_map(|(path, header)| Some((path?.to_owned(), header.to_owned())));
-    paths.filter(|(path, _)| path.starts_with('/')).collect()
+    let path = |uri: &str| uri.split('?').next().map(str::to_owned);
+    originals(case, |uri| path(uri).filter(|path| path.starts_with('/')))
 }
 
 pub(super) fn original_queries(case: &Case<'_>, _: &Url) -> Forms {
-    let uris = original_uris(case).filter_map(|(header, uri)| Some((header, uri.split_once('?')?)));
-    uris.map(|(header, (_, query))| (format!("?{query}"), header.to_owned())).collect()
+    originals(case, |uri| uri.split_once('?').map(|(_, query)| format!("?{query}")))
 }
 
-fn original_uris<'a>(case: &Case<'a>) -> impl Iterator<Item = (&'static str, &'a str)> {
-    let recording = case.recording;
-    ORIGINAL_URIS.into_iter().filter_map(|header| Some((header, recording.header(header)?)))
-}
-
-pub(super) fn path_decoded(case: &Case<'_>, _: &Url) -> Forms {
-    form(decoded(case.path()))
+fn originals(case: &Case<'_>, part: impl Fn(&str) -> Option<String>) -> Forms {
+    let uris =
+        ORIGINAL_URIS.into_iter().filter_map(|name| Some((name, case.recording.header(name)?)));
+    uris.filter_map(|(name, uri)| Some((part(uri)?, name.to_owned()))).collect()
 }
 
 pub(super) fn other_routes(_: &Case<'_>, _: &Url) -> Forms {
@@ -195,30 +167,19 @@ pub(super) fn other_routes(_: &Case<'_>, _: &Url) -> Forms {
 }
 
 pub(super) fn orders(case: &Case<'_>, _: &Url) -> Forms {
-    let parameters: Vec<&str> =
-        case.query().map(|query| query.split('&').collect()).unwrap_or_default();
+    let Some(query) = case.query() else { return Vec::new() };
+    let parameters: Vec<&str> = query.split('&').collect();
     let mut sorted = parameters.clone();
     sorted.sort_unstable();
-    let mut reversed = parameters.clone();
-    reversed.reverse();
-    let mut orders = vec![sorted, reversed];
-    if parameters.len() <= MOST_ORDERED {
-        permute(&parameters, &mut Vec::new(), &mut orders);
+    let mut orders = vec![sorted, parameters.iter().rev().copied().collect()];
+    let places = if parameters.len() <= MAX_MOVED { parameters.len() } else { 0 };
+    for (from, to) in (0..places).flat_map(|from| (0..places).map(move |to| (from, to))) {
+        let mut moved = parameters.clone();
+        let parameter = moved.remove(from);
+        moved.insert(to, parameter);
+        orders.push(moved);
     }
-    orders.retain(|order| !order.is_empty());
-    orders.into_iter().flat_map(|order| form(format!("?{}", order.join("&")))).collect()
-}
-
-fn permute<'a>(left: &[&'a str], taken: &mut Vec<&'a str>, orders: &mut Vec<Vec<&'a str>>) {
-    if left.is_empty() {
-        orders.push(taken.clone());
-    }
-    for at in 0..left.len() {
-        let mut rest = left.to_vec();
-        taken.push(rest.remove(at));
-        permute(&rest, taken, orders);
-        taken.pop();
-    }
+    orders.iter().flat_map(|order| form(format!("?{}", order.join("&")))).collect()
 }
 
 pub(super) fn escapes(case: &Case<'_>, _: &Url) -> Forms {
@@ -228,31 +189,43 @@ pub(super) fn escapes(case: &Case<'_>, _: &Url) -> Forms {
         ("blanks as %20 instead of +", query.replace('+', "%20")),
         ("a plain + instead of %2B", query.replace("%2B", "+").replace("%2b", "+")),
         ("%2B instead of a plain +", query.replace('+', "%2B")),
-        ("its escapes taken out", decoded(query)),
-        ("its escapes in lower case", with_escapes(query, u8::to_ascii_lowercase)),
-        ("its escapes in upper case", with_escapes(query, u8::to_ascii_uppercase)),
-        ("everything unusual escaped", escaped(query)),
-        ("its escapes escaped once more", query.replace('%', "%25")),
-        ("&amp; instead of &", query.replace('&', "&amp;")),
+        ("decoded escapes", percent_decode_str(query).decode_utf8_lossy().into_owned()),
+        ("escapes in lower case", with_escapes(query, str::to_ascii_lowercase)),
+        ("escapes in upper case", with_escapes(query, str::to_ascii_uppercase)),
+        (
+            "escapes for slashes and colons",
+            query.replace('/', "%2F").replace(':', "%3A").replace('@', "%40"),
+        ),
     ];
     spellings.into_iter().map(|(how, text)| (format!("?{text}"), how.to_owned())).collect()
 }
 
+/// The text with the two digits of each escape changed.
+fn with_escapes(text: &str, change: fn(&str) -> String) -> String {
+    let mut pieces = text.split('%');
+    let first = pieces.next().unwrap_or_default().to_owned();
+    pieces.fold(first, |out, piece| {
+        let (digits, rest) = piece.split_at_checked(2).unwrap_or((piece, ""));
+        out + "%" + &change(digits) + rest
+    })
+}
+
 pub(super) fn fewer(case: &Case<'_>, _: &Url) -> Forms {
-    let Some(query) = case.query() else { return Vec::new() };
-    let parameters: Vec<&str> = query.split('&').collect();
-    let each = parameters.iter().enumerate().take(MOST_DROPPED);
+    let parameters: Vec<&str> =
+        case.query().into_iter().flat_map(|query| query.split('&')).collect();
+    let each = parameters.iter().enumerate().take(MAX_DROPPED);
     each.map(|(at, parameter)| {
         let mut rest = parameters.clone();
         rest.remove(at);
-        let name = shown_name(parameter.split('=').next().unwrap_or_default().as_bytes());
-        (if rest.is_empty() { String::new() } else { format!("?{}", rest.join("&")) }, name)
+        let mark = if rest.is_empty() { "" } else { "?" };
+        let name = parameter.split('=').next().unwrap_or_default();
+        (format!("{mark}{}", rest.join("&")), shown_name(name.as_bytes()))
     })
     .collect()
 }
 
-/// The query with another parameter, unless one of this name is there.
-fn with_parameter(url: &Url, name: &str, value: &str) -> Forms {
+/// The query with another parameter, unless it has one of this name.
+pub(super) fn with_parameter(url: &Url, name: &str, value: &str) -> Forms {
     let query = url.get(Part::Query);
     if query.contains(name) {
         return Vec::new();
@@ -266,54 +239,4 @@ pub(super) fn with_body_hash(case: &Case<'_>, url: &Url) -> Forms {
         return Vec::new();
     }
     with_parameter(url, "bodySHA256", &case.body_hash())
-}
-
-pub(super) fn with_feedback(_: &Case<'_>, url: &Url) -> Forms {
-    with_parameter(url, "feedback", "1")
-}
-
-pub(super) fn with_question_mark(_: &Case<'_>, url: &Url) -> Forms {
-    form(format!("{}?", url.get(Part::Query)))
-}
-
-pub(super) fn with_fragment(_: &Case<'_>, url: &Url) -> Forms {
-    form(format!("{}{FRAGMENT}", url.get(Part::Query)))
-}
-
-/// Visible ASCII instead of its escapes; other escapes stay.
-fn decoded(text: &str) -> String {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find('%') {
-        let (before, escape) = rest.split_at(at);
-        out.push_str(before);
-        let byte = escape.get(1..3).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        let byte = byte.filter(u8::is_ascii_graphic);
-        out.push(byte.map_or('%', char::from));
-        rest = escape.get(if byte.is_some() { 3 } else { 1 }..).unwrap_or_default();
-    }
-    out + rest
-}
-
-fn with_escapes(text: &str, change: fn(&u8) -> u8) -> String {
-    let mut digits_left = 0_u8;
-    let changed = text.bytes().map(|byte| {
-        let changed = if digits_left > 0 { change(&byte) } else { byte };
-        digits_left = if byte == b'%' { 2 } else { digits_left.saturating_sub(1) };
-        changed
-    });
-    String::from_utf8(changed.collect()).unwrap_or_else(|_| text.to_owned())
-}
-
-/// Escapes all characters but unreserved ones (RFC 3986), delimiters and escapes.
-fn escaped(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~=&%+".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(out, "%{byte:02X}");
-        }
-        out
-    })
 }

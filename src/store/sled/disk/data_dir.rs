@@ -120,7 +120,6 @@ pub enum OpenError {
 
 impl OpenError {
     /// The exit code of a process that ends with this error.
-    #[must_use]
     pub fn exit_code(&self) -> u8 {
         if matches!(self, Self::Gone { .. }) { EXIT_GONE } else { 1 }
     }
@@ -309,6 +308,10 @@ pub(crate) fn locked(file: &File, patience: Duration) -> io::Result<bool> {
 }
 
 /// Tries until it succeeds. `None`: not within this time.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "measures the wait for a lock, before any clock is injected"
+)]
 fn awaited<T>(
     patience: Duration,
     mut attempt: impl FnMut() -> io::Result<Option<T>>,

@@ -25,7 +25,6 @@ impl OfflineStore {
         Ok(Self { store, _hand_back: hand_back })
     }
 
-    #[must_use]
     pub fn store(&self) -> &SledStore {
         &self.store
     }

@@ -246,6 +246,7 @@ impl Folder<'_> {
             }
             (None, None) => {
                 let mut secret = vec![0; 32];
+                #[expect(clippy::disallowed_methods, reason = "the store makes its own secret")]
                 getrandom::fill(&mut secret)
                     .map_err(|error| self.io("read", io::Error::other(error)))?;
                 let value = encode(&secret).map_err(|error| damaged(&error))?;

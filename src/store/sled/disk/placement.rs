@@ -96,7 +96,6 @@ fn known(kind: u64) -> Option<UnsafeFileSystem> {
 
 impl StorePlacement {
     /// The danger, and the cure. `None`: the file system is not known to be unsafe.
-    #[must_use]
     pub fn warning(&self) -> Option<String> {
         let folder = self.folder.display();
         let risk = self.risk?;

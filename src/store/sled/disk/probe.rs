@@ -66,7 +66,6 @@ pub enum Lock {
 }
 
 /// The state of a store's lock.
-#[must_use]
 pub fn lock(path: &Path) -> Lock {
     match holder(path) {
         Ok(Some(holder)) if holder.ends_with(STARTING) => Lock::Starting,

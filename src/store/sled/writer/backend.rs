@@ -87,6 +87,11 @@ impl SledBackend {
         free_space: FreeSpace,
         scan: ScanResult,
     ) -> Self {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the tokens of an earlier process must not match"
+        )]
+        let next_lease = getrandom::u64().unwrap_or_default();
         let (parked_fullest, parked_share) = scan.parked.fullest(config.max_parked);
         Self {
             overlay,
@@ -106,7 +111,7 @@ impl SledBackend {
             last_seen,
             evicted: 0,
             sweep_from: keys::SWEEP_FROM.to_vec(),
-            next_lease: getrandom::u64().unwrap_or_default(),
+            next_lease,
             tee: None,
             free: RefCell::default(),
         }

@@ -73,6 +73,7 @@ impl Writer {
         self.shared.ended.send_replace(true);
     }
 
+    #[expect(clippy::disallowed_methods, reason = "measures commits, by a clock without jumps")]
     fn serve(&mut self, jobs: &Receiver<Job>, watchdog: &Watchdog) -> Result<(), Fatal> {
         while let Ok(first) = jobs.recv() {
             self.shared.queued.fetch_sub(1, Ordering::Relaxed);
@@ -104,6 +105,7 @@ impl Writer {
         Ok(())
     }
 
+    #[expect(clippy::disallowed_methods, reason = "measures commits, by a clock without jumps")]
     fn commit(&mut self, began: Instant) -> Result<(), Fatal> {
         if std::mem::take(&mut self.backend.written) == 0 {
             return Ok(());

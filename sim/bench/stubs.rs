@@ -1,0 +1,44 @@
+//! Two servers for comparison: bare actix-web, which reads a body and answers 204, and a fake Twilio that accepts all
+//! feedback.
+
+#![expect(clippy::disallowed_types, reason = "the stub reads a body without parsing it")]
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use actix_web::http::header::HeaderValue;
+use actix_web::web::{self, Bytes};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
+
+use crate::support::fake_twilio::{ApiReply, ApiRequest, FakeTwilio};
+use crate::traffic::FORGED;
+
+/// Heardback closes the connection after a forged request, so this server does too.
+async fn no_content(request: HttpRequest, _body: Bytes) -> HttpResponse {
+    let is_forged = |signature: &HeaderValue| signature.as_bytes().starts_with(FORGED.as_bytes());
+    if request.headers().get("x-twilio-signature").is_some_and(is_forged) {
+        return HttpResponse::Forbidden().force_close().finish();
+    }
+    HttpResponse::NoContent().finish()
+}
+
+pub(crate) fn bare(listener: TcpListener) -> anyhow::Result<()> {
+    let server = HttpServer::new(|| App::new().default_service(web::to(no_content)));
+    let server = server.workers(1).max_connections(4096).listen(listener)?.run();
+    Ok(actix_web::rt::System::new().block_on(server)?)
+}
+
+pub(crate) fn twilio(listener: TcpListener, delay: Duration) -> anyhow::Result<()> {
+    let serve = move |_, mut connection| {
+        while let Ok(request) = ApiRequest::read(&mut connection) {
+            if !delay.is_zero() {
+                std::thread::park_timeout(delay);
+            }
+            if connection.send(&ApiReply::accepted(201, &request).to_bytes()).is_err() {
+                return;
+            }
+        }
+    };
+    FakeTwilio::start(listener, serve)?.join();
+    Ok(())
+}

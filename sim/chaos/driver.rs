@@ -1,0 +1,305 @@
+//! The driver: Twilio and the app on 64 connections. A sender repeats a request that was not acknowledged, as Twilio
+//! does.
+//!
+//! Of ten scenarios, seven register a message and prove it. One does so twice or in reverse order, one replays old
+//! bytes, one is hostile.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::client::{Answer, exchange};
+use crate::forgeries::forged;
+use crate::history::{EventKind, History, Role};
+use crate::identities::{self, FinalVerdict, Identities};
+use crate::leaks::scan;
+use crate::requests::{Request, Scenario, state_request};
+use crate::signals::{COMPLETED, link_path};
+use crate::support::http::{Connection, Response, request_bytes};
+use crate::support::random::{Random, hash};
+
+/// Concurrent connections.
+pub(crate) const CONNECTIONS: u64 = 64;
+/// Attempts of an honest sender; a restart takes less than this many pauses.
+const TRIES: u32 = 8;
+/// Old requests that each sender keeps for replay.
+const MAX_REPLAYS: usize = 64;
+
+/// The state that all senders share.
+pub(crate) struct Driver {
+    pub(crate) seed: u64,
+    pub(crate) identities: Arc<Identities>,
+    pub(crate) history: Arc<History>,
+    pub(crate) proxy: SocketAddr,
+    /// Scenarios per second, of all senders together.
+    pub(crate) rate: u64,
+    pub(crate) requests: AtomicU64,
+}
+
+impl Driver {
+    /// Starts every sender. They end soon after `stop` becomes true.
+    pub(crate) fn start(self: &Arc<Self>, stop: &watch::Receiver<bool>) -> JoinSet<()> {
+        let mut senders = JoinSet::new();
+        for number in 0..CONNECTIONS {
+            let sender = Sender {
+                driver: Arc::clone(self),
+                random: Random::new(hash(self.seed ^ hash(number))),
+                connection: None,
+                next: number,
+                sent: Vec::new(),
+                known: Vec::new(),
+                baits: Vec::new(),
+                stop: stop.clone(),
+            };
+            senders.spawn(sender.run());
+        }
+        senders
+    }
+
+    /// Sends a request. Records its claims and its response in the history.
+    pub(crate) async fn send(
+        &self,
+        connection: &mut Option<Connection>,
+        role: Role,
+        request: &Request,
+        bytes: &[u8],
+    ) -> Option<Response> {
+        let claims = request.claims();
+        let first = self.requests.fetch_add(claims.len() as u64, Ordering::Relaxed);
+        let numbers = first..first + claims.len() as u64;
+        for (req, claim) in numbers.clone().zip(claims) {
+            self.history.note(EventKind::Sent {
+                req,
+                role,
+                kind: claim.kind.to_owned(),
+                account: self.identities.account(request.owner),
+                sid: claim.sid,
+                registers: claim.registers,
+                proves: claim.proves,
+            });
+        }
+        let answer = exchange(connection, self.proxy, bytes.to_vec()).await;
+        for req in numbers {
+            self.history.note(match &answer {
+                Ok(Answer { response, port }) => {
+                    EventKind::Answered { req, status: response.status, port: *port }
+                }
+                Err(error) => EventKind::Unknown { req, why: error.to_string() },
+            });
+        }
+        answer.ok().map(|answer| answer.response).inspect(|response| self.scan(response))
+    }
+
+    /// A response must contain none of the markers.
+    fn scan(&self, response: &Response) {
+        scan(&self.history, "an answer's head", response.head.as_bytes());
+        scan(&self.history, "an answer's body", &response.body);
+    }
+}
+
+/// The sender of one connection.
+struct Sender {
+    driver: Arc<Driver>,
+    random: Random,
+    connection: Option<Connection>,
+    /// The number of the next message; no other sender uses it.
+    next: u64,
+    sent: Vec<(Request, Vec<u8>)>,
+    /// Messages whose registration was acknowledged.
+    known: Vec<(usize, String)>,
+    baits: Vec<(usize, String)>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Sender {
+    async fn run(mut self) {
+        // The average pause that gives the configured rate.
+        let mean = 1000 * CONNECTIONS / self.driver.rate.max(1);
+        while !*self.stop.borrow() {
+            let index = self.next;
+            self.next += CONNECTIONS;
+            match self.random.below(100) {
+                0..=69 => self.pair(index, false).await,
+                70..=79 => self.pair(index, true).await,
+                80..=89 => self.replay().await,
+                90 => self.bait(index).await,
+                _ => self.attack(index).await,
+            }
+            if self.random.chance(3000) {
+                self.read_known_state().await;
+            }
+            self.pause(2 * mean).await;
+        }
+    }
+
+    async fn pause(&mut self, up_to: u64) {
+        let wait = Duration::from_millis(self.random.below(up_to.max(1)));
+        let stopped = self.stop.wait_for(|stop| *stop);
+        let _ = tokio::time::timeout(wait, stopped).await;
+    }
+
+    /// A message and its evidence. `odd`: each request twice, or the evidence first.
+    async fn pair(&mut self, index: u64, odd: bool) {
+        let identities = Arc::clone(&self.driver.identities);
+        let scenario = Scenario::new(&identities, identities::HONEST, index, &mut self.random);
+        match self.random.below(10) {
+            0 => return self.pair_by_link(&scenario, odd).await,
+            1 | 2 => return self.pair_by_stream(&scenario, odd).await,
+            _ => {}
+        }
+        let evidence = scenario.evidence(&mut self.random);
+        let reordered = odd && self.random.chance(5000);
+        // Early evidence counts only if its message has a creation time. A 404 is final only for an old
+        // message.
+        let is_missing = identities.final_verdict(&scenario.sid) == FinalVerdict::Missing;
+        // The time of this evidence was drawn before its message is registered.
+        let has_time = evidence.kind == COMPLETED || !evidence.also.is_empty();
+        let says_when = reordered || is_missing || has_time;
+        let register = scenario.register(says_when || self.random.chance(6000));
+        let mut requests = vec![register, evidence];
+        if self.random.chance(2000) {
+            requests.insert(1, scenario.delivered());
+        }
+        if odd {
+            requests.extend(requests.clone());
+        }
+        if reordered {
+            requests.reverse();
+        }
+        let mut known = false;
+        for request in requests {
+            let proves = request.claims().iter().any(|claim| claim.proves);
+            if proves && !known && !reordered {
+                // No recipient acts on a message that was never sent.
+                return;
+            }
+            let good = self.send_until_acknowledged(Role::Honest, &request).await.is_some();
+            if good && request.registers && !known {
+                known = true;
+                self.known.push((scenario.owner, scenario.sid.clone()));
+            }
+            if self.random.chance(3000) {
+                self.pause(400).await;
+            }
+        }
+        if self.random.chance(1000) {
+            self.read_state(&scenario.state_request()).await;
+        }
+    }
+
+    /// A message and its click link, which is the evidence.
+    async fn pair_by_link(&mut self, scenario: &Scenario<'_>, odd: bool) {
+        let Some(body) =
+            self.send_until_acknowledged(Role::Honest, &scenario.register_with_link()).await
+        else {
+            return;
+        };
+        self.known.push((scenario.owner, scenario.sid.clone()));
+        // The body of the response may be cut off.
+        let Some(path) = link_path(&body) else { return };
+        let visits: &[bool] = if odd { &[false, true, false, true] } else { &[false, true] };
+        for presses in visits {
+            self.send_until_acknowledged(Role::Honest, &scenario.visit(&path, *presses)).await;
+        }
+    }
+
+    /// A message and its evidence in one batch of Event Streams.
+    async fn pair_by_stream(&mut self, scenario: &Scenario<'_>, odd: bool) {
+        let batch = scenario.streamed(&mut self.random);
+        for _ in 0..=u8::from(odd) {
+            if self.send_until_acknowledged(Role::Honest, &batch).await.is_some() {
+                self.known.push((scenario.owner, scenario.sid.clone()));
+            }
+        }
+    }
+
+    /// A message for which only forged evidence arrives.
+    async fn bait(&mut self, index: u64) {
+        let identities = Arc::clone(&self.driver.identities);
+        let scenario = Scenario::new(&identities, identities::BAIT, index, &mut self.random);
+        if self.send_until_acknowledged(Role::Bait, &scenario.register(true)).await.is_some() {
+            self.baits.push((scenario.owner, scenario.sid));
+        }
+    }
+
+    async fn attack(&mut self, index: u64) {
+        let identities = Arc::clone(&self.driver.identities);
+        let bait = self.random.one_of(&self.baits).cloned();
+        let (owner, sid) = match bait {
+            Some(bait) if self.random.chance(6000) => bait,
+            _ => (Identities::owner(index), identities.message(identities::HOSTILE, index)),
+        };
+        let request = forged(&identities, owner, &sid, &mut self.random);
+        // The service knows the owner of a message only after its registration.
+        if request.kind == "another account's message" && !identities::is(&sid, identities::BAIT) {
+            return;
+        }
+        let bytes = request_bytes(&request.recording);
+        self.send(Role::Hostile, &request, &bytes).await;
+    }
+
+    async fn replay(&mut self) {
+        let old = self.random.one_of(&self.sent).cloned();
+        if let Some((request, bytes)) = old {
+            self.send(Role::Replay, &request, &bytes).await;
+        }
+    }
+
+    /// Repeats the request until it is acknowledged, or to the last attempt. The body may be cut off.
+    async fn send_until_acknowledged(&mut self, role: Role, request: &Request) -> Option<Vec<u8>> {
+        for _ in 0..TRIES {
+            let bytes = request_bytes(&request.signed(&self.driver.identities));
+            let answer = self.send(role, request, &bytes).await;
+            if self.sent.len() < MAX_REPLAYS {
+                self.sent.push((request.clone(), bytes));
+            } else {
+                let at = self.random.index(MAX_REPLAYS);
+                if let Some(slot) = self.sent.get_mut(at) {
+                    *slot = (request.clone(), bytes.clone());
+                }
+            }
+            match answer.as_ref().map(|answer| answer.status) {
+                // 303: a pressed link.
+                Some(200..=299 | 303) => return answer.map(|answer| answer.body),
+                // 400: the network cut off the end of the request.
+                Some(400 | 408 | 500..=599) | None => self.pause(500).await,
+                Some(_) => return None,
+            }
+        }
+        None
+    }
+
+    async fn send(&mut self, role: Role, request: &Request, bytes: &[u8]) -> Option<Response> {
+        let driver = Arc::clone(&self.driver);
+        driver.send(&mut self.connection, role, request, bytes).await
+    }
+
+    /// Reads the state of a message that was registered before.
+    async fn read_known_state(&mut self) {
+        if let Some((owner, sid)) = self.random.one_of(&self.known).cloned() {
+            self.read_state(&state_request(owner, &sid)).await;
+        }
+    }
+
+    async fn read_state(&mut self, request: &Request) {
+        let from = self.driver.history.now();
+        let bytes = request_bytes(&request.signed(&self.driver.identities));
+        let answer = exchange(&mut self.connection, self.driver.proxy, bytes).await;
+        let Ok(Answer { response, .. }) = answer else { return };
+        self.driver.scan(&response);
+        let state = match response.status {
+            200 => response.json().get("state").and_then(Value::as_str).map(str::to_owned),
+            404 => Some("none".to_owned()),
+            _ => None,
+        };
+        if let Some(state) = state {
+            let sid = request.sid.clone();
+            self.driver.history.note(EventKind::StateRead { sid, from, state });
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Chaos: the real binary under injected faults, and a judge that checks its promises (`docs/reliability.md`).
+//!
+//! `cargo run --release --example chaos -- --seed N --seconds 60`, or `--kills 1000`
+//!
+//! `driver` sends signed traffic through `proxy`, which breaks connections. `upstream` is a fake Twilio that fails.
+//! `nemesis` kills and stops the service, fills the disk and rotates secrets. `judge` reads the history of the run, or
+//! a kept one (`--judge FILE`). The exit code is 1 if a promise was broken.
+//!
+//! Everything runs on loopback and in temporary folders, and nothing is left after Ctrl-C. Every choice follows from
+//! the seed; the timing does not.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a simulation uses the real clock and real randomness"
+)]
+
+mod bursts;
+mod client;
+mod clock;
+mod disk;
+mod driver;
+mod dump;
+mod faults;
+mod flood;
+mod forgeries;
+mod history;
+mod identities;
+mod judge;
+mod leaks;
+mod nemesis;
+mod proxy;
+mod report;
+mod requests;
+mod sampler;
+mod search;
+mod service;
+mod signals;
+mod summary;
+#[expect(dead_code, reason = "each root uses a part of it")]
+#[path = "../support/mod.rs"]
+mod support;
+mod upstream;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::bursts::Bursts;
+use crate::clock::Clock;
+use crate::disk::Disk;
+use crate::driver::Driver;
+use crate::history::{EventKind, History};
+use crate::identities::Identities;
+use crate::judge::facts::Facts;
+use crate::judge::judge;
+use crate::nemesis::{Limit, Nemesis};
+use crate::proxy::Network;
+use crate::sampler::sample;
+use crate::service::{CONCURRENCY, ServiceConfig};
+use crate::support::random::{Random, hash};
+use crate::upstream::Upstream;
+
+/// A message of a paused account is retried within 75 s. This allows for twice that.
+const DRAIN: Duration = Duration::from_mins(3);
+/// The disk of a long run: its messages, and the space below the store's limit.
+const DISK: u64 = 1 << 30;
+/// The disk of a short run, which takes memory on tmpfs.
+const SMALL_DISK: u64 = 400 << 20;
+/// A run with more kills is long.
+const FEW_KILLS: u64 = 100;
+
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The seed of every choice [default: random]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Seconds of faults
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// Ends after this number of SIGKILLs instead
+    #[arg(long)]
+    kills: Option<u64>,
+    /// Scenarios per second
+    #[arg(long, default_value_t = 60)]
+    rate: u64,
+    /// The binary under test [default: `heardback` beside this example's folder]
+    #[arg(long)]
+    binary: Option<PathBuf>,
+    /// The folder for the store; it gets a temporary folder that is removed
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// Keeps the history in this file
+    #[arg(long)]
+    history: Option<PathBuf>,
+    /// Only judges a kept history
+    #[arg(long)]
+    judge: Option<PathBuf>,
+    /// Writes the tables of docs/reliability.md to this file
+    #[arg(long)]
+    report: Option<PathBuf>,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::parse();
+    if let Some(history) = &arguments.judge {
+        return verdict(history, arguments.report.as_deref());
+    }
+    let seed = arguments.seed.map_or_else(getrandom::u64, Ok).context("no random numbers")?;
+    println!("seed {seed}");
+    let folder = match &arguments.dir {
+        Some(dir) => tempfile::tempdir_in(dir)?,
+        None => tempfile::tempdir()?,
+    };
+    let path = arguments.history.clone().unwrap_or_else(|| folder.path().join("history.jsonl"));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let end = runtime.block_on(async {
+        let mut terminated = signal(SignalKind::terminate())?;
+        // The other branches are dropped, with the service and the disk.
+        tokio::select! {
+            end = run(seed, &arguments, folder.path(), &path) => end,
+            _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+            _ = terminated.recv() => bail!("terminated"),
+        }
+    });
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    let code = verdict(&path, arguments.report.as_deref());
+    end.map_err(|error| error.context("the run is incomplete")).and(code)
+}
+
+async fn run(seed: u64, arguments: &Arguments, folder: &Path, path: &Path) -> anyhow::Result<()> {
+    let history = Arc::new(History::create(path)?);
+    let drain_seconds = DRAIN.as_secs();
+    history.note(EventKind::Plan { seed, concurrency: CONCURRENCY, drain_seconds });
+    let mut nemesis = prepared(seed, arguments, folder, &history)?;
+    nemesis.write_accounts(None)?;
+    nemesis.start(false).await?;
+    let sampler = tokio::spawn(sample(nemesis.running.subscribe(), Arc::clone(&history)));
+    let driver = Arc::new(Driver {
+        seed,
+        identities: Arc::clone(&nemesis.identities),
+        history: Arc::clone(&history),
+        proxy: proxy::start(seed, Arc::clone(&nemesis.network), Arc::clone(&history)).await?,
+        rate: arguments.rate,
+        requests: AtomicU64::new(0),
+    });
+    let (stop, stopped) = watch::channel(false);
+    let mut senders = driver.start(&stopped);
+    nemesis.driver = Some(Arc::clone(&driver));
+    let limit =
+        arguments.kills.map_or(Limit::Time(Duration::from_secs(arguments.seconds)), Limit::Kills);
+    let injected = nemesis.inject_faults(limit).await;
+    nemesis.network.healed.store(true, Ordering::Release);
+    nemesis.upstream.healed.store(true, Ordering::Release);
+    stop.send_replace(true);
+    while senders.join_next().await.is_some() {}
+    nemesis.bursts.end().await;
+    let ended = match injected {
+        Ok(()) => nemesis.drain_and_stop(DRAIN).await,
+        Err(error) => Err(error),
+    };
+    sampler.abort();
+    let store = nemesis.config.store.clone();
+    nemesis.service = None;
+    let ended = match ended {
+        Ok(()) => {
+            search::search(&nemesis.config, folder)?;
+            dump::dump(&store, &history).await
+        }
+        Err(error) => Err(error),
+    };
+    history.flush()?;
+    ended
+}
+
+fn prepared(
+    seed: u64,
+    arguments: &Arguments,
+    folder: &Path,
+    history: &Arc<History>,
+) -> anyhow::Result<Nemesis> {
+    let is_long = arguments.seconds > 300 || arguments.kills.is_some_and(|kills| kills > FEW_KILLS);
+    let disk = Disk::new(folder, if is_long { DISK } else { SMALL_DISK })?;
+    println!("the store is on: {:?}", disk.kind());
+    if !disk.can_be_filled() {
+        println!("NO FULL DISK: this process may not mount a file system (not root?)");
+    }
+    let clock = Clock::build(folder)?;
+    if clock.is_none() {
+        println!("NO CLOCK JUMPS: there is no `cc` to compile the preloaded library");
+    }
+    let binary = arguments.binary.clone().map_or_else(beside, Ok)?;
+    let identities = Arc::new(Identities::new(seed));
+    let config = ServiceConfig {
+        binary,
+        store: disk.path().join("store"),
+        accounts: folder.join("accounts.toml"),
+        clock,
+        history: Arc::clone(history),
+    };
+    Ok(Nemesis {
+        random: Random::new(hash(seed)),
+        history: Arc::clone(history),
+        upstream: Upstream::new(seed, &identities, history),
+        identities,
+        config,
+        disk,
+        network: Network::new(),
+        running: watch::Sender::new(None),
+        service: None,
+        twilio: None,
+        driver: None,
+        bursts: Bursts::new(),
+        run: 0,
+        faults_begun: 0,
+        kills: 0,
+    })
+}
+
+/// The binary of the same build: `target/release/heardback` for `target/release/sim/chaos`.
+fn beside() -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let folder = own.parent().and_then(Path::parent).context("the example is in no folder")?;
+    Ok(folder.join("heardback"))
+}
+
+fn verdict(history: &Path, report: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let began = Instant::now();
+    let events = history::read(history)?;
+    let facts = Facts::of(&events);
+    let findings = judge(&facts);
+    let text = report::report(&facts, &findings);
+    println!("\n{text}");
+    if let Some(report) = report {
+        std::fs::write(report, summary::summary(&facts, &findings))?;
+    }
+    eprintln!("judged in {:.1?}", began.elapsed());
+    let broken = findings.iter().any(|finding| !finding.broken.is_empty());
+    Ok(if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}

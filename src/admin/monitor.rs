@@ -1,0 +1,203 @@
+//! Takes snapshots, keeps their history, and derives findings from both.
+//!
+//! The page shares one snapshot for a second. `/readyz` checks the store and takes a new one for each request; if the
+//! store or the disk hangs, it gets the last complete snapshot.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use actix_web::web;
+use jiff::Timestamp;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use crate::admin::posting::Posting;
+use crate::admin::scrape::{STORE_TIMEOUT, in_time};
+use crate::admin::snapshot::{MAX_EVALUATED, MAX_SHOWN, Snapshot, Sources};
+use crate::admin::trends::Trends;
+use crate::domain::findings::{FindingId, judge};
+
+/// How long a snapshot is shared.
+const SNAPSHOT_TTL: Duration = Duration::from_secs(1);
+/// How long a successful health check stays valid, because the check writes to the disk.
+const HEALTH_TTL: Duration = Duration::from_secs(5);
+/// How long `/readyz` waits for a snapshot after its check of the store. Both together stay below 5 s, the usual timeout of
+/// probes.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(1_500);
+const SAMPLE_EVERY: Duration = Duration::from_secs(15);
+
+pub struct Monitor {
+    pub(super) sources: Sources,
+    began: Instant,
+    cache: Mutex<Cache>,
+    /// For a probe that cannot wait for a new snapshot.
+    last_complete: StdMutex<Option<(Instant, Arc<Snapshot>)>>,
+    trends: StdMutex<Trends>,
+    /// When each current finding first appeared.
+    first_seen: StdMutex<BTreeMap<(FindingId, Option<String>), Timestamp>>,
+}
+
+#[derive(Default)]
+struct Cache {
+    snapshot: Option<(Instant, Arc<Snapshot>)>,
+    /// The last health check, and its error if it failed.
+    health: Option<(Instant, Option<String>)>,
+}
+
+/// The answer to a readiness probe.
+pub(super) struct ProbeResult {
+    /// Why the store is unavailable, if it is.
+    pub(super) store_error: Option<String>,
+    pub(super) snapshot: Arc<Snapshot>,
+    /// The age of the snapshot, if no new one was ready in time.
+    pub(super) age: Option<Duration>,
+}
+
+impl Monitor {
+    pub fn new(sources: Sources) -> Self {
+        Self {
+            sources,
+            began: crate::telemetry::clock::monotonic(),
+            cache: Mutex::default(),
+            last_complete: StdMutex::default(),
+            trends: StdMutex::default(),
+            first_seen: StdMutex::default(),
+        }
+    }
+
+    /// The present snapshot, at most a second old.
+    pub(super) async fn snapshot(&self) -> Arc<Snapshot> {
+        let mut cache = self.cache.lock().await;
+        if let Some((taken, snapshot)) = &cache.snapshot
+            && taken.elapsed() < SNAPSHOT_TTL
+        {
+            return Arc::clone(snapshot);
+        }
+        let is_healthy = |(checked, error): &(Instant, Option<String>)| {
+            error.is_none() && checked.elapsed() < HEALTH_TTL
+        };
+        if !cache.health.as_ref().is_some_and(is_healthy) {
+            cache.health = Some((crate::telemetry::clock::monotonic(), self.check_store().await));
+        }
+        let store_error = cache.health.as_ref().and_then(|(_, error)| error.clone());
+        let snapshot = self.take(store_error).await;
+        cache.snapshot = Some((crate::telemetry::clock::monotonic(), Arc::clone(&snapshot)));
+        snapshot
+    }
+
+    /// Checks the store and takes a snapshot, in bounded time.
+    pub(super) async fn probe(&self) -> ProbeResult {
+        let store_error = self.check_store().await;
+        let fresh = timeout(PROBE_TIMEOUT, async {
+            self.cache.lock().await.health =
+                Some((crate::telemetry::clock::monotonic(), store_error.clone()));
+            self.take(store_error.clone()).await
+        });
+        let fresh = fresh.await.ok();
+        let last = self.last_complete.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (age, snapshot) = match (fresh, last) {
+            (Some(fresh), _) => (None, fresh),
+            (None, Some((taken, last))) => (Some(taken.elapsed()), last),
+            (None, None) => (None, Arc::default()),
+        };
+        ProbeResult { store_error, snapshot, age }
+    }
+
+    /// Whether the process is shutting down.
+    pub(super) fn is_draining(&self) -> bool {
+        self.sources.readiness.is_draining()
+    }
+
+    /// Drops the cached snapshot, so that the page shows the result of an action at once.
+    pub(super) async fn invalidate(&self) {
+        self.cache.lock().await.snapshot = None;
+    }
+
+    /// Takes the samples of the history until the future is dropped.
+    pub async fn run(&self) {
+        loop {
+            // A new health check would write to the disk, so the sample uses the result of the last one.
+            let health = self.cache.lock().await.health.clone();
+            self.take(health.and_then(|(_, error)| error)).await;
+            tokio::time::sleep(SAMPLE_EVERY).await;
+        }
+    }
+
+    /// A test write to the store. Returns the error if it fails.
+    async fn check_store(&self) -> Option<String> {
+        in_time(self.sources.store.health()).await.err()
+    }
+
+    async fn take(&self, store_error: Option<String>) -> Arc<Snapshot> {
+        let mut snapshot = self.read(store_error).await;
+        self.evaluate(&mut snapshot);
+        let snapshot = Arc::new(snapshot);
+        let last = Some((crate::telemetry::clock::monotonic(), Arc::clone(&snapshot)));
+        *self.last_complete.lock().unwrap_or_else(PoisonError::into_inner) = last;
+        snapshot
+    }
+
+    async fn read(&self, mut store_error: Option<String>) -> Snapshot {
+        let Sources { store, readiness, disk, .. } = &self.sources;
+        let queries = async {
+            tokio::try_join!(
+                store.census(),
+                store.outbox(MAX_EVALUATED),
+                store.refused(MAX_SHOWN),
+                store.paused(),
+                store.evictable()
+            )
+        };
+        let (stats, outbox, refused, on_hold, evictable) =
+            in_time(queries).await.unwrap_or_else(|error| {
+                store_error.get_or_insert(error);
+                Default::default()
+            });
+        let disk = Arc::clone(disk);
+        let disk = timeout(STORE_TIMEOUT, web::block(move || disk())).await;
+        let disk = disk.ok().and_then(Result::ok).and_then(Result::ok);
+        Snapshot {
+            at: (self.sources.clock)(),
+            store_error,
+            is_draining: readiness.is_draining(),
+            counts: store.counts(),
+            evictable,
+            stats,
+            outbox,
+            refused,
+            posting: Posting::of(on_hold, Some(readiness)),
+            lanes: readiness.lanes(),
+            foreign: readiness.foreign_answers(),
+            signatures: self.sources.signatures.counts(),
+            free: disk.map(|disk| disk.free),
+            last_verified: None,
+            findings: Vec::new(),
+        }
+    }
+
+    /// Adds the snapshot to the history, and derives its findings.
+    fn evaluate(&self, snapshot: &mut Snapshot) {
+        let uptime = self.began.elapsed();
+        let totals = self.sources.metrics.totals();
+        let mut trends = self.trends.lock().unwrap_or_else(PoisonError::into_inner);
+        trends.note(uptime, snapshot, totals);
+        let situation = trends.situation(uptime, snapshot, totals, &self.sources);
+        drop(trends);
+        snapshot.last_verified = situation.twilio.last_verified.max(situation.app.last_verified);
+        snapshot.findings = judge(&situation);
+        let mut first_seen = self.first_seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = BTreeMap::new();
+        for finding in &mut snapshot.findings {
+            let key = (finding.id, finding.subject.clone());
+            let since = first_seen.get(&key).copied().unwrap_or(snapshot.at);
+            finding.since.get_or_insert(since);
+            current.insert(key, since);
+        }
+        *first_seen = current;
+    }
+}
+
+#[cfg(test)]
+#[path = "monitor_tests.rs"]
+mod tests;

@@ -1,0 +1,66 @@
+//! The flags of the command line, derived from the table of settings.
+
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+
+use crate::config::env::Env;
+use crate::config::reader::{Setting, SettingsArgs, Value};
+use crate::config::table::SETTINGS;
+
+fn flag(setting: &Setting) -> Arg {
+    let (_, tail) = setting.name.split_once('_').unwrap_or(("", setting.name));
+    let help = match setting.default() {
+        "" => setting.help.to_owned(),
+        default => format!("{} [default: {default}]", setting.help),
+    };
+    let arg = Arg::new(setting.name)
+        .long(tail.to_ascii_lowercase().replace('_', "-"))
+        .env(setting.name)
+        .hide_env_values(true)
+        .help_heading(setting.heading)
+        .help(help);
+    match setting.value {
+        Value::Text(form, _) | Value::Private(form) => arg.value_name(form),
+        Value::Switch(_) | Value::Secret => {
+            arg.value_name("BOOL").num_args(0..=1).default_missing_value("true")
+        }
+    }
+}
+
+/// The settings that have a flag.
+fn with_flag() -> impl Iterator<Item = &'static Setting> {
+    SETTINGS.iter().filter(|setting| !setting.is_secret())
+}
+
+/// The secrets: name and help.
+pub fn secrets() -> impl Iterator<Item = (&'static str, &'static str)> {
+    SETTINGS.iter().filter(|setting| setting.is_secret()).map(|secret| (secret.name, secret.help))
+}
+
+impl SettingsArgs {
+    pub(super) fn from_env(env: Env<'_>) -> Self {
+        Self(with_flag().filter_map(|flag| Some((flag.name, env(flag.name)?))).collect())
+    }
+}
+
+impl FromArgMatches for SettingsArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given =
+            |flag: &Setting| Some((flag.name, matches.get_one::<String>(flag.name)?.clone()));
+        Ok(Self(with_flag().filter_map(given).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0.extend(Self::from_arg_matches(matches)?.0);
+        Ok(())
+    }
+}
+
+impl Args for SettingsArgs {
+    fn augment_args(command: Command) -> Command {
+        command.args(with_flag().map(flag))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}

@@ -1,0 +1,264 @@
+//! The settings as typed values. Deliberately absent: how they are read.
+
+use std::ops::{Deref, DerefMut};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::config::listen::ListenAddr;
+use crate::config::shared_keys::SharedKey;
+use crate::config::traces::TraceSettings;
+use crate::domain::click_link::Links;
+use crate::domain::matching::{Policy, Resend};
+use crate::domain::path_secret::PathSecret;
+use crate::domain::sid::AccountSid;
+use crate::twilio::api_url::UpstreamUrl;
+use crate::twilio::public_url::PublicUrl;
+use crate::twilio::twiml::RedirectUrl;
+
+/// All settings of the service. It dereferences to [`Values`], which has one field for each row of the table. `Debug`
+/// shows no secret.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The accounts with their keys.
+    pub accounts: AccountsSettings,
+    /// The export of spans; `None` if there is none.
+    pub traces: Option<TraceSettings>,
+    /// Valid values that are probably a mistake. The texts contain no secret.
+    pub warnings: Vec<String>,
+    pub(super) values: Values,
+}
+
+impl Deref for Settings {
+    type Target = Values;
+
+    fn deref(&self) -> &Values {
+        &self.values
+    }
+}
+
+impl DerefMut for Settings {
+    fn deref_mut(&mut self) -> &mut Values {
+        &mut self.values
+    }
+}
+
+/// The values of the table. A field whose row has not been read has the default of its type.
+#[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
+pub struct Values {
+    pub(super) own: OwnAccount,
+    pub(super) edge: Option<String>,
+    pub(super) region: Option<String>,
+    pub(super) upstream_url: Option<UpstreamUrl>,
+    /// The origins that Twilio and the app sign; at least one.
+    pub public_urls: Vec<PublicUrl>,
+    /// The accounts file.
+    pub accounts_file: Option<PathBuf>,
+    /// The app keys that are valid for every account. See [`AccountSettings::app_secrets`].
+    pub app_keys: Vec<SecretString>,
+    /// The secret path of unsigned click callbacks; `None` if every click must be signed.
+    pub click_secret: Option<PathSecret>,
+    /// The URL of the app's own `TwiML` for calls; `None` if calls are rejected.
+    pub call_redirect: Option<RedirectUrl>,
+    /// Concurrent posts: 1 to 64.
+    pub upstream_concurrency: usize,
+    pub store: StoreUrl,
+    /// Whether the store may be on a file system that can lose acknowledged records.
+    pub allow_unsafe_store: bool,
+    /// The key of recipients' hashes; `None` if the store makes its own.
+    pub phone_key: Option<SecretString>,
+    pub listen: ListenAddr,
+    pub ops_listen: ListenAddr,
+    /// The password of the operator's page; required if other machines can connect to it.
+    pub ops_token: Option<SecretString>,
+    /// The header with the client's address; `None` if the peer is the client.
+    pub client_ip_header: Option<String>,
+    /// How long to retry a post.
+    pub give_up_after: Duration,
+    /// How long a message may stay pending.
+    pub pending_ttl: Duration,
+    /// The age up to which inferred evidence confirms a message; at most `pending_ttl`.
+    pub reply_window: Duration,
+    /// The age up to which an app's event with only a `To` confirms a message; at most `pending_ttl`.
+    pub event_window: Duration,
+    /// How long finished records are kept.
+    pub retention: Duration,
+    /// At this number, new messages are refused.
+    pub max_messages: u64,
+    /// The largest number of parked signals.
+    pub max_parked: u64,
+    /// Whether the status `read` counts as evidence.
+    pub read_confirms: bool,
+    /// Selects one of several messages under one reference.
+    pub resend: Resend,
+    /// The tag with a message's reference, in Event Streams.
+    pub reference_tag: Option<String>,
+    /// Whether known crawlers' clicks are ignored.
+    pub ignore_crawlers: bool,
+    /// The effect of opening one of our click links.
+    pub links: Links,
+    /// Whether to decide and record, but never post.
+    pub dry_run: bool,
+    /// The folder of the last requests that were refused for their signature; `None` if none are kept.
+    pub record_refused: Option<PathBuf>,
+    pub log: LogSettings,
+}
+
+impl Values {
+    /// The rules by which the store judges evidence.
+    pub fn policy(&self) -> Policy {
+        Policy {
+            pending_ttl: self.pending_ttl,
+            reply_window: self.reply_window,
+            event_window: self.event_window,
+            retention: self.retention,
+            read_confirms: self.read_confirms,
+            resend: self.resend,
+        }
+    }
+}
+
+/// The account that the environment names, as its rows were read.
+#[derive(Debug, Clone, Default)]
+pub(super) struct OwnAccount {
+    pub(super) sid: Option<AccountSid>,
+    pub(super) tokens: Vec<SecretString>,
+    pub(super) shared_keys: Vec<SharedKey>,
+    pub(super) api_key: Option<String>,
+    pub(super) api_secret: Option<SecretString>,
+}
+
+/// All accounts: at least one, with different SIDs.
+#[derive(Debug, Clone)]
+pub struct AccountsSettings {
+    pub(super) first: AccountSettings,
+    pub(super) more: Vec<AccountSettings>,
+}
+
+impl AccountsSettings {
+    /// The default account: that of the environment, or the first one of the file.
+    pub fn first(&self) -> &AccountSettings {
+        &self.first
+    }
+
+    /// All accounts, the default first.
+    pub fn iter(&self) -> impl Iterator<Item = &AccountSettings> {
+        std::iter::once(&self.first).chain(&self.more)
+    }
+}
+
+/// One account or subaccount. `Debug` shows no secret.
+#[derive(Debug, Clone)]
+pub struct AccountSettings {
+    pub sid: AccountSid,
+    /// Its number in the accounts file, from 1; `None` for the environment's account.
+    pub number: Option<usize>,
+    /// Auth tokens, primary first; at most four. Empty only if `SharedKeys` verify and an API key posts.
+    pub tokens: Vec<SecretString>,
+    /// The `SharedKeys` that Twilio may sign with, each bound to its algorithm; no id occurs twice.
+    pub shared_keys: Vec<SharedKey>,
+    /// The keys that its own app signs with, in addition to [`Values::app_keys`].
+    pub app_keys: Vec<SecretString>,
+    /// The API key that posts; `None` if the auth tokens post.
+    pub api_key: Option<ApiKey>,
+    /// The origin of Twilio's API for this account.
+    pub upstream: UpstreamUrl,
+    /// The region of its tokens, such as `us1`; `None` if it is unknown.
+    pub region: Option<String>,
+}
+
+impl AccountSettings {
+    /// The account's name in a problem.
+    pub(super) fn name(&self) -> String {
+        match self.number {
+            Some(number) => format!("account {number} ({})", self.sid),
+            None => format!("TWILIO_ACCOUNT_SID ({})", self.sid),
+        }
+    }
+
+    /// The source of one of its secrets: an environment variable, or the accounts file.
+    pub fn place(&self, setting: &str) -> String {
+        match self.number {
+            Some(number) => format!("account {number} of HEARDBACK_ACCOUNTS_FILE"),
+            None => setting.to_owned(),
+        }
+    }
+
+    /// The keys that its app may sign with. `shared` are those of every account. Without any app key, the auth tokens.
+    pub fn app_secrets<'a>(&'a self, shared: &'a [SecretString]) -> Vec<&'a SecretString> {
+        let keys: Vec<_> = self.app_keys.iter().chain(shared).collect();
+        if keys.is_empty() { self.tokens.iter().collect() } else { keys }
+    }
+}
+
+/// A Twilio API key: it has fewer rights than an auth token, and can be revoked on its own.
+#[derive(Debug, Clone)]
+pub struct ApiKey {
+    /// `SK…`; not secret.
+    pub sid: String,
+    pub secret: SecretString,
+}
+
+/// The kind and place of the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// `sled:PATH`: a folder on this machine.
+    Sled(PathBuf),
+}
+
+impl StoreUrl {
+    /// Parses `sled:PATH`. The error names the expected form and shows no part of the text, which may hold a password.
+    ///
+    /// # Errors
+    /// The text has another form.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return Err("PostgreSQL comes with a later release; expected sled:PATH".to_owned());
+        }
+        match text.strip_prefix("sled:") {
+            Some(path) if path.starts_with("//") => {
+                Err("expected sled:PATH without `//` before the path, e.g. sled:/var/lib/x"
+                    .to_owned())
+            }
+            Some(path) if !path.is_empty() => Ok(Self::Sled(PathBuf::from(path))),
+            Some(_) | None => Err("expected sled:PATH, e.g. sled:/var/lib/x".to_owned()),
+        }
+    }
+}
+
+impl Default for StoreUrl {
+    fn default() -> Self {
+        Self::Sled(PathBuf::new())
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogSettings {
+    /// Valid directives of `tracing-subscriber`'s `EnvFilter`.
+    pub filter: String,
+    pub format: LogFormat,
+}
+
+/// The format of a log line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Pretty on a terminal, JSON otherwise.
+    #[default]
+    Auto,
+    Pretty,
+    Json,
+}
+
+impl LogFormat {
+    pub(super) const ALL: [Self; 3] = [Self::Auto, Self::Pretty, Self::Json];
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Pretty => "pretty",
+            Self::Json => "json",
+        }
+    }
+}

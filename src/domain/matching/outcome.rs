@@ -1,0 +1,53 @@
+//! The outcomes of [`remember`](crate::domain::matching::remember) and [`observe`](crate::domain::matching::observe).
+
+use jiff::Timestamp;
+
+use crate::domain::evidence::Reason;
+use crate::domain::message::Message;
+use crate::domain::sid::MessageSid;
+
+/// A request of the app contradicts the known facts of a message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field} contradicts the known facts of {sid}")]
+pub struct Contradiction {
+    pub sid: MessageSid,
+    /// The field, in Twilio's spelling.
+    pub field: &'static str,
+}
+
+/// The outcome of [`remember`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegisterOutcome {
+    pub message: Message,
+    /// Whether the message was unknown before.
+    pub new: bool,
+    /// The messages that were confirmed, by parked evidence or by the status `read`.
+    pub confirmed: Vec<MessageSid>,
+    /// The messages that are not confirmed any more. No post was attempted for them.
+    pub withdrawn: Vec<MessageSid>,
+}
+
+/// The outcome of [`observe`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ObserveOutcome {
+    /// It proved that this message arrived.
+    Confirmed(MessageSid),
+    /// This message was confirmed before.
+    AlreadyConfirmed(MessageSid),
+    NotConfirmed(Reason),
+    Parked {
+        until: Timestamp,
+        reason: Reason,
+    },
+}
+
+impl ObserveOutcome {
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Confirmed(_) => "confirmed",
+            Self::AlreadyConfirmed(_) => "already",
+            Self::NotConfirmed(_) => "none",
+            Self::Parked { .. } => "parked",
+        }
+    }
+}

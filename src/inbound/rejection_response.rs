@@ -1,0 +1,98 @@
+//! Answers rejected requests. The only `ResponseError` of the public routes.
+//!
+//! Twilio and unauthenticated clients get the status alone; the app also gets a problem document (RFC 9457). Every rejection
+//! closes its connection, so that only an authenticated client keeps one (docs/design.md, "HTTP").
+
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use actix_web::{HttpRequest, HttpResponse, Responder, ResponseError, web};
+use serde_json::json;
+
+use crate::inbound::decision_log;
+use crate::inbound::receiver::Receiver;
+use crate::inbound::rejection::Rejection;
+
+/// `Retry-After` of a 503, in seconds.
+pub(super) const RETRY_AFTER_SECONDS: &str = "5";
+
+/// A rejection that is counted and logged, in the form that its route answers with.
+#[derive(Debug)]
+pub(super) struct RejectionResponse {
+    rejection: Rejection,
+    is_for_app: bool,
+}
+
+impl RejectionResponse {
+    /// Counts and logs a rejection.
+    pub(super) fn of(request: &HttpRequest, rejection: impl Into<Rejection>) -> Self {
+        let rejection = rejection.into();
+        // The route's own spelling, because the path may be percent-encoded: `/%61pp/events`.
+        let pattern = request.match_pattern();
+        let route = pattern.as_deref().unwrap_or(request.path());
+        if let Some(receiver) = request.app_data::<web::Data<Receiver>>() {
+            receiver.metrics.refusals(rejection.as_label());
+            if rejection.is_forgery() {
+                receiver.metrics.signature_failures(rejection.as_label(), route);
+            }
+        }
+        decision_log::rejected(request, &rejection);
+        Self { rejection, is_for_app: route.starts_with("/app/") }
+    }
+
+    /// Counts and logs a panic. The request is gone, so only its route is known.
+    pub(super) fn panicked(receiver: Option<&Receiver>, route: &str) -> Self {
+        let rejection = Rejection::Panicked;
+        if let Some(receiver) = receiver {
+            receiver.metrics.refusals(rejection.as_label());
+        }
+        tracing::error!(route, "a handler panicked; answered 500");
+        Self { rejection, is_for_app: route.starts_with("/app/") }
+    }
+}
+
+impl fmt::Display for RejectionResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.rejection.as_label())
+    }
+}
+
+impl ResponseError for RejectionResponse {
+    fn status_code(&self) -> StatusCode {
+        self.rejection.status()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let status = self.rejection.status();
+        let mut answer = HttpResponse::build(status);
+        answer.force_close();
+        if let Rejection::WrongMethod { allowed } = &self.rejection {
+            answer.insert_header((ALLOW, *allowed));
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            answer.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS));
+        }
+        if !self.is_for_app {
+            return answer.finish();
+        }
+        let mut problem = json!({
+            "type": "about:blank",
+            "title": status.canonical_reason(),
+            "status": status.as_u16(),
+            "detail": self.rejection.detail(),
+        });
+        if let (Some(field), Some(members)) = (self.rejection.field(), problem.as_object_mut()) {
+            members.insert("field".to_owned(), field.into());
+        }
+        answer.insert_header((CONTENT_TYPE, "application/problem+json"));
+        answer.body(problem.to_string())
+    }
+}
+
+impl Responder for RejectionResponse {
+    type Body = actix_web::body::BoxBody;
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        self.error_response()
+    }
+}

@@ -1,0 +1,98 @@
+//! Binds each row of `domain/route.rs` to its handler. The row says which methods are allowed; any other method gets 405.
+//!
+//! [`bind`] accepts only handlers whose arguments are [`VerifiedArgs`], so no handler can read an unsigned body.
+
+use actix_web::http::Method;
+use actix_web::middleware::from_fn;
+use actix_web::{Handler, HttpRequest, HttpResponse, Resource, Responder, web};
+
+use crate::domain::click_link::Links;
+use crate::domain::route;
+use crate::inbound::body::UnreadBody;
+use crate::inbound::handlers::{app, calls, clicks, event_streams, messages};
+use crate::inbound::limits::near_miss::spellings;
+use crate::inbound::links;
+use crate::inbound::middleware::observe_request;
+use crate::inbound::receiver::Receiver;
+use crate::inbound::rejection::Rejection;
+use crate::inbound::rejection_response::RejectionResponse;
+use crate::inbound::signed::{BySecret, FromApp, FromTwilio, VerifiedArgs};
+
+/// Adds the public routes.
+pub fn routes(config: &mut web::ServiceConfig) {
+    let scope = web::scope("")
+        .wrap(from_fn(observe_request))
+        .service(bind("/", index))
+        .service(bind(route::MESSAGE, messages::message::<FromTwilio>))
+        .service(bind(route::STATUS, messages::status::<FromTwilio>))
+        .service(bind(route::CALL, calls::call::<FromTwilio>))
+        .service(bind(route::CLICK, clicks::click::<FromTwilio>))
+        .service(bind(route::SECRET_CLICK, clicks::click::<BySecret>))
+        .service(bind(route::EVENT_STREAM, event_streams::batch))
+        .service(bind(route::REGISTER, app::register))
+        .service(bind(route::LOOK_UP, app::look_up))
+        .service(bind(route::APP_EVENT, app::event))
+        .service(bind(route::APP_MESSAGE, messages::message::<FromApp>))
+        .service(bind(route::APP_STATUS, messages::status::<FromApp>))
+        .service(bind(route::APP_CALL, calls::call::<FromApp>))
+        .service(bind(route::LINK, links::open::open).wrap(links::headers()))
+        .default_service(web::to(not_found));
+    config.service(scope);
+    // A request target that is no path (`OPTIONS *`) is in no scope.
+    config.default_service(web::to(not_found));
+}
+
+/// Binds a handler to every spelling of a path, for the methods of its row.
+#[expect(clippy::needless_pass_by_value, reason = "a handler is a function item without size")]
+fn bind<F, Args>(path: &'static str, handler: F) -> Resource
+where
+    F: Handler<Args>,
+    F::Output: Responder + 'static,
+    Args: VerifiedArgs,
+{
+    let has_parameter = path.contains('{') || path == "/";
+    let paths = if has_parameter { vec![path.to_owned()] } else { spellings(path).to_vec() };
+    let methods = allowed(path).split(", ").filter_map(|name| name.parse::<Method>().ok());
+    methods.fold(web::resource(paths).default_service(web::to(wrong_method)), |resource, method| {
+        resource.route(web::method(method).to(handler.clone()))
+    })
+}
+
+/// The methods of a route, as the header `Allow` lists them.
+fn allowed(path: &str) -> &'static str {
+    let row = route::ROUTES.iter().find(|row| row.path == path);
+    row.map_or("POST", |row| row.methods)
+}
+
+/// HTML, because Twilio would text a `text/plain` answer to the user if a number's webhook points here by mistake.
+async fn index() -> HttpResponse {
+    HttpResponse::Ok().force_close().content_type("text/html; charset=utf-8").body("heardback\n")
+}
+
+async fn not_found(request: HttpRequest, body: UnreadBody) -> RejectionResponse {
+    body.drain(&request).await;
+    if let Some(receiver) = request.app_data::<web::Data<Receiver>>() {
+        let missed = receiver.near_misses.record(&request, (receiver.clock)());
+        if let Some((path, nearest)) = missed {
+            receiver.rejected_capture.record_missed_route(&request, path, nearest);
+        }
+    }
+    RejectionResponse::of(&request, Rejection::NotFound)
+}
+
+async fn wrong_method(request: HttpRequest, body: UnreadBody) -> RejectionResponse {
+    body.drain(&request).await;
+    let path = request.match_pattern().unwrap_or_default();
+    let is_disabled =
+        request.app_data::<web::Data<Receiver>>().is_none_or(|receiver| match path.as_str() {
+            route::SECRET_CLICK => receiver.click_secret.is_none(),
+            route::LINK => receiver.links == Links::Off,
+            _ => false,
+        });
+    let rejection = if is_disabled {
+        Rejection::NotFound
+    } else {
+        Rejection::WrongMethod { allowed: allowed(&path) }
+    };
+    RejectionResponse::of(&request, rejection)
+}
