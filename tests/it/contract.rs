@@ -366,7 +366,7 @@ async fn a_paused_accounts_backlog_is_not_claimed_and_delays_no_other_account() 
         drop(store);
         let store = backend.usual(&hands);
         // With several receivers, only the end of the lease returns the attempt of one that ended.
-        hands.set(LEASE.as_secs().try_into().expect("seconds"));
+        hands.set(10 + i64::try_from(LEASE.as_secs()).expect("seconds"));
         assert_eq!(claimed(&store, 4, &closed).await, [sid(200)], "and after a restart");
         assert_eq!(claimed(&store, 140, &Quotas::default()).await.len(), 100, "in groups");
     }

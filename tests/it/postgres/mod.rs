@@ -17,6 +17,7 @@ use tempfile::TempDir;
 
 use crate::contract::Backend;
 use crate::given::Hands;
+use crate::harness::LONG;
 use crate::skip::skipped_unless_ci;
 
 /// A running cluster. It stops when this process ends: its shell then reads the end of its input.
@@ -129,6 +130,8 @@ impl Postgres {
         PostgresOptions {
             clock: Some(hands.clock()),
             max_connections: 4,
+            // The tests share two cores with the server.
+            acquire_timeout: LONG,
             ..PostgresOptions::new(self.connect(), b"test".to_vec(), policy)
         }
     }
