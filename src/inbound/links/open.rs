@@ -1,4 +1,4 @@
-//! A visit to a click link, `/c/{token}`. Nobody signs it.
+//! A visit to a click link, `/c/{token}`. The request has no signature: the token identifies the link.
 //!
 //! A GET proves nothing by default, because scanners and previews fetch every link: it shows a page (`page.rs`) whose button
 //! posts to the same address, and the POST is the evidence. The target is the registered one. Of the request only the
