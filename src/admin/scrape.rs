@@ -47,11 +47,9 @@ pub async fn read_gauges(store: &Arc<dyn Store>, clock: &Clock, disk: &ReadDisk)
         let (stats, on_hold) = (store.census().await?, store.paused().await?);
         Ok((stats, on_hold, store.evictable().await?))
     };
-    let figures = in_time(queries).await.map(|(stats, on_hold, evictable)| StoreFigures {
-        evictable,
-        ..store_figures(&stats, &on_hold, clock())
-    });
-    let figures = figures
+    let figures = in_time(queries)
+        .await
+        .map(|(stats, on_hold, evictable)| store_figures(&stats, &on_hold, evictable, clock()))
         .inspect_err(|error| {
             tracing::warn!(%error, "/metrics: store unavailable: {error}; its gauges are omitted");
         })
@@ -91,6 +89,7 @@ fn used(count: u64, share: u64) -> f64 {
 fn store_figures(
     stats: &MessageStats,
     on_hold: &BTreeMap<AccountSid, Timestamp>,
+    evictable: u64,
     now: Timestamp,
 ) -> StoreFigures {
     let age = |since: Option<&Timestamp>| {
@@ -108,7 +107,7 @@ fn store_figures(
         on_hold: by_account.into_iter().map(|(account, age)| (account.to_string(), age)).collect(),
         conversion: conversion(stats),
         wait_bounds: &WAIT_BOUNDS,
-        ..StoreFigures::default()
+        evictable,
     }
 }
 

@@ -54,7 +54,7 @@ pub(crate) async fn open(
         }
     };
     if let Some(connection) = request.conn_data::<Arc<Connection>>() {
-        // The remaining time is the service's, not the visitor's.
+        // The request is complete: from here on the service uses the time, not the client.
         connection.reset_deadline();
     }
     let visit = LinkVisit::of(&request, receiver.links);
@@ -127,7 +127,7 @@ fn unknown(receiver: &Receiver) -> HttpResponse {
     page::unknown()
 }
 
-/// Redirects to the target. The browser follows with GET, whatever the method was (RFC 9110, 15.4.4).
+/// Redirects to the target. The browser follows with GET after any method (RFC 9110, 15.4.4).
 fn redirect(target: &LinkTarget) -> HttpResponse {
     HttpResponse::SeeOther().force_close().insert_header((LOCATION, target.as_str())).finish()
 }
