@@ -45,7 +45,7 @@ impl Share {
     }
 }
 
-/// The answer of [`stats`].
+/// The answer of `stats`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Messages by state, and `parked` and `orphaned` evidence.

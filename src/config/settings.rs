@@ -89,7 +89,7 @@ pub struct Values {
     pub max_messages: u64,
     /// The largest number of parked signals.
     pub max_parked: u64,
-    /// Whether the status `read` counts as evidence.
+    /// Whether a read receipt (the status `read`) counts as evidence.
     pub read_confirms: bool,
     /// Selects one of several messages under one reference.
     pub resend: Resend,

@@ -9,7 +9,7 @@ use crate::domain::feedback::{OutcomeDetail, Settlement, Verdict};
 
 /// The upper limit of the first wait, which starts at zero; the range doubles with each attempt.
 pub const BACKOFF_BASE: Duration = Duration::from_secs(1);
-/// The largest range of waits.
+/// The retry cap: the largest range of waits.
 pub const BACKOFF_CAP: Duration = Duration::from_mins(15);
 /// The shortest wait, because full jitter may be zero.
 pub const BACKOFF_FLOOR: Duration = Duration::from_millis(50);

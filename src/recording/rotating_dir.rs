@@ -1,7 +1,7 @@
 //! A folder that keeps the last few recordings, each in a file of its own, ordered by name.
 //!
 //! Recordings may be personal, and unauthenticated clients trigger them. So only we may write into the folder, files are
-//! 0600, written under a draft name and renamed when complete, at most [`KEPT`]. Links are not followed, and files with
+//! 0600, written under a draft name and renamed when complete, at most `KEPT`. Links are not followed, and files with
 //! other names are never removed.
 
 use std::fs::{DirBuilder, File};

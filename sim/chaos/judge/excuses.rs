@@ -68,7 +68,8 @@ impl Facts<'_> {
                 // Only the first press is logged, because a repeated press takes no further memory.
                 let run = self.runs.get(&deferral.run);
                 let ended = run.and_then(|run| run.ended.as_ref()).map(|(at, _)| *at);
-                deferral.at <= answered
+                // The log is read on another thread, so its line may be noted after the answer.
+                deferral.at <= answered.saturating_add(SECOND)
                     && ended.is_some_and(|ended| proof.at <= ended)
                     && self.ended_with(deferral)
             })

@@ -1,4 +1,4 @@
-//! The outcomes of [`remember`](crate::domain::matching::remember) and [`observe`](crate::domain::matching::observe).
+//! The outcomes of registering a message and of judging an act.
 
 use jiff::Timestamp;
 
@@ -15,7 +15,7 @@ pub struct Contradiction {
     pub field: &'static str,
 }
 
-/// The outcome of [`remember`].
+/// The outcome of [`remember`](crate::domain::matching::remember).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegisterOutcome {
     pub message: Message,
@@ -27,7 +27,7 @@ pub struct RegisterOutcome {
     pub withdrawn: Vec<MessageSid>,
 }
 
-/// The outcome of [`observe`].
+/// The outcome of [`observe`](crate::domain::matching::observe).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ObserveOutcome {
     /// It proved that this message arrived.

@@ -23,7 +23,7 @@ pub const UNSAID_FOR: Duration = INFERRED_PARKED_FOR;
 pub const CLOCK_SKEW: Duration = Duration::from_mins(5);
 
 /// A message that is older than this when the person acts may be a former one under the same reference. Evidence by
-/// reference waits for [`REGISTERED_WITHIN`] before it confirms such a message.
+/// reference waits for [`REGISTERED_WITHIN`](crate::domain::evidence::REGISTERED_WITHIN) before it confirms such a message.
 pub const REFERENCE_FRESH_FOR: Duration = Duration::from_mins(15);
 
 /// No person reads a message and answers it within this time of its creation.
@@ -65,7 +65,7 @@ pub struct Policy {
     pub event_window: Duration,
     /// How long finished records are kept.
     pub retention: Duration,
-    /// Whether the status `read` counts as evidence.
+    /// Whether a read receipt (the status `read`) counts as evidence.
     pub read_confirms: bool,
     /// Which of several messages with one reference is confirmed.
     pub resend: Resend,

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::domain::message::Message;
 use crate::domain::sid::AccountSid;
-use crate::domain::stats::MessageStats;
+use crate::domain::stats::{CountedRecord, MessageStats};
 use crate::store::RecordCounts;
 use crate::store::engine::{Mutation, ParkedRows, StoredRow};
 use crate::store::sled::error::Fatal;
@@ -72,18 +72,19 @@ impl ScanResult {
     }
 
     fn add_row(&mut self, row: StoredRow) {
-        // Records that are here are not news.
-        let mut mutation = Mutation { is_import: true, ..Mutation::default() };
+        let mut mutation = Mutation::default();
         match row {
+            // The most rows are messages, so they are counted without a mutation.
             StoredRow::Message(message) => {
+                self.counts.move_message(None, Some(message.state));
+                self.stats.insert(&CountedRecord::of_message(&message));
                 if let Some(index) = &mut self.index {
                     index.add_message(&message);
                 }
                 held_by(&message).inspect(|entry| self.holders.insert(*entry));
                 if message.delivery.lease.is_some() {
-                    self.interrupted.push(Message::clone(&message));
+                    self.interrupted.push(*message);
                 }
-                mutation.messages.push((None, Some(*message)));
             }
             StoredRow::Parked(parked) => {
                 if !parked.orphaned {
