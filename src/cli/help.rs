@@ -194,6 +194,16 @@ Examples:
   heardback verify-store
   heardback verify-store /data/backup --json";
 
+pub(super) const MIGRATE_HELP: &str = "\
+Run this before the receivers of a new release start, with the role that owns the tables. It can be
+repeated. `serve` never changes the schema, and refuses an older or a newer one.
+
+Exit codes: 0 the schema is that of this release, 1 failed, 2 wrong usage or settings.
+
+Examples:
+  HEARDBACK_STORE_FILE=/run/secrets/owner-url heardback store migrate
+  heardback store migrate --store postgres://owner@db.example.com/heardback";
+
 pub(super) const SIGN_HELP: &str = "\
 The path selects the key: the first of HEARDBACK_APP_KEYS for /app/… (TWILIO_AUTH_TOKEN if it is
 not set), the first of TWILIO_AUTH_TOKEN for /twilio/…. --key-env or --auth-token-file names

@@ -18,7 +18,7 @@ use clap_complete::Shell;
 use crate::cli::help::{expand, serve_help};
 use crate::cli::operate::{
     ClockArgs, ExportArgs, HoldArgs, ImportArgs, ListArgs, RequeueArgs, ShowArgs, StatsArgs,
-    StoreArgs,
+    StoreArgs, StoreFlag,
 };
 pub use crate::cli::values::RequestBody;
 use crate::cli::values::Typed;
@@ -105,12 +105,22 @@ pub enum Tool {
     /// Read the whole store, or a backup of it, and check that it is complete
     #[command(after_help = help::VERIFY_HELP)]
     VerifyStore(VerifyStoreArgs),
+    /// Prepare a PostgreSQL database for this release
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Print the completion script for a shell
     #[command(after_help = help::COMPLETIONS_HELP)]
     Completions(CompletionsArgs),
     /// Print the manual in the format of `man`
     #[command(after_help = help::MAN_HELP)]
     Man(ManArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Bring the schema of a PostgreSQL database to this release
+    #[command(after_help = help::MIGRATE_HELP)]
+    Migrate(StoreFlag),
 }
 
 #[derive(Debug, Args)]

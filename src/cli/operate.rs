@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::cli::values;
 use crate::cli::values::Typed;
-use crate::config::{STORE_DEFAULT, StoreUrl};
+use crate::config::StoreUrl;
 use crate::domain::message::{Reference, State};
 use crate::domain::sid::{AccountSid, MessageSid};
 
@@ -26,16 +26,9 @@ pub struct StoreArgs {
 /// The store of a command.
 #[derive(Debug, Args)]
 pub struct StoreFlag {
-    /// The store, as `serve` has it
-    #[arg(
-        long,
-        env = "HEARDBACK_STORE",
-        hide_env_values = true,
-        value_name = "sled:PATH",
-        default_value = STORE_DEFAULT,
-        value_parser = Typed(values::store)
-    )]
-    pub store: StoreUrl,
+    /// The store, as `serve` has it [default: HEARDBACK_STORE, or sled:heardback-data]
+    #[arg(long, value_name = "sled:PATH|postgres://…", value_parser = Typed(values::store))]
+    pub store: Option<StoreUrl>,
 }
 
 #[derive(Debug, Args)]

@@ -10,7 +10,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, Command, Error};
 use jiff::{Span, SpanRelativeTo, Timestamp};
 
-use crate::config::{ListenAddr, OPS_LISTEN_DEFAULT, STORE_DEFAULT, StoreUrl};
+use crate::config::{ListenAddr, OPS_LISTEN_DEFAULT, PASSWORD_IN_FLAG, StoreUrl};
 use crate::domain::message::{Reference, State};
 use crate::domain::sid::{AccountSid, MessageSid};
 
@@ -35,9 +35,12 @@ impl<T: Clone + Send + Sync + 'static> TypedValueParser for Typed<T> {
     }
 }
 
-/// The store. An empty variable counts as unset.
+/// The store. Other users of the machine can read a password in a flag.
 pub(super) fn store(text: &str) -> Result<StoreUrl, String> {
-    StoreUrl::parse(if text.trim().is_empty() { STORE_DEFAULT } else { text.trim() })
+    match StoreUrl::parse(text.trim())? {
+        StoreUrl::Postgres(url) if url.has_password() => Err(PASSWORD_IN_FLAG.to_owned()),
+        store => Ok(store),
+    }
 }
 
 /// The address of the operator's listener. An empty variable counts as unset.

@@ -3,13 +3,16 @@
 //! 1: failed. 2: wrong usage or settings. 3: the store is no longer at its path.
 
 use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use actix_web::rt::System;
 use clap::error::ErrorKind;
 
-use crate::cli::operate::HoldArgs;
-use crate::cli::{BackupArgs, DoctorArgs, ReplayArgs, SignArgs, Tool, VerifyStoreArgs};
+use crate::cli::operate::{HoldArgs, StoreFlag};
+use crate::cli::{
+    BackupArgs, DoctorArgs, ReplayArgs, SignArgs, StoreCommand, Tool, VerifyStoreArgs,
+};
 use crate::commands::csv_import::CsvImport;
 use crate::commands::hold::HoldChange;
 use crate::commands::import::Import;
@@ -17,8 +20,8 @@ use crate::commands::pipe_tolerant_stdout::{Stdout, note, print};
 use crate::commands::store_access::{StoreAccess, UsageError};
 use crate::commands::verify_store::VerifyReport;
 use crate::commands::{
-    backup, check, clock, demo, doctor, export, forget, health, hold, list, manual, replay,
-    requeue, restore, show, sign, stats, verify_store,
+    backup, check, clock, demo, doctor, export, forget, health, hold, list, manual, migrate,
+    replay, requeue, restore, show, sign, stats, verify_store,
 };
 use crate::config;
 use crate::config::problems::Problems;
@@ -100,27 +103,27 @@ where
             Ok(exit(is_healthy))
         }
         Tool::Replay(args) => run_replay(&args),
-        Tool::List(args) => {
-            query(&args.store.place.store, async |store, out| list::run(store, &args, out).await)
-        }
-        Tool::Show(args) => {
-            query(&args.store.place.store, async |store, out| show::run(store, &args, out).await)
-        }
-        Tool::Stats(args) => {
-            query(&args.store.place.store, async |store, out| stats::run(store, &args, out).await)
-        }
+        Tool::List(args) => query(args.store.place.store.as_ref(), async |store, out| {
+            list::run(store, &args, out).await
+        }),
+        Tool::Show(args) => query(args.store.place.store.as_ref(), async |store, out| {
+            show::run(store, &args, out).await
+        }),
+        Tool::Stats(args) => query(args.store.place.store.as_ref(), async |store, out| {
+            stats::run(store, &args, out).await
+        }),
         Tool::Pause(args) => run_hold(&args, HoldChange::Pause),
         Tool::Resume(args) => run_hold(&args, HoldChange::Resume),
-        Tool::Clock(args) => {
-            change(&args.store.place.store, async |store, out| clock::run(store, &args, out).await)
-        }
-        Tool::Requeue(args) => change(&args.store.place.store, async |store, out| {
+        Tool::Clock(args) => change(args.store.place.store.as_ref(), async |store, out| {
+            clock::run(store, &args, out).await
+        }),
+        Tool::Requeue(args) => change(args.store.place.store.as_ref(), async |store, out| {
             requeue::run(store, &args, out).await
         }),
         Tool::Export(args) => {
             export::check(&args)?;
-            let settings = values(&args.store.store, CommandKind::Operates)?;
-            let StoreUrl::Sled(path) = &settings.store;
+            let settings = values(args.store.store.as_ref(), CommandKind::Operates)?;
+            let path = settings.store.folder().unwrap_or(Path::new(""));
             let (done, is_closed) =
                 on_store(&settings, async |store, out| export::run(store, &args, path, out).await)?;
             anyhow::ensure!(!is_closed, "the export is incomplete: the reader of stdout closed it");
@@ -128,23 +131,24 @@ where
         }
         Tool::Import(args) if args.csv => {
             let import = CsvImport::open(&args, &process_env, &process_file)?;
-            let settings = values(&args.store.place.store, CommandKind::Judges)?;
+            let settings = values(args.store.place.store.as_ref(), CommandKind::Judges)?;
             change_with(&settings, async |store, out| import.run(store, out).await)
         }
         Tool::Import(args) => {
             let import = Import::open(&args)?;
-            change(&args.store.place.store, async |store, out| import.run(store, out).await)
+            change(args.store.place.store.as_ref(), async |store, out| import.run(store, out).await)
         }
         Tool::Backup(args) => run_backup(&args),
         Tool::Forget(args) => {
             let addresses = forget::addresses(&args.addresses, &mut io::stdin().lock());
             let addresses = addresses.map_err(|error| UsageError(format!("{error:#}")))?;
-            change(&args.store.place.store, async |store, out| {
+            change(args.store.place.store.as_ref(), async |store, out| {
                 forget::run(store, addresses, args.store.json, out).await
             })
         }
         Tool::Restore(args) => run_restore(&args),
         Tool::VerifyStore(args) => run_verify_store(&args),
+        Tool::Store(command) => run_store(command),
         Tool::Completions(args) => print_ok(&String::from_utf8(manual::completions(args.shell))?),
         Tool::Man(args) => match args.dir {
             None => print_ok(&String::from_utf8(manual::page()?)?),
@@ -207,7 +211,7 @@ fn run_replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
 
 fn run_hold(args: &HoldArgs, change_to: HoldChange) -> anyhow::Result<ExitCode> {
     let account = hold::account(args)?;
-    change(&args.store.place.store, async |store, out| {
+    change(args.store.place.store.as_ref(), async |store, out| {
         hold::run(store, (account, change_to), args.store.json, out).await
     })
 }
@@ -219,8 +223,8 @@ fn init_logs() -> anyhow::Result<()> {
 
 fn run_backup(args: &BackupArgs) -> anyhow::Result<ExitCode> {
     init_logs()?;
-    let StoreUrl::Sled(store) = &args.store.place.store;
-    let made = System::new().block_on(backup::make(store, &args.dir))?;
+    let store = sled_folder(&args.store.place, "backup", PG_DUMP)?;
+    let made = System::new().block_on(backup::make(&store, &args.dir))?;
     note(format_args!(
         "The backup is in {} ({}). It was read back and is valid.",
         made.path.display(),
@@ -231,17 +235,42 @@ fn run_backup(args: &BackupArgs) -> anyhow::Result<ExitCode> {
 
 fn run_restore(args: &BackupArgs) -> anyhow::Result<ExitCode> {
     init_logs()?;
-    let StoreUrl::Sled(store) = &args.store.place.store;
-    let contents = restore::run(&args.dir, store)?;
+    let store = sled_folder(&args.store.place, "restore", PG_DUMP)?;
+    let contents = restore::run(&args.dir, &store)?;
     note(format_args!("The store is restored. You can start `heardback serve`."));
-    report(&VerifyReport::of(store, Ok(contents)), args.store.json)
+    report(&VerifyReport::of(&store, Ok(contents)), args.store.json)
 }
 
 fn run_verify_store(args: &VerifyStoreArgs) -> anyhow::Result<ExitCode> {
     init_logs()?;
-    let StoreUrl::Sled(store) = &args.store.place.store;
-    let verified = verify_store::verify_path(store, args.dir.as_deref());
+    let store = sled_folder(&args.store.place, "verify-store", PG_DUMP)?;
+    let verified = verify_store::verify_path(&store, args.dir.as_deref());
     report(&System::new().block_on(verified), args.store.json)
+}
+
+/// The remedy for a command that copies a folder.
+const PG_DUMP: &str = "use pg_dump, or the backups of the database's provider (docs/postgres.md)";
+
+/// The folder of a sled store, for a command that has no other kind of store.
+fn sled_folder(args: &StoreFlag, command: &str, remedy: &str) -> anyhow::Result<PathBuf> {
+    let settings = values(args.store.as_ref(), CommandKind::Migrates)?;
+    match settings.store {
+        StoreUrl::Sled(folder) => Ok(folder),
+        StoreUrl::Postgres(url) => Err(UsageError(format!(
+            "`{command}` works on sled stores only, and {url} is a database; {remedy}"
+        ))
+        .into()),
+    }
+}
+
+fn run_store(command: StoreCommand) -> anyhow::Result<ExitCode> {
+    init_logs()?;
+    match command {
+        StoreCommand::Migrate(args) => {
+            let settings = values(args.store.as_ref(), CommandKind::Migrates)?;
+            print_ok(&migrate::run(&settings)?)
+        }
+    }
 }
 
 fn report(report: &VerifyReport, json: bool) -> anyhow::Result<ExitCode> {
@@ -249,7 +278,7 @@ fn report(report: &VerifyReport, json: bool) -> anyhow::Result<ExitCode> {
     Ok(exit(report.ok))
 }
 
-fn values(store: &StoreUrl, kind: CommandKind) -> Result<Values, Problems> {
+fn values(store: Option<&StoreUrl>, kind: CommandKind) -> Result<Values, Problems> {
     Values::of_command(store, kind, &process_env, &process_file)
 }
 
@@ -257,7 +286,7 @@ type Out = Stdout<BufWriter<io::Stdout>>;
 
 /// Runs a command that changes nothing.
 fn query(
-    store: &StoreUrl,
+    store: Option<&StoreUrl>,
     command: impl AsyncFnOnce(&StoreAccess, &mut Out) -> anyhow::Result<bool>,
 ) -> anyhow::Result<ExitCode> {
     let settings = values(store, CommandKind::Operates)?;
@@ -266,7 +295,7 @@ fn query(
 
 /// Runs a command that changes the store and judges no evidence.
 fn change(
-    store: &StoreUrl,
+    store: Option<&StoreUrl>,
     command: impl AsyncFnOnce(&StoreAccess, &mut Out) -> anyhow::Result<bool>,
 ) -> anyhow::Result<ExitCode> {
     change_with(&values(store, CommandKind::Operates)?, command)

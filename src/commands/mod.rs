@@ -17,6 +17,7 @@ mod hold;
 mod import;
 mod list;
 mod manual;
+mod migrate;
 pub mod pipe_tolerant_stdout;
 mod progress;
 mod recorded;

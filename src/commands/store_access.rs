@@ -1,6 +1,6 @@
 //! The store of a command: a running service has it open, or the command opens it. The response to a request is the same.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,10 +12,14 @@ use serde::de::DeserializeOwned;
 use crate::admin;
 use crate::admin::{AdminRequest, Target};
 use crate::commands::control::{LOCK_PATIENCE, RunningService};
-use crate::config::{StoreUrl, Values};
+use crate::config::{PostgresUrl, StoreUrl, Values};
 use crate::recording::rotating_dir::RotatingDir;
-use crate::store::ClockGuard;
+use crate::store::postgres::{PostgresOptions, PostgresStore};
 use crate::store::sled::{OfflineStore, Options};
+use crate::store::{ClockGuard, Store};
+
+/// The connections of a command to a database.
+const CONNECTIONS: u32 = 2;
 
 /// Invalid arguments; the exit code is 2.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +34,12 @@ pub(super) enum StoreAccess {
         /// The folder of the recordings of refused requests.
         recordings: Option<PathBuf>,
     },
+    /// A database, which receivers may have open as well.
+    Database {
+        store: Box<PostgresStore>,
+        /// The folder of the recordings of refused requests.
+        recordings: Option<PathBuf>,
+    },
 }
 
 impl StoreAccess {
@@ -38,19 +48,28 @@ impl StoreAccess {
     /// # Errors
     /// The service's socket denies access, or the store cannot be opened.
     pub(super) fn begin(settings: &Values) -> anyhow::Result<Self> {
-        let StoreUrl::Sled(store) = &settings.store;
-        if let Some(service) = RunningService::find(store)? {
-            return Ok(Self::Service(service));
+        let recordings = settings.record_refused.clone();
+        match &settings.store {
+            StoreUrl::Sled(folder) => {
+                if let Some(service) = RunningService::find(folder)? {
+                    return Ok(Self::Service(service));
+                }
+                let store = Box::new(OfflineStore::begin(options(settings, folder))?);
+                Ok(Self::Offline { store, recordings })
+            }
+            StoreUrl::Postgres(url) => {
+                let options = postgres_options(settings, url);
+                let store = Box::new(PostgresStore::open(options)?);
+                Ok(Self::Database { store, recordings })
+            }
         }
-        let store = Box::new(OfflineStore::begin(options(settings))?);
-        Ok(Self::Offline { store, recordings: settings.record_refused.clone() })
     }
 
     /// Whether a service has the store open.
     pub(super) fn is_served(&self) -> bool {
         match self {
             Self::Service(_) => true,
-            Self::Offline { .. } => false,
+            Self::Offline { .. } | Self::Database { .. } => false,
         }
     }
 
@@ -65,14 +84,10 @@ impl StoreAccess {
         match self {
             Self::Service(service) => service.request(request).await,
             Self::Offline { store, recordings } => {
-                let clear_recordings = || match recordings {
-                    Some(folder) if folder.try_exists()? => RotatingDir::open(folder)?.clear(),
-                    Some(_) | None => Ok(0),
-                };
-                let store = store.store();
-                let target = Target { store, service: None, clear_recordings: &clear_recordings };
-                let response = admin::answer(&target, request).await?;
-                serde_json::from_slice(&response).context("the response has another type")
+                answer(store.store(), recordings.as_deref(), request).await
+            }
+            Self::Database { store, recordings } => {
+                answer(&**store, recordings.as_deref(), request).await
             }
         }
     }
@@ -82,12 +97,27 @@ impl StoreAccess {
         match self {
             Self::Service(_) => {}
             Self::Offline { store, .. } => store.end().await,
+            Self::Database { store, .. } => store.close().await,
         }
     }
 }
 
-fn options(settings: &Values) -> Options {
-    let StoreUrl::Sled(store) = &settings.store;
+/// Answers a request without a service.
+async fn answer<T: DeserializeOwned>(
+    store: &dyn Store,
+    recordings: Option<&Path>,
+    request: AdminRequest,
+) -> anyhow::Result<T> {
+    let clear_recordings = || match recordings {
+        Some(folder) if folder.try_exists()? => RotatingDir::open(folder)?.clear(),
+        Some(_) | None => Ok(0),
+    };
+    let target = Target { store, service: None, clear_recordings: &clear_recordings };
+    let response = admin::answer(&target, request).await?;
+    serde_json::from_slice(&response).context("the response has another type")
+}
+
+fn options(settings: &Values, store: &Path) -> Options {
     let mut options = Options::new(store, settings.policy(), Arc::new(now));
     options.lock_patience = LOCK_PATIENCE;
     // A command is short: its clock is compared with the store's time only when the store opens.
@@ -98,6 +128,18 @@ fn options(settings: &Values) -> Options {
     let key = settings.phone_key.as_ref();
     options.person_key = key.map(|key| key.expose_secret().as_bytes().to_vec());
     options
+}
+
+/// The options of a database. A command needs few connections.
+pub(super) fn postgres_options(settings: &Values, url: &PostgresUrl) -> PostgresOptions {
+    let key = settings.phone_key.as_ref().map(|key| key.expose_secret().as_bytes().to_vec());
+    PostgresOptions {
+        max_messages: settings.max_messages,
+        max_parked: settings.max_parked,
+        max_connections: CONNECTIONS,
+        acquire_timeout: settings.pool.acquire_timeout,
+        ..PostgresOptions::new(url.connect_options(), key.unwrap_or_default(), settings.policy())
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a command reads the wall clock")]

@@ -1,9 +1,12 @@
 //! The flags of the command line, derived from the table of settings.
 
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
 use crate::config::env::Env;
 use crate::config::reader::{Setting, SettingsArgs, Value};
+use crate::config::settings::StoreUrl;
 use crate::config::table::SETTINGS;
 
 fn flag(setting: &Setting) -> Arg {
@@ -19,10 +22,22 @@ fn flag(setting: &Setting) -> Arg {
         .help_heading(setting.heading)
         .help(help);
     match setting.value {
-        Value::Text(form, _) | Value::Private(form) => arg.value_name(form),
+        Value::Text(form, _) | Value::Place(form, _) | Value::Private(form) => arg.value_name(form),
         Value::Switch(_) | Value::Secret => {
             arg.value_name("BOOL").num_args(0..=1).default_missing_value("true")
         }
+    }
+}
+
+/// Other users of the machine can read a flag.
+pub const PASSWORD_IN_FLAG: &str = "the URL has a password, which every user of this machine can read in the list of \
+     processes; expected it in HEARDBACK_STORE, or in the file that HEARDBACK_STORE_FILE names";
+
+/// Whether a text is a database's URL with a password.
+fn has_password(text: &str) -> bool {
+    match StoreUrl::parse(text.trim()) {
+        Ok(StoreUrl::Postgres(url)) => url.has_password(),
+        Ok(StoreUrl::Sled(_)) | Err(_) => false,
     }
 }
 
@@ -44,6 +59,16 @@ impl SettingsArgs {
 
 impl FromArgMatches for SettingsArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        for flag in with_flag().filter(|flag| matches!(flag.value, Value::Place(..))) {
+            let is_flag = matches.value_source(flag.name) == Some(ValueSource::CommandLine);
+            let text = matches.get_one::<String>(flag.name).filter(|_| is_flag);
+            if text.is_some_and(|text| has_password(text)) {
+                return Err(clap::Error::raw(
+                    ErrorKind::ValueValidation,
+                    format!("--store: {PASSWORD_IN_FLAG}\n"),
+                ));
+            }
+        }
         let given =
             |flag: &Setting| Some((flag.name, matches.get_one::<String>(flag.name)?.clone()));
         Ok(Self(with_flag().filter_map(given).collect()))

@@ -7,6 +7,7 @@ mod env;
 mod flags;
 mod listen;
 mod parse;
+mod postgres_url;
 pub mod problems;
 mod reader;
 mod settings;
@@ -21,10 +22,11 @@ mod unread;
 
 pub use accounts::account_sids;
 pub use env::{Env, ReadFile, process_env, process_file};
-pub use flags::secrets;
+pub use flags::{PASSWORD_IN_FLAG, secrets};
 pub use listen::ListenAddr;
+pub use postgres_url::PostgresUrl;
 pub use reader::{Setting, SettingsArgs};
-pub use settings::{AccountSettings, LogFormat, Settings, StoreUrl, Values};
+pub use settings::{AccountSettings, LogFormat, PoolSettings, Settings, StoreUrl, Values};
 pub use shared_keys::SharedKey;
 pub use show::written;
 pub use signing_key::{ChosenKey, KeyPlace, signing_key};
@@ -38,8 +40,10 @@ use crate::config::parse::{RANDOM_HEX, URL_EXPECTED};
 use crate::config::problems::{Problem, Problems};
 use crate::config::reader::SettingsReader;
 use crate::config::table::{
-    EVENT_WINDOW, MAX_MESSAGES, MAX_PARKED, OPS_LISTEN, OPS_TOKEN, PENDING_TTL, PHONE_KEY,
-    PUBLIC_URL, READ_CONFIRMS, RECORD_REFUSED, REPLY_WINDOW, RESEND, RETENTION, TWILIO,
+    ALLOW_UNVERIFIED_DATABASE, EVENT_WINDOW, MAX_MESSAGES, MAX_PARKED, OPS_LISTEN, OPS_TOKEN,
+    PENDING_TTL, PHONE_KEY, PUBLIC_URL, READ_CONFIRMS, RECORD_REFUSED, REPLY_WINDOW, RESEND,
+    RETENTION, RUN_DIR, STORE_ACQUIRE_TIMEOUT, STORE_CONNECTION_LIFETIME, STORE_CONNECTIONS,
+    STORE_IDLE_TIMEOUT, STORE_URL, TWILIO,
 };
 use crate::domain::click_link;
 use crate::domain::click_link::Links;
@@ -86,6 +90,7 @@ impl Settings {
         check_public_urls(&mut reader);
         check_listeners(&mut reader);
         check_windows(&mut reader);
+        check_database(&mut reader, true);
         let SettingsReader { values, mut problems, warnings, .. } = reader;
         problems.sort_by_key(|name| {
             let row = SETTINGS.iter().position(|row| row.variables().iter().any(|row| row == name));
@@ -162,6 +167,31 @@ fn check_windows(reader: &mut SettingsReader<'_>) {
     }
 }
 
+/// A database needs a key that all its receivers share, and a verified connection.
+fn check_database(reader: &mut SettingsReader<'_>, needs_key: bool) {
+    let StoreUrl::Postgres(url) = reader.values.store.clone() else { return };
+    if needs_key && !reader.is_set(PHONE_KEY) {
+        let expected = format!(
+            "all receivers of a database need the same key: set it, e.g. {RANDOM_HEX}; `heardback store key` \
+             prints the key of a sled store"
+        );
+        reader.problem(Problem::missing(PHONE_KEY, expected));
+    }
+    if let Some(mode) = url.weak_mode() {
+        if reader.values.allow_unverified_database {
+            reader.warn(format!(
+                "{STORE_URL} has sslmode={mode}: others on the network can read the database's password and rows"
+            ));
+        } else {
+            let expected = format!(
+                "sslmode={mode} does not verify the server's certificate; expected sslmode=verify-full, with \
+                 sslrootcert=FILE if the CA is private, or {ALLOW_UNVERIFIED_DATABASE}=true"
+            );
+            reader.problem(Problem::withheld(STORE_URL, expected));
+        }
+    }
+}
+
 /// The settings that a command needs which may open the store itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommandKind {
@@ -169,22 +199,32 @@ pub enum CommandKind {
     Operates,
     /// The command judges evidence as the service does.
     Judges,
+    /// The command changes the schema of a database, and reads no row.
+    Migrates,
 }
 
 impl Values {
-    /// Reads the settings of a command that may open the store itself, from the environment.
+    /// Reads the settings of a command that may open the store itself, from the environment. `store`: the store of the
+    /// command line.
     ///
     /// # Errors
     /// All problems at once.
     pub fn of_command(
-        store: &StoreUrl,
+        store: Option<&StoreUrl>,
         kind: CommandKind,
         env: Env<'_>,
         read: ReadFile<'_>,
     ) -> Result<Self, Problems> {
         let judges = kind == CommandKind::Judges;
         let needed = |row: &&Setting| match row.name {
-            PHONE_KEY | RECORD_REFUSED | MAX_MESSAGES | MAX_PARKED => true,
+            PHONE_KEY | RECORD_REFUSED | MAX_MESSAGES | MAX_PARKED => kind != CommandKind::Migrates,
+            STORE_URL => store.is_none(),
+            STORE_CONNECTIONS
+            | STORE_ACQUIRE_TIMEOUT
+            | STORE_CONNECTION_LIFETIME
+            | STORE_IDLE_TIMEOUT
+            | ALLOW_UNVERIFIED_DATABASE
+            | RUN_DIR => true,
             PENDING_TTL | REPLY_WINDOW | EVENT_WINDOW | RETENTION | READ_CONFIRMS | RESEND => {
                 judges
             }
@@ -192,7 +232,10 @@ impl Values {
         };
         let mut reader = SettingsReader::new(SettingsArgs::from_env(env), env, read);
         reader.rows(SETTINGS.iter().filter(needed));
-        reader.values.store = store.clone();
+        if let Some(store) = store {
+            reader.values.store = store.clone();
+        }
+        check_database(&mut reader, kind != CommandKind::Migrates);
         if judges {
             check_windows(&mut reader);
         } else {

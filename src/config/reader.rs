@@ -10,9 +10,12 @@ use std::path::Path;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::env::{Env, ReadFile};
+use crate::config::postgres_url::PostgresUrl;
 use crate::config::problems::{Problem, Problems};
 use crate::config::settings::{Settings, Values};
 
+/// The variable of a platform for the app's database.
+const DATABASE_URL: &str = "DATABASE_URL";
 const ONLY_COMMAS: &str = "it has commas only; expected a value";
 
 /// One setting.
@@ -40,6 +43,9 @@ pub enum Value {
     Private(&'static str),
     /// True or false, with the default; the flag alone means true.
     Switch(&'static str),
+    /// A text in this form that may hold a password, with the default. With `_FILE` after the name, it is read from a
+    /// file.
+    Place(&'static str, &'static str),
     /// A secret. It has no flag; with `_FILE` after the name, it is read from a file.
     Secret,
 }
@@ -51,14 +57,15 @@ impl Setting {
 
     /// The variables that the setting is read from.
     pub fn variables(&self) -> Vec<String> {
-        let file = self.is_secret().then(|| format!("{}_FILE", self.name));
+        let has_file = matches!(self.value, Value::Secret | Value::Place(..));
+        let file = has_file.then(|| format!("{}_FILE", self.name));
         std::iter::once(self.name.to_owned()).chain(file).collect()
     }
 
     /// The default, as text for the parser; empty if there is none.
     pub(super) fn default(&self) -> &'static str {
         match self.value {
-            Value::Text(_, default) | Value::Switch(default) => default,
+            Value::Text(_, default) | Value::Place(_, default) | Value::Switch(default) => default,
             Value::Private(_) | Value::Secret => "",
         }
     }
@@ -122,11 +129,14 @@ impl<'a> SettingsReader<'a> {
             let read = secret.map(|secret| (setting.read)(self, secret.expose_secret()));
             read.unwrap_or(Ok(())).map_err(|expected| Problem::withheld(setting.name, expected))
         } else {
-            let given = self.args.text(setting.name).map(str::to_owned);
+            let given = match setting.value {
+                Value::Place(..) => self.place(setting.name),
+                _ => self.args.text(setting.name).map(str::to_owned),
+            };
             let text = given.as_deref().unwrap_or(setting.default());
             let read = if text.is_empty() { Ok(()) } else { (setting.read)(self, text) };
             read.map_err(|expected| match setting.value {
-                Value::Private(_) => Problem::withheld(setting.name, expected),
+                Value::Private(_) | Value::Place(..) => Problem::withheld(setting.name, expected),
                 Value::Text(..) | Value::Switch(_) | Value::Secret => {
                     Problem::shown(setting.name, text, expected)
                 }
@@ -187,6 +197,26 @@ impl<'a> SettingsReader<'a> {
             }
             (Some(value), None) => Some(without_newline(&value)),
             (None, Some(path)) => self.secret_file(&file_name, &path),
+        }
+    }
+
+    /// The store's place: the flag or the variable, the file that its `…_FILE` variant names, or the variable that
+    /// platforms set for the app's database.
+    fn place(&mut self, name: &str) -> Option<String> {
+        let given = self.args.text(name).map(str::to_owned);
+        let file_name = format!("{name}_FILE");
+        match (given, self.variable(&file_name)) {
+            (Some(_), Some(_)) => {
+                let expected = format!("{name} and {file_name} are both set; keep one of them");
+                self.problem(Problem::withheld(name, expected));
+                None
+            }
+            (Some(text), None) => Some(text),
+            (None, Some(path)) => {
+                let text = self.secret_file(&file_name, &path)?;
+                Some(text.expose_secret().trim().to_owned())
+            }
+            (None, None) => self.variable(DATABASE_URL).filter(|url| PostgresUrl::has_scheme(url)),
         }
     }
 

@@ -1,12 +1,14 @@
 //! The settings as typed values. Deliberately absent: how they are read.
 
+use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::SecretString;
 
 use crate::config::listen::ListenAddr;
+use crate::config::postgres_url::PostgresUrl;
 use crate::config::shared_keys::SharedKey;
 use crate::config::traces::TraceSettings;
 use crate::domain::click_link::Links;
@@ -67,6 +69,12 @@ pub struct Values {
     pub store: StoreUrl,
     /// Whether the store may be on a file system that can lose acknowledged records.
     pub allow_unsafe_store: bool,
+    /// Whether the database may be on another machine whose certificate is not verified.
+    pub allow_unverified_database: bool,
+    /// The connections to the database.
+    pub pool: PoolSettings,
+    /// The folder of the control socket of a service whose store is a database.
+    pub run_dir: PathBuf,
     /// The key of recipients' hashes; `None` if the store makes its own.
     pub phone_key: Option<SecretString>,
     pub listen: ListenAddr,
@@ -107,6 +115,11 @@ pub struct Values {
 }
 
 impl Values {
+    /// The folder of the control socket: the store's, or with a database the folder of the settings.
+    pub fn control_folder(&self) -> &Path {
+        self.store.folder().unwrap_or(&self.run_dir)
+    }
+
     /// The rules by which the store judges evidence.
     pub fn policy(&self) -> Policy {
         Policy {
@@ -206,16 +219,19 @@ pub struct ApiKey {
 pub enum StoreUrl {
     /// `sled:PATH`: a folder on this machine.
     Sled(PathBuf),
+    /// `postgres://…`: a database, which several receivers share.
+    Postgres(PostgresUrl),
 }
 
 impl StoreUrl {
-    /// Parses `sled:PATH`. The error names the expected form and shows no part of the text, which may hold a password.
+    /// Parses `sled:PATH` or `postgres://…`. The error names the expected form and shows no part of the text, which may
+    /// hold a password.
     ///
     /// # Errors
     /// The text has another form.
     pub fn parse(text: &str) -> Result<Self, String> {
-        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            return Err("PostgreSQL comes with a later release; expected sled:PATH".to_owned());
+        if PostgresUrl::has_scheme(text) {
+            return PostgresUrl::parse(text).map(Self::Postgres);
         }
         match text.strip_prefix("sled:") {
             Some(path) if path.starts_with("//") => {
@@ -223,7 +239,29 @@ impl StoreUrl {
                     .to_owned())
             }
             Some(path) if !path.is_empty() => Ok(Self::Sled(PathBuf::from(path))),
-            Some(_) | None => Err("expected sled:PATH, e.g. sled:/var/lib/x".to_owned()),
+            Some(_) | None => {
+                Err("expected sled:PATH, e.g. sled:/var/lib/x, or postgres://…".to_owned())
+            }
+        }
+    }
+}
+
+impl StoreUrl {
+    /// The folder of a sled store; `None` for a database.
+    pub fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Sled(folder) => Some(folder),
+            Self::Postgres(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for StoreUrl {
+    /// Without a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sled(path) => write!(f, "sled:{}", path.display()),
+            Self::Postgres(url) => url.fmt(f),
         }
     }
 }
@@ -232,6 +270,18 @@ impl Default for StoreUrl {
     fn default() -> Self {
         Self::Sled(PathBuf::new())
     }
+}
+
+/// The connections of one receiver to its database.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PoolSettings {
+    pub connections: u32,
+    /// The longest wait for a free connection.
+    pub acquire_timeout: Duration,
+    /// The age at which a connection is replaced.
+    pub lifetime: Duration,
+    /// The time after which an unused connection is closed.
+    pub idle_timeout: Duration,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -47,6 +47,12 @@ pub(super) const EVENT_WINDOW: &str = "HEARDBACK_EVENT_WINDOW";
 pub(super) const READ_CONFIRMS: &str = "HEARDBACK_READ_CONFIRMS";
 pub(super) const RESEND: &str = "HEARDBACK_RESEND";
 pub(super) const STORE_URL: &str = "HEARDBACK_STORE";
+pub(super) const STORE_CONNECTIONS: &str = "HEARDBACK_STORE_CONNECTIONS";
+pub(super) const STORE_ACQUIRE_TIMEOUT: &str = "HEARDBACK_STORE_ACQUIRE_TIMEOUT";
+pub(super) const STORE_CONNECTION_LIFETIME: &str = "HEARDBACK_STORE_CONNECTION_LIFETIME";
+pub(super) const STORE_IDLE_TIMEOUT: &str = "HEARDBACK_STORE_IDLE_TIMEOUT";
+pub(super) const ALLOW_UNVERIFIED_DATABASE: &str = "HEARDBACK_ALLOW_UNVERIFIED_DATABASE";
+pub(super) const RUN_DIR: &str = "HEARDBACK_RUN_DIR";
 pub(super) const PHONE_KEY: &str = "HEARDBACK_PHONE_KEY";
 pub(super) const RETENTION: &str = "HEARDBACK_RETENTION";
 pub(super) const MAX_MESSAGES: &str = "HEARDBACK_MAX_MESSAGES";
@@ -352,13 +358,61 @@ pub static SETTINGS: &[Setting] = &[
     Setting {
         name: STORE_URL,
         heading: STORE,
-        value: Value::Text("sled:PATH", STORE_DEFAULT),
-        help: "The store: a folder on this machine",
+        value: Value::Place("sled:PATH|postgres://…", STORE_DEFAULT),
+        help: "The store: a folder on this machine, or a PostgreSQL database for several receivers. A URL with a \
+               password belongs into the variable, or into a file that HEARDBACK_STORE_FILE names. DATABASE_URL \
+               counts if neither is set",
         read: |reader, text| set(&mut reader.values.store, StoreUrl::parse(text)),
-        show: |settings| {
-            let StoreUrl::Sled(path) = &settings.store;
-            format!("sled:{}", path.display())
-        },
+        show: |settings| settings.store.to_string(),
+    },
+    Setting {
+        name: STORE_CONNECTIONS,
+        heading: STORE,
+        value: Value::Text("COUNT", "8"),
+        help: "With PostgreSQL: the most connections of this receiver",
+        read: |reader, text| set(&mut reader.values.pool.connections, count(text, 2, 1000)),
+        show: |settings| settings.pool.connections.to_string(),
+    },
+    Setting {
+        name: STORE_ACQUIRE_TIMEOUT,
+        heading: STORE,
+        value: Value::Text("DURATION", "2s"),
+        help: "With PostgreSQL: the longest wait for a free connection; then the client gets 503",
+        read: |reader, text| set(&mut reader.values.pool.acquire_timeout, duration(text)),
+        show: |settings| written(settings.pool.acquire_timeout),
+    },
+    Setting {
+        name: STORE_CONNECTION_LIFETIME,
+        heading: STORE,
+        value: Value::Text("DURATION", "10m"),
+        help: "With PostgreSQL: the age at which a connection is replaced. Fly Managed Postgres closes older ones",
+        read: |reader, text| set(&mut reader.values.pool.lifetime, duration(text)),
+        show: |settings| written(settings.pool.lifetime),
+    },
+    Setting {
+        name: STORE_IDLE_TIMEOUT,
+        heading: STORE,
+        value: Value::Text("DURATION", "5m"),
+        help: "With PostgreSQL: the time after which an unused connection is closed",
+        read: |reader, text| set(&mut reader.values.pool.idle_timeout, duration(text)),
+        show: |settings| written(settings.pool.idle_timeout),
+    },
+    Setting {
+        name: ALLOW_UNVERIFIED_DATABASE,
+        heading: STORE,
+        value: Value::Switch("false"),
+        help: "Allow an sslmode weaker than verify-full for a database on another machine: others on the network \
+               can then read its password and its rows",
+        read: |reader, text| set(&mut reader.values.allow_unverified_database, switch(text)),
+        show: |settings| settings.allow_unverified_database.to_string(),
+    },
+    Setting {
+        name: RUN_DIR,
+        heading: STORE,
+        value: Value::Text("DIR", "heardback-run"),
+        help: "With PostgreSQL: the folder of the control socket, for `doctor --watch` and `replay`",
+        read: |reader, text| set(&mut reader.values.run_dir, Ok(PathBuf::from(text))),
+        show: |settings| settings.run_dir.display().to_string(),
     },
     Setting {
         name: "HEARDBACK_ALLOW_UNSAFE_STORE",

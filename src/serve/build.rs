@@ -17,7 +17,7 @@ use actix_web::{App, HttpServer, web};
 use crate::admin::monitor::Monitor;
 use crate::admin::page::PageState;
 use crate::admin::snapshot::ConfiguredKeys;
-use crate::admin::socket::{BeginBackup, ControlState};
+use crate::admin::socket::ControlState;
 use crate::config::{Settings, TraceSettings};
 use crate::inbound::Receiver;
 use crate::inbound::keyring::CurrentKeyRing;
@@ -27,8 +27,7 @@ use crate::serve::fd_limit::FdBudget;
 use crate::serve::observer::WorkerObserver;
 use crate::serve::portioned::Portioned;
 use crate::serve::random;
-use crate::store::sled::SledStore;
-use crate::store::sled::backup::BackupPace;
+use crate::serve::store::OpenStore;
 use crate::store::{Clock, Store};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
@@ -61,21 +60,16 @@ pub(super) fn configured_keys(ring: &Arc<CurrentKeyRing>) -> ConfiguredKeys {
     }
 }
 
-/// A backup depends on the backend, so it is a closure and no method of [`Store`].
+/// The state of the control socket.
 pub(super) fn control_state(
-    store: Arc<SledStore>,
+    opened: &OpenStore,
     refusals: Arc<RejectedCapture>,
     readiness: &Arc<Readiness>,
 ) -> web::Data<ControlState> {
-    let sled = Arc::clone(&store);
-    let backup: BeginBackup = Arc::new(move || {
-        let sled = Arc::clone(&sled);
-        Box::pin(async move { sled.backup(BackupPace::default()).await })
-    });
     let watched = Arc::clone(&refusals);
     web::Data::new(ControlState {
-        backup,
-        store,
+        backup: opened.begin_backup(),
+        store: opened.store(),
         clear_recordings: Arc::new(move || refusals.clear()),
         watch_rejected: Arc::new(move || watched.watch()),
         readiness: Arc::clone(readiness),

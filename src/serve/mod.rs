@@ -32,7 +32,7 @@ use tokio::sync::watch;
 
 use crate::admin::monitor::Monitor;
 use crate::admin::snapshot::Sources;
-use crate::config::{Settings, StoreUrl};
+use crate::config::Settings;
 use crate::domain::findings::StartFacts;
 use crate::inbound::Receiver;
 use crate::inbound::deferred::Deferred;
@@ -98,9 +98,9 @@ impl Service {
         readiness.set_dry_run(settings.dry_run);
         let guard =
             ClockGuard::disciplined(Arc::clone(&clock), Arc::new(uptime), Arc::new(log_jump));
-        let sled = open_store(settings, &guard, &metrics)?;
-        let is_end_unverified = sled.is_end_unverified();
-        let store: Arc<dyn Store> = Arc::clone(&sled) as Arc<dyn Store>;
+        let opened = open_store(settings, &guard, &metrics)?;
+        let is_end_unverified = opened.is_end_unverified();
+        let store = opened.store();
         let traces = settings.traces.as_ref().and_then(start_traces);
         let observer = WorkerObserver::new(&metrics, &readiness, traces.clone());
         let dating = Arc::clone(&guard);
@@ -138,7 +138,7 @@ impl Service {
         metrics.started(started_at.as_second(), settings.dry_run, settings.max_messages);
         let start = StartFacts {
             started_at,
-            earlier_starts: starts::note(&settings.store, started_at),
+            earlier_starts: starts::note(settings.control_folder(), started_at),
             unsafe_file_system: risk.map(|risk| risk.name.to_owned()),
             fd_limit: budget.shortage(),
             is_end_unverified,
@@ -156,11 +156,10 @@ impl Service {
         }));
         let reloader = Reloader::new(settings.clone(), trust, upstreams, Arc::clone(&metrics));
         let (public_addrs, ops_addrs) = (addresses(&listeners.public)?, addresses(&listeners.ops)?);
-        let StoreUrl::Sled(folder) = &settings.store;
         let connections = connections(budget, &metrics);
         let [of_public, of_ops, of_control] = connections.clone();
-        let control = control_state(sled, refusals, &readiness);
-        let control = ControlSocket::open(folder, control, of_control, budget);
+        let control = control_state(&opened, refusals, &readiness);
+        let control = ControlSocket::open(settings.control_folder(), control, of_control, budget);
         let public = public_server(listeners.public, &receiver, &of_public, budget)?;
         let page = page_state(settings, &monitor)?;
         let ops = ops_server(listeners.ops, &monitor, page, of_ops, budget)?;

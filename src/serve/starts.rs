@@ -1,6 +1,6 @@
 //! Earlier starts on the same store, for the finding about repeated restarts.
 //!
-//! A file in the store's folder has a time on each line. An unreadable line is skipped, and a failed write does not
+//! A file in the folder of the control socket has a time on each line. An unreadable line is skipped, and a failed write does not
 //! delay the start.
 
 use std::fmt::Write as _;
@@ -9,16 +9,13 @@ use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::config::StoreUrl;
-
 const FILE: &str = "starts";
 /// Older starts are dropped.
 const KEPT_FOR: SignedDuration = SignedDuration::from_hours(1);
 const MAX_STARTS: usize = 32;
 
 /// Records a start. Returns the starts of the hour before it.
-pub(super) fn note(store: &StoreUrl, now: Timestamp) -> Vec<Timestamp> {
-    let StoreUrl::Sled(folder) = store;
+pub(super) fn note(folder: &Path, now: Timestamp) -> Vec<Timestamp> {
     let path = folder.join(FILE);
     let earlier = read(&path, now);
     let mut lines = String::new();
@@ -50,19 +47,19 @@ mod tests {
     #[test]
     fn a_start_gets_the_starts_of_the_last_hour() {
         let folder = tempfile::tempdir().expect("a folder");
-        let store = StoreUrl::Sled(folder.path().to_owned());
+        let store = folder.path();
         let at = |minute| Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minute);
-        assert_eq!(note(&store, at(100)), []);
-        assert_eq!(note(&store, at(110)), [at(100)]);
+        assert_eq!(note(store, at(100)), []);
+        assert_eq!(note(store, at(110)), [at(100)]);
         fs::write(folder.path().join(FILE), format!("x\n{}\n{}\n", at(110), at(999)))
             .expect("written");
         assert_eq!(
-            note(&store, at(120)),
+            note(store, at(120)),
             [at(110)],
             "an invalid line and a future time are skipped"
         );
-        assert_eq!(note(&store, at(175)), [at(120)], "older starts are dropped");
-        let absent = StoreUrl::Sled(folder.path().join("none"));
+        assert_eq!(note(store, at(175)), [at(120)], "older starts are dropped");
+        let absent = folder.path().join("none");
         assert_eq!(note(&absent, at(0)), [], "no error without the folder");
     }
 }

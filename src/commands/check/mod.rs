@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use crate::config::{SETTINGS, Settings, StoreUrl};
+use crate::config::{SETTINGS, Settings};
 use crate::domain::route;
 use crate::domain::route::RouteSigner;
 use crate::store::sled::disk::placement::placement;
@@ -49,8 +49,7 @@ struct Report {
 
 /// The danger of the store's file system, and the reaction of `serve`. `None`: it is not known to be unsafe.
 pub(crate) fn placement_warning(settings: &Settings) -> Option<String> {
-    let StoreUrl::Sled(path) = &settings.store;
-    let warning = placement(path).ok()?.warning()?;
+    let warning = placement(settings.store.folder()?).ok()?.warning()?;
     let reaction = if settings.allow_unsafe_store {
         "HEARDBACK_ALLOW_UNSAFE_STORE accepts it"
     } else {

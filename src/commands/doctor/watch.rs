@@ -16,8 +16,8 @@ use crate::cli::DoctorArgs;
 use crate::commands::control;
 use crate::commands::doctor::offline::{Diagnosis, diagnose, shown_url};
 use crate::commands::pipe_tolerant_stdout::{Stdout, note};
+use crate::config::Settings;
 use crate::config::written;
-use crate::config::{Settings, StoreUrl};
 use crate::recording::rotating_dir::{KEPT, RecordingValue, RotatingDir, WHEN};
 use crate::recording::{AT_NOTE, HASHED_NOTE, REFUSED_NOTE, Recording};
 
@@ -43,7 +43,7 @@ pub(crate) async fn run(
     out: &mut Stdout<impl Write>,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<bool> {
-    let StoreUrl::Sled(store) = &settings.store;
+    let store = settings.control_folder();
     let bounds = WatchRequest {
         seconds: args.watch_for.unwrap_or(DEFAULT_TIME).as_secs(),
         count: args.count.unwrap_or(DEFAULT_COUNT),

@@ -31,7 +31,7 @@ use crate::commands::replay::plan::{PlanOptions, ReplayPlan};
 use crate::commands::replay::result::{ReplayOutcome, ReplayResult, ReplaySummary};
 use crate::commands::replay::route::ReplayRoute;
 use crate::commands::store_access::UsageError;
-use crate::config::{Settings, StoreUrl};
+use crate::config::Settings;
 use crate::domain::message::Reference;
 use crate::domain::sid::MessageSid;
 use crate::domain::trace::TraceParent;
@@ -89,7 +89,7 @@ pub(crate) async fn run(settings: &Settings, args: &ReplayArgs) -> anyhow::Resul
     }
     // A service on another machine has its store there.
     if args.to.is_none() && !sent.is_empty() {
-        let StoreUrl::Sled(store) = &settings.store;
+        let store = settings.control_folder();
         if let Err(error) = look_up_traces(store, &sent, &mut results).await {
             note(format_args!("heardback: the results are not known: {error:#}"));
         }

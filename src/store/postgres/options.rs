@@ -1,11 +1,12 @@
 //! The options of a PostgreSQL store.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 
 use crate::domain::matching::{DEFAULT_MAX_PARKED, Policy};
-use crate::store::Clock;
+use crate::store::{Clock, ClockGuard};
 
 /// How to open a PostgreSQL store.
 pub struct PostgresOptions {
@@ -22,6 +23,8 @@ pub struct PostgresOptions {
     /// The age at which a connection is replaced: managed databases close old connections.
     pub max_lifetime: Duration,
     pub idle_timeout: Duration,
+    /// The guard of this receiver's wall clock, by which the ages of app events are judged. `None`: it is believed.
+    pub clock_guard: Option<Arc<ClockGuard>>,
     /// A clock for tests. `None`: the database's clock, which is the same for all receivers.
     pub clock: Option<Clock>,
 }
@@ -39,6 +42,7 @@ impl PostgresOptions {
             acquire_timeout: Duration::from_secs(2),
             max_lifetime: Duration::from_mins(10),
             idle_timeout: Duration::from_mins(5),
+            clock_guard: None,
             clock: None,
         }
     }

@@ -91,6 +91,7 @@ impl PostgresStore {
         let check = person_key.check();
         let clock = options.clock.clone();
         let wall = clock.clone().unwrap_or_else(|| Arc::new(wall_clock));
+        let guard = options.clock_guard.clone().unwrap_or_else(|| ClockGuard::believing(wall));
         let config = EngineConfig {
             policy: options.policy,
             max_messages: options.max_messages,
@@ -120,7 +121,7 @@ impl PostgresStore {
         let store = Self {
             database: Arc::new(database),
             person_key,
-            clock: ClockGuard::believing(wall),
+            clock: guard,
             sweep: Mutex::default(),
             runtime,
         };

@@ -12,6 +12,7 @@ use crate::commands::check::{placement_warning, webhooks};
 use crate::commands::doctor::live::report::{Check, CheckStatus, DoctorReport};
 use crate::config::{Settings, StoreUrl};
 use crate::store::sled::{StoreProbe, probe};
+use std::path::Path;
 
 /// Makes every check.
 pub(crate) async fn run_checks(settings: &Settings) -> anyhow::Result<DoctorReport> {
@@ -33,7 +34,13 @@ pub(crate) async fn run_checks(settings: &Settings) -> anyhow::Result<DoctorRepo
 }
 
 fn store_check(settings: &Settings) -> Check {
-    let StoreUrl::Sled(path) = &settings.store;
+    match &settings.store {
+        StoreUrl::Sled(path) => sled_check(path),
+        StoreUrl::Postgres(url) => Check::new("store", CheckStatus::Ok, format!("{url} is set")),
+    }
+}
+
+fn sled_check(path: &Path) -> Check {
     let shown = path.display();
     let (mark, says) = match probe(path) {
         Ok(StoreProbe::InUse { holder }) => (
