@@ -6,6 +6,7 @@
 
 mod cache;
 mod error;
+mod inspect;
 mod keys;
 mod load;
 mod locks;
@@ -17,5 +18,6 @@ mod tally;
 mod transaction;
 mod write;
 
+pub use inspect::{DatabaseFacts, SCHEMA_VERSION};
 pub use options::PostgresOptions;
 pub use store::{PostgresOpenError, PostgresStore};

@@ -29,6 +29,8 @@ use crate::store::engine::{
 };
 use crate::store::postgres::cache::{Changed, Loaded, RowCache};
 use crate::store::postgres::error::TransactionError;
+use crate::store::postgres::inspect;
+use crate::store::postgres::inspect::DatabaseFacts;
 use crate::store::postgres::options::PostgresOptions;
 use crate::store::postgres::pages::{Cursor, RowKind, page};
 use crate::store::postgres::schema;
@@ -143,6 +145,20 @@ impl PostgresStore {
             let version = schema::migrate(&pool).await?;
             pool.close().await;
             Ok(version)
+        })
+    }
+
+    /// Reads facts about the server, the role and the connection. Changes nothing.
+    ///
+    /// # Errors
+    /// [`PostgresOpenError`].
+    pub fn inspect(options: PostgresOptions) -> Result<DatabaseFacts, PostgresOpenError> {
+        let runtime = OwnRuntime::start()?;
+        runtime.block_on(async move {
+            let pool = pool_options(&options).connect_with(options.connect).await?;
+            let facts = inspect::facts(&pool).await;
+            pool.close().await;
+            facts
         })
     }
 
