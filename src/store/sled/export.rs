@@ -11,8 +11,8 @@ use crate::store::sled::rows::read_row;
 /// before evidence, so that no act counts twice. Evidence comes before messages, which may be confirmed by it meanwhile, and
 /// links after messages, which may be found in them meanwhile.
 const KINDS: [u8; 8] = [
-    keys::PAUSED,
-    keys::SEEN,
+    keys::HOLD,
+    keys::DEDUP,
     keys::NAMES,
     keys::AUTOMATIC,
     keys::PARKED,

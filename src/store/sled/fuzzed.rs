@@ -44,7 +44,9 @@ pub fn holds(data: &[u8]) {
     }
     if let Some(parked) = survives::<Parked>(data) {
         let key = parked_key(&parked).map_err(|error| error.to_string());
-        assert!(key.is_ok_and(|key| keys::scanned(&key).is_some_and(|scan| key.starts_with(scan))));
+        assert!(
+            key.is_ok_and(|key| keys::scan_prefix(&key).is_some_and(|scan| key.starts_with(scan)))
+        );
     }
     survives::<Evidence>(data);
     survives::<ServiceSid>(data);
@@ -64,23 +66,23 @@ fn survives<T: Serialize + DeserializeOwned + PartialEq + Debug>(data: &[u8]) ->
 
 /// The entry by its reference names it, and the index has it where it stands.
 fn is_found_again(message: &Message) {
-    if let Some(key) = keys::reference_of(message) {
-        assert_eq!(keys::read_named(&key), Some(message.sid));
+    if let Some(key) = keys::reference_entry(message) {
+        assert_eq!(keys::read_reference_entry(&key), Some(message.sid));
     }
     let mut index = Index::default();
     index.insert(&IndexEntry::of(message, &POLICY));
-    let due = index.accounts_waiting().flat_map(|account| index.due_of(account, 2));
+    let due = index.accounts_with_due().flat_map(|account| index.due_of(account, 2));
     let waits = message.state == State::Confirmed && message.delivery.due_at.is_some();
     assert_eq!(due.count(), usize::from(waits));
     index.remove(&IndexEntry::of(message, &POLICY));
-    assert_eq!(index.accounts_waiting().count(), 0);
+    assert_eq!(index.accounts_with_due().count(), 0);
     let mut aged = message.clone();
     aged.age(Timestamp::MAX);
     let _ = (POLICY.kept_until(&aged), keys::message(aged.sid));
 }
 
 fn reads_as_a_key(data: &[u8]) {
-    let _ = (keys::read_named(data), keys::read_link(data), keys::scanned(data));
+    let _ = (keys::read_reference_entry(data), keys::read_link(data), keys::scan_prefix(data));
     if let Some(seal) = Seal::from_bytes(data) {
         assert_eq!(Some(seal.to_bytes().as_slice()), data.get(..16));
     }

@@ -16,8 +16,8 @@ pub(crate) fn read_row(key: &[u8], value: &[u8]) -> Result<Option<StoredRow>, Da
         Some(&keys::MESSAGE) => StoredRow::Message(decode(value)?),
         Some(&keys::PARKED) => StoredRow::Parked(decode(value)?),
         Some(&keys::LINK) => StoredRow::Link(known(keys::read_link(key))?, decode(value)?),
-        Some(&keys::SEEN) => {
-            StoredRow::Counted(known(keys::read_marked(key))?, read_counted_at(value)?)
+        Some(&keys::DEDUP) => {
+            StoredRow::Counted(known(keys::read_dedup(key))?, read_counted_at(value)?)
         }
         Some(&keys::SENDER) => {
             let (account, address) = known(keys::read_sender(key))?;
@@ -31,8 +31,8 @@ pub(crate) fn read_row(key: &[u8], value: &[u8]) -> Result<Option<StoredRow>, Da
             StoredRow::Automatic(known(keys::read_automatic(key))?, decode(value)?)
         }
         // An unreadable hold is damage: it must not end the hold.
-        Some(&keys::PAUSED) => {
-            StoredRow::Hold(known(keys::read_paused(key))?, timestamp(decode(value)?)?)
+        Some(&keys::HOLD) => {
+            StoredRow::Hold(known(keys::read_hold(key))?, timestamp(decode(value)?)?)
         }
         Some(_) | None => return Ok(None),
     }))

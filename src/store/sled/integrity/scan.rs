@@ -1,5 +1,4 @@
-//! Reads every record when a store opens, so that damage is found before the first answer, and builds everything that is
-//! held in memory.
+//! Reads every record when a store opens, so that damage is found before the first answer, and builds all state in memory.
 
 use std::collections::BTreeMap;
 
@@ -42,11 +41,11 @@ pub(crate) struct ScanResult {
 pub(crate) enum LostRecord {
     #[error(transparent)]
     Unreadable(#[from] Fatal),
-    #[error("its seal is gone")]
+    #[error("the seal is missing")]
     Unsealed,
-    #[error("{missing} writes that were synced are gone from the end of sled's log")]
+    #[error("{missing} synced batches are missing at the end of sled's log")]
     CutShort { missing: u64 },
-    #[error("the records are not all there, or not as they were written")]
+    #[error("the records differ from the seal: some are missing or changed")]
     Incomplete,
 }
 
@@ -57,9 +56,8 @@ impl From<::sled::Error> for LostRecord {
 }
 
 impl ScanResult {
-    /// Adds one entry.
     pub(crate) fn add_entry(&mut self, key: &[u8], value: &[u8]) -> Result<(), Fatal> {
-        if key.first() == Some(&keys::OWN) {
+        if key.first() == Some(&keys::META_PREFIX) {
             return Ok(());
         }
         if let Some(row) = read_row(key, value)? {
@@ -67,14 +65,14 @@ impl ScanResult {
         }
         self.entries += 1;
         self.seal.insert(key, value);
-        keys::scanned(key).inspect(|prefix| self.presence.insert(prefix));
+        keys::scan_prefix(key).inspect(|prefix| self.presence.insert(prefix));
         Ok(())
     }
 
     fn add_row(&mut self, row: StoredRow) {
         let mut mutation = Mutation::default();
         match row {
-            // The most rows are messages, so they are counted without a mutation.
+            // Most rows are messages, so they are counted without a mutation.
             StoredRow::Message(message) => {
                 self.counts.move_message(None, Some(message.state));
                 self.stats.insert(&CountedRecord::of_message(&message));
@@ -106,15 +104,15 @@ impl ScanResult {
     }
 }
 
-/// Reads every entry. `noted` is the number of batches that were synced, if it is known.
+/// Reads every entry. `synced_batches`: the number in the seal's file, if it is known.
 pub(crate) fn survey(
     tree: &Tree,
-    noted: Option<u64>,
+    synced_batches: Option<u64>,
     index: Option<IndexBuilder>,
 ) -> Result<ScanResult, LostRecord> {
     let sealed = tree.get(keys::SEAL)?.and_then(|bytes| Seal::from_bytes(&bytes));
     let sealed = sealed.ok_or(LostRecord::Unsealed)?;
-    let missing = noted.unwrap_or_default().saturating_sub(sealed.batches);
+    let missing = synced_batches.unwrap_or_default().saturating_sub(sealed.batches);
     if missing > 0 {
         return Err(LostRecord::CutShort { missing });
     }
