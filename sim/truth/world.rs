@@ -23,7 +23,7 @@ pub(crate) struct Line {
     pub(crate) carrier: usize,
     /// The number of people who share it.
     pub(crate) family: u8,
-    /// A landline: nobody reads messages there, and the carrier may reply.
+    /// A landline: its owner cannot read messages, and the carrier may reply.
     pub(crate) landline: bool,
 }
 

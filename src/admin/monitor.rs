@@ -140,20 +140,18 @@ impl Monitor {
 
     async fn read(&self, mut store_error: Option<String>) -> Snapshot {
         let Sources { store, readiness, disk, .. } = &self.sources;
-        let queries = async {
-            tokio::try_join!(
-                store.census(),
-                store.outbox(MAX_EVALUATED),
-                store.refused(MAX_SHOWN),
-                store.paused(),
-                store.evictable()
-            )
-        };
-        let (stats, outbox, refused, on_hold, evictable) =
-            in_time(queries).await.unwrap_or_else(|error| {
-                store_error.get_or_insert(error);
-                Default::default()
-            });
+        let (stats, outbox, refused, on_hold, evictable) = tokio::join!(
+            in_time(store.census()),
+            in_time(store.outbox(MAX_EVALUATED)),
+            in_time(store.refused(MAX_SHOWN)),
+            in_time(store.paused()),
+            in_time(store.evictable())
+        );
+        let stats = or_default(stats, &mut store_error);
+        let outbox = or_default(outbox, &mut store_error);
+        let refused = or_default(refused, &mut store_error);
+        let on_hold = or_default(on_hold, &mut store_error);
+        let evictable = or_default(evictable, &mut store_error);
         let disk = Arc::clone(disk);
         let disk = timeout(STORE_TIMEOUT, web::block(move || disk())).await;
         let disk = disk.ok().and_then(Result::ok).and_then(Result::ok);
@@ -196,6 +194,14 @@ impl Monitor {
         }
         *first_seen = current;
     }
+}
+
+/// The answer of a query, or the default. The first error is noted; it empties no other part of a snapshot.
+fn or_default<T: Default>(answer: Result<T, String>, store_error: &mut Option<String>) -> T {
+    answer.unwrap_or_else(|error| {
+        store_error.get_or_insert(error);
+        T::default()
+    })
 }
 
 #[cfg(test)]

@@ -1,14 +1,17 @@
-//! Tests of the probe's time limit while the store or the disk hangs.
+//! Tests of snapshots and probes while the store or the disk hangs.
 
 use std::collections::BTreeSet;
 use std::sync::RwLock;
+
+use futures_util::FutureExt as _;
 
 use super::*;
 use crate::admin::snapshot::ConfiguredKeys;
 use crate::domain::findings::StartFacts;
 use crate::domain::matching::{Policy, Resend};
-use crate::store::Clock;
+use crate::domain::sid::AccountSid;
 use crate::store::sled::{Options, SledStore};
+use crate::store::{Clock, QUEUE};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
 use crate::telemetry::store_gauges::Disk;
@@ -96,4 +99,38 @@ async fn a_probe_is_answered_in_time_while_the_store_hangs_and_the_page_waits_fo
     assert_eq!(probe.store_error.as_deref(), Some("no answer within 3 s"));
     assert_eq!(page.store_error.as_deref(), Some("no answer within 3 s"));
     drop(hung);
+}
+
+#[expect(
+    clippy::await_holding_lock,
+    reason = "the lock simulates a hung disk, and no task acquires it"
+)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_query_that_the_store_refuses_empties_no_other_part_of_a_snapshot() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (lock, disk) = (Arc::default(), Arc::default());
+    let monitor = monitor(folder.path(), &lock, &disk);
+    let store = &monitor.sources.store;
+    let account = AccountSid::parse(&format!("AC{:032x}", 1)).expect("valid");
+    store.pause(account).await.expect("on hold");
+    let hung = lock.write().expect("free");
+    // The writer takes the first command and hangs in it. The others fill its queue, with four places left.
+    let mut commands = vec![store.health()];
+    assert!(commands.iter_mut().all(|command| command.now_or_never().is_none()));
+    while store.queued() > 0 {
+        tokio::task::yield_now().await;
+    }
+    commands.extend((0..QUEUE - 4).map(|_| store.health()));
+    assert!(commands.iter_mut().skip(1).all(|command| command.now_or_never().is_none()));
+    let release = async {
+        while store.queued() < QUEUE {
+            tokio::task::yield_now().await;
+        }
+        drop(hung);
+    };
+    let (snapshot, ()) = tokio::join!(monitor.read(None), release);
+    let error = snapshot.store_error.expect("the fifth query found the queue full");
+    assert!(error.contains("the write queue is full"), "{error}");
+    assert_eq!(snapshot.evictable, 0);
+    assert!(snapshot.posting.on_hold.contains_key(&account), "the fourth query was answered");
 }

@@ -9,7 +9,7 @@ use crate::domain::message::{Message, State};
 use crate::domain::sid::AccountSid;
 use crate::telemetry::readiness::Readiness;
 
-/// What prevents posts at present.
+/// The conditions that prevent posts now.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Posting {
     /// Accounts on hold, with the beginning of each hold.

@@ -18,11 +18,11 @@ use crate::inbound::rejection::Rejection;
 const DEADLINE: Duration = Duration::from_secs(5);
 /// The most bytes that are read of a rejected body, so that a connection reset does not destroy the answer.
 const DRAIN_CAP: usize = 2 << 20;
-/// The longest time for that.
+/// The longest time for reading a rejected body.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(1);
 /// The pieces that a body of any length may have: chunks of its encoding, or reads of its connection.
 const BASE_PIECES: usize = 2048;
-/// A body may have one more piece for each this many bytes. A small piece costs as much work as a large one, and a
+/// The number of bytes that allows a body one more piece. A small piece costs as much work as a large one, and a
 /// chunk of one byte takes six bytes on the wire.
 const BYTES_PER_PIECE: usize = 256;
 

@@ -164,8 +164,8 @@ pub(super) fn registered(metrics: &Metrics, request: &HttpRequest, registered: &
     }
 }
 
-/// Logs a rejected request: at debug without a valid signature, because scanners would fill the log, and as a warning with
-/// one, because the app or the settings are wrong.
+/// Logs a rejected request. Without a valid signature the level is debug, because scanners would fill the log. With a valid
+/// signature it is warn, because the app or the settings are wrong.
 pub(super) fn rejected(request: &HttpRequest, rejection: &Rejection) {
     let reason = rejection.as_label();
     match rejection {

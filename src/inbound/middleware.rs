@@ -40,7 +40,8 @@ pub(super) async fn observe_request(
     let began = crate::telemetry::clock::monotonic();
     let receiver = request.app_data::<web::Data<Receiver>>().cloned();
     let checked = check_target(&request);
-    let pattern = request.match_pattern().filter(|_| checked.is_ok());
+    // A target that is too long is compared with no route.
+    let pattern = checked.is_ok().then(|| request.match_pattern()).flatten();
     let route = route::label(pattern.as_deref());
     let traces = receiver.as_deref().and_then(|receiver| receiver.traces.as_deref());
     let span = traces.map(|_| trace::begin(&request));

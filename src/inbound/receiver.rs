@@ -40,7 +40,7 @@ pub struct Receiver {
     pub click_secret: Option<PathSecret>,
     /// The `TwiML` that answers a ringing call.
     pub call_twiml: String,
-    /// What confirms a visit to a click link, or that there are no links.
+    /// The kind of visit that counts as evidence, or [`Links::Off`].
     pub links: Links,
     /// Creates the token of a click link. `None` if the system has no randomness.
     pub fresh_token: Arc<dyn Fn() -> Option<LinkToken> + Send + Sync>,

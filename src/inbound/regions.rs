@@ -16,7 +16,7 @@ const HEADER: &str = "X-Home-Region";
 const MAX_REGION: usize = 8;
 /// The shortest time between two lines about one region.
 const QUIET: Duration = Duration::from_mins(1);
-/// The most regions that are logged within that time. Twilio has nine; an unauthenticated client can invent more.
+/// The most regions that are logged within [`QUIET`]. Twilio has nine; an unauthenticated client can invent more.
 const MAX_LOGGED: usize = 4;
 
 /// Regions that were logged, each with the end of its quiet time.

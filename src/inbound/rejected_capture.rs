@@ -1,7 +1,7 @@
 //! Records rejected requests for `heardback doctor`: in the folder of `HEARDBACK_RECORD_REFUSED`, and through memory for a
 //! running `doctor --watch`. Off otherwise.
 //!
-//! - A signature covers the URL and the name and value of every parameter, so `doctor` needs the exact values to find out how
+//! - A signature covers the URL and the name and value of every parameter. `doctor` needs the exact values to find out how
 //!   it was made. A request with a well-formed signature is therefore recorded with its form and query, phone numbers and
 //!   texts included: in files of mode 0600, and only the last twenty.
 //! - Data that no signature covers is left out: cookies, credentials, addresses, and all headers but those about proxies and
@@ -254,7 +254,10 @@ fn write(folder: Option<&RotatingDir>, watch: &CurrentWatch, requests: &Receiver
         };
         let kept = folder.map(|folder| folder.keep(&when, &name, value, &recording));
         if let Some(Err(error)) = kept {
-            tracing::warn!(%error, "rejected request not recorded");
+            tracing::warn!(
+                %error,
+                "rejected request not recorded: {error}; check the folder of HEARDBACK_RECORD_REFUSED"
+            );
         }
         if let Some(watch) = watch.sender() {
             // A watch that is full or has just ended misses this recording.

@@ -97,79 +97,64 @@ impl Rejection {
 
     /// The text for the app's developer. It gives no hint if an unauthenticated client can cause it.
     pub(crate) fn detail(&self) -> Cow<'static, str> {
-        self.row().2
-    }
-
-    /// Status, label and text of each rejection.
-    fn row(&self) -> (StatusCode, &'static str, Cow<'static, str>) {
-        use StatusCode as S;
         match self {
-            Self::NotFound => (S::NOT_FOUND, "not_found", "there is no such route".into()),
-            Self::UnknownMessage => (
-                S::NOT_FOUND,
-                "unknown_message",
+            Self::NotFound => "there is no such route".into(),
+            Self::UnknownMessage => {
                 "no message with this SID is stored: it was never registered, or it was removed"
-                    .into(),
-            ),
-            Self::WrongMethod { allowed } => {
-                (S::METHOD_NOT_ALLOWED, "method", format!("this route allows {allowed}").into())
+                    .into()
             }
-            Self::TooLarge { cap } => {
-                (S::PAYLOAD_TOO_LARGE, "too_large", format!("the body may have {cap} bytes").into())
-            }
-            Self::TargetTooLong { most } => {
-                let detail = format!("path and query may have {most} bytes");
-                (S::URI_TOO_LONG, "target_too_long", detail.into())
-            }
+            Self::WrongMethod { allowed } => format!("this route allows {allowed}").into(),
+            Self::TooLarge { cap } => format!("the body may have {cap} bytes").into(),
+            Self::TargetTooLong { most } => format!("path and query may have {most} bytes").into(),
             Self::TooManyParameters { most } => {
-                let detail = format!("a form and a query may have {most} parameters each");
-                (S::PAYLOAD_TOO_LARGE, "too_many_parameters", detail.into())
+                format!("a form and a query may have {most} parameters each").into()
             }
-            Self::Fragmented => {
-                (S::BAD_REQUEST, "fragmented", "the body has too many pieces".into())
-            }
+            Self::Fragmented => "the body has too many pieces".into(),
             Self::TooSlow { deadline } => {
-                let detail = format!("the body must arrive within {} s", deadline.as_secs());
-                (S::REQUEST_TIMEOUT, "too_slow", detail.into())
+                format!("the body must arrive within {} s", deadline.as_secs()).into()
             }
-            Self::Interrupted => (S::BAD_REQUEST, "interrupted", "the body is incomplete".into()),
-            Self::AfterTheEnd => {
-                (S::BAD_REQUEST, "after_the_end", "an earlier answer closed the connection".into())
-            }
-            // Not 401: Twilio would repeat the request with credentials.
-            Self::Mistrusted(mistrust) => {
-                (S::FORBIDDEN, signature_label(*mistrust), "forbidden".into())
-            }
-            Self::OtherAccount => (S::FORBIDDEN, "other_account", "forbidden".into()),
-            Self::Limited => (
-                S::TOO_MANY_REQUESTS,
-                "limited",
-                "too many failed signatures from your network".into(),
-            ),
+            Self::Interrupted => "the body is incomplete".into(),
+            Self::AfterTheEnd => "an earlier answer closed the connection".into(),
+            Self::Mistrusted(_) | Self::OtherAccount => "forbidden".into(),
+            Self::Limited => "too many failed signatures from your network".into(),
             Self::Unsupported { expected } => {
-                let detail = format!("expected {expected}, without a Content-Encoding");
-                (S::UNSUPPORTED_MEDIA_TYPE, "unsupported", detail.into())
+                format!("expected {expected}, without a Content-Encoding").into()
             }
-            Self::Malformed(malformed) => {
-                let is_other_kind = matches!(malformed, Malformed::NotAMessage { .. });
-                let label = if is_other_kind { "not_a_message" } else { "malformed" };
-                (S::BAD_REQUEST, label, malformed.to_string().into())
-            }
-            Self::Contradiction(contradiction) => {
-                (S::CONFLICT, "contradiction", contradiction.to_string().into())
-            }
-            Self::Unavailable { label, .. } => {
-                (S::SERVICE_UNAVAILABLE, label, "nothing was stored; send the request again".into())
-            }
-            Self::Panicked => (
-                S::INTERNAL_SERVER_ERROR,
-                "panicked",
-                "internal error; send the request again".into(),
-            ),
+            Self::Malformed(malformed) => malformed.to_string().into(),
+            Self::Contradiction(contradiction) => contradiction.to_string().into(),
+            Self::Unavailable { .. } => "nothing was stored; send the request again".into(),
+            Self::Panicked => "internal error; send the request again".into(),
         }
     }
 
-    /// Whether the request had no valid signature for what it says.
+    /// Status and label of each rejection.
+    fn row(&self) -> (StatusCode, &'static str) {
+        use StatusCode as S;
+        match self {
+            Self::NotFound => (S::NOT_FOUND, "not_found"),
+            Self::UnknownMessage => (S::NOT_FOUND, "unknown_message"),
+            Self::WrongMethod { .. } => (S::METHOD_NOT_ALLOWED, "method"),
+            Self::TooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "too_large"),
+            Self::TargetTooLong { .. } => (S::URI_TOO_LONG, "target_too_long"),
+            Self::TooManyParameters { .. } => (S::PAYLOAD_TOO_LARGE, "too_many_parameters"),
+            Self::Fragmented => (S::BAD_REQUEST, "fragmented"),
+            Self::TooSlow { .. } => (S::REQUEST_TIMEOUT, "too_slow"),
+            Self::Interrupted => (S::BAD_REQUEST, "interrupted"),
+            Self::AfterTheEnd => (S::BAD_REQUEST, "after_the_end"),
+            // Not 401: Twilio would repeat the request with credentials.
+            Self::Mistrusted(mistrust) => (S::FORBIDDEN, signature_label(*mistrust)),
+            Self::OtherAccount => (S::FORBIDDEN, "other_account"),
+            Self::Limited => (S::TOO_MANY_REQUESTS, "limited"),
+            Self::Unsupported { .. } => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported"),
+            Self::Malformed(Malformed::NotAMessage { .. }) => (S::BAD_REQUEST, "not_a_message"),
+            Self::Malformed(_) => (S::BAD_REQUEST, "malformed"),
+            Self::Contradiction(_) => (S::CONFLICT, "contradiction"),
+            Self::Unavailable { label, .. } => (S::SERVICE_UNAVAILABLE, label),
+            Self::Panicked => (S::INTERNAL_SERVER_ERROR, "panicked"),
+        }
+    }
+
+    /// Whether the signature is missing or invalid, or does not cover the account that the request names.
     pub(crate) fn is_forgery(&self) -> bool {
         matches!(self, Self::Mistrusted(_) | Self::OtherAccount | Self::Limited)
     }

@@ -10,7 +10,6 @@ use crate::domain::click_link::Links;
 use crate::domain::route;
 use crate::inbound::body::UnreadBody;
 use crate::inbound::handlers::{app, calls, clicks, event_streams, messages};
-use crate::inbound::limits::near_miss::spellings;
 use crate::inbound::links;
 use crate::inbound::middleware::observe_request;
 use crate::inbound::receiver::Receiver;
@@ -50,12 +49,18 @@ where
     F::Output: Responder + 'static,
     Args: VerifiedArgs,
 {
-    let has_parameter = path.contains('{') || path == "/";
-    let paths = if has_parameter { vec![path.to_owned()] } else { spellings(path).to_vec() };
+    let has_one_spelling = path.contains('{') || path == "/";
+    let paths = if has_one_spelling { vec![path.to_owned()] } else { spellings(path).to_vec() };
     let methods = allowed(path).split(", ").filter_map(|name| name.parse::<Method>().ok());
     methods.fold(web::resource(paths).default_service(web::to(wrong_method)), |resource, method| {
         resource.route(web::method(method).to(handler.clone()))
     })
+}
+
+/// The spellings of a route: with or without a trailing slash, and with one or two leading ones. Two come from a base URL
+/// that ends with a slash.
+fn spellings(route: &str) -> [String; 4] {
+    [route.to_owned(), format!("{route}/"), format!("/{route}"), format!("/{route}/")]
 }
 
 /// The methods of a route, as the header `Allow` lists them.

@@ -2,8 +2,9 @@
 //! `T`. Its fields are private and its only constructor verifies, so a handler that has one needs no further check.
 //!
 //! Order of the checks: size, number of parameters and deadline (413, 408); signature (403, or 429 for a network over its
-//! limit); content type (415); fields (400, or 403 for another account). Before the signature is verified only the
-//! parameters of a form are split, and no work depends on the number of accounts or on an unlimited choice of the client.
+//! limit); content type (415); fields (400, or 403 for another account). Before the signature is verified, only the
+//! parameters of a form are split. This work depends neither on the number of accounts nor on an unlimited choice of the
+//! client.
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -215,8 +216,8 @@ async fn verify_and_parse<T: SignedPayload, A: AuthenticSender>(
         now,
     };
     let signer = match A::AUTH {
-        RouteAuth::Signature(signers) => {
-            Some(verify::<T>(request, receiver, &trust, signers, &unverified)?)
+        RouteAuth::Signature(route_signer) => {
+            Some(verify::<T>(request, receiver, &trust, route_signer, &unverified)?)
         }
         RouteAuth::PathSecret => {
             check_path_secret(request, receiver)?;
@@ -226,7 +227,7 @@ async fn verify_and_parse<T: SignedPayload, A: AuthenticSender>(
     trace::open(receiver.traces.as_deref(), request);
     if let Some(connection) = request.conn_data::<Arc<Connection>>() {
         connection.mark_authenticated();
-        // The remaining time is the service's, not the client's.
+        // The request is complete: from here on the service uses the time, not the client.
         connection.reset_deadline();
     }
     check_media::<T>(request, media)?;
@@ -272,7 +273,7 @@ fn verify<'a, T: SignedPayload>(
     request: &HttpRequest,
     receiver: &Receiver,
     trust: &'a KeyRing,
-    signers: RouteSigner,
+    route_signer: RouteSigner,
     unverified: &UnverifiedRequest<'_>,
 ) -> Result<&'a OwnedKey, Rejection> {
     let UnverifiedRequest { incoming, pairs, query, claimed_account, now } = *unverified;
@@ -280,7 +281,7 @@ fn verify<'a, T: SignedPayload>(
     let is_get = request.method() == Method::GET;
     let is_form = is_get || media == MediaType::Form;
     if !has_failed
-        && is_unacceptable(trust, signers, claimed_account, is_form)
+        && is_unacceptable(trust, route_signer, claimed_account, is_form)
         && receiver.failure_limiter.is_over_limit(request)
     {
         receiver.failure_limiter.count_failure(request);
@@ -301,7 +302,7 @@ fn verify<'a, T: SignedPayload>(
         None => candidate_accounts::<T>(trust, query, if is_form { b"" } else { body }),
     };
     let header = signature(request);
-    match trust.verify(signers, claimed_account, &candidates, &presented, header) {
+    match trust.verify(route_signer, claimed_account, &candidates, &presented, header) {
         Ok(signer) => {
             let account = claimed_account.unwrap_or(trust.accounts_for(Some(signer)).0);
             receiver.record_verified(request, signer, trust.claim(Some(account)), now);
@@ -314,7 +315,7 @@ fn verify<'a, T: SignedPayload>(
                 }
                 receiver.rejected_capture.record(request, body, mistrust);
             }
-            if signers == RouteSigner::Twilio && mismatch.is_mismatch() {
+            if route_signer == RouteSigner::Twilio && mismatch.is_mismatch() {
                 let regions = || trust.regions(claimed_account);
                 receiver.home_regions.record_mismatch(request, regions, now);
             }
@@ -356,13 +357,13 @@ fn signature(request: &HttpRequest) -> Option<&[u8]> {
 /// Twilio's, which always names an account, and names none.
 fn is_unacceptable(
     trust: &KeyRing,
-    signers: RouteSigner,
+    route_signer: RouteSigner,
     claimed_account: Option<AccountSid>,
     is_form: bool,
 ) -> bool {
     match claimed_account {
         Some(account) => !trust.knows(account),
-        None => signers == RouteSigner::Twilio && is_form,
+        None => route_signer == RouteSigner::Twilio && is_form,
     }
 }
 

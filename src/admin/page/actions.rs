@@ -28,7 +28,7 @@ const ON_HOLD: ActionResult =
     ("on_hold", "On hold: nothing of the account is reported until you resume it.");
 const RESUMED: ActionResult =
     ("resumed", "Resumed: the account's confirmed messages are reported.");
-const FAILED: ActionResult = ("not_now", "Nothing changed: the store is unavailable. Try again.");
+const FAILED: ActionResult = ("not_now", "Not completed: the store is unavailable. Try again.");
 const RESULTS: [ActionResult; 6] = [REQUEUED, NOT_REFUSED, UNKNOWN, ON_HOLD, RESUMED, FAILED];
 
 /// Carries the result to the next page. A link cannot set a cookie, unlike a query.

@@ -30,7 +30,7 @@ const SEARCH_EVERY: Duration = Duration::from_secs(1);
 const MAX_UNAUTHENTICATED: usize = 1024;
 /// The most bodies over [`LARGE_BODY`] that are read at a time.
 const MAX_LARGE_BODIES: usize = 32;
-/// In bytes. Only a batch of events may be larger, up to 1 MiB.
+/// The size in bytes above which a body needs a slot. Only a batch of events may be larger, up to 1 MiB.
 pub(crate) const LARGE_BODY: usize = 64 << 10;
 /// The longest time for the body of a request to the operator's listener or the control socket.
 const OPERATOR_BODY_DEADLINE: Duration = Duration::from_secs(5);
@@ -64,7 +64,7 @@ impl Connection {
         self.large_bodies.admit(&self.socket).0
     }
 
-    /// Sets the deadline anew: a request was answered, or its remaining time is the service's.
+    /// Sets the deadline anew, after a request is answered or completely received.
     pub fn reset_deadline(&self) {
         self.shut_in(REQUEST_DEADLINE);
     }

@@ -6,17 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::domain::findings::ClaimedAccount;
-use crate::domain::matching::later;
 use crate::domain::route;
+use crate::inbound::limits::is_quiet;
 use crate::inbound::rejection::Rejection;
 
-/// The shortest time between two lines of one route, account and reason.
-const QUIET: Duration = Duration::from_mins(1);
 /// The reason of a request that a configured key signed for an unknown account.
 const OTHER_ACCOUNT: &str = "other_account";
 
@@ -125,9 +122,7 @@ impl FirstMatch {
             return Some(1);
         };
         rejected.count = rejected.count.saturating_add(1);
-        // A clock that went back does not suppress the line.
-        let is_quiet = rejected.logged_at <= now && now < later(rejected.logged_at, QUIET);
-        if is_quiet {
+        if is_quiet(rejected.logged_at, now) {
             return None;
         }
         rejected.logged_at = now;

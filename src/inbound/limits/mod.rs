@@ -6,3 +6,17 @@ mod eviction_pool;
 pub mod first_match;
 pub mod near_miss;
 pub mod signature_limiter;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::domain::matching::later;
+
+/// The shortest time between two log lines about one subject.
+const QUIET: Duration = Duration::from_mins(1);
+
+/// Whether the last line is younger than [`QUIET`]. A clock that went back does not suppress a line.
+fn is_quiet(last: Timestamp, now: Timestamp) -> bool {
+    last <= now && now < later(last, QUIET)
+}

@@ -6,26 +6,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use actix_web::HttpRequest;
 use jiff::Timestamp;
 
-use crate::domain::matching::later;
 use crate::domain::route;
+use crate::inbound::limits::is_quiet;
 
-/// The shortest time between two lines that name one route.
-const QUIET: Duration = Duration::from_mins(1);
 /// The longest path that is compared, in bytes, so that the client does not choose the amount of work.
 const MAX_PATH: usize = 512;
 /// At most this many segments of a path are logged.
 const MAX_SEGMENTS: usize = 8;
-
-/// The spellings of a route: with or without a trailing slash, and with one or two leading ones. Two come from a base URL
-/// that ends with a slash.
-pub(crate) fn spellings(route: &str) -> [String; 4] {
-    [route.to_owned(), format!("{route}/"), format!("/{route}"), format!("/{route}/")]
-}
 
 /// The time of the last line about each route.
 #[derive(Debug, Default)]
@@ -62,8 +53,7 @@ impl NearMisses {
     fn is_due(&self, route: &'static str, now: Timestamp) -> bool {
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
         let last = logged.get(route).copied();
-        // A clock that went back does not suppress the line.
-        let is_quiet = last.is_some_and(|last| last <= now && now < later(last, QUIET));
+        let is_quiet = last.is_some_and(|last| is_quiet(last, now));
         if !is_quiet {
             logged.insert(route, now);
         }
@@ -97,7 +87,7 @@ fn is_similar(one: &str, other: &str) -> bool {
     one == other || (is_long && (one.starts_with(other) || other.starts_with(one)))
 }
 
-/// The path with `…` for each segment that is not similar to a word of a route, because it may hold a name or a secret.
+/// The path with `…` for each segment that is not similar to a word of a route. Such a segment may hold a name or a secret.
 fn redacted(path: &str) -> String {
     let is_route_word = |segment: &str| {
         let lower = segment.to_ascii_lowercase();

@@ -1,4 +1,4 @@
-//! A visit to a click link, `/c/{token}`. Nobody signs it.
+//! A visit to a click link, `/c/{token}`. The request has no signature: the token identifies the link.
 //!
 //! A GET proves nothing by default, because scanners and previews fetch every link: it shows a page (`page.rs`) whose button
 //! posts to the same address, and the POST is the evidence. The target is the registered one. Of the request only the
@@ -54,7 +54,7 @@ pub(crate) async fn open(
         }
     };
     if let Some(connection) = request.conn_data::<Arc<Connection>>() {
-        // The remaining time is the service's, not the visitor's.
+        // The request is complete: from here on the service uses the time, not the client.
         connection.reset_deadline();
     }
     let visit = LinkVisit::of(&request, receiver.links);
@@ -127,7 +127,7 @@ fn unknown(receiver: &Receiver) -> HttpResponse {
     page::unknown()
 }
 
-/// Redirects to the target. The browser follows with GET, whatever the method was (RFC 9110, 15.4.4).
+/// Redirects to the target. The browser follows with GET after any method (RFC 9110, 15.4.4).
 fn redirect(target: &LinkTarget) -> HttpResponse {
     HttpResponse::SeeOther().force_close().insert_header((LOCATION, target.as_str())).finish()
 }

@@ -116,7 +116,8 @@ pub fn reconsider<B: Backend>(
     backend: &mut B,
     evidence: &Evidence,
 ) -> Result<Vec<MessageSid>, B::Error> {
-    let rows = Loader(backend).rows_by(evidence)?;
+    let keys = AffectedKeys::by_evidence(evidence);
+    let rows = Loader(backend).rows(evidence.account, &keys, Some((evidence, false)))?;
     let (changes, confirmed) =
         matching::reconsider(rows, &backend.config().policy, backend.times());
     // Only a new message can exceed the limit, and this adds none.

@@ -35,12 +35,6 @@ impl<B: Backend> Loader<'_, B> {
         gather(self, account, keys, new, (&self.0.config().policy, self.0.now()))
     }
 
-    /// The rows that a piece of evidence affects.
-    pub(crate) fn rows_by(&self, evidence: &Evidence) -> Result<Rows, B::Error> {
-        let new = Some((evidence, false));
-        self.rows(evidence.account, &AffectedKeys::by_evidence(evidence), new)
-    }
-
     /// The newest messages with a reference.
     pub(crate) fn messages_with_reference(
         &self,

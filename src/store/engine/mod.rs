@@ -30,5 +30,5 @@ pub use loader::MAX_RELATED;
 pub use mutation::{Change, Mutation};
 pub use parked_rows::ParkedRows;
 pub use row::StoredRow;
-pub use settle::{interrupted, requeue, settle};
+pub use settle::{release_interrupted, requeue, settle};
 pub use sweep::sweep;

@@ -56,7 +56,7 @@ pub fn settle<B: Backend>(
 ///
 /// # Errors
 /// The backend cannot go on.
-pub fn interrupted<B: Backend>(backend: &mut B, before: Message) -> Result<(), B::Error> {
+pub fn release_interrupted<B: Backend>(backend: &mut B, before: Message) -> Result<(), B::Error> {
     let mut message = before.clone();
     message.delivery.lease = None;
     message.delivery.due_at = Some(backend.now());

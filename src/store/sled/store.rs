@@ -90,7 +90,7 @@ impl SledStore {
             what: fatal.to_string(),
         };
         for message in interrupted {
-            engine::interrupted(&mut backend, message).map_err(damaged)?;
+            engine::release_interrupted(&mut backend, message).map_err(damaged)?;
         }
         if backend.written > 0 {
             backend.write().map_err(damaged)?;
@@ -264,11 +264,14 @@ impl Store for SledStore {
     }
 
     async fn import(&self, records: Vec<ExportRecord>) -> Result<ImportOutcome, StoreError> {
-        if !records.iter().all(is_readable) {
-            let reason = "a record cannot be imported: it could not be read again";
-            return Err(StoreError::Unavailable { reason: reason.to_owned(), label: "unfit" });
-        }
-        self.submit(move |backend| engine::import(backend, &records)).await
+        self.submit(move |backend| {
+            if !records.iter().all(is_readable) {
+                let reason = "a record cannot be imported: it could not be read again".to_owned();
+                return Ok(Err(StoreError::Unavailable { reason, label: "unfit" }));
+            }
+            engine::import(backend, &records)
+        })
+        .await
     }
 
     async fn reconsider(

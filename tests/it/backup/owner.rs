@@ -14,7 +14,7 @@ use crate::backup::binary::{backed_up, fill, messages, run, text, verified};
 use crate::harness::{LONG, Scene};
 use crate::skip::{skipped, skipped_unless_ci};
 
-/// The user `nobody`, as an unprivileged user.
+/// The uid of an unprivileged user: `nobody` on Debian.
 const OWNER: u32 = 65534;
 /// A group that this user does not belong to.
 const GROUP: u32 = 1234;
