@@ -76,9 +76,10 @@ impl ExportRecord {
         }
         match self {
             Self::Message(message) => match message.state {
-                State::Confirmed | State::Reported | State::Refused => {
-                    message.proof.is_none().then_some("a message is confirmed, but has no proof")
-                }
+                State::Confirmed | State::Reported | State::Refused => message
+                    .proof
+                    .is_none()
+                    .then_some("a message is confirmed, and nothing is said to prove it"),
                 State::Untracked | State::Pending | State::Expired | State::Undelivered => None,
             },
             Self::Sender { address, .. } => (address.is_empty() || address.len() > MAX_SENDER)

@@ -330,7 +330,7 @@ async fn a_missing_entry_is_detected_at_opening() {
     sled.remove(message.0).expect("removed");
     drop(sled);
     let error = opened(folder.path()).err().expect("refused").to_string();
-    assert!(error.contains("some are missing or changed"), "{error}");
+    assert!(error.contains("not all there"), "{error}");
 }
 
 #[tokio::test]

@@ -43,9 +43,9 @@ pub(crate) enum LostRecord {
     Unreadable(#[from] Fatal),
     #[error("the seal is missing")]
     Unsealed,
-    #[error("{missing} synced batches are missing at the end of sled's log")]
+    #[error("{missing} synced batches are gone from the end of sled's log")]
     CutShort { missing: u64 },
-    #[error("the records differ from the seal: some are missing or changed")]
+    #[error("the records do not match the seal: they are not all there, or changed")]
     Incomplete,
 }
 
