@@ -19,7 +19,7 @@ pub struct Options {
     pub person_key: Option<Vec<u8>>,
     /// The store must exist, and `person_key` must be the key of its records. For a command, which would otherwise create a
     /// store, or find no recipient, without an error.
-    pub must_be_there: bool,
+    pub must_exist: bool,
     /// Keep a marker beside the folder, and create no empty store while the marker exists. For a service: its supervisor
     /// restarts it after its folder was moved or deleted.
     pub marks_path: bool,
@@ -47,7 +47,7 @@ impl Options {
         Self {
             path: path.to_path_buf(),
             person_key: None,
-            must_be_there: false,
+            must_exist: false,
             marks_path: false,
             policy,
             max_messages: 1_000_000,

@@ -20,7 +20,7 @@ use crate::store::sled::disk::file_names::{
 use crate::store::sled::disk::open::READ_ONLY_CACHE;
 use crate::store::sled::disk::ownership::OwnershipGuard;
 use crate::store::sled::disk::pre_open_copy::is_sled_file;
-use crate::store::sled::integrity::scan::survey;
+use crate::store::sled::integrity::scan::scan_records;
 use crate::store::sled::integrity::seal::{SEAL_FILE, SealFile};
 
 /// Entries per batch. Larger batches make sled's memory grow.
@@ -164,8 +164,8 @@ fn compare<F: Read + Seek>(
     let db = folder.open_sled(READ_ONLY_CACHE)?;
     let tree: Tree = (*db).clone();
     let differs = |what: String| RestoreError::Differs { what };
-    let found =
-        survey(&tree, Some(whole.end.batches), None).map_err(|loss| differs(loss.to_string()))?;
+    let found = scan_records(&tree, Some(whole.end.batches), None)
+        .map_err(|loss| differs(loss.to_string()))?;
     if found.seal != whole.seal() {
         return Err(differs("its seal is different".to_owned()));
     }

@@ -33,14 +33,14 @@ pub enum StoppedError {
 /// [`OpenError`], as `serve` would return it.
 pub fn verify(path: &Path, patience: Duration) -> Result<BackupContents, OpenError> {
     open_stopped(path, patience, |store| {
-        let surveyed = &store.read.surveyed;
+        let scan = &store.read.scan;
         let person_key = store.read.tree.contains_key(keys::PERSON_KEY);
         let damaged = |error: ::sled::Error| Folder { path }.damaged(&error.to_string());
         Ok(BackupContents {
             format: FORMAT,
-            counts: surveyed.counts,
-            entries: surveyed.entries,
-            batches: surveyed.seal.batches,
+            counts: scan.counts,
+            entries: scan.entries,
+            batches: scan.seal.batches,
             has_person_key: person_key.map_err(damaged)?,
             header: None,
         })
@@ -60,7 +60,7 @@ pub fn backup(
     open_stopped(path, patience, |store| {
         let (mut writer, beginning) = FrameWriter::begin(&Header::of(FORMAT, now));
         to.write_all(&beginning)?;
-        let seal = store.read.surveyed.seal;
+        let seal = store.read.scan.seal;
         let mut end = End { scanned: 0, teed: 0, batches: seal.batches, sum: seal.sum };
         let mut piece: Vec<Entry> = Vec::with_capacity(FRAME_ENTRIES);
         for entry in &store.read.tree {

@@ -20,7 +20,7 @@ impl OfflineStore {
     /// [`OpenError`]; [`OpenError::InUse`] if a service has the store open.
     pub fn begin(options: Options) -> Result<Self, OpenError> {
         let ownership = OwnershipGuard::of_store(&options.path);
-        let store = SledStore::open(Options { must_be_there: true, ..options })?;
+        let store = SledStore::open(Options { must_exist: true, ..options })?;
         Ok(Self { store, _ownership: ownership })
     }
 

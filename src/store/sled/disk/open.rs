@@ -19,7 +19,7 @@ use crate::store::sled::disk::pre_open_copy::{PreOpenCopy, sled_files};
 use crate::store::sled::disk::usage::free_space;
 use crate::store::sled::hooks::FreeSpace;
 use crate::store::sled::index::IndexBuilder;
-use crate::store::sled::integrity::scan::{ScanResult, survey};
+use crate::store::sled::integrity::scan::{ScanResult, scan_records};
 use crate::store::sled::integrity::seal::{Seal, SealFile, SealedCount};
 use crate::store::sled::keys;
 use crate::store::sled::options::Options;
@@ -40,7 +40,7 @@ pub(crate) struct Opened {
     /// Stores the number of batches after each sync.
     pub(crate) seal: SealFile,
     pub(crate) person_key: RecipientHashKey,
-    pub(crate) surveyed: ScanResult,
+    pub(crate) scan: ScanResult,
     /// The state of the clock at one of the last commits.
     pub(crate) last_seen: Option<LastSeen>,
     /// Excludes other processes while the store is open.
@@ -53,7 +53,7 @@ pub(crate) fn open(options: &Options) -> Result<Opened, OpenError> {
     let Options { path, lock_patience: patience, .. } = options;
     let folder = Folder { path };
     let marker = options.marks_path.then(|| PathMarker::of(path)).flatten();
-    if options.must_be_there {
+    if options.must_exist {
         folder.check_exists()?;
     } else {
         marker.as_ref().map_or(Ok(()), |marker| folder.check_not_gone(marker))?;
@@ -61,14 +61,14 @@ pub(crate) fn open(options: &Options) -> Result<Opened, OpenError> {
     }
     let lock = folder.lock(*patience)?;
     let complete = folder.check_format()?;
-    if options.must_be_there && !complete {
+    if options.must_exist && !complete {
         return Err(OpenError::Absent { path: folder.name() });
     }
     let sealed = complete.then(|| folder.sealed_count()).transpose()?;
-    let note = if options.must_be_there { note_holder } else { note_starting };
+    let note = if options.must_exist { note_holder } else { note_starting };
     note(&lock).map_err(|error| folder.io("write the lock file of", error))?;
     folder.wait_for_sled_lock(*patience)?;
-    let (ScannedDb { db, tree, surveyed }, person_key) =
+    let (ScannedDb { db, tree, scan }, person_key) =
         folder.with_copy(&options.free_space, || {
             let index = IndexBuilder::by(options.policy);
             let read = folder.open_and_scan(sealed, options.cache, Some(index))?;
@@ -79,7 +79,7 @@ pub(crate) fn open(options: &Options) -> Result<Opened, OpenError> {
     db.flush().map_err(|error| folder.damaged(&error.to_string()))?;
     folder.sync(&file).map_err(|error| folder.io("sync", error))?;
     let seal = SealFile::open(path).and_then(|seal| {
-        seal.note(surveyed.seal.batches)?;
+        seal.note(scan.seal.batches)?;
         Ok(seal)
     });
     let seal = seal.map_err(|error| folder.io("write the SEAL file of", error))?;
@@ -106,18 +106,7 @@ pub(crate) fn open(options: &Options) -> Result<Opened, OpenError> {
     let last_seen =
         tree.get(keys::LAST_SEEN).map_err(|error| folder.damaged(&error.to_string()))?;
     let last_seen = last_seen.and_then(|value| keys::read_last_seen(&value));
-    Ok(Opened {
-        db,
-        tree,
-        file,
-        guard,
-        seal,
-        person_key,
-        surveyed,
-        last_seen,
-        lock,
-        is_end_unverified,
-    })
+    Ok(Opened { db, tree, file, guard, seal, person_key, scan, last_seen, lock, is_end_unverified })
 }
 
 /// Opens a store to read it, not to serve it: interrupted posts stay claimed, and the recipient hash key is not
@@ -152,7 +141,7 @@ pub(crate) struct ReadOnlyStore {
 pub(crate) struct ScannedDb {
     pub(crate) db: Db,
     pub(crate) tree: Tree,
-    pub(crate) surveyed: ScanResult,
+    pub(crate) scan: ScanResult,
 }
 
 /// Stores the check value of the recipient hash key, and warns if it changed: pending messages are found only with the
@@ -223,12 +212,13 @@ impl Folder<'_> {
             Some(SealedCount::Batches(batches)) => Some(batches),
             Some(SealedCount::Torn | SealedCount::Missing) | None => None,
         };
-        let read =
-            std::panic::catch_unwind(AssertUnwindSafe(|| survey(&tree, synced_batches, index)));
-        let surveyed = read
+        let read = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            scan_records(&tree, synced_batches, index)
+        }));
+        let scan = read
             .map_err(|_| self.damaged("sled panicked while reading it"))?
             .map_err(|loss| damaged(&loss))?;
-        Ok(ScannedDb { db, tree, surveyed })
+        Ok(ScannedDb { db, tree, scan })
     }
 
     fn person_key(
@@ -262,7 +252,7 @@ impl Folder<'_> {
         };
         let person_key = RecipientHashKey::new(&secret);
         let fits = check.is_some_and(|check| *check == person_key.check());
-        if options.must_be_there && !fits {
+        if options.must_exist && !fits {
             return Err(OpenError::OtherPersonKey { path: self.name() });
         }
         check_person_key(tree, &person_key).map_err(|what| damaged(&what))?;

@@ -15,12 +15,12 @@ use rustix::process::geteuid;
 
 use crate::store::sled::disk::file_names::{DB_FILE, FORMAT_DRAFT, FORMAT_FILE, LOCK_FILE};
 use crate::store::sled::disk::pre_open_copy::{COPY_DIR, is_sled_file};
-use crate::store::sled::integrity::recovery::ASIDE;
+use crate::store::sled::integrity::recovery::SET_ASIDE_DIR;
 use crate::store::sled::integrity::seal::SEAL_FILE;
 
 const FILES: [&str; 4] = [FORMAT_FILE, FORMAT_DRAFT, LOCK_FILE, SEAL_FILE];
 /// Folders that hold only the store's files. The first is sled's.
-const FOLDERS: [&str; 3] = ["blobs", ASIDE, COPY_DIR];
+const FOLDERS: [&str; 3] = ["blobs", SET_ASIDE_DIR, COPY_DIR];
 
 /// Gives the store's files to its owner when it is dropped, after success and after an error.
 pub(crate) struct OwnershipGuard {

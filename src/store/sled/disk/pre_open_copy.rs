@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::domain::findings::MIN_FREE;
 use crate::store::sled::disk::file_names::DB_FILE;
 use crate::store::sled::hooks::FreeSpace;
-use crate::store::sled::integrity::recovery::ASIDE;
+use crate::store::sled::integrity::recovery::SET_ASIDE_DIR;
 
 /// The folder of the copy, in the store's folder.
 pub(crate) const COPY_DIR: &str = "before-opening";
@@ -64,7 +64,7 @@ impl<'a> PreOpenCopy<'a> {
             fs::rename(self.folder.join(COPY_DIR).join(&name), self.folder.join(&name))?;
         }
         // The copy also restored the snapshots that the recovery had moved aside.
-        match fs::remove_dir_all(self.folder.join(ASIDE)) {
+        match fs::remove_dir_all(self.folder.join(SET_ASIDE_DIR)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             Ok(()) | Err(_) => self.discard(),
         }

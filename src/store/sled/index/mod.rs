@@ -227,7 +227,7 @@ impl Index {
     }
 }
 
-/// A key for all recipients of an account that messages name by this kind of WhatsApp name alone.
+/// The hash that stands for all recipients of an account whose messages have this kind of WhatsApp name only.
 pub(crate) fn untied(account: AccountSid, kind: NameKind) -> Option<RecipientHash> {
     kind.counterpart()?;
     let digest = Sha256::new().chain_update(account.as_str()).chain_update(format!("{kind:?}"));

@@ -11,11 +11,11 @@ use ::sled::{Config, Db};
 use crate::store::sled::disk::data_dir::{Folder, OpenError};
 
 /// The folder for damaged snapshots. sled builds a new one from its log.
-pub(crate) const ASIDE: &str = "set-aside";
+pub(crate) const SET_ASIDE_DIR: &str = "set-aside";
 /// Milliseconds between two rounds of sled's own thread. A round empties at most one of the segments that are mostly out
 /// of date: a round that finds one empty reports no progress (`SegmentCleaner::pop`, 0.34.7). At sled's default of 500, a
 /// busy store makes ten times as many of these segments as are emptied, and its file grows on.
-const TIDY_EVERY_MS: u64 = 50;
+const CLEANUP_INTERVAL_MS: u64 = 50;
 
 impl Folder<'_> {
     /// Opens sled, and repairs damage that sled cannot.
@@ -34,7 +34,7 @@ impl Folder<'_> {
             return Err(self.damaged(&first));
         }
         tracing::warn!(error = %first, "sled cannot open the store; trying without its snapshots");
-        let aside = self.path.join(ASIDE);
+        let aside = self.path.join(SET_ASIDE_DIR);
         let move_snapshots = |from: &Path, to: &Path| -> io::Result<()> {
             fs::create_dir_all(to)?;
             for snapshot in &snapshots {
@@ -57,7 +57,7 @@ impl Folder<'_> {
     /// Turns a panic into an error: sled panics at some kinds of damage.
     fn try_sled(&self, cache: u64) -> Result<Db, OpenFailure> {
         let config = Config::new().path(self.path).cache_capacity(cache);
-        let config = config.flush_every_ms(Some(TIDY_EVERY_MS));
+        let config = config.flush_every_ms(Some(CLEANUP_INTERVAL_MS));
         let opened = std::panic::catch_unwind(AssertUnwindSafe(|| config.open()));
         let panicked = || OpenFailure::Damaged("sled panicked while opening the store".to_owned());
         opened.map_err(|_| panicked())?.map_err(|error| match &error {
@@ -87,7 +87,7 @@ impl Folder<'_> {
     }
 }
 
-/// Why sled does not open.
+/// Why sled cannot open the store.
 enum OpenFailure {
     /// The files are damaged.
     Damaged(String),

@@ -30,13 +30,13 @@ pub(crate) struct ScanResult {
     pub(crate) parked: ParkedRows,
     pub(crate) stats: MessageStats,
     pub(crate) holds: BTreeMap<AccountSid, Timestamp>,
-    /// `None`: no index is needed.
+    /// `None`: the scan builds no index.
     pub(crate) index: Option<IndexBuilder>,
     /// Messages with an attempt that the previous process began and did not end.
     pub(crate) interrupted: Vec<Message>,
 }
 
-/// Why the records are not those that were written.
+/// Why the records differ from those that were written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LostRecord {
     #[error(transparent)]
@@ -104,8 +104,8 @@ impl ScanResult {
     }
 }
 
-/// Reads every entry. `synced_batches`: the number in the seal's file, if it is known.
-pub(crate) fn survey(
+/// Reads every entry of the store. `synced_batches`: the number in the seal's file, if it is known.
+pub(crate) fn scan_records(
     tree: &Tree,
     synced_batches: Option<u64>,
     index: Option<IndexBuilder>,
