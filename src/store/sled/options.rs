@@ -27,8 +27,8 @@ pub struct Options {
     /// The limit of messages, and of links. Beyond it, a new message evicts a finished one, or is refused if there is
     /// none; a new link is refused.
     pub max_messages: u64,
-    /// The limit of rows of parked evidence that are not orphaned, and of orphaned rows. An account may have as many rows as
-    /// are free. Beyond this share, evidence that would be parked is refused.
+    /// The limit of rows of parked evidence that are not orphaned, and of orphaned rows. An account may have as many rows
+    /// as are free. Beyond this share, evidence that would be parked is refused.
     pub max_parked: u64,
     /// The size of sled's cache, in bytes. sled takes about twice as much memory.
     pub cache: u64,
