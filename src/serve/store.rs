@@ -140,7 +140,7 @@ fn open_sled(
         settings.phone_key.as_ref().map(|key| key.expose_secret().as_bytes().to_vec());
     let (metrics, at_end) = (Arc::clone(metrics), Arc::clone(metrics));
     options.on_commit = Arc::new(move |commit| {
-        metrics.commit(commit.entries, commit.took, commit.synced);
+        metrics.commit(commit.entries, commit.duration, commit.disk_time);
     });
     let end = Arc::clone(&options.on_fatal);
     options.on_fatal = Arc::new(move |failure| {

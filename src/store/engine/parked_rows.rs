@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::sid::AccountSid;
 
-/// Rows that are not orphaned. Orphaned evidence can prove nothing, so it never takes room from other evidence.
+/// Rows that are not orphaned. Orphaned evidence can prove nothing, so it takes no room from other evidence.
 #[derive(Debug, Clone, Default)]
 pub struct ParkedRows {
     by_account: BTreeMap<AccountSid, u64>,
@@ -71,7 +71,7 @@ mod tests {
         for limit in [1, 2, 7, 100, 10_000] {
             for accounts in 1..=4 {
                 let mut rows = ParkedRows::default();
-                // They take turns until none has room.
+                // The accounts add rows in turns until none has room.
                 while (0..accounts).any(|n| rows.has_room(account(n), limit)) {
                     for n in 0..accounts {
                         if rows.has_room(account(n), limit) {
