@@ -106,6 +106,9 @@ struct Compare {
     /// Measures Heardback again with syncs that take so many milliseconds longer
     #[arg(long)]
     slow_sync: Option<u32>,
+    /// Measures Heardback again on PostgreSQL: one receiver, then two on one database
+    #[arg(long)]
+    postgres: bool,
     /// Requests per second of the open loop, on 32 connections
     #[arg(long, default_value_t = 500)]
     pace: u32,
