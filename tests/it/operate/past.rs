@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -176,6 +177,7 @@ fn bad_lines_are_listed_without_their_text_and_the_import_continues() {
     let last = stdout.last().expect("a sum");
     // 7 had no account of its own.
     assert_eq!((&last["confirmed"], &last["known"]), (&json!(1), &json!(2)), "{last}");
+    assert_eq!((output.status.code(), &last["complete"]), (Some(1), &json!(true)), "{last}");
 }
 
 #[test]
@@ -271,6 +273,40 @@ fn a_full_store_stops_the_import_and_the_output_counts_the_confirmed_lines() {
     let output = command.env("HEARDBACK_MAX_MESSAGES", "3").output().expect("it ran");
     let stdout = String::from_utf8(output.stdout).expect("UTF-8");
     assert_eq!((output.status.code(), stdout.as_str()), (Some(1), "confirmed 1, known 2\n"));
+    let mut command = about(&["import", "--csv", "--json", &path], &scene.store());
+    let output = command.env("HEARDBACK_MAX_MESSAGES", "3").output().expect("it ran");
+    let counts: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let expected =
+        json!({"confirmed": 0, "known": 3, "none": {}, "refused": {}, "complete": false});
+    assert_eq!((output.status.code(), counts), (Some(1), expected));
+}
+
+#[test]
+fn an_import_that_waited_for_its_first_line_confirms_no_two_lines_at_once() {
+    let interval = Duration::from_millis(500);
+    let scene = Scene::new(&[]);
+    let mut command = about(&["import", "--csv", "--rate", "2/s", "-"], &scene.store());
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = piped.spawn().expect("spawned");
+    let mut stdin = child.stdin.take().expect("piped");
+    writeln!(stdin, "Sid,AccountSid").expect("written");
+    let threads = std::path::PathBuf::from(format!("/proc/{}/task", child.id()));
+    let reads = || {
+        let mut names = fs::read_dir(&threads).expect("runs").map(|thread| {
+            fs::read_to_string(thread.expect("readable").path().join("comm")).unwrap_or_default()
+        });
+        names.any(|name| name.trim() == "heardback-csv")
+    };
+    eventually("the import waits for a line", LONG, reads);
+    let began = Instant::now();
+    eventually("the interval has passed", LONG, || began.elapsed() > 2 * interval);
+    let began = Instant::now();
+    write!(stdin, "{},{ACCOUNT}\n{},{ACCOUNT}\n", sid(1), sid(2)).expect("written");
+    drop(stdin);
+    let output = child.wait_with_output().expect("it ends");
+    let counts = String::from_utf8_lossy(&output.stdout);
+    assert_eq!((output.status.code(), counts.as_ref()), (Some(0), "confirmed 2, known 0\n"));
+    assert!(began.elapsed() >= 2 * interval, "each confirmation has its own interval");
 }
 
 #[test]
