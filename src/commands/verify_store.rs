@@ -59,7 +59,7 @@ pub(super) async fn verify_path(store: &Path, backup: Option<&Path>) -> VerifyRe
 }
 
 async fn of_store(store: &Path) -> anyhow::Result<BackupContents> {
-    if !control::is_open(store)? {
+    if !control::wait_for_service(store)? {
         return Ok(verify(store, LOCK_PATIENCE)?);
     }
     let file = tempfile::tempfile().context("cannot create a temporary file")?;
