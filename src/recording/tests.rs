@@ -99,16 +99,18 @@ fn a_form_is_signed_by_its_parameters_other_bodies_by_their_hash_and_a_get_by_it
     let pairs = form::pairs(&form.body);
     let of_form = Content::Form { pairs: &pairs, body: &form.body };
     assert_eq!(judged(&form, &of_form), Err(Mistrust::Malformed));
+    const EVENTS: &str = "/twilio/events?k=1&bodySHA256=\
+        4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945";
     let json = "POST /twilio/events?k=1&bodySHA256=old HTTP/1.1\n\
         Content-Type: application/json\n\n[]\n";
     for (recording, target, content) in [
         (form.clone(), "/twilio/status?x=1", of_form),
-        (parsed(json), "/twilio/events?k=1&bodySHA256=4f53cda1", Content::Other(b"[]")),
+        (parsed(json), EVENTS, Content::Other(b"[]")),
         (parsed("GET /twilio/call?a=1 HTTP/1.1\n"), "/twilio/call?a=1", Content::Nothing),
         (parsed("POST /twilio/call?a=1 HTTP/1.1\n"), "/twilio/call?a=1", Content::Nothing),
     ] {
         let signed = recording.signed(&key(), BASE);
-        assert!(signed.target.starts_with(target), "{signed:?}");
+        assert_eq!(signed.target, target);
         assert_eq!(signed.headers_named(SIGNATURE).count(), 1);
         assert_eq!(judged(&signed, &content), Ok(Match { key: 0 }));
         assert_eq!(signed.signed(&key(), BASE), signed);
