@@ -102,7 +102,7 @@ pub struct HoldArgs {
         value_name = "ACCOUNT",
         env = "TWILIO_ACCOUNT_SID",
         hide_env_values = true,
-        value_parser = Typed(values::account)
+        value_parser = Typed(values::account_to_hold)
     )]
     pub account: Option<AccountSid>,
     #[command(flatten)]

@@ -276,6 +276,7 @@ fn a_wrong_argument_is_explained_and_exits_with_2() {
         (&["requeue"], "required"),
         (&["requeue", "SM1"], "SID: expected MessageSid"),
         (&["pause"], "set TWILIO_ACCOUNT_SID"),
+        (&["pause", ""], "TWILIO_ACCOUNT_SID: name an account (AC…), or set TWILIO_ACCOUNT_SID"),
         (&["resume", "SM0123456789abcdef0123456789abcdef"], "expected AccountSid"),
     ] {
         let (code, stdout, stderr) = run(words, folder.path());
