@@ -81,7 +81,7 @@ pub enum Tool {
     /// Resume an account on hold: report its confirmed messages
     #[command(after_help = expand(help::PAUSE_HELP))]
     Resume(HoldArgs),
-    /// Compare the clock with the store's own time; records are removed by a time that both agree on
+    /// Compare the wall clock with the store's trusted time, by which records expire
     #[command(after_help = expand(help::CLOCK_HELP))]
     Clock(ClockArgs),
     /// Report messages again that Twilio refused

@@ -15,7 +15,7 @@ use crate::admin::AdminRequest;
 use crate::admin::transfer::Identity;
 use crate::cli::operate::ExportArgs;
 use crate::commands::atomic_file;
-use crate::commands::backup::RoomGuard;
+use crate::commands::backup::FreeSpaceGuard;
 use crate::commands::export_format::{ExportFrame, Head, RecordTotals};
 use crate::commands::pipe_tolerant_stdout::note;
 use crate::commands::progress;
@@ -57,7 +57,7 @@ pub(super) async fn run(
             part.push(".part");
             let write = async |file: &File| {
                 let elsewhere = "name a file on another disk";
-                let mut to = BufWriter::new(RoomGuard::new(folder, file, elsewhere)?);
+                let mut to = BufWriter::new(FreeSpaceGuard::new(folder, file, elsewhere)?);
                 let tally = write(store, &mut to).await?;
                 to.flush()?;
                 // The file may exist by now.

@@ -1,4 +1,4 @@
-//! Spans for an OpenTelemetry collector (OTLP: protobuf over HTTP), if OpenTelemetry's variables name one.
+//! Exports spans to an OpenTelemetry collector (OTLP: protobuf over HTTP), if OpenTelemetry's variables name one.
 //!
 //! No request waits for the collector: ended spans go into a bounded queue, which drops them when it is full, and a
 //! thread sends them. Deliberately absent: paths, queries and headers (they may hold a secret), recipients, gRPC, and a

@@ -233,7 +233,7 @@ pub struct OutboxFacts {
 pub struct UpstreamFacts {
     /// Posts, in 15 minutes.
     pub attempts: u64,
-    /// Of these, temporary failures.
+    /// Those of `attempts` that failed temporarily.
     pub failures: u64,
     /// Confirmations that Twilio refused for good, in an hour.
     pub refused: u64,
@@ -274,7 +274,7 @@ pub struct StoreFacts {
     pub forgotten_early: u64,
     /// Commits, in 10 minutes.
     pub commits: u64,
-    /// Of these, those that took longer than a second.
+    /// Those of `commits` that took longer than a second.
     pub slow_commits: u64,
 }
 

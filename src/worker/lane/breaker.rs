@@ -182,15 +182,14 @@ impl Breaker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::worker::lane::tests::{LaneFixture, MINUTE, done, missing, pause, post};
+    use crate::worker::lane::tests::{LaneFixture, MINUTE, done, missing, pause, post, sid};
     use crate::worker::lane::{LaneChange, LaneState, Room};
 
     #[test]
     fn the_memory_of_403s_is_bounded() {
         let mut breaker = Breaker::new(Duration::ZERO, crate::worker::clock::monotonic());
         for message in 0..3000 {
-            let sid = MessageSid::parse(&format!("SM{message:032x}")).expect("valid");
-            assert!(!breaker.is_suspect(sid));
+            assert!(!breaker.is_suspect(sid(message)));
         }
         assert_eq!(breaker.denied.len(), DENIED_CAP);
     }
