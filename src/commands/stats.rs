@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::admin::AdminRequest;
 use crate::admin::stats::{Share, Summary};
 use crate::cli::operate::StatsArgs;
-use crate::commands::store_access::{StoreAccess, age, clock, now};
+use crate::commands::store_access::{StoreAccess, age, now, shown_time};
 use crate::commands::table::{Table, plain, width};
 use crate::domain::findings::pause_advice;
 use crate::domain::message::State;
@@ -100,7 +100,7 @@ fn table(head: &'static str, shares: &[Share]) -> Table {
     for Share { of, since, tally, conversion } in shares.iter().take(SHOWN) {
         let conversion = conversion.map(|share| format!("{:.1} %", 100.0 * share));
         table.row(&[
-            since.map_or_else(|| of.clone(), |since| format!("{of}, since {}", clock(since))),
+            since.map_or_else(|| of.clone(), |since| format!("{of}, since {}", shown_time(since))),
             tally.sent.to_string(),
             tally.confirmed.to_string(),
             conversion.unwrap_or_default(),

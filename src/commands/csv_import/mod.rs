@@ -179,7 +179,7 @@ struct CsvImportCounts {
     /// Lines whose message was confirmed before.
     known: u64,
     /// Lines that prove nothing, by reason.
-    nothing: BTreeMap<String, u64>,
+    not_confirmed: BTreeMap<String, u64>,
     /// Lines that are malformed or contradict the store, by field.
     refused: BTreeMap<String, u64>,
 }
@@ -191,12 +191,12 @@ impl CsvImportCounts {
                 self.confirmed += 1;
                 return Ok(());
             }
-            PastOutcome::Known => {
+            PastOutcome::AlreadyConfirmed => {
                 self.known += 1;
                 return Ok(());
             }
-            PastOutcome::Nothing { reason } => {
-                *self.nothing.entry(reason.clone()).or_default() += 1;
+            PastOutcome::NotConfirmed { reason } => {
+                *self.not_confirmed.entry(reason.clone()).or_default() += 1;
                 ("none", reason)
             }
             PastOutcome::Refused { field, why } => {
@@ -214,24 +214,24 @@ impl CsvImportCounts {
 
     /// Writes the counts. `complete` says whether the import reached the end of the file.
     fn write(&self, complete: bool, out: &mut impl Write) -> std::io::Result<()> {
-        let Self { confirmed, known, nothing, refused, .. } = self;
+        let Self { confirmed, known, not_confirmed, refused, .. } = self;
         if self.json {
             let line = json!({
-                "confirmed": confirmed, "known": known, "none": nothing, "refused": refused,
+                "confirmed": confirmed, "known": known, "none": not_confirmed, "refused": refused,
                 "complete": complete,
             });
             return writeln!(out, "{line}");
         }
         writeln!(out, "confirmed {confirmed}, known {known}{}", sum(", refused", refused))?;
-        if !nothing.is_empty() {
-            writeln!(out, "{}", sum("proved nothing", nothing))?;
+        if !not_confirmed.is_empty() {
+            writeln!(out, "{}", sum("proved nothing", not_confirmed))?;
         }
         Ok(())
     }
 
     /// Whether every line's message is confirmed, now or before.
     fn all_are_confirmed(&self) -> bool {
-        self.nothing.is_empty() && self.refused.is_empty()
+        self.not_confirmed.is_empty() && self.refused.is_empty()
     }
 }
 
