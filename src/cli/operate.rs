@@ -26,7 +26,7 @@ pub struct StoreArgs {
 /// The store of a command.
 #[derive(Debug, Args)]
 pub struct StoreFlag {
-    /// The store, as `serve` has it
+    /// The store of the service, as it is set for `serve`
     #[arg(
         long,
         env = "HEARDBACK_STORE",

@@ -23,9 +23,9 @@ use crate::commands::store_access::{StoreAccess, UsageError, now};
 use crate::store::{ExportRecord, Records};
 
 /// Records of one request.
-const PAGE: usize = 500;
+const RECORDS_PER_REQUEST: usize = 500;
 /// Bytes of evidence in memory. More of it goes into an unnamed file.
-const SPOOL: usize = 1 << 20;
+const SPOOL_BYTES: usize = 1 << 20;
 
 /// Checks that the file does not exist, before the store is opened.
 pub(super) fn check(args: &ExportArgs) -> Result<(), UsageError> {
@@ -76,10 +76,11 @@ async fn write(store: &StoreAccess, to: &mut impl Write) -> anyhow::Result<Recor
     let Identity { persons, .. } = store.request(AdminRequest::Identify).await?;
     line(&ExportFrame::Heardback(Head::new(now(), persons)), to)?;
     let (mut tally, mut cursor) = (RecordTotals::default(), None);
-    let mut spool = tempfile::spooled_tempfile(SPOOL);
+    let mut spool = tempfile::spooled_tempfile(SPOOL_BYTES);
     let bar = progress::bar(None, "records exported:");
     loop {
-        let page: Records = store.request(AdminRequest::Export { cursor, limit: PAGE }).await?;
+        let page: Records =
+            store.request(AdminRequest::Export { cursor, limit: RECORDS_PER_REQUEST }).await?;
         for record in &page.records {
             tally.add(record);
             match record {

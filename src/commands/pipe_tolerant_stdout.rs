@@ -1,5 +1,5 @@
 //! Standard output and error of the commands. A reader that closes its end of a pipe (`| head`) is no failure: the
-//! command continues, and its exit code is that of its result.
+//! command continues, and its exit code shows its result.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};

@@ -121,7 +121,7 @@ pub enum Malformed {
     /// The body is no JSON object.
     #[error("the body is not a JSON object: {0}")]
     Json(String),
-    /// It belongs to another account. The answer is that of an unsigned request.
+    /// The message belongs to another account. An unsigned request gets the same answer.
     #[error("the request names another account")]
     OtherAccount,
 }

@@ -35,9 +35,9 @@ use crate::twilio::form;
 use crate::twilio::signature::{Mistrust, body_hash};
 
 /// The shortest time between two recordings, so that clients cannot wear out a disk.
-const INTERVAL: Duration = Duration::from_secs(1);
+const RECORDING_INTERVAL: Duration = Duration::from_secs(1);
 /// The most recordings that wait for the writer. Further ones are dropped.
-const QUEUE: usize = 4;
+const MAX_QUEUED: usize = 4;
 /// The longest target and header that are recorded, in bytes. Twilio's are far below.
 const MAX_LENGTH: usize = 16 << 10;
 
@@ -156,7 +156,7 @@ impl RejectedCapture {
             RotatingDir::open(path).map(Arc::new).map_err(with_path)
         };
         let folder = path.map(open).transpose()?;
-        let (to_writer, requests) = sync_channel(QUEUE);
+        let (to_writer, requests) = sync_channel(MAX_QUEUED);
         let watch = Arc::new(CurrentWatch::default());
         let writer = (folder.clone(), Arc::clone(&watch));
         let thread = std::thread::Builder::new().name("heardback-refused".to_owned());
@@ -231,7 +231,7 @@ impl RejectedCapture {
         let now = crate::telemetry::clock::monotonic();
         let is_due = next.is_none_or(|next| next <= now);
         if is_due {
-            *next = now.checked_add(INTERVAL);
+            *next = now.checked_add(RECORDING_INTERVAL);
         }
         is_due
     }

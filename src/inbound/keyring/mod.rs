@@ -2,7 +2,7 @@
 //!
 //! The account that a request names only selects the keys to try, so a forgery costs the work of one account's keys. A
 //! request that names none is tried with at most [`MAX_TRIED`] keys, however many accounts there are. An account that is not
-//! configured costs the same work as the default one. Deliberately absent: secrets in any form but that of a key.
+//! configured costs the same work as the default one. Deliberately absent: secrets in any other form than a key.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
