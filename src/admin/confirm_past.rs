@@ -60,7 +60,7 @@ pub(super) async fn confirm_past(
         code_keys: &[],
         ignores_crawlers: true,
         reference_tag: None,
-        road: Relay::App,
+        relay: Relay::App,
         now,
         trace: None,
     };

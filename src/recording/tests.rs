@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::twilio::signature::{Match, Mistrust, verify_url};
+use crate::twilio::signature::{Match, SignatureError, verify_url};
 
 const STATUS: &str = "# a status callback\n#  indented\n#\n\
     POST /twilio/status?x=1 HTTP/1.1\n\
@@ -21,7 +21,7 @@ fn key() -> SigningKey {
     SigningKey::new(b"12345")
 }
 
-fn judged(recording: &Recording, content: &Content<'_>) -> Result<Match, Mistrust> {
+fn judged(recording: &Recording, content: &Content<'_>) -> Result<Match, SignatureError> {
     let header = recording.header("x-twilio-signature").map(str::as_bytes);
     let url = format!("{BASE}{}", recording.target);
     verify_url(&[key()], &url, content, recording.method == "GET", header)
@@ -98,7 +98,7 @@ fn a_form_is_signed_by_its_parameters_other_bodies_by_their_hash_and_a_get_by_it
     let form = parsed(STATUS);
     let pairs = form::pairs(&form.body);
     let of_form = Content::Form { pairs: &pairs, body: &form.body };
-    assert_eq!(judged(&form, &of_form), Err(Mistrust::Malformed));
+    assert_eq!(judged(&form, &of_form), Err(SignatureError::Malformed));
     const EVENTS: &str = "/twilio/events?k=1&bodySHA256=\
         4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945";
     let json = "POST /twilio/events?k=1&bodySHA256=old HTTP/1.1\n\
