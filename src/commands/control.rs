@@ -45,7 +45,7 @@ pub(super) fn wait_for_service(store: &Path) -> anyhow::Result<bool> {
             // No service runs, or it starts, or the path of its socket is too long.
             Err(_) => {}
         }
-        if !attempts.may_repeat(&lock(store)) {
+        if !attempts.may_repeat(lock(store)) {
             return Ok(false);
         }
         if attempts.starting == SILENT_ATTEMPTS + 1 {
@@ -67,7 +67,7 @@ struct Attempts {
 
 impl Attempts {
     /// Counts a failed attempt. Returns whether another one may succeed.
-    fn may_repeat(&mut self, lock: &Lock) -> bool {
+    fn may_repeat(&mut self, lock: Lock) -> bool {
         match lock {
             Lock::Free => false,
             Lock::Starting => {
@@ -142,10 +142,10 @@ mod tests {
             [(Lock::Starting, MAX_ATTEMPTS_STARTING), (Lock::Held, MAX_ATTEMPTS_HELD)]
         {
             for _ in 0..limit {
-                assert!(attempts.may_repeat(&state));
+                assert!(attempts.may_repeat(state));
             }
         }
-        assert!(!attempts.may_repeat(&Lock::Held) && !attempts.may_repeat(&Lock::Starting));
-        assert!(!Attempts::default().may_repeat(&Lock::Free));
+        assert!(!attempts.may_repeat(Lock::Held) && !attempts.may_repeat(Lock::Starting));
+        assert!(!Attempts::default().may_repeat(Lock::Free));
     }
 }

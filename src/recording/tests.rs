@@ -93,19 +93,21 @@ fn a_broken_file_is_refused_with_its_line_and_what_belongs_there() {
     assert_eq!(error.to_string(), "line 2: expected UTF-8 text");
 }
 
+/// The target with the hash of the body `[]`.
+const SIGNED_EVENTS: &str = "/twilio/events?k=1&bodySHA256=\
+    4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945";
+
 #[test]
 fn a_form_is_signed_by_its_parameters_other_bodies_by_their_hash_and_a_get_by_its_url() {
     let form = parsed(STATUS);
     let pairs = form::pairs(&form.body);
     let of_form = Content::Form { pairs: &pairs, body: &form.body };
     assert_eq!(judged(&form, &of_form), Err(SignatureError::Malformed));
-    const EVENTS: &str = "/twilio/events?k=1&bodySHA256=\
-        4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945";
     let json = "POST /twilio/events?k=1&bodySHA256=old HTTP/1.1\n\
         Content-Type: application/json\n\n[]\n";
     for (recording, target, content) in [
         (form.clone(), "/twilio/status?x=1", of_form),
-        (parsed(json), EVENTS, Content::Other(b"[]")),
+        (parsed(json), SIGNED_EVENTS, Content::Other(b"[]")),
         (parsed("GET /twilio/call?a=1 HTTP/1.1\n"), "/twilio/call?a=1", Content::Nothing),
         (parsed("POST /twilio/call?a=1 HTTP/1.1\n"), "/twilio/call?a=1", Content::Nothing),
     ] {

@@ -33,7 +33,7 @@ pub(super) fn counts_as_of_now(
         code_keys: &[],
         ignores_crawlers: true,
         reference_tag: None,
-        relay: relay,
+        relay,
         now: later(now, CLOCK_AHEAD),
         trace: None,
     };
