@@ -47,9 +47,9 @@ enum NameVerdict<'a> {
     Fine,
     /// A misspelling of this setting's name.
     Slip(&'a str),
-    /// It may mean this setting, or belong to another program.
+    /// A name that may mean this setting, or belong to another program.
     Doubt(&'a str),
-    /// In our namespace, and close to no setting.
+    /// A name in our namespace that is close to no setting.
     Unknown,
 }
 
@@ -239,7 +239,7 @@ impl Words {
             && pairs.all(|(word, whole)| same_word(word, whole) || abbreviates(word, whole))
     }
 
-    /// It begins with the setting's name: `LOG_LEVEL` for `LOG`, `LISTENER` for `LISTEN`.
+    /// Whether the name begins with the setting's name: `LOG_LEVEL` for `LOG`, `LISTENER` for `LISTEN`.
     fn begins(&self, setting: &Words) -> bool {
         let starts = self.0.iter().zip(&setting.0).all(|(word, whole)| same_word(word, whole));
         let extends = match (self.0.as_slice(), setting.0.as_slice()) {

@@ -72,7 +72,7 @@ pub struct Sid<K: SidKind> {
 /// Why a text is not the expected SID, and the fix.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SidError {
-    /// It is a SID of another kind.
+    /// The text is a SID of another kind.
     #[error("{got} is {what}; expected {expected}. {hint}")]
     WrongKind {
         /// The two letters found.
@@ -81,7 +81,7 @@ pub enum SidError {
         expected: String,
         hint: &'static str,
     },
-    /// It is no SID.
+    /// The text is no SID.
     #[error("expected {expected}, got {length} bytes that are not one")]
     Malformed {
         expected: String,

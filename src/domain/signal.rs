@@ -85,7 +85,7 @@ pub enum DedupKey {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signal {
     pub source: SignalSource,
-    /// It counts only if none of these was counted before.
+    /// The signal counts only if none of these ids was counted before.
     pub dedup_ids: Vec<DedupId>,
     /// The words in it that may be the code of a message.
     pub code: Option<Probe>,

@@ -45,9 +45,9 @@ pub struct CallSignal {
 pub(super) enum CallStage {
     Begins,
     Underway,
-    /// It was answered, and ended.
+    /// The call was answered, and ended.
     Completed,
-    /// It ended, and its duration is unknown.
+    /// The call ended, and its duration is unknown.
     Over,
 }
 

@@ -4,7 +4,7 @@ use crate::domain::findings::finding::Finding;
 use crate::domain::findings::id::FindingId;
 use crate::domain::findings::situation::{Situation, Traffic, TrafficCount};
 
-/// This many messages in two hours, or fewer, prove nothing.
+/// The most messages in two hours that prove nothing about their conversion.
 const FEW_MESSAGES: u64 = 30;
 /// More messages than this to one country may be SMS pumping …
 const PUMPING_MESSAGES: u64 = 100;
