@@ -162,7 +162,7 @@ fn check_windows(reader: &mut SettingsReader<'_>) {
     }
 }
 
-/// The settings that a command needs which may open the store itself.
+/// The kind of a command that may open the store itself. It decides which settings the command reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommandKind {
     /// The command neither judges evidence nor removes records.

@@ -1,4 +1,4 @@
-//! The store of the settings: the check of its file system, its options, and the usage of its disk.
+//! The configured store: the check of its file system, its options, and the usage of its disk.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ pub(super) fn check_placement(settings: &Settings) -> anyhow::Result<Option<Stor
     Ok(Some(placement))
 }
 
-/// Opens the store of the settings. The metrics get each commit.
+/// Opens the configured store. The metrics get each commit.
 pub(super) fn open_store(
     settings: &Settings,
     clock: &Arc<ClockGuard>,

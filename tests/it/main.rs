@@ -7,8 +7,6 @@
 mod abuse;
 mod backup;
 #[cfg(test)]
-mod book;
-#[cfg(test)]
 mod causes;
 #[cfg(test)]
 mod chromium;
@@ -90,6 +88,8 @@ mod privacy;
 mod process;
 #[cfg(test)]
 mod readme;
+#[cfg(test)]
+mod reference_store;
 mod reload;
 #[cfg(test)]
 mod replay;
@@ -99,6 +99,7 @@ mod resends;
 mod skip;
 #[cfg(test)]
 mod sled_store;
+mod slow_clients;
 #[cfg(test)]
 #[expect(dead_code, reason = "each root uses a part of it")]
 #[path = "../../sim/support/mod.rs"]
@@ -115,5 +116,4 @@ mod upstream_probe;
 mod upstream_wire;
 mod vectors;
 mod watch;
-mod weather;
 mod worker;
