@@ -1,4 +1,4 @@
-//! The store of the settings: the check of its file system, its options, and the usage of its disk.
+//! The configured store: the check of its file system, its options, and the usage of its disk.
 
 use std::fs::DirBuilder;
 use std::io;
@@ -85,7 +85,7 @@ impl OpenStore {
     }
 }
 
-/// Opens the store of the settings. The metrics get each commit.
+/// Opens the configured store. The metrics get each commit.
 pub(super) fn open_store(
     settings: &Settings,
     clock: &Arc<ClockGuard>,

@@ -7,8 +7,6 @@
 mod abuse;
 mod backup;
 #[cfg(test)]
-mod book;
-#[cfg(test)]
 mod causes;
 #[cfg(test)]
 mod chromium;
@@ -91,6 +89,8 @@ mod privacy;
 mod process;
 #[cfg(test)]
 mod readme;
+#[cfg(test)]
+mod reference_store;
 mod reload;
 #[cfg(test)]
 mod replay;
@@ -100,6 +100,7 @@ mod resends;
 mod skip;
 #[cfg(test)]
 mod sled_store;
+mod slow_clients;
 #[cfg(test)]
 #[expect(dead_code, reason = "each root uses a part of it")]
 #[path = "../../sim/support/mod.rs"]
@@ -116,5 +117,4 @@ mod upstream_probe;
 mod upstream_wire;
 mod vectors;
 mod watch;
-mod weather;
 mod worker;
