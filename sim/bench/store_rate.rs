@@ -35,6 +35,15 @@ pub(crate) struct StoreRate {
     seconds: u64,
     #[arg(long, default_value_t = 3)]
     rounds: u32,
+    /// Writers
+    #[arg(long, value_delimiter = ',', default_value = "2")]
+    writers: Vec<u32>,
+    /// The most commands of a transaction
+    #[arg(long, value_delimiter = ',', default_value = "64")]
+    group: Vec<usize>,
+    /// Connections of the store
+    #[arg(long, default_value_t = 8)]
+    connections: u32,
 }
 
 const HEADER: &str = "\
@@ -57,34 +66,44 @@ impl StoreRate {
              CREATE TABLE hook (id bigserial PRIMARY KEY, sid text, path text, at timestamptz, body jsonb)"
         );
         runtime.block_on(pool.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(statements))))?;
-        let options = || PostgresOptions {
+        let options = |writers, group| PostgresOptions {
             max_messages: u64::MAX,
             max_parked: u64::MAX,
-            max_connections: CONNECTIONS,
+            max_connections: self.connections,
+            writers,
+            group,
             ..PostgresOptions::new(connect.clone(), b"bench".to_vec(), default_policy())
         };
-        PostgresStore::migrate(options())?;
-        let store: Arc<dyn Store> = Arc::new(PostgresStore::open(options())?);
+        PostgresStore::migrate(options(1, 1))?;
         let next = Arc::new(AtomicU32::new(0));
         println!("{HEADER}");
         for _ in 0..self.rounds {
             for callers in &self.callers {
-                let (pool, store) = (pool.clone(), Arc::clone(&store));
-                let insert = move |number| insert(pool.clone(), number);
-                self.report(
-                    *callers,
-                    "one INSERT each",
-                    runtime.block_on(self.run(*callers, &next, insert))?,
-                );
-                let confirm = move |number| confirm(Arc::clone(&store), number);
-                self.report(
-                    *callers,
-                    "remember and observe",
-                    runtime.block_on(self.run(*callers, &next, confirm))?,
-                );
+                let insert = {
+                    let pool = pool.clone();
+                    move |number| insert(pool.clone(), number)
+                };
+                let latencies = runtime.block_on(self.run(*callers, &next, insert))?;
+                self.report(*callers, "one INSERT each", latencies);
+                for (writers, group) in self
+                    .writers
+                    .iter()
+                    .flat_map(|writers| self.group.iter().map(move |group| (*writers, *group)))
+                {
+                    let store: Arc<dyn Store> =
+                        Arc::new(PostgresStore::open(options(writers, group))?);
+                    let confirm = {
+                        let store = Arc::clone(&store);
+                        move |number| confirm(Arc::clone(&store), number)
+                    };
+                    let latencies = runtime.block_on(self.run(*callers, &next, confirm))?;
+                    let name =
+                        format!("remember and observe, {writers} writers, groups of {group}");
+                    self.report(*callers, &name, latencies);
+                    runtime.block_on(store.close());
+                }
             }
         }
-        runtime.block_on(store.close());
         let statement = format!("DROP SCHEMA {schema} CASCADE");
         runtime.block_on(pool.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(statement))))?;
         Ok(())

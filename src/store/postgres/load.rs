@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::domain::address::RecipientHash;
 use crate::domain::click_link::LinkId;
@@ -20,67 +20,67 @@ use crate::store::postgres::keys::{ParkedKey, dedup, kind_number, waits_for};
 
 type Result<T> = std::result::Result<T, TransactionError>;
 
-/// The rows of all kinds in one round trip. `search` is the number of a search in its arrays; Rust sorts and cuts the rows of
-/// a search.
-const ROWS: &str = "
-SELECT 0, 0::bigint, NULL::text, rev, body::text FROM message WHERE sid = ANY($1)
-UNION ALL
-SELECT 1, 0, NULL, NULL, body::text FROM parked WHERE waits_for = ANY($2)
-UNION ALL
-SELECT 2, 0, NULL, rev, body::text FROM message WHERE held_by = ANY($2)
-UNION ALL
-SELECT 3, 0, key, at, NULL FROM counted WHERE key = ANY($3)
-UNION ALL
-SELECT 4, 0, id, NULL, body::text FROM link WHERE id = ANY($4)
-UNION ALL
-SELECT 5, 0, encode(person, 'hex'), NULL, body::text FROM automatic WHERE person = ANY($5)
-UNION ALL
-SELECT 6, k.search, NULL, NULL, row.body::text
-FROM unnest($6::text[], $7::bytea[]) WITH ORDINALITY AS k(account, person, search)
-CROSS JOIN LATERAL (SELECT body FROM tied_name
-                    WHERE account = k.account AND person = k.person LIMIT 1) row
-UNION ALL
-SELECT 7, k.search, row.service, NULL, NULL
-FROM unnest($8::text[], $9::text[]) WITH ORDINALITY AS k(account, address, search)
-CROSS JOIN LATERAL (SELECT service FROM sender
-                    WHERE account = k.account AND address = k.address LIMIT 1) row
-UNION ALL
-SELECT 8, k.search, NULL, row.rev, row.body::text
-FROM unnest($10::bytea[], $11::bigint[], $12::bigint[], $13::bigint[])
-     WITH ORDINALITY AS k(person, first, last, most, search)
-CROSS JOIN LATERAL (SELECT rev, body FROM message
-                    WHERE person = k.person AND created_at BETWEEN k.first AND k.last
-                    ORDER BY created_at DESC, sid DESC LIMIT k.most) row
-UNION ALL
-SELECT 8, k.search, NULL, row.rev, row.body::text
-FROM unnest($10::bytea[], $11::bigint[], $12::bigint[], $13::bigint[])
-     WITH ORDINALITY AS k(person, first, last, most, search)
-CROSS JOIN LATERAL (SELECT rev, body FROM message
-                    WHERE alias = k.person AND person IS DISTINCT FROM k.person
-                      AND created_at BETWEEN k.first AND k.last
-                    ORDER BY created_at DESC, sid DESC LIMIT k.most) row
-UNION ALL
-SELECT 9, k.search, NULL, row.rev, row.body::text
-FROM unnest($14::text[], $15::smallint[], $16::bigint[], $17::bigint[], $18::bigint[])
-     WITH ORDINALITY AS k(account, kind, first, last, most, search)
-CROSS JOIN LATERAL (SELECT rev, body FROM message
-                    WHERE account = k.account AND untied = k.kind
-                      AND created_at BETWEEN k.first AND k.last
-                    ORDER BY created_at DESC, sid DESC LIMIT k.most) row
-UNION ALL
-SELECT 10, k.search, NULL, row.rev, row.body::text
-FROM unnest($19::text[], $20::text[], $21::bigint[])
-     WITH ORDINALITY AS k(account, reference, most, search)
-CROSS JOIN LATERAL (SELECT rev, body FROM message
-                    WHERE account = k.account AND reference = k.reference
-                    ORDER BY created_at DESC, sid DESC LIMIT k.most) row
-UNION ALL
-SELECT 11, k.search, row.id, NULL, NULL
-FROM unnest($22::text[], $23::text[], $24::bigint[])
-     WITH ORDINALITY AS k(account, reference, most, search)
-CROSS JOIN LATERAL (SELECT id FROM link
-                    WHERE account = k.account AND reference = k.reference AND unbound
-                    ORDER BY id DESC LIMIT k.most) row";
+// The rows by key and by search, in one round trip. `search` is the number of a search in its arrays; Rust sorts and cuts
+// the rows of a search. A statement has only the parts that a transaction needs: the server prepares to read each part.
+const MESSAGES: &str =
+    "SELECT 0, 0::bigint, NULL::text, rev, body::text FROM message WHERE sid = ANY($1)";
+const EVIDENCE: &str = "
+    SELECT 1, 0::bigint, NULL::text, NULL::bigint, body::text FROM parked WHERE waits_for = ANY($2)
+    UNION ALL
+    SELECT 2, 0::bigint, NULL::text, rev, body::text FROM message WHERE held_by = ANY($2)";
+const COUNTED: &str = "SELECT 3, 0::bigint, key, at, NULL::text FROM counted WHERE key = ANY($3)";
+const LINKS: &str =
+    "SELECT 4, 0::bigint, id, NULL::bigint, body::text FROM link WHERE id = ANY($4)";
+const AUTOMATIC: &str = "
+    SELECT 5, 0::bigint, encode(person, 'hex'), NULL::bigint, body::text
+    FROM automatic WHERE person = ANY($5)";
+const NAMES: &str = "
+    SELECT 6, k.search, NULL::text, NULL::bigint, row.body::text
+    FROM unnest($6::text[], $7::bytea[]) WITH ORDINALITY AS k(account, person, search)
+    CROSS JOIN LATERAL (SELECT body FROM tied_name
+                        WHERE account = k.account AND person = k.person LIMIT 1) row";
+const SENDERS: &str = "
+    SELECT 7, k.search, row.service, NULL::bigint, NULL::text
+    FROM unnest($8::text[], $9::text[]) WITH ORDINALITY AS k(account, address, search)
+    CROSS JOIN LATERAL (SELECT service FROM sender
+                        WHERE account = k.account AND address = k.address LIMIT 1) row";
+const PERSONS: &str = "
+    SELECT 8, k.search, NULL::text, row.rev, row.body::text
+    FROM unnest($10::bytea[], $11::bigint[], $12::bigint[], $13::bigint[])
+         WITH ORDINALITY AS k(person, first, last, most, search)
+    CROSS JOIN LATERAL (SELECT rev, body FROM message
+                        WHERE person = k.person AND created_at BETWEEN k.first AND k.last
+                        ORDER BY created_at DESC, sid DESC LIMIT k.most) row
+    UNION ALL
+    SELECT 8, k.search, NULL::text, row.rev, row.body::text
+    FROM unnest($10::bytea[], $11::bigint[], $12::bigint[], $13::bigint[])
+         WITH ORDINALITY AS k(person, first, last, most, search)
+    CROSS JOIN LATERAL (SELECT rev, body FROM message
+                        WHERE alias = k.person AND person IS DISTINCT FROM k.person
+                          AND created_at BETWEEN k.first AND k.last
+                        ORDER BY created_at DESC, sid DESC LIMIT k.most) row";
+const UNTIED: &str = "
+    SELECT 9, k.search, NULL::text, row.rev, row.body::text
+    FROM unnest($14::text[], $15::smallint[], $16::bigint[], $17::bigint[], $18::bigint[])
+         WITH ORDINALITY AS k(account, kind, first, last, most, search)
+    CROSS JOIN LATERAL (SELECT rev, body FROM message
+                        WHERE account = k.account AND untied = k.kind
+                          AND created_at BETWEEN k.first AND k.last
+                        ORDER BY created_at DESC, sid DESC LIMIT k.most) row";
+const REFERENCES: &str = "
+    SELECT 10, k.search, NULL::text, row.rev, row.body::text
+    FROM unnest($19::text[], $20::text[], $21::bigint[])
+         WITH ORDINALITY AS k(account, reference, most, search)
+    CROSS JOIN LATERAL (SELECT rev, body FROM message
+                        WHERE account = k.account AND reference = k.reference
+                        ORDER BY created_at DESC, sid DESC LIMIT k.most) row";
+const UNBOUND: &str = "
+    SELECT 11, k.search, row.id, NULL::bigint, NULL::text
+    FROM unnest($22::text[], $23::text[], $24::bigint[])
+         WITH ORDINALITY AS k(account, reference, most, search)
+    CROSS JOIN LATERAL (SELECT id FROM link
+                        WHERE account = k.account AND reference = k.reference AND unbound
+                        ORDER BY id DESC LIMIT k.most) row";
 
 const DUE_AFTER: &str = "SELECT due_at, rev, body::text FROM message
     WHERE account = $1 AND due_kind = $2 AND due_at > $3 AND sid <> ALL($5) ORDER BY due_at, sid LIMIT $4";
@@ -88,7 +88,7 @@ const LAST_DUE_BY: &str = "SELECT due_at, rev, body::text FROM message
     WHERE account = $1 AND due_kind = $2 AND due_at <= $3 AND sid <> ALL($5)
     ORDER BY due_at DESC, sid DESC LIMIT $4";
 
-/// A row of [`ROWS`]: its kind, the number of the search from 1 on, a key, a revision or a time, and the body.
+/// A row by key or by search: its kind, the number of the search from 1 on, a key, a revision or a time, and the body.
 type Row = (i32, i64, Option<String>, Option<i64>, Option<String>);
 
 /// Loads rows, and notes that the database has answered these reads.
@@ -134,7 +134,7 @@ impl Spans {
     }
 }
 
-/// The parameters of [`ROWS`].
+/// The parameters of the statement.
 #[derive(Default)]
 struct Keys<'a> {
     messages: Vec<MessageSid>,
@@ -184,6 +184,25 @@ impl<'a> Keys<'a> {
         true
     }
 
+    /// The parts that have keys.
+    fn statement(&self) -> String {
+        let parts = [
+            (MESSAGES, self.messages.is_empty()),
+            (EVIDENCE, self.evidence.is_empty()),
+            (COUNTED, self.counted.is_empty()),
+            (LINKS, self.links.is_empty()),
+            (AUTOMATIC, self.automatic.is_empty()),
+            (NAMES, self.names.is_empty()),
+            (SENDERS, self.senders.is_empty()),
+            (PERSONS, self.persons.is_empty()),
+            (UNTIED, self.untied.is_empty()),
+            (REFERENCES, self.references.is_empty()),
+            (UNBOUND, self.unbound.is_empty()),
+        ];
+        let parts = parts.into_iter().filter(|(_, is_empty)| !is_empty);
+        parts.map(|(part, _)| part).collect::<Vec<_>>().join(" UNION ALL ")
+    }
+
     async fn rows(&self, connection: &mut PgConnection) -> Result<Vec<Row>> {
         let bytes = |person: &RecipientHash| person.as_bytes().to_vec();
         let by_name = |reads: &[(&Read, AccountSid, &str, i64)]| {
@@ -194,7 +213,7 @@ impl<'a> Keys<'a> {
         };
         let references = by_name(&self.references);
         let unbound = by_name(&self.unbound);
-        let rows = sqlx::query_as(ROWS)
+        let rows = sqlx::query_as(AssertSqlSafe(self.statement()))
             .bind(self.messages.iter().map(MessageSid::to_string).collect::<Vec<_>>())
             .bind(&self.evidence)
             .bind(self.counted.keys().cloned().collect::<Vec<_>>())

@@ -6,6 +6,7 @@ use sqlx::postgres::PgConnectOptions;
 
 use crate::domain::matching::{DEFAULT_MAX_PARKED, Policy};
 use crate::store::Clock;
+use crate::store::postgres::queue::GROUP;
 
 /// How to open a PostgreSQL store.
 pub struct PostgresOptions {
@@ -19,6 +20,8 @@ pub struct PostgresOptions {
     pub max_connections: u32,
     /// The writers, each with one transaction at a time.
     pub writers: u32,
+    /// The most commands of a transaction.
+    pub group: usize,
     /// The longest wait for a free connection, and of a command for its outcome.
     pub acquire_timeout: Duration,
     /// The age at which a connection is replaced: managed databases close old connections.
@@ -39,6 +42,7 @@ impl PostgresOptions {
             max_parked: DEFAULT_MAX_PARKED,
             max_connections: 8,
             writers: 2,
+            group: GROUP,
             acquire_timeout: Duration::from_secs(2),
             max_lifetime: Duration::from_mins(10),
             idle_timeout: Duration::from_mins(5),

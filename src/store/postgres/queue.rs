@@ -1,6 +1,6 @@
 //! The queue of commands, and the writers that carry them out in groups.
 //!
-//! A writer takes the commands that are in the queue, at most [`GROUP`], into one transaction. There is no timer: the next
+//! A writer takes the commands that are in the queue, up to a limit, into one transaction. There is no timer: the next
 //! group gathers while the writers are at work. A group is a serial order of its commands.
 
 use std::panic::AssertUnwindSafe;
@@ -17,7 +17,7 @@ use crate::store::postgres::kept::Kept;
 use crate::store::postgres::transaction::Database;
 use crate::store::{QUEUE, StoreError};
 
-/// The most commands of a transaction.
+/// The default of the most commands of a transaction.
 pub(super) const GROUP: usize = 64;
 /// A writer without commands returns its connection to the pool after this time.
 const IDLE: Duration = Duration::from_secs(1);
@@ -101,12 +101,12 @@ pub(super) struct Queue {
 
 impl Queue {
     /// Starts the writers on the present runtime.
-    pub(super) fn start(database: &Arc<Database>, writers: u32) -> Self {
+    pub(super) fn start(database: &Arc<Database>, writers: u32, group: usize) -> Self {
         let (sender, receiver) = channel(QUEUE);
         let receiver = Arc::new(Mutex::new(receiver));
         let start = |_| {
             let (database, receiver) = (Arc::clone(database), Arc::clone(&receiver));
-            tokio::spawn(async move { serve(&database, &receiver).await })
+            tokio::spawn(async move { serve(&database, &receiver, group.max(1)).await })
         };
         let writers = (0..writers.max(1)).map(start).collect();
         Self { jobs: StdMutex::new(Some(sender)), writers: StdMutex::new(writers) }
@@ -157,11 +157,11 @@ impl Queue {
 }
 
 /// Carries out groups until the queue is closed and empty.
-async fn serve(database: &Database, queue: &Mutex<Receiver<Job>>) {
+async fn serve(database: &Database, queue: &Mutex<Receiver<Job>>, most: usize) {
     let mut kept = Kept::default();
     loop {
-        let mut group = Vec::with_capacity(GROUP);
-        let take = async { queue.lock().await.recv_many(&mut group, GROUP).await };
+        let mut group = Vec::with_capacity(most);
+        let take = async { queue.lock().await.recv_many(&mut group, most).await };
         match tokio::time::timeout(IDLE, take).await {
             Ok(0) => return,
             Ok(_) => database.carry_out(&mut kept, group, false).await,

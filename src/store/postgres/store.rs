@@ -88,7 +88,8 @@ impl PostgresStore {
             max_parked: options.max_parked,
         };
         let connections = i16::try_from(options.max_connections).unwrap_or(i16::MAX);
-        let (max_wait, writers) = (options.acquire_timeout, options.writers);
+        let max_wait = options.acquire_timeout;
+        let (writers, group) = (options.writers, options.group);
         let pool = runtime.block_on(async move {
             let pool = pool_options(&options).connect_with(options.connect).await?;
             schema::check(&pool).await?;
@@ -113,7 +114,7 @@ impl PostgresStore {
         let shared = Arc::clone(&database);
         let queue = runtime.block_on(async move {
             shared.refresh_totals().await?;
-            Ok(Queue::start(&shared, writers))
+            Ok(Queue::start(&shared, writers, group))
         })?;
         Ok(Self {
             database,
