@@ -66,7 +66,7 @@ fn warnings(settings: &Settings) -> Vec<String> {
 /// The report as text.
 pub(crate) fn text(settings: &Settings) -> String {
     let mut lines = vec!["The settings are sound.\n".to_owned()];
-    lines.extend(shown(settings).into_iter().map(|(name, value)| format!("  {name:<31}{value}")));
+    lines.extend(shown(settings).into_iter().map(|(name, value)| format!("  {name:<30} {value}")));
     let warnings = warnings(settings);
     if !warnings.is_empty() {
         lines.push("\nWarnings:".to_owned());
