@@ -7,6 +7,7 @@ mod commands;
 mod model;
 mod recount;
 mod serial;
+mod several;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,6 +24,14 @@ use crate::harness::LONG;
 use crate::postgres::cluster::Cluster;
 use crate::skip::skipped_unless_ci;
 
+/// Skips the test if there is no cluster.
+fn installed<T>(cluster: Option<T>) -> Option<T> {
+    if cluster.is_none() {
+        skipped_unless_ci("PostgreSQL's server is not installed (apt install postgresql)");
+    }
+    cluster
+}
+
 /// A schema of its own in a cluster.
 pub(crate) struct Postgres<'a> {
     cluster: &'a Cluster,
@@ -32,11 +41,12 @@ pub(crate) struct Postgres<'a> {
 impl Postgres<'static> {
     /// A migrated schema. `None`: PostgreSQL is not installed.
     pub(crate) fn new() -> Option<Self> {
-        let cluster = cluster::shared();
-        if cluster.is_none() {
-            skipped_unless_ci("PostgreSQL's server is not installed (apt install postgresql)");
-        }
-        cluster.map(Self::on)
+        installed(cluster::shared()).map(Self::on)
+    }
+
+    /// A schema without tables. `None`: PostgreSQL is not installed.
+    pub(crate) fn without_tables() -> Option<Self> {
+        installed(cluster::shared()).map(Self::empty_on)
     }
 }
 

@@ -350,11 +350,15 @@ impl Backend for Model {
         mutation.count(&mut self.counts);
         for (before, after) in mutation.messages {
             let sid = after.as_ref().or(before.as_ref()).expect("a message").sid;
+            assert_eq!(before.as_ref(), self.messages.get(&sid), "the row before");
             put(&mut self.messages, sid, after);
         }
         for (before, after) in mutation.parked {
             let row = after.as_ref().or(before.as_ref()).expect("evidence");
             let (key, account) = (parked_key(row), row.evidence.account);
+            let (known, given) = (self.parked.get(&key), before.as_ref());
+            let is_counted = |row: &Parked| (row.orphaned, row.is_waiting());
+            assert_eq!(given.map(is_counted), known.map(is_counted), "the row before");
             if before.is_some_and(|row| !row.orphaned) {
                 self.parked_rows.remove(account);
             }
