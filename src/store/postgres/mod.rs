@@ -5,6 +5,7 @@
 //! are rows too (`tally`). No rule, time window or limit stands in SQL.
 
 mod cache;
+mod diagnosis;
 mod error;
 mod kept;
 mod keys;

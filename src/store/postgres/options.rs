@@ -27,6 +27,9 @@ pub struct PostgresOptions {
     /// The age at which a connection is replaced: managed databases close old connections.
     pub max_lifetime: Duration,
     pub idle_timeout: Duration,
+    /// Whether a pooler without prepared statements of its own gives each transaction another connection, as PgBouncer before
+    /// 1.21 does in transaction mode. Statements are then prepared in each transaction, so commands take longer.
+    pub pooler: bool,
     /// A clock for tests. `None`: the database's clock, which is the same for all receivers.
     pub clock: Option<Clock>,
 }
@@ -46,6 +49,7 @@ impl PostgresOptions {
             acquire_timeout: Duration::from_secs(2),
             max_lifetime: Duration::from_mins(10),
             idle_timeout: Duration::from_mins(5),
+            pooler: false,
             clock: None,
         }
     }

@@ -38,9 +38,9 @@ fn latest() -> i64 {
 }
 
 /// Refuses a database with another schema.
-pub(super) async fn check(pool: &PgPool) -> Result<(), PostgresOpenError> {
-    let mut connection = pool.acquire().await?;
-    let applied = connection.list_applied_migrations("_sqlx_migrations").await;
+pub(super) async fn check(pool: &PgPool, begin: &'static str) -> Result<(), PostgresOpenError> {
+    let mut transaction = pool.begin_with(begin).await?;
+    let applied = transaction.list_applied_migrations("_sqlx_migrations").await;
     let found = match applied {
         Ok(applied) => applied.iter().map(|migration| migration.version).max().unwrap_or_default(),
         // Without the table of migrations the database has no schema of ours.

@@ -14,6 +14,7 @@ use crate::domain::sid::MessageSid;
 use crate::domain::stats::MessageStats;
 use crate::store::engine::EngineConfig;
 use crate::store::postgres::cache::{Changed, Read, RowCache};
+use crate::store::postgres::diagnosis::Diagnosis;
 use crate::store::postgres::error::TransactionError;
 use crate::store::postgres::kept::Kept;
 use crate::store::postgres::load::{load, timestamp};
@@ -34,15 +35,42 @@ const MAX_LOCKS: usize = 256;
 /// The longest duration of one attempt at a group, if the server does not even report a timeout.
 const MAX_ATTEMPT: Duration = Duration::from_secs(10);
 
-/// Bounds the waits of a transaction. All rows are found by an index, even before the server knows the size of the tables; a
-/// plan is made once. Settings for this transaction alone also hold behind a pooler.
-const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '5s'; \
-    SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL plan_cache_mode = force_generic_plan; \
-    SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
-    SET LOCAL jit = off";
-/// As [`BEGIN`], for queries that only read.
-const BEGIN_READ: &str = "BEGIN READ ONLY; SET LOCAL statement_timeout = '5s'; \
-    SET LOCAL idle_in_transaction_session_timeout = '10s'";
+/// The beginnings of a transaction and of one that only reads, with a further statement. They bound the waits. All rows are
+/// found by an index, even before the server knows the size of the tables; a plan is made once. Settings for this transaction
+/// alone also hold behind a pooler.
+macro_rules! beginnings {
+    ($further:literal) => {
+        Beginnings {
+            write: concat!(
+                "BEGIN; ",
+                $further,
+                "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '5s'; ",
+                "SET LOCAL idle_in_transaction_session_timeout = '10s'; ",
+                "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off; ",
+                "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off",
+            ),
+            read: concat!(
+                "BEGIN READ ONLY; ",
+                $further,
+                "SET LOCAL statement_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '10s'",
+            ),
+        }
+    };
+}
+
+/// The statements that begin a transaction.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Beginnings {
+    pub(super) write: &'static str,
+    pub(super) read: &'static str,
+}
+
+impl Beginnings {
+    /// Behind a pooler, the connection may have the prepared statements of other clients.
+    pub(super) fn new(pooler: bool) -> Self {
+        if pooler { beginnings!("DEALLOCATE ALL; ") } else { beginnings!("") }
+    }
+}
 
 /// Takes locks in the order of their numbers, so that no two transactions wait for each other, and returns the time at which
 /// it has them. A transaction that does not wait for the disk could lose an acknowledged command.
@@ -62,6 +90,7 @@ FROM unnest($1::bigint[], $2::boolean[]) AS k(number, exclusive)";
 /// The state that all commands share.
 pub(super) struct Database {
     pub(super) pool: PgPool,
+    pub(super) beginnings: Beginnings,
     pub(super) config: EngineConfig,
     /// `None`: the database's clock.
     pub(super) clock: Option<Clock>,
@@ -78,6 +107,7 @@ pub(super) struct Database {
     pub(super) last_time: AtomicI64,
     /// The longest wait of a command.
     pub(super) max_wait: Duration,
+    pub(super) diagnosis: Diagnosis,
 }
 
 /// How one run of a group ended.
@@ -194,7 +224,7 @@ impl Database {
         if wanted.len() > MAX_LOCKS && group.len() > 1 {
             return Ok(Run::Split);
         }
-        let connection = kept.begin(&self.pool, BEGIN).await?;
+        let connection = kept.begin(&self.pool, self.beginnings.write).await?;
         let judged = self.judge_on_rows(connection, cache, group, wanted, is_claim).await;
         let judged = match judged {
             Ok(Judged::Commit(cache)) => {
@@ -215,6 +245,9 @@ impl Database {
             Err(error) => {
                 // At once, so that no lock outlives the attempt. Without a connection there is no lock.
                 let _ = kept.end("ROLLBACK").await;
+                if error.is_of_the_connection() {
+                    kept.close();
+                }
                 Err(error)
             }
         }
@@ -314,27 +347,30 @@ impl Database {
     pub(super) async fn prove_writable(&self) -> Result<(), StoreError> {
         let slot = self.slots.lock().unwrap_or_else(PoisonError::into_inner).first().copied();
         let writing = async {
-            let mut transaction = self.pool.begin_with(BEGIN).await?;
-            sqlx::query(
+            let mut kept = Kept::default();
+            let connection = kept.begin(&self.pool, self.beginnings.write).await?;
+            let written = sqlx::query(
                 "INSERT INTO tally (key, slot, n) VALUES ('health', $1, 1)
                  ON CONFLICT (key, slot) DO UPDATE SET n = tally.n + 1",
             )
             .bind(slot.unwrap_or_default())
-            .execute(&mut *transaction)
-            .await?;
-            transaction.commit().await
+            .execute(connection)
+            .await;
+            match written {
+                Ok(_) => kept.end("COMMIT").await,
+                // The connection closes, so that the next one may reach another server.
+                Err(error) => Err(error.into()),
+            }
         };
-        match tokio::time::timeout(self.max_wait, writing).await {
-            Ok(written) => Ok(written.map_err(TransactionError::from)?),
-            Err(_) => Err(TransactionError::Late(self.max_wait).into()),
-        }
+        let written = tokio::time::timeout(self.max_wait, writing).await;
+        Ok(written.unwrap_or(Err(TransactionError::Late(self.max_wait)))?)
     }
 
     /// Begins a transaction that only reads.
     pub(super) async fn begin_read(
         &self,
     ) -> Result<Transaction<'static, Postgres>, TransactionError> {
-        Ok(self.pool.begin_with(BEGIN_READ).await?)
+        Ok(self.pool.begin_with(self.beginnings.read).await?)
     }
 
     /// The time of the injected clock, or else the database's.
