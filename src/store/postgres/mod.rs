@@ -7,6 +7,7 @@
 mod cache;
 mod diagnosis;
 mod error;
+mod hints;
 mod kept;
 mod keys;
 mod load;

@@ -54,3 +54,13 @@ pub(super) async fn check(pool: &PgPool, begin: &'static str) -> Result<(), Post
         }
     }
 }
+
+/// A number of the schema's name. All receivers of a store get the same one.
+pub(super) async fn lock_salt(pool: &PgPool, begin: &'static str) -> Result<i64, sqlx::Error> {
+    let mut transaction = pool.begin_with(begin).await?;
+    let (salt,): (i64,) =
+        sqlx::query_as("SELECT coalesce(hashtextextended(current_schema(), 0), 0)")
+            .fetch_one(&mut *transaction)
+            .await?;
+    Ok(salt)
+}

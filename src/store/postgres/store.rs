@@ -25,6 +25,7 @@ use crate::store::engine::{Backend as _, EngineConfig};
 use crate::store::postgres::cache::RowCache;
 use crate::store::postgres::diagnosis::Diagnosis;
 use crate::store::postgres::error::{POOL_EXHAUSTED, SLOW, TransactionError};
+use crate::store::postgres::hints::Hints;
 use crate::store::postgres::options::PostgresOptions;
 use crate::store::postgres::pages::Cursor;
 use crate::store::postgres::queue::Queue;
@@ -92,12 +93,13 @@ impl PostgresStore {
         let max_wait = options.acquire_timeout;
         let (writers, group) = (options.writers, options.group);
         let beginnings = Beginnings::new(options.pooler);
-        let pool = runtime.block_on(async move {
+        let (pool, lock_salt) = runtime.block_on(async move {
             let connect = connect_options(&options);
             let pool = pool_options(&options).connect_with(connect).await?;
             schema::check(&pool, beginnings.read).await?;
             check_person_key(&pool, beginnings.write, check).await?;
-            Ok::<_, PostgresOpenError>(pool)
+            let lock_salt = schema::lock_salt(&pool, beginnings.read).await?;
+            Ok::<_, PostgresOpenError>((pool, lock_salt))
         })?;
         let first_slot = getrandom::u32().unwrap_or_default() % 16_384;
         let first_slot = i16::try_from(first_slot).unwrap_or_default();
@@ -115,6 +117,8 @@ impl PostgresStore {
             last_time: AtomicI64::new(0),
             max_wait,
             diagnosis: Diagnosis::default(),
+            hints: Hints::default(),
+            lock_salt,
         });
         let shared = Arc::clone(&database);
         let queue = runtime.block_on(async move {

@@ -4,6 +4,7 @@
 
 mod cluster;
 mod commands;
+mod groups;
 mod model;
 mod recount;
 mod serial;
