@@ -5,6 +5,13 @@ use std::time::Duration;
 use crate::store::StoreError;
 use crate::store::postgres::queue::late;
 
+/// The label of a command that the database did not answer in time.
+pub(super) const SLOW: &str = "slow";
+/// The label of a command that got no connection of the pool in time.
+pub(super) const POOL_EXHAUSTED: &str = "pool_exhausted";
+/// The label of a command without a server.
+pub(super) const UNREACHABLE: &str = "unreachable";
+
 /// Why a transaction did not commit.
 #[derive(Debug)]
 pub(super) enum TransactionError {
@@ -19,6 +26,12 @@ pub(super) enum TransactionError {
 }
 
 impl TransactionError {
+    /// Whether another connection may reach a server that carries out the command: a read-only one was the primary before.
+    pub(super) fn is_of_the_connection(&self) -> bool {
+        let Self::Database(sqlx::Error::Database(error)) = self else { return false };
+        error.code().as_deref() == Some("25006")
+    }
+
     /// Whether a command of a group may be the cause, so that the others succeed without it.
     pub(super) fn is_of_a_command(&self) -> bool {
         match self {
@@ -84,23 +97,24 @@ fn describe(error: &sqlx::Error) -> (String, &'static str) {
             "all connections to the database are in use; raise HEARDBACK_STORE_CONNECTIONS, or find the slow \
              transaction in pg_stat_activity"
                 .to_owned(),
-            "busy",
+            POOL_EXHAUSTED,
         ),
         sqlx::Error::PoolClosed => ("the store is closed".to_owned(), "closed"),
         sqlx::Error::Database(error) => {
             let code = error.code().unwrap_or_default();
             let (hint, label) = match &*code {
                 "53100" => ("; the database server's disk is full: extend it", "disk_full"),
-                "53300" => ("; the database server has no connection left: lower HEARDBACK_STORE_CONNECTIONS of the receivers, or raise max_connections", "busy"),
+                "53300" => ("; the database server has no connection left: lower HEARDBACK_STORE_CONNECTIONS of the receivers, or raise max_connections", "server_full"),
                 "28P01" | "28000" => ("; check the user and the password of HEARDBACK_STORE", "refused"),
                 "42501" => ("; grant the rights of docs/postgres.md", "refused"),
                 "42P01" | "42703" | "3F000" => ("; run `heardback store migrate`", "schema"),
                 "25006" => ("; the server is read-only, as after a failover: connect to the primary", "read_only"),
+                "26000" | "42P05" => ("; a pooler separates statements from their transaction: set HEARDBACK_STORE_POOLER if it prepares no statements itself, or else unset it", "pooler"),
                 "57P01" | "57P02" | "57P03" => ("; the server stops or starts", "unavailable"),
                 _ => ("", "unavailable"),
             };
             (format!("the database refuses with SQLSTATE {code}: {}{hint}", error.message()), label)
         }
-        error => (format!("cannot reach the database: {error}"), "unavailable"),
+        error => (format!("cannot reach the database: {error}; check its address, and whether it runs"), UNREACHABLE),
     }
 }
