@@ -35,28 +35,27 @@ impl TransactionError {
     /// Whether a command of a group may be the cause, so that the others succeed without it.
     pub(super) fn is_of_a_command(&self) -> bool {
         match self {
-            Self::Conflict(_) | Self::Late(_) => false,
-            Self::Damaged(_) => true,
+            Self::Damaged(_)
+            | Self::Database(
+                sqlx::Error::Encode(_)
+                | sqlx::Error::Decode(_)
+                | sqlx::Error::ColumnDecode { .. }
+                | sqlx::Error::RowNotFound,
+            ) => true,
             Self::Database(sqlx::Error::Database(error)) => {
                 let code = error.code().unwrap_or_default();
                 // Data that a column or an index cannot hold, and a group with too many rows or locks.
                 ["21", "22", "23", "54"].iter().any(|class| code.starts_with(class))
                     || code == "53200"
             }
-            Self::Database(
-                sqlx::Error::Encode(_)
-                | sqlx::Error::Decode(_)
-                | sqlx::Error::ColumnDecode { .. }
-                | sqlx::Error::RowNotFound,
-            ) => true,
-            Self::Database(_) => false,
+            Self::Conflict(_) | Self::Late(_) | Self::Database(_) => false,
         }
     }
 }
 
 impl From<sqlx::Error> for TransactionError {
     fn from(error: sqlx::Error) -> Self {
-        let code = error.as_database_error().and_then(|error| error.code());
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
         match code.as_deref() {
             // serialization_failure, deadlock_detected, lock_not_available
             Some(code @ ("40001" | "40P01" | "55P03")) => {
@@ -91,6 +90,7 @@ impl From<TransactionError> for StoreError {
 }
 
 /// The cause and its remedy, without values of rows: PostgreSQL puts these into `detail`, which is left out.
+#[expect(clippy::wildcard_enum_match_arm, reason = "all other errors are those of a connection")]
 fn describe(error: &sqlx::Error) -> (String, &'static str) {
     match error {
         sqlx::Error::PoolTimedOut => (

@@ -62,12 +62,12 @@ impl Hints {
         let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut knows = false;
         for read in reads {
-            let sid = match read {
-                Read::Message(sid) => Some(*sid),
-                Read::Reference(account, reference, _) => {
-                    state.references.get(&(*account, reference.clone())).copied()
-                }
-                _ => None,
+            let sid = if let Read::Message(sid) = read {
+                Some(*sid)
+            } else if let Read::Reference(account, reference, _) = read {
+                state.references.get(&(*account, reference.clone())).copied()
+            } else {
+                None
             };
             let Some(message) = sid.and_then(|sid| state.messages.get(&sid)) else { continue };
             knows = true;

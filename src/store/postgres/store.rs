@@ -80,6 +80,7 @@ impl PostgresStore {
     ///
     /// # Errors
     /// [`PostgresOpenError`]; nothing was changed.
+    #[expect(clippy::disallowed_methods, reason = "slots and leases that no other receiver has")]
     pub fn open(options: PostgresOptions) -> Result<Self, PostgresOpenError> {
         let runtime = OwnRuntime::start()?;
         let person_key = RecipientHashKey::new(&options.person_key);

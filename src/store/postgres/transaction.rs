@@ -19,7 +19,9 @@ use crate::store::postgres::error::TransactionError;
 use crate::store::postgres::hints::Hints;
 use crate::store::postgres::kept::Kept;
 use crate::store::postgres::load::{load, timestamp};
-use crate::store::postgres::locks::{Locks, add_changes, add_read, lacking};
+use crate::store::postgres::locks::{
+    Locks, add_changes, add_read, lacking, take_locks, wait_for_locks,
+};
 use crate::store::postgres::queue::{Job, closed};
 use crate::store::postgres::totals::Totals;
 use crate::store::postgres::write::write;
@@ -72,21 +74,6 @@ impl Beginnings {
         if pooler { beginnings!("DEALLOCATE ALL; ") } else { beginnings!("") }
     }
 }
-
-/// Takes locks in the order of their numbers, so that no two transactions wait for each other, and returns the time at which
-/// it has them. A transaction that does not wait for the disk could lose an acknowledged command.
-const LOCK: &str = "
-SELECT CASE WHEN exclusive THEN pg_advisory_xact_lock(number)::text
-            WHEN NOT exclusive THEN pg_advisory_xact_lock_shared(number)::text
-            WHEN current_setting('synchronous_commit') = 'off' THEN set_config('synchronous_commit', 'on', true) END,
-       (extract(epoch FROM clock_timestamp()) * 1000)::bigint
-FROM unnest($1::bigint[], $2::boolean[]) AS k(number, exclusive) ORDER BY number NULLS LAST";
-
-/// Takes further locks. It does not wait, because these come after others in no order.
-const TRY_LOCK: &str = "
-SELECT coalesce(bool_and(CASE WHEN exclusive THEN pg_try_advisory_xact_lock(number)
-                              ELSE pg_try_advisory_xact_lock_shared(number) END), true)
-FROM unnest($1::bigint[], $2::boolean[]) AS k(number, exclusive)";
 
 /// The state that all commands share.
 pub(super) struct Database {
@@ -161,7 +148,9 @@ impl Database {
                 }
                 Err(error) => {
                     let error = StoreError::from(error);
-                    group.into_iter().for_each(|job| job.command.fail(error.clone()));
+                    for job in group {
+                        job.command.fail(error.clone());
+                    }
                 }
             }
         }
@@ -219,7 +208,9 @@ impl Database {
     ) -> Result<Run, TransactionError> {
         let likely = self.likely_reads(group);
         let mut wanted = first.clone();
-        likely.iter().for_each(|read| add_read(&mut wanted, read));
+        for read in &likely {
+            add_read(&mut wanted, read);
+        }
         if wanted.len() > MAX_LOCKS && group.len() > 1 {
             return Ok(Run::Split);
         }
@@ -308,7 +299,9 @@ impl Database {
             let missing = std::mem::take(cache.missing.get_mut());
             if !missing.is_empty() {
                 cache.discard_changes();
-                missing.iter().for_each(|read| add_read(&mut wanted, read));
+                for read in &missing {
+                    add_read(&mut wanted, read);
+                }
                 if wanted.len() > MAX_LOCKS && group.len() > 1 {
                     return Ok(Judged::Again(Run::Split));
                 }
@@ -440,23 +433,6 @@ async fn lock_claimed(
     Ok(others.is_empty())
 }
 
-/// Takes locks, and returns the time at which it has them.
-async fn wait_for_locks(
-    connection: &mut PgConnection,
-    locks: &Locks,
-    salt: i64,
-) -> Result<Timestamp, TransactionError> {
-    // The last row stands for no lock.
-    let numbers = locks.keys().map(|number| Some(number ^ salt)).chain([None]);
-    let exclusive = locks.values().copied().map(Some).chain([None]);
-    let times: Vec<(Option<String>, i64)> = sqlx::query_as(LOCK)
-        .bind(numbers.collect::<Vec<Option<i64>>>())
-        .bind(exclusive.collect::<Vec<Option<bool>>>())
-        .fetch_all(connection)
-        .await?;
-    Ok(timestamp(times.last().map(|(_, now)| *now).unwrap_or_default()))
-}
-
 /// Judges a group in order. Returns whether a command was refused only because earlier ones took the candidates for
 /// eviction.
 fn judge(group: &mut [Job], cache: &mut RowCache) -> bool {
@@ -470,26 +446,4 @@ fn judge(group: &mut [Job], cache: &mut RowCache) -> bool {
         }
     }
     lacks_candidates
-}
-
-/// Takes further locks. Returns `false` if another transaction holds one of them.
-async fn take_locks(
-    connection: &mut PgConnection,
-    wanted: &Locks,
-    held: &mut Locks,
-    salt: i64,
-) -> Result<bool, TransactionError> {
-    let more = lacking(wanted, held);
-    if more.is_empty() {
-        return Ok(true);
-    }
-    let (numbers, exclusive): (Vec<i64>, Vec<bool>) =
-        more.iter().map(|(number, exclusive)| (number ^ salt, *exclusive)).unzip();
-    let (is_taken,): (bool,) =
-        sqlx::query_as(TRY_LOCK).bind(numbers).bind(exclusive).fetch_one(connection).await?;
-    if !is_taken {
-        return Ok(false);
-    }
-    held.extend(more);
-    Ok(true)
 }
