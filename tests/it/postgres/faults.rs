@@ -166,7 +166,7 @@ fn terminate(postgres: &Postgres<'_>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn killed_backends_restarts_and_crashes_lose_no_acknowledged_command() {
-    let Some(cluster) = installed(cluster::own()) else { return };
+    let Some(cluster) = installed(cluster::own().await) else { return };
     let postgres = Postgres::on(&cluster);
     let stores = [opened(&postgres), opened(&postgres)];
     let traffic = Traffic::start(&stores, 160);
@@ -225,7 +225,7 @@ async fn recovers(store: &Arc<dyn Store>, n: u32) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_stopped_server_is_named_soon_and_the_store_recovers_by_itself() {
-    let Some(cluster) = installed(cluster::own()) else { return };
+    let Some(cluster) = installed(cluster::own().await) else { return };
     let postgres = Postgres::on(&cluster);
     let store = opened(&postgres);
     recovers(&store, 1).await;
@@ -244,7 +244,7 @@ async fn a_stopped_server_is_named_soon_and_the_store_recovers_by_itself() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_read_only_server_is_named_and_left_for_the_primary() {
-    let Some(cluster) = installed(cluster::own()) else { return };
+    let Some(cluster) = installed(cluster::own().await) else { return };
     let postgres = Postgres::on(&cluster);
     let store = open(&postgres, as_guest(&postgres));
     recovers(&store, 1).await;
@@ -283,7 +283,7 @@ fn forget_guest(postgres: &Postgres<'_>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_server_without_free_connections_is_named_soon_and_the_store_recovers_by_itself() {
-    let Some(cluster) = installed(cluster::own()) else { return };
+    let Some(cluster) = installed(cluster::own().await) else { return };
     let postgres = Postgres::on(&cluster);
     let guest = as_guest(&postgres);
     let store = open(&postgres, guest.clone());
