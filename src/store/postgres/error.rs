@@ -102,19 +102,56 @@ fn describe(error: &sqlx::Error) -> (String, &'static str) {
         sqlx::Error::PoolClosed => ("the store is closed".to_owned(), "closed"),
         sqlx::Error::Database(error) => {
             let code = error.code().unwrap_or_default();
-            let (hint, label) = match &*code {
-                "53100" => ("; the database server's disk is full: extend it", "disk_full"),
-                "53300" => ("; the database server has no connection left: lower HEARDBACK_STORE_CONNECTIONS of the receivers, or raise max_connections", "server_full"),
-                "28P01" | "28000" => ("; check the user and the password of HEARDBACK_STORE", "refused"),
-                "42501" => ("; grant the rights of docs/postgres.md", "refused"),
-                "42P01" | "42703" | "3F000" => ("; run `heardback store migrate`", "schema"),
-                "25006" => ("; the server is read-only, as after a failover: connect to the primary", "read_only"),
-                "26000" | "42P05" => ("; a pooler separates statements from their transaction: set HEARDBACK_STORE_POOLER if it prepares no statements itself, or else unset it", "pooler"),
-                "57P01" | "57P02" | "57P03" => ("; the server stops or starts", "unavailable"),
-                _ => ("", "unavailable"),
-            };
+            let (hint, label) = remedy(&code);
             (format!("the database refuses with SQLSTATE {code}: {}{hint}", error.message()), label)
         }
         error => (format!("cannot reach the database: {error}; check its address, and whether it runs"), UNREACHABLE),
+    }
+}
+
+/// What to do about a SQLSTATE, and its label.
+fn remedy(code: &str) -> (&'static str, &'static str) {
+    match code {
+        "53100" => ("; the database server's disk is full: extend it", "disk_full"),
+        "53300" => (
+            "; the database server has no connection left: lower HEARDBACK_STORE_CONNECTIONS of the receivers, or raise max_connections",
+            "server_full",
+        ),
+        "28P01" | "28000" => ("; check the user and the password of HEARDBACK_STORE", "refused"),
+        "42501" => ("; grant the rights of docs/postgres.md", "refused"),
+        "42P01" | "42703" | "3F000" => ("; run `heardback store migrate`", "schema"),
+        "25006" => {
+            ("; the server is read-only, as after a failover: connect to the primary", "read_only")
+        }
+        "26000" | "42P05" => (
+            "; a pooler separates statements from their transaction: set HEARDBACK_STORE_POOLER if it prepares no statements itself, or else unset it",
+            "pooler",
+        ),
+        "57P01" | "57P02" | "57P03" => ("; the server stops or starts", "unavailable"),
+        _ => ("", "unavailable"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_known_cause_has_its_own_remedy() {
+        let causes = [
+            ("53100", "disk_full", "extend it"),
+            ("53300", "server_full", "max_connections"),
+            ("28P01", "refused", "password"),
+            ("42501", "refused", "docs/postgres.md"),
+            ("42P01", "schema", "heardback store migrate"),
+            ("25006", "read_only", "primary"),
+            ("26000", "pooler", "HEARDBACK_STORE_POOLER"),
+            ("57P03", "unavailable", "stops or starts"),
+        ];
+        for (code, label, words) in causes {
+            let (hint, found) = remedy(code);
+            assert!(found == label && hint.contains(words), "{code}: {found}: {hint}");
+        }
+        assert_eq!(remedy("XX000"), ("", "unavailable"));
     }
 }

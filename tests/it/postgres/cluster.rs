@@ -4,9 +4,10 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex as StdMutex, OnceLock, PoisonError};
 
 use tempfile::TempDir;
+use tokio::sync::{Mutex, MutexGuard};
 
 /// Reads commands from standard input, and answers each with a line. The end of the input stops the server and removes its
 /// folder, so that nothing of it outlives the tests.
@@ -45,7 +46,7 @@ rm -rf "$folder"
 /// A running cluster.
 pub(super) struct Cluster {
     folder: PathBuf,
-    shell: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
+    shell: StdMutex<(ChildStdin, BufReader<ChildStdout>)>,
     _child: Child,
 }
 
@@ -104,7 +105,7 @@ impl Cluster {
             .expect("a shell");
         let stdin = child.stdin.take().expect("piped");
         let stdout = BufReader::new(child.stdout.take().expect("piped"));
-        let cluster = Self { folder, shell: Mutex::new((stdin, stdout)), _child: child };
+        let cluster = Self { folder, shell: StdMutex::new((stdin, stdout)), _child: child };
         cluster.expect_line("started");
         cluster
     }
@@ -180,12 +181,12 @@ pub(super) fn shared() -> Option<&'static Cluster> {
 }
 
 /// A cluster that one test has for itself, to stop and to crash it. `None`: PostgreSQL is not installed.
-pub(super) fn own() -> Option<MutexGuard<'static, Cluster>> {
+pub(super) async fn own() -> Option<MutexGuard<'static, Cluster>> {
     static CLUSTER: OnceLock<Option<Mutex<Cluster>>> = OnceLock::new();
     let start = || {
         let settings = ["max_connections=24", "superuser_reserved_connections=3"];
         programs().map(|programs| Mutex::new(Cluster::start(&programs, &settings)))
     };
     let cluster = CLUSTER.get_or_init(start).as_ref()?;
-    Some(cluster.lock().unwrap_or_else(PoisonError::into_inner))
+    Some(cluster.lock().await)
 }

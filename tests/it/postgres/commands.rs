@@ -9,7 +9,7 @@ use heardback::domain::feedback::{Claim, Lease, Settlement};
 use heardback::domain::message::Refusal;
 use heardback::domain::signal::{MessageUpdate, Signal};
 use heardback::store::engine::{self, EngineResult};
-use heardback::store::{Quotas, RequeueFrom, Requeued, Store, StoreError, Swept};
+use heardback::store::{Quotas, RequeueFrom, Store, StoreError, Swept};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -144,7 +144,9 @@ impl Outcome {
         let mut claims = result.expect("claimed");
         claims.sort_by_key(|claim| claim.lease.message);
         let leases = claims.iter().map(|claim| claim.lease).collect();
-        claims.iter_mut().for_each(|claim| claim.lease.token = 0);
+        for claim in &mut claims {
+            claim.lease.token = 0;
+        }
         Self { claims: leases, ..Self::of(&Ok(claims)) }
     }
 }
@@ -159,12 +161,13 @@ fn infallible<T>(result: EngineResult<T, std::convert::Infallible>) -> Result<T,
     result
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "each function concerns a few of the commands")]
 impl Command {
     pub(super) fn register(n: u32) -> Self {
         Self::Register { n, to: To::Phone(1), reference: None, code: None, link: None }
     }
 
-    fn update(&self, made: &Made) -> Option<MessageUpdate> {
+    fn update(&self, made: Made) -> Option<MessageUpdate> {
         let with = |update: MessageUpdate, to: To| MessageUpdate {
             recipient: Some(to.recipient()),
             names: to.names(),
@@ -193,7 +196,7 @@ impl Command {
         }
     }
 
-    fn signal(&self, made: &Made) -> Option<Signal> {
+    fn signal(&self, made: Made) -> Option<Signal> {
         let now = made.now;
         let from = |to: To| {
             let act = acted(to.recipient(), Some(SENDER), now);
@@ -224,7 +227,7 @@ impl Command {
     pub(super) async fn of_store(
         &self,
         store: &Arc<dyn Store>,
-        made: &Made,
+        made: Made,
         leases: &[Lease],
     ) -> Outcome {
         if let Some(signal) = self.signal(made) {
@@ -232,7 +235,9 @@ impl Command {
         }
         if let Some(update) = self.update(made) {
             let mut result = store.remember(update).await;
-            result.iter_mut().for_each(|outcome| outcome.message.delivery.lease = None);
+            if let Ok(outcome) = &mut result {
+                outcome.message.delivery.lease = None;
+            }
             return Outcome::of(&result);
         }
         if let Some((lease, settlement)) = self.lease(leases) {
@@ -247,7 +252,7 @@ impl Command {
             }
             Self::Pause => Outcome::of(&store.pause(account()).await),
             Self::Resume => Outcome::of(&store.resume(account()).await),
-            Self::Requeue { n, from } => requeued(store.requeue(sid(*n), *from).await),
+            Self::Requeue { n, from } => Outcome::of(&store.requeue(sid(*n), *from).await),
             Self::Expire => {
                 let swept = store.expire(ALL_ROWS).await.expect("swept");
                 assert!(swept.complete);
@@ -257,13 +262,15 @@ impl Command {
         }
     }
 
-    pub(super) fn of_model(&self, model: &mut Model, made: &Made, leases: &[Lease]) -> Outcome {
+    pub(super) fn of_model(&self, model: &mut Model, made: Made, leases: &[Lease]) -> Outcome {
         if let Some(signal) = self.signal(made) {
             return Outcome::of(&infallible(engine::observe(model, &signal)));
         }
         if let Some(update) = self.update(made) {
             let mut result = infallible(engine::remember(model, &update));
-            result.iter_mut().for_each(|outcome| outcome.message.delivery.lease = None);
+            if let Ok(outcome) = &mut result {
+                outcome.message.delivery.lease = None;
+            }
             return Outcome::of(&result);
         }
         if let Some((lease, settlement)) = self.lease(leases) {
@@ -281,15 +288,11 @@ impl Command {
             Self::Pause => Outcome::of(&infallible(engine::pause(model, account()))),
             Self::Resume => Outcome::of(&infallible(engine::resume(model, account()))),
             Self::Requeue { n, from } => {
-                requeued(infallible(engine::requeue(model, sid(*n), *from)))
+                Outcome::of(&infallible(engine::requeue(model, sid(*n), *from)))
             }
             _ => Outcome::of(&Ok(())),
         }
     }
-}
-
-fn requeued(result: Result<Requeued, StoreError>) -> Outcome {
-    Outcome::of(&result)
 }
 
 /// Few names, so that commands meet.

@@ -5,7 +5,10 @@
 mod cluster;
 mod commands;
 mod groups;
+mod faults;
 mod model;
+mod pooler;
+mod proxy;
 mod recount;
 mod serial;
 mod several;
@@ -18,6 +21,8 @@ use heardback::domain::matching::Policy;
 use heardback::store::Store;
 use heardback::store::postgres::{PostgresOptions, PostgresStore};
 use sqlx::postgres::PgConnectOptions;
+
+pub(crate) use crate::postgres::pooler::Pooled;
 
 use crate::contract::Backend;
 use crate::given::Hands;
@@ -64,9 +69,13 @@ impl<'a> Postgres<'a> {
     fn empty_on(cluster: &'a Cluster) -> Self {
         static SCHEMAS: AtomicU32 = AtomicU32::new(0);
         let number = SCHEMAS.fetch_add(1, Ordering::SeqCst);
-        let schema = format!("test_{}_{number}", std::process::id());
+        let schema = Self::schema_name(number);
         cluster.sql(&format!("CREATE SCHEMA {schema}"));
         Self { cluster, schema }
+    }
+
+    fn schema_name(number: u32) -> String {
+        format!("test_{}_{number}", std::process::id())
     }
 
     fn connect_at(&self, folder: &Path) -> PgConnectOptions {
@@ -77,14 +86,17 @@ impl<'a> Postgres<'a> {
             .options([("search_path", &self.schema)])
     }
 
+    fn connect(&self) -> PgConnectOptions {
+        self.connect_at(self.cluster.folder())
+    }
+
     pub(crate) fn options(&self, hands: &Hands, policy: Policy) -> PostgresOptions {
-        let connect = self.connect_at(self.cluster.folder());
         PostgresOptions {
             clock: Some(hands.clock()),
             max_connections: 4,
             // The tests share two cores with the server.
             acquire_timeout: LONG,
-            ..PostgresOptions::new(connect, b"test".to_vec(), policy)
+            ..PostgresOptions::new(self.connect(), b"test".to_vec(), policy)
         }
     }
 

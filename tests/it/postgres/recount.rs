@@ -23,7 +23,7 @@ pub(super) async fn assert_counts(
 /// Compares the counts and the statistics of a store that was opened just now with its rows.
 pub(super) async fn assert_recount(postgres: &Postgres<'_>, opened: &Arc<dyn Store>) {
     let count = |rows: String| format!("SELECT count(*) FROM {rows}");
-    let states = (0..State::ALL.len()).map(|at| count(format!("message WHERE state = {at}")));
+    let by_state = (0..State::ALL.len()).map(|at| count(format!("message WHERE state = {at}")));
     let others = [
         count("parked WHERE waiting AND NOT orphaned".to_owned()),
         count("parked WHERE orphaned".to_owned()),
@@ -31,7 +31,7 @@ pub(super) async fn assert_recount(postgres: &Postgres<'_>, opened: &Arc<dyn Sto
         "SELECT coalesce(max(n), 0) FROM (SELECT count(*) AS n FROM parked WHERE NOT orphaned GROUP BY account) a"
             .to_owned(),
     ];
-    let queries: Vec<String> = states.chain(others).collect();
+    let queries: Vec<String> = by_state.chain(others).collect();
     let counts = opened.counts();
     let counted = [counts.parked, counts.orphaned, counts.links, counts.parked_fullest];
     let counted: Vec<u64> = counts.messages.into_iter().chain(counted).collect();

@@ -35,7 +35,7 @@ type Leases = Vec<(Lease, Lease)>;
 /// A serial order of a round, as far as it is known.
 struct Search<'a> {
     round: &'a [(Command, Outcome)],
-    made: &'a Made,
+    made: Made,
     leases: &'a Leases,
     records: &'a [String],
     states: u32,
@@ -126,7 +126,7 @@ async fn run(
         let (command, leases) = (command.clone(), Arc::clone(&leases));
         tokio::spawn(async move {
             start.wait().await;
-            let outcome = command.of_store(&store, &made, &leases).await;
+            let outcome = command.of_store(&store, made, &leases).await;
             sender.send((command, outcome)).expect("the round waits");
         });
     }
@@ -162,7 +162,7 @@ async fn is_serial(postgres: &Postgres<'_>, history: &[Round]) -> Result<(), Tes
         let answered = run(&stores, round, made, &leases).await;
         let records = as_text(all(&stores[0], 1000).await);
         let mut search =
-            Search { round: &answered, made: &made, leases: &leases, records: &records, states: 0 };
+            Search { round: &answered, made, leases: &leases, records: &records, states: 0 };
         let first = Step {
             model: model.clone(),
             left: (0..answered.len()).collect(),
@@ -218,23 +218,23 @@ fn the_model_finds_an_order_and_refuses_a_history_without_one() {
     let made = Made { now: 0 };
     let mut model = Model::new();
     for command in [Command::register(1), Command::Direct { n: 1 }] {
-        command.of_model(&mut model, &made, &[]);
+        command.of_model(&mut model, made, &[]);
     }
     let claim = Command::Claim { limit: 9 };
-    let claims = claim.of_model(&mut model, &made, &[]).claims;
+    let claims = claim.of_model(&mut model, made, &[]).claims;
     assert_eq!(claims.len(), 1);
     let leases: Leases = claims.iter().map(|lease| (*lease, *lease)).collect();
     let settle = Command::Settle { nth: 0, settlement: Settlement::Reported };
     let mut after = model.clone();
-    let applied = settle.of_model(&mut after, &made, &claims);
-    let lost = settle.of_model(&mut after.clone(), &made, &claims);
+    let applied = settle.of_model(&mut after, made, &claims);
+    let lost = settle.of_model(&mut after.clone(), made, &claims);
     assert_ne!(applied.text, lost.text);
     let records = after.export();
     let search = |round: &[(Command, Outcome)]| {
         let (left, swept) = ((0..round.len()).collect(), Swept::default());
         let first = Step { model: model.clone(), left, swept, leases: leases.clone() };
         let (records, leases) = (&records, &leases);
-        Search { round, made: &made, leases, records, states: 0 }.order(first).is_some()
+        Search { round, made, leases, records, states: 0 }.order(first).is_some()
     };
     let (first, second) = ((settle.clone(), applied.clone()), (settle.clone(), lost));
     assert!(search(&[first.clone(), second.clone()]) && search(&[second, first.clone()]));
