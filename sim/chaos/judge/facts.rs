@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::history::{Credential, Event, EventKind, FOREIGN, Role};
+use crate::history::{CommitCut, Credential, Event, EventKind, FOREIGN, Role};
 
 /// In nanoseconds.
 pub(crate) const SECOND: u64 = 1_000_000_000;
@@ -110,6 +110,9 @@ pub(crate) struct Facts<'a> {
     pub(crate) seed: u64,
     pub(crate) concurrency: usize,
     pub(crate) drain_seconds: u64,
+    /// Commits may be lost, because the standby is asynchronous.
+    pub(crate) may_lose: bool,
+    pub(crate) commit_cuts: BTreeMap<CommitCut, u64>,
     pub(crate) requests: BTreeMap<u64, Request>,
     pub(crate) posts: BTreeMap<u64, Post>,
     pub(crate) faults: BTreeMap<u64, FaultWindow>,
@@ -147,7 +150,8 @@ impl<'a> Facts<'a> {
 
     fn apply(&mut self, at: u64, event: &EventKind) {
         match event {
-            EventKind::Plan { seed, concurrency, drain_seconds } => {
+            EventKind::Plan { seed, concurrency, drain_seconds, may_lose } => {
+                self.may_lose = *may_lose;
                 (self.seed, self.concurrency) = (*seed, *concurrency);
                 self.drain_seconds = *drain_seconds;
             }
@@ -184,6 +188,7 @@ impl<'a> Facts<'a> {
                 self.logged_losses.insert((*run, about.clone()));
             }
             EventKind::Leak { location, kind } => self.leaks.push((kind.clone(), location.clone())),
+            EventKind::CommitCut { cut } => *self.commit_cuts.entry(*cut).or_default() += 1,
             EventKind::HalfClosed { port } => self.half_closed.entry(*port).or_default().push(at),
             EventKind::AccountHangs { account } => self.hangs.push((at, account.clone())),
             EventKind::Unauthenticated { shape, answer, count } => {
