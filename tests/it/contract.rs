@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use heardback::domain::address::{Address, RecipientHashKey, RecipientNames};
 use heardback::domain::code::{CodeKey, Probe};
 use heardback::domain::feedback::{Claim, Lease, Settlement};
 use heardback::domain::matching::{ObserveOutcome, Policy, Reason, Resend};
@@ -19,8 +20,8 @@ use heardback::store::{
 use tempfile::TempDir;
 
 use crate::given::{
-    DAY, HOUR, Hands, MINUTE, SENDER, account, acted, at, converted, direct, evidence, in_state,
-    options, person, policy, reference, registered, reply, shared, sid, status,
+    DAY, HOUR, Hands, MINUTE, SENDER, account, acted, address, at, converted, direct, evidence,
+    in_state, options, person, policy, reference, registered, reply, shared, sid, status,
 };
 use crate::overview::seen;
 use crate::postgres::Postgres;
@@ -1202,6 +1203,31 @@ async fn evidence_parked_again_beside_its_own_orphan_is_counted_once() {
         sweep(&store).await;
         store.observe(direct(1, 14 * DAY)).await.expect("observed");
         assert_eq!(store.counts(), recount(&store).await, "orphaned");
+    }
+}
+
+#[tokio::test]
+async fn evidence_that_is_parked_again_beside_an_equal_act_is_counted_once() {
+    const NAMES: [&str; 2] = ["whatsapp:+15551230001", "whatsapp:US.13491208655302741918"];
+    for backend in backends() {
+        let store = backend.usual(&Hands::default());
+        let [number, id] = NAMES.map(address);
+        let names = NAMES.map(|name| Address::parse(name).expect("valid"));
+        let names = RecipientNames::of(&RecipientHashKey::new(b"test"), account(), &names);
+        let to = |n, recipient| MessageUpdate { recipient: Some(recipient), ..registered(n, 0) };
+        let act = acted(id, Some(SENDER), 0);
+        store.remember(to(1, number)).await.expect("remembered");
+        let key = CodeKey::new(b"the app's key");
+        let code = Probe::new("111111", std::slice::from_ref(&key));
+        store.observe(Signal { code, ..act.clone() }).await.expect("observed");
+        let names = names.map(|names| (account(), names));
+        let tied = store.observe(Signal { names, ..act }).await.expect("observed");
+        assert_eq!(tied, ObserveOutcome::Confirmed(sid(1)));
+        assert_eq!(store.counts(), recount(&store).await, "confirmed");
+        // Either message may be the one, so the confirmation is withdrawn and its evidence is parked again.
+        let newer = store.remember(to(2, number)).await.expect("remembered");
+        assert_eq!(newer.withdrawn, [sid(1)]);
+        assert_eq!(store.counts(), recount(&store).await, "withdrawn");
     }
 }
 

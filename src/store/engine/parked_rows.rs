@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::matching::Parked;
 use crate::domain::sid::AccountSid;
+use crate::store::engine::mutation::Mutation;
 
 /// Rows that are not orphaned. Orphaned evidence can prove nothing, so it never takes room from other evidence.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +35,18 @@ impl ParkedRows {
         self.total -= 1;
         if *rows == 0 {
             self.by_account.remove(&account);
+        }
+    }
+
+    /// Counts the changes of a mutation.
+    pub(crate) fn apply(&mut self, mutation: &Mutation) {
+        for (before, after) in &mutation.parked {
+            let account = |parked: &Option<Parked>| {
+                let parked = parked.as_ref().filter(|parked| !parked.orphaned)?;
+                Some(parked.evidence.account)
+            };
+            account(before).inspect(|account| self.remove(*account));
+            account(after).inspect(|account| self.insert(*account));
         }
     }
 

@@ -15,6 +15,9 @@ use crate::store::postgres::keys::{dedup, kind_number, lock, untied, waits_for};
 /// Locks by number. `true`: exclusive, `false`: shared.
 pub(super) type Locks = BTreeMap<i64, bool>;
 
+/// Guards the list of holds. Claims read it, so no claim comes between a hold and its answer.
+const HOLDS: &str = "holds";
+
 fn add(locks: &mut Locks, text: &str, is_exclusive: bool) {
     *locks.entry(lock(text)).or_default() |= is_exclusive;
 }
@@ -38,8 +41,8 @@ pub(super) fn add_read(locks: &mut Locks, read: &Read) {
         Read::Evidence(key) => add(locks, &of(key), true),
         Read::Counted(key) => add(locks, &format!("counted:{}", dedup(key)), true),
         Read::Sender(account, address) => add(locks, &format!("sender:{account}:{address}"), false),
+        Read::Holds => add(locks, HOLDS, false),
         Read::ParkedRows
-        | Read::Holds
         | Read::Evictable(..)
         | Read::AccountsWithDue
         | Read::DueAfter(..)
@@ -76,6 +79,9 @@ pub(super) fn add_changes(locks: &mut Locks, loaded: &Loaded, changed: &Changed)
     }
     for (account, address) in changed.senders.keys() {
         add(locks, &format!("sender:{account}:{address}"), true);
+    }
+    if !changed.holds.is_empty() {
+        add(locks, HOLDS, true);
     }
     for (_, person) in changed.names.keys() {
         add(locks, &format!("person:{}", hex(person.as_bytes())), true);

@@ -18,7 +18,9 @@ pub struct PostgresOptions {
     pub max_parked: u64,
     /// The most connections of this receiver.
     pub max_connections: u32,
-    /// The longest wait for a free connection.
+    /// The writers, each with one transaction at a time.
+    pub writers: u32,
+    /// The longest wait for a free connection, and of a command for its outcome.
     pub acquire_timeout: Duration,
     /// The age at which a connection is replaced: managed databases close old connections.
     pub max_lifetime: Duration,
@@ -39,6 +41,7 @@ impl PostgresOptions {
             max_messages: 1_000_000,
             max_parked: DEFAULT_MAX_PARKED,
             max_connections: 8,
+            writers: 2,
             acquire_timeout: Duration::from_secs(2),
             max_lifetime: Duration::from_mins(10),
             idle_timeout: Duration::from_mins(5),
