@@ -107,6 +107,9 @@ struct Arguments {
     /// Instead of faults: replaces each receiver this many times, and judges whether a request was lost
     #[arg(long)]
     replacements: Option<u64>,
+    /// Injects only the faults whose name contains this text
+    #[arg(long, default_value = "")]
+    only: String,
     /// The binary under test [default: `heardback` beside this example's folder]
     #[arg(long)]
     binary: Option<PathBuf>,
@@ -261,6 +264,7 @@ fn prepared(
         network: Network::new(),
         receivers: std::iter::repeat_with(Receiver::default).take(receivers).collect(),
         victim: 0,
+        only: arguments.only.clone(),
         database,
         driver: None,
         bursts: Bursts::new(),

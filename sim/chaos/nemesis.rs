@@ -84,6 +84,8 @@ pub(crate) struct Nemesis {
     pub(crate) receivers: Vec<Receiver>,
     /// The receiver of the current fault.
     pub(crate) victim: usize,
+    /// A part of the name of each fault.
+    pub(crate) only: String,
     pub(crate) database: Option<Database>,
     pub(crate) driver: Option<Arc<Driver>>,
     pub(crate) bursts: Bursts,
@@ -179,6 +181,7 @@ impl Nemesis {
         if matches!(limit, Limit::Kills(kills) if kills >= 200) && deck % 12 == 3 {
             cards.insert(0, Fault::StopLongerThanALease);
         }
+        cards.retain(|fault| fault.name().contains(&self.only));
         cards
     }
 
