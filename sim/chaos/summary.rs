@@ -17,7 +17,8 @@ pub(crate) fn summary(facts: &Facts<'_>, findings: &[Finding]) -> String {
     let mut text = "| | |\n| --- | --: |\n".to_owned();
     let lost = findings.iter().find(|finding| finding.id == "I1");
     let lost = lost.map_or(0, |finding| finding.broken.len());
-    let rows = [faults(facts), database(facts), requests(facts), messages(facts, lost), process(facts)];
+    let rows =
+        [faults(facts), database(facts), requests(facts), messages(facts, lost), process(facts)];
     for (name, value) in rows.iter().flatten() {
         let _ = writeln!(text, "| {name} | {value} |");
     }
@@ -25,7 +26,9 @@ pub(crate) fn summary(facts: &Facts<'_>, findings: &[Finding]) -> String {
     for Finding { id, promise, broken, is_expected } in findings {
         let verdict = match broken.len() {
             0 => "held".to_owned(),
-            count if *is_expected => format!("broken {count} times, as an asynchronous standby does"),
+            count if *is_expected => {
+                format!("broken {count} times, as an asynchronous standby does")
+            }
             count => format!("**broken {count} times**"),
         };
         let _ = writeln!(text, "| {id} | {promise} | {verdict} |");

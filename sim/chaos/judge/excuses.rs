@@ -1,8 +1,8 @@
 //! Excuses: faults that explain a repeated post or the loss of evidence. Each has an upper bound, and the report
 //! counts what each explains.
 
-use crate::judge::facts::{Deferral, Facts, Message, Request, SECOND};
 use crate::faults::DATABASE;
+use crate::judge::facts::{Deferral, Facts, Message, Request, SECOND};
 use crate::signals::{DEFERRABLE, call_sid, is_timed};
 
 /// On a fast machine, the result of an attempt is on disk this long after Twilio's response.

@@ -30,7 +30,6 @@ impl Request {
         self.answer.is_some_and(|(_, status, _)| (200..300).contains(&status) || status == 303)
     }
 
-
     pub(crate) fn is_genuine(&self) -> bool {
         self.role != Role::Hostile
     }

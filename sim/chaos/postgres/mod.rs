@@ -63,7 +63,10 @@ impl Database {
         history: &Arc<History>,
     ) -> anyhow::Result<Self> {
         let folder = below.map_or_else(tempfile::tempdir, tempfile::tempdir_in)?;
-        std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        std::fs::set_permissions(
+            folder.path(),
+            std::os::unix::fs::PermissionsExt::from_mode(0o755),
+        )?;
         let (programs, first) = (programs()?, folder.path().join("server-0"));
         let primary = Server::primary(&programs, first, kind == Standby::Sync).await?;
         let (network, replication) = (DatabaseNetwork::new(), DatabaseNetwork::new());
@@ -124,7 +127,8 @@ impl Database {
         match fault {
             DatabaseFault::TerminateBackend => {
                 if let Some(pid) = self.random_backend()? {
-                    self.primary.query("postgres", &format!("SELECT pg_terminate_backend({pid})"))?;
+                    self.primary
+                        .query("postgres", &format!("SELECT pg_terminate_backend({pid})"))?;
                 }
             }
             DatabaseFault::KillBackend => {
@@ -176,7 +180,6 @@ impl Database {
         let backends = self.primary.backends()?;
         Ok(self.random.one_of(&backends).copied())
     }
-
 
     /// The primary dies for good. The standby becomes the primary, and gets a standby of its own.
     async fn fail_over(&mut self) -> anyhow::Result<()> {

@@ -85,7 +85,10 @@ impl Server {
         let mut server = Self::new(&primary.programs, folder, options(is_synchronous))?;
         let (socket, data) = (primary.folder.display().to_string(), server.data());
         let source = ["-h", &socket, "-U", OWNER, "-D", &data];
-        server.program("pg_basebackup", &[&source[..], &["--checkpoint=fast", "--no-sync"]].concat())?;
+        server.program(
+            "pg_basebackup",
+            &[&source[..], &["--checkpoint=fast", "--no-sync"]].concat(),
+        )?;
         std::fs::write(server.folder.join("data/standby.signal"), "")?;
         server.options.push(format!(
             "primary_conninfo=host=127.0.0.1 port={port} user={OWNER} application_name={STANDBY} sslmode=disable"

@@ -44,6 +44,14 @@ const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '2s'; SET LOCAL statement_t
 const BEGIN_READ: &str = "BEGIN READ ONLY; SET LOCAL statement_timeout = '5s'; \
     SET LOCAL idle_in_transaction_session_timeout = '10s'";
 
+/// A timeout during the wait for a synchronous standby would end the wait, and report success.
+const COMMIT: &str = "SET LOCAL statement_timeout = 0; COMMIT";
+/// Ends a transaction that changed nothing, because its rows say that all is done. After a crash of the server these rows may
+/// not have reached the synchronous standby, so the answer waits until it has the log up to here.
+const CONFIRM: &str = "SET LOCAL statement_timeout = 0; \
+    SELECT pg_logical_emit_message(true, 'heardback', '') WHERE current_setting('synchronous_standby_names') <> ''; \
+    COMMIT";
+
 /// Takes locks in the order of their numbers, so that no two transactions wait for each other, and returns the time at which
 /// it has them. A transaction that does not wait for the disk could lose an acknowledged command.
 const LOCK: &str = "
@@ -206,11 +214,14 @@ impl Database {
         };
         match judged {
             Ok(Judged::Commit(cache)) => {
-                kept.end("COMMIT").await?;
+                kept.end(COMMIT).await?;
                 self.note_commit(&cache.changed);
                 Ok(Run::Done)
             }
-            Ok(Judged::Unchanged) => kept.end("ROLLBACK").await.map(|()| Run::Done),
+            Ok(Judged::Unchanged) => {
+                let end = if is_claim { "ROLLBACK" } else { CONFIRM };
+                kept.end(end).await.map(|()| Run::Done)
+            }
             Ok(Judged::Again(run)) => kept.end("ROLLBACK").await.map(|()| run),
             Err(error) => {
                 // At once, so that no lock outlives the attempt. Without a connection there is no lock.

@@ -8,6 +8,7 @@ mod model;
 mod recount;
 mod serial;
 mod several;
+mod standby;
 
 use std::path::Path;
 use std::sync::Arc;
