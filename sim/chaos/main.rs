@@ -110,6 +110,9 @@ struct Arguments {
     /// Injects only the faults whose name contains this text
     #[arg(long, default_value = "")]
     only: String,
+    /// The most seconds until the outbox is empty after the last fault; with 0 it is not judged
+    #[arg(long, default_value_t = DRAIN.as_secs())]
+    drain: u64,
     /// The binary under test [default: `heardback` beside this example's folder]
     #[arg(long)]
     binary: Option<PathBuf>,
@@ -162,7 +165,7 @@ fn main() -> anyhow::Result<ExitCode> {
 
 async fn run(seed: u64, arguments: &Arguments, folder: &Path, path: &Path) -> anyhow::Result<()> {
     let history = Arc::new(History::create(path)?);
-    let drain_seconds = DRAIN.as_secs();
+    let drain_seconds = arguments.drain;
     let database = match arguments.store {
         StoreKind::Sled => None,
         StoreKind::Postgres => {
@@ -201,7 +204,7 @@ async fn run(seed: u64, arguments: &Arguments, folder: &Path, path: &Path) -> an
     while senders.join_next().await.is_some() {}
     nemesis.bursts.end().await;
     let ended = match injected {
-        Ok(()) => nemesis.drain_and_stop(DRAIN).await,
+        Ok(()) => nemesis.drain_and_stop(Duration::from_secs(drain_seconds)).await,
         Err(error) => Err(error),
     };
     samplers.abort_all();

@@ -273,10 +273,13 @@ impl Nemesis {
             let outbox = self.outbox().await?;
             match outbox {
                 Some(0) => break 0,
-                Some(outbox) if began.elapsed() > patience => break outbox,
+                Some(outbox) if began.elapsed() >= patience => break outbox,
                 Some(_) | None => {}
             }
-            anyhow::ensure!(began.elapsed() < 2 * patience, "the metrics are unavailable");
+            anyhow::ensure!(
+                began.elapsed() < 2 * patience.max(STARTED),
+                "the metrics are unavailable"
+            );
             self.restart_if_ended().await?;
             tokio::time::sleep(Duration::from_millis(100)).await;
         };

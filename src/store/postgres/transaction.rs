@@ -44,11 +44,9 @@ const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '2s'; SET LOCAL statement_t
 const BEGIN_READ: &str = "BEGIN READ ONLY; SET LOCAL statement_timeout = '5s'; \
     SET LOCAL idle_in_transaction_session_timeout = '10s'";
 
-/// A timeout during the wait for a synchronous standby would end the wait, and report success.
-const COMMIT: &str = "SET LOCAL statement_timeout = 0; COMMIT";
-/// Ends a transaction that changed nothing, because its rows say that all is done. After a crash of the server these rows may
-/// not have reached the synchronous standby, so the answer waits until it has the log up to here.
-const CONFIRM: &str = "SET LOCAL statement_timeout = 0; \
+/// Commits. A statement's timeout would end the wait for a synchronous standby, and report success. After a crash of the server,
+/// rows that say that all is done may not have reached this standby: so a transaction that writes no row waits for it, too.
+const COMMIT: &str = "SET LOCAL statement_timeout = 0; \
     SELECT pg_logical_emit_message(true, 'heardback', '') WHERE current_setting('synchronous_standby_names') <> ''; \
     COMMIT";
 
@@ -219,7 +217,7 @@ impl Database {
                 Ok(Run::Done)
             }
             Ok(Judged::Unchanged) => {
-                let end = if is_claim { "ROLLBACK" } else { CONFIRM };
+                let end = if is_claim { "ROLLBACK" } else { COMMIT };
                 kept.end(end).await.map(|()| Run::Done)
             }
             Ok(Judged::Again(run)) => kept.end("ROLLBACK").await.map(|()| run),
