@@ -61,6 +61,12 @@ macro_rules! beginnings {
     };
 }
 
+/// Commits. A statement's timeout would end the wait for a synchronous standby, and report success. After a crash of the server,
+/// rows that say that all is done may not have reached this standby: so a transaction that writes no row waits for it, too.
+const COMMIT: &str = "SET LOCAL statement_timeout = 0; \
+    SELECT pg_logical_emit_message(true, 'heardback', '') WHERE current_setting('synchronous_standby_names') <> ''; \
+    COMMIT";
+
 /// The statements that begin a transaction.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Beginnings {
@@ -226,11 +232,14 @@ impl Database {
         };
         match judged {
             Ok(Judged::Commit(cache)) => {
-                kept.end("COMMIT").await?;
+                kept.end(COMMIT).await?;
                 self.note_commit(&cache.changed);
                 Ok(Run::Done)
             }
-            Ok(Judged::Unchanged) => kept.end("ROLLBACK").await.map(|()| Run::Done),
+            Ok(Judged::Unchanged) => {
+                let end = if is_claim { "ROLLBACK" } else { COMMIT };
+                kept.end(end).await.map(|()| Run::Done)
+            }
             Ok(Judged::Again(run)) => kept.end("ROLLBACK").await.map(|()| run),
             Err(error) => {
                 // At once, so that no lock outlives the attempt. Without a connection there is no lock.
@@ -372,7 +381,7 @@ impl Database {
             .execute(connection)
             .await;
             match written {
-                Ok(_) => kept.end("COMMIT").await,
+                Ok(_) => kept.end(COMMIT).await,
                 // The connection closes, so that the next one may reach another server.
                 Err(error) => Err(error.into()),
             }

@@ -2,16 +2,18 @@
 //!
 //! Needs PostgreSQL's server programs. Without them the tests run on sled alone; with `HEARDBACK_CI=1` they fail.
 
+mod chaos;
 mod cluster;
 mod commands;
-mod groups;
 mod faults;
+mod groups;
 mod model;
 mod pooler;
 mod proxy;
 mod recount;
 mod serial;
 mod several;
+mod standby;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -129,18 +131,13 @@ impl Backend for Postgres<'_> {
 
 /// The folder of the server's socket. `None`: PostgreSQL is not installed.
 pub(crate) fn socket_folder() -> Option<&'static Path> {
-    let cluster = cluster();
-    if cluster.is_none() {
-        skipped_unless_ci("PostgreSQL's server is not installed (apt install postgresql)");
-    }
-    cluster.map(|cluster| cluster.folder.path())
+    installed(cluster::shared()).map(Cluster::folder)
 }
 
 /// psql as the cluster's administrator, which ends at the first error and prints values only.
-pub(crate) fn psql(database: &str) -> Command {
-    let folder = cluster().expect("a cluster").folder.path();
-    let mut psql = Command::new(programs().expect("installed").join("psql"));
+pub(crate) fn psql(database: &str) -> std::process::Command {
+    let mut psql = std::process::Command::new(cluster::programs().expect("installed").join("psql"));
     psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "owner", "-d", database]);
-    psql.arg("-h").arg(folder);
+    psql.arg("-h").arg(cluster::shared().expect("a cluster").folder());
     psql
 }
