@@ -52,7 +52,7 @@ impl Lanes {
     /// may use all shared slots.
     pub(crate) fn room(&mut self, slots: usize, own_slots: usize, now: Instant) -> Rooms {
         let mut rooms = Rooms { slots, ..Rooms::default() };
-        rooms.quotas.own_slots = own_slots;
+        (rooms.quotas.own_slots, rooms.quotas.account_limit) = (own_slots, Some(self.ceiling));
         for (account, lane) in &mut self.by_account {
             let under_way = lane.in_flight();
             let free = match lane.room(now) {
@@ -65,7 +65,8 @@ impl Lanes {
                 Room::Full => 0,
             };
             let missing = lane.free_for_missing().min(free);
-            let quota = Quota { under_way, free, missing, begun: lane.begun() };
+            let quota =
+                Quota { under_way, free, missing, begun: lane.begun(), limit: lane.limit() };
             rooms.quotas.by_account.insert(*account, quota);
         }
         rooms
@@ -97,7 +98,7 @@ mod tests {
     }
 
     fn quota(under_way: usize, free: usize, begun: usize) -> Quota {
-        Quota { under_way, free, missing: free, begun }
+        Quota { under_way, free, missing: free, begun, limit: 4 }
     }
 
     #[test]
@@ -106,6 +107,7 @@ mod tests {
         let mut lanes = Lanes::new(4, MINUTE);
         let unknown = lanes.room(3, 2, now).quotas;
         assert!(unknown.by_account.is_empty() && unknown.own_slots == 2);
+        assert_eq!(unknown.account_limit, Some(4));
         let [one, two] = accounts();
         let message = "SM0123456789abcdef0123456789abcdef".parse().expect("valid");
         let pause = Verdict::Pause { why: OutcomeDetail::default() };

@@ -12,6 +12,7 @@ use crate::domain::matching::{Parked, WaitsFor};
 use crate::domain::message::Message;
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::store::engine::{DueKind, ParkedRows, RecipientKey};
+use crate::store::postgres::accounts;
 use crate::store::postgres::cache::{Loaded, Read};
 use crate::store::postgres::error::TransactionError;
 use crate::store::postgres::keys::{ParkedKey, dedup, kind_number, waits_for};
@@ -43,6 +44,7 @@ pub(super) async fn load(
     evidence(connection, loaded, &kinds.evidence).await?;
     links(connection, loaded, &kinds.links, &kinds.unbound).await?;
     facts(connection, loaded, &kinds).await?;
+    accounts::load_use(connection, loaded, &kinds.accounts).await?;
     due(connection, loaded, &kinds.due).await?;
     for read in kinds.others {
         other(connection, loaded, read).await?;
@@ -63,6 +65,7 @@ struct Kinds<'a> {
     senders: Vec<&'a Read>,
     names: Vec<(AccountSid, RecipientHash)>,
     automatic: Vec<RecipientHash>,
+    accounts: Vec<(AccountSid, Timestamp)>,
     due: Vec<&'a Read>,
     others: Vec<&'a Read>,
 }
@@ -80,6 +83,7 @@ impl<'a> Kinds<'a> {
             Read::Sender(..) => self.senders.push(read),
             Read::Names(account, person) => self.names.push((*account, *person)),
             Read::Automatic(person) => self.automatic.push(*person),
+            Read::AccountUse(account, now) => self.accounts.push((*account, *now)),
             Read::DueAfter(..) | Read::LastDueBy(..) => self.due.push(read),
             Read::ParkedRows | Read::Holds | Read::Evictable(..) | Read::AccountsWithDue => {
                 self.others.push(read);

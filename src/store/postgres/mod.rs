@@ -4,11 +4,13 @@
 //! (`cache`, `load`), and writes the rows that it changes (`write`). Counters are rows too (`tally`). No rule, time window or
 //! limit stands in SQL.
 
+mod accounts;
 mod cache;
 mod error;
 mod keys;
 mod load;
 mod locks;
+mod look;
 mod options;
 mod pages;
 mod schema;

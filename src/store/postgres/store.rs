@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use sqlx::postgres::PgPoolOptions;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
+use crate::domain::account_block::{AccountBlock, AccountNews};
 use crate::domain::address::{Address, RecipientHash, RecipientHashKey};
 use crate::domain::click_link::{Link, LinkId};
 use crate::domain::erasure::Erasure;
@@ -370,16 +372,30 @@ impl Store for PostgresStore {
     }
 
     async fn next_due(&self, quotas: &Quotas) -> Result<Option<Duration>, StoreError> {
-        let quotas = quotas.clone();
-        self.run(move |rows| {
+        let (database, quotas) = (Arc::clone(&self.database), quotas.clone());
+        let question = move |rows: &mut RowCache| {
             let Ok(next) = engine::next_due(rows, &quotas);
-            Ok(next)
-        })
-        .await
+            next
+        };
+        self.on_runtime(async move { database.look(question).await }).await
     }
 
     async fn changed(&self) {
         self.database.changed.notified().await;
+    }
+
+    fn look_every(&self) -> RangeInclusive<Duration> {
+        Duration::from_secs(1)..=Duration::from_secs(2)
+    }
+
+    async fn share_news(&self, account: AccountSid, news: AccountNews) -> Result<(), StoreError> {
+        let database = Arc::clone(&self.database);
+        self.on_runtime(async move { database.share_news(account, news).await }).await
+    }
+
+    async fn account_blocks(&self) -> Result<Vec<(AccountSid, AccountBlock)>, StoreError> {
+        let database = Arc::clone(&self.database);
+        self.on_runtime(async move { database.account_blocks().await }).await
     }
 
     async fn expire(&self, limit: usize) -> Result<Swept, StoreError> {

@@ -127,6 +127,11 @@ impl Lane {
         self.in_flight
     }
 
+    /// The most posts in flight.
+    pub fn limit(&self) -> usize {
+        self.limit.current()
+    }
+
     /// The number of posts since the start.
     pub fn begun(&self) -> usize {
         self.begun

@@ -2,6 +2,8 @@
 //!
 //! Needs PostgreSQL's server programs. Without them the tests run on sled alone; with `HEARDBACK_CI=1` they fail.
 
+mod limits;
+
 use std::io::Read as _;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};

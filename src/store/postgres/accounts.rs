@@ -1,0 +1,135 @@
+//! The accounts as all receivers use them: attempts under lease, and the blocks that one receiver learned from Twilio.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sqlx::PgConnection;
+
+use crate::domain::account_block::{AccountBlock, AccountNews, BlockKind};
+use crate::domain::feedback::OutcomeDetail;
+use crate::domain::matching::later;
+use crate::domain::sid::AccountSid;
+use crate::store::StoreError;
+use crate::store::engine::AccountUse;
+use crate::store::postgres::cache::Loaded;
+use crate::store::postgres::error::TransactionError;
+use crate::store::postgres::load::timestamp;
+use crate::store::postgres::transaction::Database;
+
+type Result<T> = std::result::Result<T, TransactionError>;
+
+/// A pause that no receiver has probed for this long says nothing any more: its account may have left the settings.
+const UNPROBED_FOR: Duration = Duration::from_hours(24);
+
+/// Loads the attempts under lease and the blocks of accounts.
+pub(super) async fn load_use(
+    connection: &mut PgConnection,
+    loaded: &mut Loaded,
+    accounts: &[(AccountSid, Timestamp)],
+) -> Result<()> {
+    if accounts.is_empty() {
+        return Ok(());
+    }
+    let (names, times): (Vec<&str>, Vec<i64>) =
+        accounts.iter().map(|(account, now)| (account.as_str(), now.as_millisecond())).unzip();
+    let rows: Vec<(String, i64, Option<i64>, Option<i64>)> = sqlx::query_as(
+        "SELECT k.account,
+                (SELECT count(*) FROM message m
+                 WHERE m.account = k.account AND m.leased AND m.due_at IS NOT NULL AND m.due_at > k.now),
+                (SELECT opens_at FROM account_block b WHERE b.account = k.account AND b.kind = $3),
+                (SELECT opens_at FROM account_block b
+                 WHERE b.account = k.account AND b.kind = $4 AND b.opens_at > k.now - $5)
+         FROM unnest($1::text[], $2::bigint[]) AS k(account, now)",
+    )
+    .bind(names)
+    .bind(times)
+    .bind(BlockKind::Held.as_str())
+    .bind(BlockKind::Paused.as_str())
+    .bind(milliseconds(UNPROBED_FOR))
+    .fetch_all(connection)
+    .await?;
+    for (account, under_lease, held_until, probe_from) in rows {
+        let Ok(account) = account.parse() else { continue };
+        let known = AccountUse {
+            under_lease: usize::try_from(under_lease).unwrap_or_default(),
+            held_until: held_until.map(timestamp),
+            probe_from: probe_from.map(timestamp),
+        };
+        loaded.account_use.insert(account, known);
+    }
+    Ok(())
+}
+
+fn milliseconds(wait: Duration) -> i64 {
+    i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)
+}
+
+impl Database {
+    /// Writes the news of a post for all receivers. The times are the database's.
+    pub(super) async fn share_news(
+        &self,
+        account: AccountSid,
+        news: AccountNews,
+    ) -> std::result::Result<(), StoreError> {
+        let now = self.now().await?;
+        let query = match &news {
+            AccountNews::Blocked(AccountBlock { kind, wait, why }) => sqlx::query(
+                "INSERT INTO account_block AS known (account, kind, since, opens_at, status, code, why)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7)
+                 ON CONFLICT (account, kind) DO UPDATE SET
+                     since = excluded.since, opens_at = greatest(known.opens_at, excluded.opens_at),
+                     status = excluded.status, code = excluded.code, why = excluded.why",
+            )
+            .bind(account.as_str())
+            .bind(kind.as_str())
+            .bind(now.as_millisecond())
+            .bind(later(now, *wait).as_millisecond())
+            .bind(why.status.map(i32::from))
+            .bind(why.code.map(i64::from))
+            .bind(&why.message),
+            AccountNews::StillPaused { wait } => sqlx::query(
+                "UPDATE account_block SET opens_at = greatest(opens_at, $3) WHERE account = $1 AND kind = $2",
+            )
+            .bind(account.as_str())
+            .bind(BlockKind::Paused.as_str())
+            .bind(later(now, *wait).as_millisecond()),
+            AccountNews::Accepted { began } => sqlx::query(
+                "DELETE FROM account_block WHERE account = $1 AND kind = $2 AND since <= $3",
+            )
+            .bind(account.as_str())
+            .bind(BlockKind::Paused.as_str())
+            .bind(now.as_millisecond().saturating_sub(milliseconds(*began))),
+        };
+        query.execute(&self.pool).await.map_err(TransactionError::from)?;
+        Ok(())
+    }
+
+    /// The blocks that are not over, and the pauses whose probe is due.
+    pub(super) async fn account_blocks(
+        &self,
+    ) -> std::result::Result<Vec<(AccountSid, AccountBlock)>, StoreError> {
+        let rows: Vec<(String, String, i64, Option<i32>, Option<i64>, String)> =
+            sqlx::query_as("SELECT account, kind, opens_at, status, code, why FROM account_block")
+                .fetch_all(&self.pool)
+                .await
+                .map_err(TransactionError::from)?;
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let now = self.now().await?;
+        let blocks = rows.into_iter().filter_map(|(account, kind, opens_at, status, code, why)| {
+            let kind = BlockKind::ALL.into_iter().find(|known| known.as_str() == kind)?;
+            let wait = timestamp(opens_at).duration_since(now);
+            let is_known = match kind {
+                BlockKind::Held => wait.is_positive(),
+                BlockKind::Paused => later(timestamp(opens_at), UNPROBED_FOR) > now,
+            };
+            let status = status.and_then(|status| u16::try_from(status).ok());
+            let code = code.and_then(|code| u32::try_from(code).ok());
+            let why = OutcomeDetail { status, code, message: why };
+            let wait = Duration::try_from(wait).unwrap_or_default();
+            is_known.then_some((account.parse().ok()?, AccountBlock { kind, wait, why }))
+        });
+        Ok(blocks.collect())
+    }
+}
