@@ -39,7 +39,7 @@ pub struct AccountBlock {
 pub enum AccountNews {
     /// Twilio closed the account.
     Blocked(AccountBlock),
-    /// A probe was rejected, and the next one is after this wait. This renews a block that all receivers know, and begins
+    /// A probe was rejected, and the next one is after this wait. This renews a pause that all receivers know, and begins
     /// none: if another receiver's post was accepted meanwhile, the rejected credentials are this receiver's own.
     StillPaused { wait: Duration },
     /// Twilio accepted a post that began this long ago: a pause from before that is over.

@@ -7,9 +7,10 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use crate::domain::account_block::AccountBlock;
 use crate::domain::sid::AccountSid;
 use crate::store::{Quota, Quotas};
-use crate::worker::lane::{Lane, LaneReport, Room};
+use crate::worker::lane::{Lane, LaneChange, LaneReport, Room};
 use crate::worker::observer::Observer;
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -46,6 +47,24 @@ impl Lanes {
         for lane in self.by_account.values_mut() {
             lane.distrust(now);
         }
+    }
+
+    /// Takes over the blocks of all accounts, as the receivers of the store know them now. Returns the changes that this
+    /// receiver did not cause.
+    pub(crate) fn share(
+        &mut self,
+        blocks: &[(AccountSid, AccountBlock)],
+        now: Instant,
+    ) -> Vec<(AccountSid, LaneChange)> {
+        for (account, _) in blocks {
+            self.of(*account, now);
+        }
+        let changes = self.by_account.iter_mut().flat_map(|(account, lane)| {
+            let own = blocks.iter().filter(|(blocked, _)| blocked == account);
+            let changes = lane.share(own.map(|(_, block)| block), now);
+            changes.into_iter().map(|change| (*account, change))
+        });
+        changes.collect()
     }
 
     /// The quota of each lane while `slots` shared slots and `own_slots` own slots are free. An account without a lane

@@ -4,14 +4,17 @@
 
 mod breaker;
 mod limit;
+mod shared;
 
 pub use crate::worker::lane::breaker::FinishedPost;
 
 use std::time::{Duration, Instant};
 
+use crate::domain::account_block::AccountNews;
 use crate::domain::feedback::{OutcomeDetail, Verdict};
 use crate::worker::lane::breaker::Breaker;
 use crate::worker::lane::limit::ConcurrencyLimit;
+use crate::worker::lane::shared::SharedPause;
 
 /// A message that had a 404 is posted again after the probe interval divided by this, plus up to half as much.
 const MISSING_WAIT: u32 = 12;
@@ -69,6 +72,12 @@ pub enum LaneChange {
     Narrowed(usize),
     /// The lane was paused.
     Reopened,
+    /// Another receiver's post was rejected, and this lane was open.
+    PausedElsewhere(OutcomeDetail),
+    /// Another receiver's post got a 429.
+    HeldElsewhere(Duration),
+    /// Twilio no longer rejects the account, and this lane was paused for [`Self::PausedElsewhere`].
+    Readmitted,
 }
 
 /// The meaning of a verdict in the light of those before it, for `domain::retry::AttemptFacts`.
@@ -79,6 +88,8 @@ pub struct VerdictContext {
     /// The wait of a message that is given back, or that got a 404.
     pub hold: Duration,
     pub change: Option<LaneChange>,
+    /// For the other receivers that share the store.
+    pub news: Option<AccountNews>,
 }
 
 /// One account's lane.
@@ -87,6 +98,10 @@ pub struct Lane {
     probe_interval: Duration,
     limit: ConcurrencyLimit,
     breaker: Breaker,
+    /// A pause that all receivers know, this one's included.
+    shared_pause: Option<SharedPause>,
+    /// Twilio accepted another receiver's post after it had rejected this one's, and has accepted none of this one's since.
+    is_contradicted: bool,
     in_flight: usize,
     begun: usize,
 }
@@ -96,13 +111,21 @@ impl Lane {
     pub fn new(ceiling: usize, probe_interval: Duration, now: Instant) -> Self {
         let limit = ConcurrencyLimit::new(ceiling, now);
         let breaker = Breaker::new(probe_interval, now);
-        Self { probe_interval, limit, breaker, in_flight: 0, begun: 0 }
+        Self {
+            probe_interval,
+            limit,
+            breaker,
+            shared_pause: None,
+            is_contradicted: false,
+            in_flight: 0,
+            begun: 0,
+        }
     }
 
     /// Whether a post may start.
     pub fn room(&mut self, now: Instant) -> Room {
         self.limit.regain(now);
-        let probe = self.breaker.next_probe();
+        let probe = self.next_probe();
         if probe.is_some() && self.in_flight > 0 {
             return Room::Full;
         }
@@ -147,6 +170,9 @@ impl Lane {
         self.in_flight += 1;
         self.begun = self.begun.wrapping_add(1);
         self.breaker.begin(now, missing);
+        if let Some(pause) = &mut self.shared_pause {
+            pause.next_probe = now + self.probe_interval;
+        }
     }
 
     /// Records the end of a post. Returns the meaning of its verdict for the lane and the message.
@@ -163,11 +189,15 @@ impl Lane {
         if !matches!(verdict, Verdict::Retry { .. } | Verdict::Uncertain { .. }) {
             self.limit.reset_slow();
         }
+        let was_paused = self.next_probe().is_some();
         let mut suspect = false;
         let change = match verdict {
             Verdict::Done { .. } => {
                 self.limit.succeed(post.began);
-                self.breaker.succeed(post.began).then_some(LaneChange::Reopened)
+                self.is_contradicted = false;
+                let ends_shared = self.readmit(post.began);
+                let ends_own = self.breaker.succeed(post.began);
+                (ends_own || ends_shared).then_some(LaneChange::Reopened)
             }
             Verdict::Throttle { after, .. } => {
                 self.limit.throttle(*after, post.began, now, jitter);
@@ -176,7 +206,8 @@ impl Lane {
             Verdict::Missing { why } => {
                 suspect = post.missing && self.breaker.is_proven();
                 let pause = if suspect { None } else { self.breaker.miss(post, why, now) };
-                pause.map(LaneChange::Paused)
+                let readmitted = self.readmit(post.began).then_some(LaneChange::Readmitted);
+                pause.map(LaneChange::Paused).or(readmitted)
             }
             Verdict::Pause { why } => {
                 suspect = why.status == Some(403) && self.breaker.is_suspect(post.message);
@@ -193,12 +224,14 @@ impl Lane {
         } else {
             self.hold(now, jitter)
         };
-        VerdictContext { suspect, hold, change }
+        let news = if suspect { None } else { self.news(post, verdict, was_paused, now) };
+        VerdictContext { suspect, hold, change, news }
     }
 
     /// The state of the lane.
     pub fn report(&self, now: Instant) -> LaneReport {
-        let why = self.breaker.pause_reason().cloned();
+        let shared = self.shared_pause.as_ref().map(|pause| &pause.why);
+        let why = self.breaker.pause_reason().or(shared).cloned();
         let state = match &why {
             Some(_) => LaneState::Paused,
             None if self.limit.hold_until().is_some_and(|until| until > now) => LaneState::Held,
@@ -210,7 +243,7 @@ impl Lane {
     /// The wait of a message that is given back: longer than until the next probe, so that another message makes it.
     fn hold(&self, now: Instant, jitter: f64) -> Duration {
         let held = self.limit.hold_until().map(|until| until.saturating_duration_since(now));
-        let paused = self.breaker.next_probe().map(|probe| {
+        let paused = self.next_probe().map(|probe| {
             let probe = probe.saturating_duration_since(now).max(self.probe_interval);
             probe.mul_f64(1.05 + jitter / 5.0)
         });
