@@ -9,6 +9,7 @@ pub mod engine;
 mod error;
 mod list;
 mod outcome;
+mod pool;
 pub mod postgres;
 mod quota;
 pub mod sled;
@@ -19,6 +20,7 @@ pub use counts::RecordCounts;
 pub use error::{MAX_PARKED_LABEL, StoreError};
 pub use list::{Filter, ListEntry, ListPage, Select};
 pub use outcome::{Forgotten, RequeueFrom, Requeued, SettleOutcome, Swept};
+pub use pool::PoolFigures;
 pub use quota::{Quota, Quotas};
 pub use transfer::{ExportRecord, ImportOutcome, Reconsidered, Records};
 
@@ -188,6 +190,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// The commands in the queue of the writer, at most [`QUEUE`], from memory.
     fn queued(&self) -> usize;
+
+    /// The connections and transactions of this process. `None`: the store has no database server.
+    fn pool(&self) -> Option<PoolFigures> {
+        None
+    }
 
     /// The number of messages that could be evicted now.
     async fn evictable(&self) -> Result<u64, StoreError>;

@@ -62,7 +62,7 @@ impl Lanes {
         let changes = self.by_account.iter_mut().flat_map(|(account, lane)| {
             let own = blocks.iter().filter(|(blocked, _)| blocked == account);
             let changes = lane.share(own.map(|(_, block)| block), now);
-            changes.into_iter().map(|change| (*account, change))
+            changes.into_iter().map(|change| (*account, LaneChange::Shared(change)))
         });
         changes.collect()
     }

@@ -1,68 +1,23 @@
-//! The accounts as all receivers use them: attempts under lease, and the blocks that one receiver learned from Twilio.
+//! The blocks of accounts that one receiver learned from Twilio, for all receivers.
 
 use std::time::Duration;
-
-use jiff::Timestamp;
-use sqlx::PgConnection;
 
 use crate::domain::account_block::{AccountBlock, AccountNews, BlockKind};
 use crate::domain::feedback::OutcomeDetail;
 use crate::domain::matching::later;
 use crate::domain::sid::AccountSid;
 use crate::store::StoreError;
-use crate::store::engine::AccountUse;
-use crate::store::postgres::cache::Loaded;
+use crate::store::postgres::account_use::UNPROBED_FOR;
 use crate::store::postgres::error::TransactionError;
 use crate::store::postgres::load::timestamp;
 use crate::store::postgres::transaction::Database;
 
-type Result<T> = std::result::Result<T, TransactionError>;
-
-/// A pause that no receiver has probed for this long says nothing any more: its account may have left the settings.
-const UNPROBED_FOR: Duration = Duration::from_hours(24);
-
-/// Loads the attempts under lease and the blocks of accounts.
-pub(super) async fn load_use(
-    connection: &mut PgConnection,
-    loaded: &mut Loaded,
-    accounts: &[(AccountSid, Timestamp)],
-) -> Result<()> {
-    if accounts.is_empty() {
-        return Ok(());
-    }
-    let (names, times): (Vec<&str>, Vec<i64>) =
-        accounts.iter().map(|(account, now)| (account.as_str(), now.as_millisecond())).unzip();
-    let rows: Vec<(String, i64, Option<i64>, Option<i64>)> = sqlx::query_as(
-        "SELECT k.account,
-                (SELECT count(*) FROM message m
-                 WHERE m.account = k.account AND m.leased AND m.due_at IS NOT NULL AND m.due_at > k.now),
-                (SELECT opens_at FROM account_block b WHERE b.account = k.account AND b.kind = $3),
-                (SELECT opens_at FROM account_block b
-                 WHERE b.account = k.account AND b.kind = $4 AND b.opens_at > k.now - $5)
-         FROM unnest($1::text[], $2::bigint[]) AS k(account, now)",
-    )
-    .bind(names)
-    .bind(times)
-    .bind(BlockKind::Held.as_str())
-    .bind(BlockKind::Paused.as_str())
-    .bind(milliseconds(UNPROBED_FOR))
-    .fetch_all(connection)
-    .await?;
-    for (account, under_lease, held_until, probe_from) in rows {
-        let Ok(account) = account.parse() else { continue };
-        let known = AccountUse {
-            under_lease: usize::try_from(under_lease).unwrap_or_default(),
-            held_until: held_until.map(timestamp),
-            probe_from: probe_from.map(timestamp),
-        };
-        loaded.account_use.insert(account, known);
-    }
-    Ok(())
-}
-
 fn milliseconds(wait: Duration) -> i64 {
     i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)
 }
+
+/// Account, kind, opening, status, code and reason.
+type BlockRow = (String, String, i64, Option<i32>, Option<i64>, String);
 
 impl Database {
     /// Writes the news of a post for all receivers. The times are the database's.
@@ -70,7 +25,7 @@ impl Database {
         &self,
         account: AccountSid,
         news: AccountNews,
-    ) -> std::result::Result<(), StoreError> {
+    ) -> Result<(), StoreError> {
         let now = self.now().await?;
         let query = match &news {
             AccountNews::Blocked(AccountBlock { kind, wait, why }) => sqlx::query(
@@ -107,8 +62,8 @@ impl Database {
     /// The blocks that are not over, and the pauses whose probe is due.
     pub(super) async fn account_blocks(
         &self,
-    ) -> std::result::Result<Vec<(AccountSid, AccountBlock)>, StoreError> {
-        let rows: Vec<(String, String, i64, Option<i32>, Option<i64>, String)> =
+    ) -> Result<Vec<(AccountSid, AccountBlock)>, StoreError> {
+        let rows: Vec<BlockRow> =
             sqlx::query_as("SELECT account, kind, opens_at, status, code, why FROM account_block")
                 .fetch_all(&self.pool)
                 .await

@@ -12,7 +12,7 @@ use crate::domain::matching::{Parked, WaitsFor};
 use crate::domain::message::Message;
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::store::engine::{DueKind, ParkedRows, RecipientKey};
-use crate::store::postgres::accounts;
+use crate::store::postgres::account_use;
 use crate::store::postgres::cache::{Loaded, Read};
 use crate::store::postgres::error::TransactionError;
 use crate::store::postgres::keys::{ParkedKey, dedup, kind_number, waits_for};
@@ -44,7 +44,7 @@ pub(super) async fn load(
     evidence(connection, loaded, &kinds.evidence).await?;
     links(connection, loaded, &kinds.links, &kinds.unbound).await?;
     facts(connection, loaded, &kinds).await?;
-    accounts::load_use(connection, loaded, &kinds.accounts).await?;
+    account_use::load_use(connection, loaded, &kinds.accounts).await?;
     due(connection, loaded, &kinds.due).await?;
     for read in kinds.others {
         other(connection, loaded, read).await?;

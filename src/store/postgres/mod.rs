@@ -4,6 +4,7 @@
 //! (`cache`, `load`), and writes the rows that it changes (`write`). Counters are rows too (`tally`). No rule, time window or
 //! limit stands in SQL.
 
+mod account_use;
 mod accounts;
 mod cache;
 mod error;
@@ -11,6 +12,7 @@ mod keys;
 mod load;
 mod locks;
 mod look;
+mod metrics;
 mod options;
 mod pages;
 mod schema;

@@ -31,14 +31,16 @@ use crate::store::engine::{
 };
 use crate::store::postgres::cache::{Changed, Loaded, RowCache};
 use crate::store::postgres::error::TransactionError;
+use crate::store::postgres::metrics::TransactionMetrics;
 use crate::store::postgres::options::PostgresOptions;
 use crate::store::postgres::pages::{Cursor, RowKind, page};
 use crate::store::postgres::schema;
 use crate::store::postgres::tally;
 use crate::store::postgres::transaction::Database;
 use crate::store::{
-    ClockGuard, ExportRecord, Filter, Forgotten, ImportOutcome, ListPage, Quotas, Reconsidered,
-    RecordCounts, Records, RequeueFrom, Requeued, SettleOutcome, Store, StoreError, Swept,
+    ClockGuard, ExportRecord, Filter, Forgotten, ImportOutcome, ListPage, PoolFigures, Quotas,
+    Reconsidered, RecordCounts, Records, RequeueFrom, Requeued, SettleOutcome, Store, StoreError,
+    Swept,
 };
 
 /// Why a PostgreSQL store cannot be opened.
@@ -118,6 +120,7 @@ impl PostgresStore {
             slots: Mutex::new((0..connections).map(|slot| first_slot + slot).collect()),
             under_way: AtomicUsize::new(0),
             evicted: AtomicUsize::new(0),
+            metrics: TransactionMetrics::default(),
         };
         let store = Self {
             database: Arc::new(database),
@@ -684,6 +687,17 @@ impl Store for PostgresStore {
 
     fn queued(&self) -> usize {
         self.database.under_way.load(Ordering::Relaxed)
+    }
+
+    fn pool(&self) -> Option<PoolFigures> {
+        let pool = &self.database.pool;
+        let (open, idle) = (u64::from(pool.size()), pool.num_idle() as u64);
+        Some(PoolFigures {
+            in_use: open.saturating_sub(idle),
+            idle,
+            limit: u64::from(pool.options().get_max_connections()),
+            ..self.database.metrics.figures()
+        })
     }
 
     async fn evictable(&self) -> Result<u64, StoreError> {

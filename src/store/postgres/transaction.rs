@@ -16,6 +16,7 @@ use crate::store::postgres::cache::{Changed, Loaded, RowCache};
 use crate::store::postgres::error::TransactionError;
 use crate::store::postgres::load::{load, timestamp};
 use crate::store::postgres::locks::{Locks, add_changes, add_read, lacking};
+use crate::store::postgres::metrics::{self, TransactionEnd, TransactionMetrics};
 use crate::store::postgres::tally::record_counts;
 use crate::store::postgres::write::{postponed, write};
 use crate::store::{Clock, RecordCounts, StoreError};
@@ -46,11 +47,13 @@ pub(super) struct Database {
     pub(super) under_way: AtomicUsize,
     /// Messages evicted since the last sweep.
     pub(super) evicted: AtomicUsize,
+    pub(super) metrics: TransactionMetrics,
 }
 
 /// How one run of a command ended.
 enum Run<T> {
-    Done(T),
+    /// `true`: rows changed.
+    Done(T, bool),
     Refused(StoreError),
     /// Locks are missing that others hold. They are taken first in the next run.
     Lock(Locks),
@@ -86,8 +89,16 @@ impl Database {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let error = match self.run_once(is_claim, slot, &first, command).await {
-                Ok(Run::Done(outcome)) => return Ok(outcome),
+            let run = self.run_once(is_claim, slot, &first, command).await;
+            self.metrics.note_end(match &run {
+                Ok(Run::Done(_, true)) => TransactionEnd::Committed,
+                Ok(Run::Done(_, false)) => TransactionEnd::Unchanged,
+                Ok(Run::Refused(_)) => TransactionEnd::Refused,
+                Ok(Run::Lock(_)) | Err(TransactionError::Conflict(_)) => TransactionEnd::Conflict,
+                Err(_) => TransactionEnd::Failed,
+            });
+            let error = match run {
+                Ok(Run::Done(outcome, _)) => return Ok(outcome),
                 Ok(Run::Refused(error)) => return Err(error),
                 Ok(Run::Lock(more)) => {
                     first.extend(more);
@@ -111,7 +122,9 @@ impl Database {
         first: &Locks,
         command: &impl Fn(&mut RowCache) -> Result<T, StoreError>,
     ) -> Result<Run<T>, TransactionError> {
+        let began = metrics::begin();
         let mut transaction = self.pool.begin().await?;
+        self.metrics.note_acquired(began);
         let now = begin(&mut transaction).await?;
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner).0;
         let mut cache = RowCache {
@@ -125,7 +138,9 @@ impl Database {
         };
         let mut held = Locks::new();
         if !first.is_empty() {
+            let began = metrics::begin();
             wait_for_locks(&mut transaction, first).await?;
+            self.metrics.note_locked(began);
             held.clone_from(first);
         }
         let mut wanted = Locks::new();
@@ -135,7 +150,10 @@ impl Database {
             if !missing.is_empty() {
                 cache.discard_changes();
                 missing.iter().for_each(|read| add_read(&mut wanted, read));
-                if !take_locks(&mut transaction, &wanted, &mut held).await? {
+                let began = metrics::begin();
+                let are_held = take_locks(&mut transaction, &wanted, &mut held).await?;
+                self.metrics.note_locked(began);
+                if !are_held {
                     transaction.rollback().await?;
                     return Ok(Run::Lock(wanted));
                 }
@@ -155,7 +173,7 @@ impl Database {
             if cache.changed.is_empty() {
                 // At once, so that no lock outlives the answer.
                 transaction.rollback().await?;
-                return Ok(Run::Done(outcome));
+                return Ok(Run::Done(outcome, false));
             }
             if is_claim && !lock_claimed(&mut transaction, &mut cache).await? {
                 cache.discard_changes();
@@ -171,7 +189,7 @@ impl Database {
             write(&mut transaction, loaded, changed, &self.config, slot).await?;
             transaction.commit().await?;
             self.note_commit(changed);
-            return Ok(Run::Done(outcome));
+            return Ok(Run::Done(outcome, true));
         }
         let cause = format!("the command needed more than {MAX_ROUNDS} rounds of rows");
         Err(TransactionError::Conflict(cause))

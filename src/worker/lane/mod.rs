@@ -7,14 +7,15 @@ mod limit;
 mod shared;
 
 pub use crate::worker::lane::breaker::FinishedPost;
+pub use crate::worker::lane::shared::SharedChange;
 
 use std::time::{Duration, Instant};
 
-use crate::domain::account_block::AccountNews;
+use crate::domain::account_block::{AccountBlock, AccountNews};
 use crate::domain::feedback::{OutcomeDetail, Verdict};
 use crate::worker::lane::breaker::Breaker;
 use crate::worker::lane::limit::ConcurrencyLimit;
-use crate::worker::lane::shared::SharedPause;
+use crate::worker::lane::shared::SharedBlocks;
 
 /// A message that had a 404 is posted again after the probe interval divided by this, plus up to half as much.
 const MISSING_WAIT: u32 = 12;
@@ -72,12 +73,8 @@ pub enum LaneChange {
     Narrowed(usize),
     /// The lane was paused.
     Reopened,
-    /// Another receiver's post was rejected, and this lane was open.
-    PausedElsewhere(OutcomeDetail),
-    /// Another receiver's post got a 429.
-    HeldElsewhere(Duration),
-    /// Twilio no longer rejects the account, and this lane was paused for [`Self::PausedElsewhere`].
-    Readmitted,
+    /// Another receiver caused it.
+    Shared(SharedChange),
 }
 
 /// The meaning of a verdict in the light of those before it, for `domain::retry::AttemptFacts`.
@@ -98,10 +95,7 @@ pub struct Lane {
     probe_interval: Duration,
     limit: ConcurrencyLimit,
     breaker: Breaker,
-    /// A pause that all receivers know, this one's included.
-    shared_pause: Option<SharedPause>,
-    /// Twilio accepted another receiver's post after it had rejected this one's, and has accepted none of this one's since.
-    is_contradicted: bool,
+    shared: SharedBlocks,
     in_flight: usize,
     begun: usize,
 }
@@ -115,8 +109,7 @@ impl Lane {
             probe_interval,
             limit,
             breaker,
-            shared_pause: None,
-            is_contradicted: false,
+            shared: SharedBlocks::default(),
             in_flight: 0,
             begun: 0,
         }
@@ -170,9 +163,7 @@ impl Lane {
         self.in_flight += 1;
         self.begun = self.begun.wrapping_add(1);
         self.breaker.begin(now, missing);
-        if let Some(pause) = &mut self.shared_pause {
-            pause.next_probe = now + self.probe_interval;
-        }
+        self.shared.begin(now + self.probe_interval);
     }
 
     /// Records the end of a post. Returns the meaning of its verdict for the lane and the message.
@@ -194,8 +185,7 @@ impl Lane {
         let change = match verdict {
             Verdict::Done { .. } => {
                 self.limit.succeed(post.began);
-                self.is_contradicted = false;
-                let ends_shared = self.readmit(post.began);
+                let ends_shared = self.shared.readmit(post.began);
                 let ends_own = self.breaker.succeed(post.began);
                 (ends_own || ends_shared).then_some(LaneChange::Reopened)
             }
@@ -206,7 +196,8 @@ impl Lane {
             Verdict::Missing { why } => {
                 suspect = post.missing && self.breaker.is_proven();
                 let pause = if suspect { None } else { self.breaker.miss(post, why, now) };
-                let readmitted = self.readmit(post.began).then_some(LaneChange::Readmitted);
+                let readmitted = self.shared.readmit(post.began);
+                let readmitted = readmitted.then_some(LaneChange::Shared(SharedChange::Readmitted));
                 pause.map(LaneChange::Paused).or(readmitted)
             }
             Verdict::Pause { why } => {
@@ -224,14 +215,30 @@ impl Lane {
         } else {
             self.hold(now, jitter)
         };
-        let news = if suspect { None } else { self.news(post, verdict, was_paused, now) };
+        let of_lane = (&self.limit, &self.breaker);
+        let news = self.shared.news(post, verdict, was_paused, of_lane, now);
+        let news = news.filter(|_| !suspect);
         VerdictContext { suspect, hold, change, news }
+    }
+
+    /// Takes over the blocks of the account, as all receivers know them now. Returns the changes that this receiver did not
+    /// cause.
+    pub fn share<'a>(
+        &mut self,
+        blocks: impl Iterator<Item = &'a AccountBlock>,
+        now: Instant,
+    ) -> Vec<SharedChange> {
+        self.shared.read(blocks, &mut self.limit, &mut self.breaker, now)
+    }
+
+    /// The time of the next probe, if the lane is closed to all other posts.
+    fn next_probe(&self) -> Option<Instant> {
+        self.breaker.next_probe().max(self.shared.next_probe())
     }
 
     /// The state of the lane.
     pub fn report(&self, now: Instant) -> LaneReport {
-        let shared = self.shared_pause.as_ref().map(|pause| &pause.why);
-        let why = self.breaker.pause_reason().or(shared).cloned();
+        let why = self.breaker.pause_reason().or(self.shared.pause_reason()).cloned();
         let state = match &why {
             Some(_) => LaneState::Paused,
             None if self.limit.hold_until().is_some_and(|until| until > now) => LaneState::Held,
