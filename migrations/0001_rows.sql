@@ -24,7 +24,8 @@ CREATE TABLE message (
     evict_own    bigint,
     blocked_by   text COLLATE "C",
     rev          bigint NOT NULL,
-    body         jsonb NOT NULL
+    body         jsonb NOT NULL,
+    leased       boolean NOT NULL GENERATED ALWAYS AS (body -> 'delivery' ->> 'lease' IS NOT NULL) STORED
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02);
 
 CREATE INDEX message_person    ON message (person, created_at DESC, sid DESC) WHERE person IS NOT NULL;
@@ -32,6 +33,8 @@ CREATE INDEX message_alias     ON message (alias, created_at DESC, sid DESC) WHE
 CREATE INDEX message_untied    ON message (account, untied, created_at DESC, sid DESC) WHERE untied IS NOT NULL;
 CREATE INDEX message_reference ON message (account, reference, created_at DESC, sid DESC) WHERE reference IS NOT NULL;
 CREATE INDEX message_due       ON message (account, due_kind, due_at, sid) WHERE due_at IS NOT NULL;
+-- Attempts under way: a claim counts them for each account.
+CREATE INDEX message_leased    ON message (account, due_at) WHERE leased AND due_at IS NOT NULL;
 CREATE INDEX message_held      ON message (held_by) WHERE held_by IS NOT NULL;
 CREATE INDEX message_evict     ON message (evict_rank, evict_from, sid) WHERE evict_rank IS NOT NULL;
 CREATE INDEX message_blocked   ON message (blocked_by) WHERE blocked_by IS NOT NULL;
@@ -64,6 +67,19 @@ CREATE TABLE sender    (account text COLLATE "C", address text COLLATE "C", serv
 CREATE TABLE tied_name (account text COLLATE "C", person bytea, body jsonb NOT NULL, PRIMARY KEY (account, person));
 CREATE TABLE automatic (person bytea PRIMARY KEY, body jsonb NOT NULL);
 CREATE TABLE hold      (account text COLLATE "C" PRIMARY KEY, since bigint NOT NULL);
+
+-- Accounts that Twilio has closed: `held` after a 429, `paused` while it rejects the account. All receivers obey them.
+-- `opens_at`: the end of a hold, or the time of the next probe.
+CREATE TABLE account_block (
+    account  text COLLATE "C",
+    kind     text COLLATE "C",
+    since    bigint NOT NULL,
+    opens_at bigint NOT NULL,
+    status   integer,
+    code     bigint,
+    why      text NOT NULL,
+    PRIMARY KEY (account, kind)
+);
 
 -- Counters. Each writer changes the rows of its own slot, so that no row is changed by all. The value is the sum.
 CREATE TABLE tally (

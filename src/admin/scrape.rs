@@ -15,8 +15,10 @@ use tokio::time::timeout;
 use crate::domain::message::State;
 use crate::domain::sid::AccountSid;
 use crate::domain::stats::{BucketCounts, MessageStats, StatusBucket, WAIT_BOUNDS};
-use crate::store::{Clock, Store, StoreError};
-use crate::telemetry::store_gauges::{Amounts, Conversion, Disk, StoreFigures, StoreGauges};
+use crate::store::{Clock, PoolFigures, Store, StoreError};
+use crate::telemetry::store_gauges::{
+    Amounts, Conversion, Disk, PoolGauges, StoreFigures, StoreGauges,
+};
 
 /// Prometheus waits 10 s for a scrape by default, and a commit may take that long.
 pub(super) const STORE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -67,7 +69,24 @@ pub async fn read_gauges(store: &Arc<dyn Store>, clock: &Clock, disk: &ReadDisk)
         queued: store.queued() as u64,
     };
     let clock_jump = store.clock_guard().jump().map_or(0, |jump| jump.ahead.as_secs());
-    StoreGauges { amounts, clock_jump, figures, disk }
+    let pool = store.pool().map(pool_figures);
+    StoreGauges { amounts, clock_jump, figures, disk, pool }
+}
+
+fn pool_figures(figures: PoolFigures) -> PoolGauges {
+    PoolGauges {
+        connections: [("in_use", figures.in_use), ("idle", figures.idle)],
+        limit: figures.limit,
+        acquired: figures.acquired,
+        acquire_wait: figures.acquire_wait,
+        lock_wait: figures.lock_wait,
+        transactions: vec![
+            ("committed", figures.committed),
+            ("unchanged", figures.unchanged),
+            ("conflict", figures.conflicts),
+            ("failed", figures.failed),
+        ],
+    }
 }
 
 /// The result of a query of the store, or an error if the store does not answer in time.

@@ -3,6 +3,7 @@
 //! Pure (`tests/it/tidy.rs` and `clippy.toml` check it): no I/O, no async, no clock, no randomness, no environment.
 //! `now` and `jitter` are arguments.
 
+pub mod account_block;
 pub mod address;
 pub mod click_link;
 pub mod clock;

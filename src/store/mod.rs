@@ -9,6 +9,7 @@ pub mod engine;
 mod error;
 mod list;
 mod outcome;
+mod pool;
 pub mod postgres;
 mod quota;
 pub mod sled;
@@ -19,15 +20,18 @@ pub use counts::RecordCounts;
 pub use error::{MAX_PARKED_LABEL, StoreError};
 pub use list::{Filter, ListEntry, ListPage, Select};
 pub use outcome::{Forgotten, RequeueFrom, Requeued, SettleOutcome, Swept};
+pub use pool::PoolFigures;
 pub use quota::{Quota, Quotas};
 pub use transfer::{ExportRecord, ImportOutcome, Reconsidered, Records};
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use crate::domain::account_block::{AccountBlock, AccountNews};
 use crate::domain::address::{Address, RecipientHashKey};
 use crate::domain::click_link::{Link, LinkId};
 use crate::domain::feedback::{Claim, Lease, Settlement};
@@ -67,8 +71,8 @@ pub trait Store: Send + Sync + 'static {
     /// A click link that has not expired. Unauthenticated clients cause this read, so it does not use the writer.
     async fn link(&self, id: LinkId) -> Result<Option<Link>, StoreError>;
 
-    /// Claims up to `limit` due messages for one attempt each, and of no account more than its quota. The lease ends
-    /// after `lease`. The claim counts the attempt, so a crash during an attempt uses it up. Each place goes to the
+    /// Claims up to `limit` due messages for one attempt each, and of no account more than its quota. In a store that several
+    /// receivers share, no account has more attempts under lease than [`Quota::limit`]. The lease ends after `lease`. The claim counts the attempt, so a crash during an attempt uses it up. Each place goes to the
     /// account with the fewest attempts under way; `engine::queue` orders the messages of an account.
     async fn claim(
         &self,
@@ -76,6 +80,18 @@ pub trait Store: Send + Sync + 'static {
         lease: Duration,
         quotas: &Quotas,
     ) -> Result<Vec<Claim>, StoreError>;
+
+    /// Tells the other receivers of this store what Twilio's answer to a post means for the account. Their claims obey it. A
+    /// store of one process does nothing: the worker's lanes know it.
+    async fn share_news(&self, _account: AccountSid, _news: AccountNews) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// The accounts that Twilio has closed, as the receivers of this store have [shared](Self::share_news) it. Empty for a
+    /// store of one process.
+    async fn account_blocks(&self) -> Result<Vec<(AccountSid, AccountBlock)>, StoreError> {
+        Ok(Vec::new())
+    }
 
     /// Ends an attempt, if its lease is still valid. `attempt` is its result; `None` if nothing was sent.
     async fn settle(
@@ -92,6 +108,12 @@ pub trait Store: Send + Sync + 'static {
     /// Completes when a further message may be due. It may complete without one, and a store that several processes
     /// share may miss changes. A change since the last call counts.
     async fn changed(&self);
+
+    /// The worker asks for due messages at least this often, at a random time of this span. Another receiver that shares the
+    /// store may make a message due, and [`changed`](Self::changed) does not show it.
+    fn look_every(&self) -> RangeInclusive<Duration> {
+        Duration::from_secs(30)..=Duration::from_secs(30)
+    }
 
     /// Expires, orphans and removes up to `limit` records by the trusted time. Correctness does not depend on it.
     async fn expire(&self, limit: usize) -> Result<Swept, StoreError>;
@@ -168,6 +190,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// The commands in the queue of the writer, at most [`QUEUE`], from memory.
     fn queued(&self) -> usize;
+
+    /// The connections and transactions of this process. `None`: the store has no database server.
+    fn pool(&self) -> Option<PoolFigures> {
+        None
+    }
 
     /// The number of messages that could be evicted now.
     async fn evictable(&self) -> Result<u64, StoreError>;

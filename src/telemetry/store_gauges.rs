@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, MetricEncoder, NoLabelSet,
+    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeLabelSet, MetricEncoder,
+    NoLabelSet,
 };
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::exemplar::Exemplar;
@@ -72,6 +73,19 @@ pub struct Disk {
     pub free: u64,
 }
 
+/// The connections and transactions of a store in a database.
+#[derive(Debug, Clone, Default)]
+pub struct PoolGauges {
+    /// Connections by state.
+    pub connections: [(&'static str, u64); 2],
+    pub limit: u64,
+    pub acquired: u64,
+    pub acquire_wait: Duration,
+    pub lock_wait: Duration,
+    /// Transactions by their end.
+    pub transactions: Vec<(&'static str, u64)>,
+}
+
 /// All gauges of one scrape. A figure that cannot be read is left out.
 #[derive(Debug, Clone, Default)]
 pub struct StoreGauges {
@@ -82,6 +96,8 @@ pub struct StoreGauges {
     pub figures: Option<StoreFigures>,
     /// `None` if the file system does not answer.
     pub disk: Option<Disk>,
+    /// `None`: the store has no database server.
+    pub pool: Option<PoolGauges>,
 }
 
 /// The gauges of the last scrape, rendered with the registry.
@@ -114,6 +130,9 @@ impl Collector for SharedStoreGauges {
             let help = "Free space on the store's disk; below 128 MiB nothing new is accepted";
             page.level("store_free", help, Some(&Unit::Bytes), disk.free)?;
         }
+        if let Some(pool) = &gauges.pool {
+            connections(&mut page, pool)?;
+        }
         let Some(figures) = &gauges.figures else { return Ok(()) };
         let help = "Age of the oldest record of each kind; 0 if there is none";
         let oldest =
@@ -142,6 +161,27 @@ fn amounts(page: &mut GaugeRows<'_>, amounts: &Amounts) -> fmt::Result {
     page.level("links", "Click links kept", None, amounts.links)?;
     let help = "Commands in the queue of the store's writer; at 1024, further ones get 503";
     page.level("store_queue", help, None, amounts.queued)
+}
+
+/// The figures of this receiver, not of the whole store.
+fn connections(page: &mut GaugeRows<'_>, pool: &PoolGauges) -> fmt::Result {
+    let states = pool.connections.iter().map(|(state, count)| ([("state", *state)], *count));
+    page.levels("store_pool_connections", "Connections to the database, by state", None, states)?;
+    let help = "The most connections to the database (HEARDBACK_STORE_CONNECTIONS)";
+    page.level("store_pool_limit", help, None, pool.limit)?;
+    let help = "Connections taken from the pool, one for each run of a transaction";
+    page.counter("store_pool_acquired", help, None, pool.acquired)?;
+    let help = "Time that transactions waited for a connection";
+    let wait = pool.acquire_wait.as_secs_f64();
+    page.counter("store_pool_wait", help, Some(&Unit::Seconds), wait)?;
+    let help = "Time that transactions took to get their locks";
+    let wait = pool.lock_wait.as_secs_f64();
+    page.counter("store_lock_wait", help, Some(&Unit::Seconds), wait)?;
+    let help = "Runs of transactions, by their end; a conflict is run again";
+    let ends = pool.transactions.iter().map(|(end, count)| ([("outcome", *end)], *count));
+    page.rows("store_transactions", help, None, MetricType::Counter, ends, |mut to, count| {
+        to.encode_counter(&count, None::<&Exemplar<NoLabelSet, f64>>)
+    })
 }
 
 type Count = fn(&Conversion) -> u64;
@@ -220,6 +260,18 @@ impl GaugeRows<'_> {
         self.0.encode_descriptor(name, &help, unit, MetricType::Gauge)?.encode_gauge(&value)
     }
 
+    fn counter<V: EncodeCounterValue + Copy>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        value: V,
+    ) -> fmt::Result {
+        let help = format!("{help}.");
+        let mut family = self.0.encode_descriptor(name, &help, unit, MetricType::Counter)?;
+        family.encode_counter(&value, None::<&Exemplar<NoLabelSet, f64>>)
+    }
+
     fn levels<L: EncodeLabelSet, V: EncodeGaugeValue>(
         &mut self,
         name: &str,
@@ -290,7 +342,7 @@ mod tests {
             queued: 3,
         };
         let disk = Some(Disk { used: 1_024, free: 4_096 });
-        StoreGauges { amounts, clock_jump: -7, figures: Some(figures), disk }
+        StoreGauges { amounts, clock_jump: -7, figures: Some(figures), disk, pool: None }
     }
 
     #[test]

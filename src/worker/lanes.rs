@@ -6,9 +6,10 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use crate::domain::account_block::AccountBlock;
 use crate::domain::sid::AccountSid;
 use crate::store::{Quota, Quotas};
-use crate::worker::lane::{Lane, LaneReport, Room};
+use crate::worker::lane::{Lane, LaneChange, LaneReport, Room};
 use crate::worker::observer::Observer;
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -47,11 +48,29 @@ impl Lanes {
         }
     }
 
+    /// Takes over the blocks of all accounts, as the receivers of the store know them now. Returns the changes that this
+    /// receiver did not cause.
+    pub(crate) fn share(
+        &mut self,
+        blocks: &[(AccountSid, AccountBlock)],
+        now: Instant,
+    ) -> Vec<(AccountSid, LaneChange)> {
+        for (account, _) in blocks {
+            self.of(*account, now);
+        }
+        let changes = self.by_account.iter_mut().flat_map(|(account, lane)| {
+            let own = blocks.iter().filter(|(blocked, _)| blocked == account);
+            let changes = lane.share(own.map(|(_, block)| block), now);
+            changes.into_iter().map(|change| (*account, LaneChange::Shared(change)))
+        });
+        changes.collect()
+    }
+
     /// The quota of each lane while `slots` shared slots and `own_slots` own slots are free. An account without a lane
     /// may use all shared slots.
     pub(crate) fn room(&mut self, slots: usize, own_slots: usize, now: Instant) -> Rooms {
         let mut rooms = Rooms { slots, ..Rooms::default() };
-        rooms.quotas.own_slots = own_slots;
+        (rooms.quotas.own_slots, rooms.quotas.account_limit) = (own_slots, Some(self.ceiling));
         for (account, lane) in &mut self.by_account {
             let under_way = lane.in_flight();
             let free = match lane.room(now) {
@@ -64,7 +83,8 @@ impl Lanes {
                 Room::Full => 0,
             };
             let missing = lane.free_for_missing().min(free);
-            let quota = Quota { under_way, free, missing, begun: lane.begun() };
+            let quota =
+                Quota { under_way, free, missing, begun: lane.begun(), limit: lane.limit() };
             rooms.quotas.by_account.insert(*account, quota);
         }
         rooms
@@ -96,7 +116,7 @@ mod tests {
     }
 
     fn quota(under_way: usize, free: usize, begun: usize) -> Quota {
-        Quota { under_way, free, missing: free, begun }
+        Quota { under_way, free, missing: free, begun, limit: 4 }
     }
 
     #[test]
@@ -105,6 +125,7 @@ mod tests {
         let mut lanes = Lanes::new(4, MINUTE);
         let unknown = lanes.room(3, 2, now).quotas;
         assert!(unknown.by_account.is_empty() && unknown.own_slots == 2);
+        assert_eq!(unknown.account_limit, Some(4));
         let [one, two] = accounts();
         let message = "SM0123456789abcdef0123456789abcdef".parse().expect("valid");
         let pause = Verdict::Pause { why: OutcomeDetail::default() };

@@ -17,14 +17,18 @@ pub use crate::worker::observer::Observer;
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::future::{Either, select};
 use jiff::Timestamp;
 use tokio::task::{Id, JoinError, JoinSet};
 
+use crate::domain::account_block::AccountNews;
 use crate::domain::feedback::{Claim, OutcomeDetail, Settlement, Verdict};
 use crate::domain::message::LastAttempt;
 use crate::domain::retry::{AttemptFacts, MISSING_GRACE, RetryPolicy, conclude};
+use crate::domain::sid::AccountSid;
 use crate::store::{Clock, Store, StoreError};
 use crate::upstream::Upstreams;
 use crate::worker::attempt_log::{AttemptLog, EndedAttempt, STORE_WAIT, settle, settle_all};
@@ -36,8 +40,8 @@ use crate::worker::lanes::{Lanes, Rooms};
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
 /// The longest wait after consecutive errors of the store.
 const STORE_WAIT_CAP: Duration = Duration::from_secs(30);
-/// The store is polled this often even without a notification, because a shared store may miss one.
-const POLL_INTERVAL: Duration = Duration::from_secs(30);
+/// The blocks that other receivers learned are read at most this often.
+const BLOCKS_INTERVAL: Duration = Duration::from_secs(1);
 /// A store that reports a due message but returns no claim is not polled more often than this.
 const MIN_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -96,7 +100,12 @@ pub struct Worker {
     generation: u64,
     posts: JoinSet<Verdict>,
     in_flight: HashMap<Id, InFlight>,
+    /// What the other receivers of the store must know, before they see the results of the posts.
+    news: Vec<(AccountSid, AccountNews)>,
+    blocks_read_at: Option<Instant>,
     store_wait: Duration,
+    /// No further post starts.
+    is_stopping: Arc<AtomicBool>,
 }
 
 impl Worker {
@@ -120,14 +129,21 @@ impl Worker {
             lanes: Lanes::new(config.concurrency, config.probe_every),
             posts: JoinSet::new(),
             in_flight: HashMap::new(),
+            news: Vec::new(),
+            blocks_read_at: None,
             store_wait: STORE_WAIT,
+            is_stopping: Arc::default(),
         }
     }
 
-    /// Runs until `shutdown` completes and all posts in flight are settled. If the future is dropped earlier, the leases
-    /// expire and the messages are posted again.
+    /// Runs until `shutdown` completes and all posts in flight are settled. A claim that arrives after `shutdown` is
+    /// released before it is posted. If the future is dropped earlier, the leases expire and the messages are posted again.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
-        let mut shutdown = std::pin::pin!(shutdown);
+        let is_stopping = Arc::clone(&self.is_stopping);
+        let mut shutdown = std::pin::pin!(async move {
+            shutdown.await;
+            is_stopping.store(true, Ordering::Relaxed);
+        });
         if self.config.dry_run {
             tracing::warn!(
                 "dry run: confirmations are recorded and not posted; they are posted once \
@@ -142,8 +158,21 @@ impl Worker {
             let changed = store.changed();
             // Results are stored in the group that claims the next messages.
             let settling = settle_all(self.attempt_log(), std::mem::take(&mut ended));
-            let (tick, ()) = tokio::join!(self.tick(), settling);
-            let wait = tick.again_in.unwrap_or(POLL_INTERVAL).min(POLL_INTERVAL);
+            let tick = {
+                let step = std::pin::pin!(async {
+                    self.share_news().await;
+                    tokio::join!(self.tick(), settling).0
+                });
+                match select(&mut shutdown, step).await {
+                    Either::Left(((), step)) => {
+                        step.await;
+                        break;
+                    }
+                    Either::Right((tick, _)) => tick,
+                }
+            };
+            let look_every = self.look_every();
+            let wait = tick.again_in.unwrap_or(look_every).min(look_every);
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
@@ -158,10 +187,13 @@ impl Worker {
     /// One step: claims as many messages as there is room for, and starts their posts.
     pub async fn tick(&mut self) -> Tick {
         let idle = |again_in| Tick { started: 0, again_in };
-        if self.config.dry_run {
+        if self.config.dry_run || self.is_stopping.load(Ordering::Relaxed) {
             return idle(None);
         }
         let before = monotonic();
+        if let Err(error) = self.read_blocks(before).await {
+            return idle(Some(self.note_error(&error)));
+        }
         let rooms = self.rooms(before);
         self.lanes.report(self.observer.as_ref(), before);
         if self.is_full(&rooms) {
@@ -172,11 +204,48 @@ impl Worker {
                 self.store_wait = STORE_WAIT;
                 tick
             }
-            Err(error) => {
-                let wait = self.store_wait;
-                self.store_wait = (wait * 2).min(STORE_WAIT_CAP);
-                tracing::warn!(%error, "cannot claim messages: {error}; next try in {wait:?}");
-                idle(Some(wait))
+            Err(error) => idle(Some(self.note_error(&error))),
+        }
+    }
+
+    /// Returns the wait until the next try.
+    fn note_error(&mut self, error: &StoreError) -> Duration {
+        let wait = self.store_wait;
+        self.store_wait = (wait * 2).min(STORE_WAIT_CAP);
+        tracing::warn!(%error, "cannot claim messages: {error}; next try in {wait:?}");
+        wait
+    }
+
+    /// The longest time until the next step.
+    fn look_every(&self) -> Duration {
+        let (first, last) = self.store.look_every().into_inner();
+        first + last.saturating_sub(first).mul_f64((self.jitter)())
+    }
+
+    /// Takes over what the other receivers of the store learned from Twilio.
+    async fn read_blocks(&mut self, now: Instant) -> Result<(), StoreError> {
+        let age = self.blocks_read_at.map(|at| now.saturating_duration_since(at));
+        if age.is_some_and(|age| age < BLOCKS_INTERVAL) {
+            return Ok(());
+        }
+        let blocks = self.store.account_blocks().await?;
+        self.blocks_read_at = Some(now);
+        for (account, change) in self.lanes.share(&blocks, now) {
+            worker_log::change(account, &change);
+        }
+        Ok(())
+    }
+
+    /// Tells the other receivers of the store what the last posts mean for their accounts. It precedes the settlements,
+    /// which free places that the other receivers would use.
+    async fn share_news(&mut self) {
+        for (account_sid, news) in std::mem::take(&mut self.news) {
+            if let Err(error) = self.store.share_news(account_sid, news).await {
+                tracing::warn!(
+                    %account_sid, %error,
+                    "the other receivers do not learn Twilio's answer for {account_sid}: {error}; they learn it from \
+                     their own posts"
+                );
             }
         }
     }
@@ -185,14 +254,18 @@ impl Worker {
     /// is posted again.
     pub async fn finished(&mut self) -> bool {
         let Some(post) = self.posts.join_next_with_id().await else { return false };
-        settle_all(self.attempt_log(), self.finish_post(post).into_iter().collect()).await;
+        let ended = self.finish_post(post).into_iter().collect();
+        self.share_news().await;
+        settle_all(self.attempt_log(), ended).await;
         true
     }
 
     /// Awaits and settles all posts in flight.
     pub async fn drain(&mut self) {
         while let Some(post) = self.posts.join_next_with_id().await {
-            settle_all(self.attempt_log(), self.finish_posts(post)).await;
+            let ended = self.finish_posts(post);
+            self.share_news().await;
+            settle_all(self.attempt_log(), ended).await;
         }
     }
 
@@ -253,6 +326,7 @@ impl Worker {
         let left = self.config.lease.saturating_sub(began.saturating_duration_since(before));
         let lane = self.lanes.of(claim.feedback.account, began);
         let wait = match room(lane, &claim, began) {
+            _ if self.is_stopping.load(Ordering::Relaxed) => Duration::ZERO,
             Room::Now(_) if left >= self.upstream.longest_post() + LEASE_MARGIN => {
                 lane.begin(began, claim.missing);
                 self.post(claim, began);
@@ -303,6 +377,7 @@ impl Worker {
         if let Some(change) = &context.change {
             worker_log::change(account, change);
         }
+        self.news.extend(context.news.map(|news| (account, news)));
         self.lanes.report(self.observer.as_ref(), now);
         let attempt = Some(last_attempt(&claim, &verdict, (self.clock)(), took));
         Some(EndedAttempt { lease: claim.lease, settlement, attempt })

@@ -8,7 +8,7 @@ use crate::domain::feedback::{Claim, OutcomeDetail, Settlement, Verdict};
 use crate::domain::findings::{FindingId, pause_advice};
 use crate::domain::sid::AccountSid;
 use crate::store::Swept;
-use crate::worker::lane::LaneChange;
+use crate::worker::lane::{LaneChange, SharedChange};
 
 /// The end of an attempt.
 pub(crate) fn attempt(claim: &Claim, verdict: &Verdict, took: Duration, end: &Settlement) {
@@ -106,6 +106,24 @@ pub(crate) fn change(account_sid: AccountSid, change: &LaneChange) {
         ),
         LaneChange::Reopened => tracing::info!(
             %account_sid, "reporting for {account_sid} is resumed: Twilio accepted a post"
+        ),
+        LaneChange::Shared(SharedChange::Paused(OutcomeDetail { status, code, message })) => {
+            tracing::error!(
+                %account_sid, status, code, detail = message,
+                "reporting for {account_sid} is paused: Twilio rejected a post of a receiver that \
+                 shares the store: {message}. {} {}",
+                pause_advice(*status, *code, message),
+                FindingId::LanePaused.advice()
+            );
+        }
+        LaneChange::Shared(SharedChange::Held(wait)) => tracing::warn!(
+            %account_sid,
+            "posts for {account_sid} wait {wait:.1?}: Twilio answered 429 to a receiver that shares the store, so \
+             the account's API concurrency is used up"
+        ),
+        LaneChange::Shared(SharedChange::Readmitted) => tracing::info!(
+            %account_sid,
+            "reporting for {account_sid} is resumed: Twilio no longer rejects the account"
         ),
     }
 }

@@ -269,9 +269,9 @@ async fn the_slots_of_a_claim_go_to_the_accounts_with_the_fewest_attempts_under_
             confirmed_for(&store, two, n, 10).await;
         }
         confirmed_for(&store, three, 301, 10).await;
-        let quota = |under_way| Quota { under_way, free: 100, missing: 100, begun: 0 };
+        let quota = |under_way| Quota { under_way, free: 100, missing: 100, begun: 0, limit: 100 };
         let by_account = [(one, quota(3)), (two, quota(1))].into();
-        let quotas = Quotas { own_slots: 0, by_account };
+        let quotas = Quotas { by_account, ..Quotas::default() };
         let expected = [sid(301), sid(201), sid(202)];
         assert_eq!(claimed(&store, 3, &quotas).await, expected, "up to three for each");
         let usual = Quotas::default();
@@ -291,10 +291,10 @@ async fn an_account_without_an_attempt_under_way_may_have_one_beyond_the_limit()
             confirmed_for(&store, two, 200 + n, 0).await;
             confirmed_for(&store, three, 300 + n, 0).await;
         }
-        let busy = Quota { under_way: 4, free: 4, missing: 4, begun: 0 };
-        let closed = Quota { under_way: 0, free: 0, missing: 0, begun: 0 };
+        let busy = Quota { under_way: 4, free: 4, missing: 4, begun: 0, limit: 100 };
+        let closed = Quota { under_way: 0, free: 0, missing: 0, begun: 0, limit: 100 };
         let by_account = [(one, busy), (three, closed)].into();
-        let mut quotas = Quotas { own_slots: 2, by_account };
+        let mut quotas = Quotas { own_slots: 2, by_account, account_limit: None };
         assert_eq!(claimed(&store, 0, &quotas).await, [sid(201)]);
         quotas.own_slots = 0;
         assert_eq!(claimed(&store, 0, &quotas).await, []);
@@ -327,8 +327,9 @@ async fn a_message_with_a_404_is_claimed_after_the_others_and_within_its_quota()
         }
         hands.set(10);
         confirmed_for(&store, one, 5, 10).await;
-        let quota = |missing| Quota { under_way: 0, free: 9, missing, begun: 0 };
-        let quotas = |missing| Quotas { own_slots: 0, by_account: [(one, quota(missing))].into() };
+        let quota = |missing| Quota { under_way: 0, free: 9, missing, begun: 0, limit: 9 };
+        let quotas =
+            |missing| Quotas { by_account: [(one, quota(missing))].into(), ..Quotas::default() };
         let due = store.next_due(&quotas(0)).await.expect("known");
         assert_eq!(due, Some(Duration::ZERO));
         assert_eq!(claimed(&store, 1, &quotas(9)).await, [sid(3)]);

@@ -63,6 +63,17 @@ impl DueKind {
     ];
 }
 
+/// The attempts and the closures of an account, of all receivers that share a store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AccountUse {
+    /// Attempts whose lease has not expired.
+    pub under_lease: usize,
+    /// No attempt begins before this time: Twilio answered 429.
+    pub held_until: Option<Timestamp>,
+    /// Twilio rejects the account: one attempt at a time begins from this time on.
+    pub probe_from: Option<Timestamp>,
+}
+
 /// Reads and changes the rows of a store. Reads include the changes of this command.
 ///
 /// A backend has no rule, time window or limit of its own: its arguments contain them.
@@ -137,6 +148,15 @@ pub trait Backend {
 
     /// The accounts with a confirmed message that is not reported.
     fn accounts_with_due(&self) -> Result<Vec<AccountSid>, Self::Error>;
+    /// The attempts and the closures of an account at a time. `None`: one process has this store, and the quotas of its
+    /// claims include both. After a claim has read this, no other one takes messages of the account until the claim ends.
+    fn account_use(
+        &self,
+        _account: AccountSid,
+        _now: Timestamp,
+    ) -> Result<Option<AccountUse>, Self::Error> {
+        Ok(None)
+    }
     /// The messages of an account and a kind that are due after a time, the first due first.
     fn due_after(
         &self,

@@ -72,6 +72,28 @@ fn accounts<B: Backend>(backend: &B) -> Result<Vec<AccountSid>, B::Error> {
     Ok(accounts)
 }
 
+/// The quota of an account without the places that other receivers use or have closed.
+fn shared_quota<B: Backend>(
+    backend: &B,
+    account: AccountSid,
+    now: Timestamp,
+    mut quota: Quota,
+) -> Result<Quota, B::Error> {
+    if quota.free == 0 {
+        return Ok(quota);
+    }
+    let Some(shared) = backend.account_use(account, now)? else { return Ok(quota) };
+    let is_closed = shared.held_until.max(shared.probe_from).is_some_and(|until| until > now);
+    let limit = match shared.probe_from {
+        _ if is_closed => 0,
+        Some(_) => 1,
+        None => quota.limit,
+    };
+    quota.free = quota.free.min(limit.saturating_sub(shared.under_lease));
+    quota.missing = quota.missing.min(quota.free);
+    Ok(quota)
+}
+
 /// Gives the places of a claim to the accounts, one at a time: to the account with the fewest attempts under way, and
 /// among equal accounts to the one whose next message is due the longest.
 fn select_due<B: Backend>(
@@ -82,7 +104,7 @@ fn select_due<B: Backend>(
 ) -> Result<Vec<MessageSid>, B::Error> {
     let mut next = BTreeMap::new();
     for account in accounts(backend)? {
-        let quota = quotas.of(account);
+        let quota = shared_quota(backend, account, now, quotas.of(account))?;
         let mut due = due_now(backend, account, now, quota)?.into_iter();
         if let Some((at, sid)) = due.next() {
             next.insert((quota.under_way, at, account), (sid, due));
@@ -167,7 +189,7 @@ pub fn next_due<B: Backend>(backend: &B, quotas: &Quotas) -> Result<Option<Durat
     let far = later(now, LONGEST_WAIT);
     let mut first: Option<Timestamp> = None;
     for account in accounts(backend)? {
-        let quota = quotas.of(account);
+        let quota = shared_quota(backend, account, now, quotas.of(account))?;
         let is_open = |kind: &DueKind| quota.free > 0 && (!kind.is_missing || quota.missing > 0);
         for kind in DueKind::ALL.into_iter().filter(is_open) {
             let far = backend.due_after(account, kind, far, 1)?.into_iter().map(|_| now);

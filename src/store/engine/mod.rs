@@ -19,7 +19,9 @@ mod row;
 mod settle;
 mod sweep;
 
-pub use backend::{Backend, DueKind, EngineConfig, EngineResult, RecipientKey, SpaceFor};
+pub use backend::{
+    AccountUse, Backend, DueKind, EngineConfig, EngineResult, RecipientKey, SpaceFor,
+};
 pub use claim::{claim, next_due};
 pub use erase::{PersonalRow, erase, personal_row};
 pub use evidence::{keep_link, observe, reconsider, remember};

@@ -18,7 +18,7 @@ use crate::domain::message::{Message, Reference};
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
 use crate::domain::signal::DedupKey;
 use crate::store::engine::{
-    Backend, DueKind, EngineConfig, Mutation, ParkedRows, RecipientKey, SpaceFor,
+    AccountUse, Backend, DueKind, EngineConfig, Mutation, ParkedRows, RecipientKey, SpaceFor,
 };
 use crate::store::postgres::keys::{ParkedKey, belongs};
 use crate::store::{RecordCounts, StoreError};
@@ -42,6 +42,8 @@ pub(super) enum Read {
     Holds,
     Evictable(Timestamp, usize),
     AccountsWithDue,
+    /// The attempts under lease and the closures of an account at a time.
+    AccountUse(AccountSid, Timestamp),
     DueAfter(AccountSid, DueKind, Timestamp, usize),
     LastDueBy(AccountSid, DueKind, Timestamp, usize),
 }
@@ -65,6 +67,7 @@ pub(super) struct Loaded {
     pub(super) parked_rows: ParkedRows,
     pub(super) evictable: Vec<MessageSid>,
     pub(super) accounts_with_due: Vec<AccountSid>,
+    pub(super) account_use: HashMap<AccountSid, AccountUse>,
     pub(super) due: BTreeMap<Read, Vec<(Timestamp, MessageSid)>>,
     pub(super) holds: BTreeMap<AccountSid, Timestamp>,
     pub(super) counts: RecordCounts,
@@ -386,6 +389,15 @@ impl Backend for RowCache {
     fn accounts_with_due(&self) -> Result<Vec<AccountSid>, Infallible> {
         self.has(Read::AccountsWithDue);
         Ok(self.loaded.accounts_with_due.clone())
+    }
+
+    fn account_use(
+        &self,
+        account: AccountSid,
+        now: Timestamp,
+    ) -> Result<Option<AccountUse>, Infallible> {
+        self.has(Read::AccountUse(account, now));
+        Ok(Some(self.loaded.account_use.get(&account).copied().unwrap_or_default()))
     }
 
     fn due_after(

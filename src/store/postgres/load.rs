@@ -14,6 +14,7 @@ use crate::domain::message::Message;
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::domain::signal::DedupKey;
 use crate::store::engine::{DueKind, ParkedRows, RecipientKey};
+use crate::store::postgres::account_use;
 use crate::store::postgres::cache::{Loaded, Read};
 use crate::store::postgres::error::TransactionError;
 use crate::store::postgres::keys::{ParkedKey, dedup, kind_number, waits_for};
@@ -111,6 +112,11 @@ pub(super) async fn load(
     let (due_reads, others): (Vec<&Read>, Vec<&Read>) =
         others.iter().partition(|read| matches!(read, Read::DueAfter(..) | Read::LastDueBy(..)));
     due(connection, loaded, &due_reads).await?;
+    let accounts = reads.iter().filter_map(|read| match read {
+        Read::AccountUse(account, now) => Some((*account, *now)),
+        _ => None,
+    });
+    account_use::load_use(connection, loaded, &accounts.collect::<Vec<_>>()).await?;
     for read in others {
         other(connection, loaded, read).await?;
     }
@@ -183,6 +189,7 @@ impl<'a> Keys<'a> {
             | Read::Holds
             | Read::Evictable(..)
             | Read::AccountsWithDue
+            | Read::AccountUse(..)
             | Read::DueAfter(..)
             | Read::LastDueBy(..) => return false,
         }

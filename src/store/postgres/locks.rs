@@ -62,6 +62,8 @@ pub(super) fn add_read(locks: &mut Locks, read: &Read) {
         Read::Counted(key) => add(locks, &format!("counted:{}", dedup(key)), true),
         Read::Sender(account, address) => add(locks, &format!("sender:{account}:{address}"), false),
         Read::Holds => add(locks, HOLDS, false),
+        // Two claims must not both count the same free places.
+        Read::AccountUse(account, _) => add(locks, &format!("claim:{account}"), true),
         Read::ParkedRows
         | Read::Evictable(..)
         | Read::AccountsWithDue

@@ -4,6 +4,8 @@
 //! locks (`locks`), loads the rows that `engine` reads (`cache`, `load`), and writes the rows that change (`write`). Counters
 //! are rows too (`tally`). No rule, time window or limit stands in SQL.
 
+mod account_use;
+mod accounts;
 mod cache;
 mod diagnosis;
 mod error;
@@ -13,6 +15,8 @@ mod kept;
 mod keys;
 mod load;
 mod locks;
+mod look;
+mod metrics;
 mod options;
 mod pages;
 mod queries;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{PgPool, Postgres, Transaction};
 use tokio::sync::Notify;
 
+use crate::domain::account_block::{AccountBlock, AccountNews};
 use crate::domain::address::{Address, RecipientHashKey};
 use crate::domain::click_link::{Link, LinkId};
 use crate::domain::feedback::{Claim, Lease, Settlement};
@@ -28,6 +30,7 @@ use crate::store::postgres::error::{POOL_EXHAUSTED, SLOW, TransactionError};
 use crate::store::postgres::hints::Hints;
 use crate::store::postgres::inspect;
 use crate::store::postgres::inspect::DatabaseFacts;
+use crate::store::postgres::metrics::TransactionMetrics;
 use crate::store::postgres::options::PostgresOptions;
 use crate::store::postgres::pages::Cursor;
 use crate::store::postgres::queue::Queue;
@@ -36,8 +39,9 @@ use crate::store::postgres::schema;
 use crate::store::postgres::totals::Totals;
 use crate::store::postgres::transaction::{Beginnings, Database};
 use crate::store::{
-    ClockGuard, ExportRecord, Filter, Forgotten, ImportOutcome, ListPage, Quotas, Reconsidered,
-    RecordCounts, Records, RequeueFrom, Requeued, SettleOutcome, Store, StoreError, Swept,
+    ClockGuard, ExportRecord, Filter, Forgotten, ImportOutcome, ListPage, PoolFigures, Quotas,
+    Reconsidered, RecordCounts, Records, RequeueFrom, Requeued, SettleOutcome, Store, StoreError,
+    Swept,
 };
 
 /// Why a PostgreSQL store cannot be opened.
@@ -123,6 +127,7 @@ impl PostgresStore {
             diagnosis: Diagnosis::default(),
             hints: Hints::default(),
             lock_salt,
+            metrics: TransactionMetrics::default(),
         });
         let shared = Arc::clone(&database);
         let queue = runtime.block_on(async move {
@@ -328,16 +333,30 @@ impl Store for PostgresStore {
     }
 
     async fn next_due(&self, quotas: &Quotas) -> Result<Option<Duration>, StoreError> {
-        let quotas = quotas.clone();
-        self.run_alone(move |rows| {
+        let (database, quotas) = (Arc::clone(&self.database), quotas.clone());
+        let question = move |rows: &mut RowCache| {
             let Ok(next) = engine::next_due(rows, &quotas);
-            Ok(next)
-        })
-        .await
+            next
+        };
+        self.on_runtime(async move { database.look(question).await }).await
     }
 
     async fn changed(&self) {
         self.database.changed.notified().await;
+    }
+
+    fn look_every(&self) -> RangeInclusive<Duration> {
+        Duration::from_secs(1)..=Duration::from_secs(2)
+    }
+
+    async fn share_news(&self, account: AccountSid, news: AccountNews) -> Result<(), StoreError> {
+        let database = Arc::clone(&self.database);
+        self.on_runtime(async move { database.share_news(account, news).await }).await
+    }
+
+    async fn account_blocks(&self) -> Result<Vec<(AccountSid, AccountBlock)>, StoreError> {
+        let database = Arc::clone(&self.database);
+        self.on_runtime(async move { database.account_blocks().await }).await
     }
 
     async fn expire(&self, limit: usize) -> Result<Swept, StoreError> {
@@ -424,6 +443,17 @@ impl Store for PostgresStore {
 
     fn queued(&self) -> usize {
         self.queue.len()
+    }
+
+    fn pool(&self) -> Option<PoolFigures> {
+        let pool = &self.database.pool;
+        let (open, idle) = (u64::from(pool.size()), pool.num_idle() as u64);
+        Some(PoolFigures {
+            in_use: open.saturating_sub(idle),
+            idle,
+            limit: u64::from(pool.options().get_max_connections()),
+            ..self.database.metrics.figures()
+        })
     }
 
     async fn evictable(&self) -> Result<u64, StoreError> {

@@ -22,6 +22,7 @@ use crate::store::postgres::load::{load, timestamp};
 use crate::store::postgres::locks::{
     Locks, add_changes, add_read, lacking, take_locks, wait_for_locks,
 };
+use crate::store::postgres::metrics::{self, TransactionEnd, TransactionMetrics};
 use crate::store::postgres::queue::{Job, closed};
 use crate::store::postgres::totals::Totals;
 use crate::store::postgres::write::write;
@@ -105,11 +106,13 @@ pub(super) struct Database {
     pub(super) hints: Hints,
     /// Advisory locks are those of a database: stores in other schemas have other numbers.
     pub(super) lock_salt: i64,
+    pub(super) metrics: TransactionMetrics,
 }
 
 /// How one run of a group ended.
 enum Run {
-    Done,
+    /// `true`: rows changed.
+    Done(bool),
     /// Locks are missing that others hold. They are taken first in the next run.
     Lock(Locks),
     /// The group is too large for one transaction.
@@ -143,7 +146,7 @@ impl Database {
         let mut groups = VecDeque::from([group]);
         while let Some(mut group) = groups.pop_front() {
             match self.run_with_retries(kept, slot, &mut group, is_claim).await {
-                Ok(Run::Done) => group.into_iter().for_each(|job| job.command.answer()),
+                Ok(Run::Done(_)) => group.into_iter().for_each(|job| job.command.answer()),
                 Ok(Run::Lock(_) | Run::Split) => {
                     let half = group.split_off(group.len() / 2);
                     groups.push_front(half);
@@ -178,11 +181,19 @@ impl Database {
             let now = Instant::now();
             group.retain(|job| !job.is_late(now));
             if group.is_empty() {
-                return Ok(Run::Done);
+                return Ok(Run::Done(false));
             }
             attempt += 1;
             let run = self.run_once(kept, slot, &first, group, is_claim);
             let run = tokio::time::timeout(MAX_ATTEMPT, run).await;
+            self.metrics.note_end(match &run {
+                Ok(Ok(Run::Done(true))) => TransactionEnd::Committed,
+                Ok(Ok(Run::Done(false))) => TransactionEnd::Unchanged,
+                Ok(Ok(Run::Lock(_) | Run::Split) | Err(TransactionError::Conflict(_))) => {
+                    TransactionEnd::Conflict
+                }
+                Ok(Err(_)) | Err(_) => TransactionEnd::Failed,
+            });
             let error = match run {
                 Ok(Ok(Run::Lock(more))) => {
                     first.extend(more);
@@ -220,7 +231,9 @@ impl Database {
         if wanted.len() > MAX_LOCKS && group.len() > 1 {
             return Ok(Run::Split);
         }
+        let began = metrics::begin();
         let connection = kept.begin(&self.pool, self.beginnings.write).await?;
+        self.metrics.note_acquired(began);
         let judged = self.judge_on_rows(connection, group, (wanted, likely), is_claim).await;
         let judged = match judged {
             Ok(Judged::Commit(cache)) => {
@@ -234,11 +247,11 @@ impl Database {
             Ok(Judged::Commit(cache)) => {
                 kept.end(COMMIT).await?;
                 self.note_commit(&cache.changed);
-                Ok(Run::Done)
+                Ok(Run::Done(true))
             }
             Ok(Judged::Unchanged) => {
                 let end = if is_claim { "ROLLBACK" } else { COMMIT };
-                kept.end(end).await.map(|()| Run::Done)
+                kept.end(end).await.map(|()| Run::Done(false))
             }
             Ok(Judged::Again(run)) => kept.end("ROLLBACK").await.map(|()| run),
             Err(error) => {
@@ -275,7 +288,13 @@ impl Database {
         }
         // These depend on the time, which is not known yet.
         let is_known = |read: &Read| {
-            !matches!(read, Read::Evictable(..) | Read::DueAfter(..) | Read::LastDueBy(..))
+            !matches!(
+                read,
+                Read::Evictable(..)
+                    | Read::AccountUse(..)
+                    | Read::DueAfter(..)
+                    | Read::LastDueBy(..)
+            )
         };
         reads.retain(is_known);
         reads
@@ -289,7 +308,9 @@ impl Database {
         (mut wanted, mut likely): (Locks, BTreeSet<Read>),
         is_claim: bool,
     ) -> Result<Judged, TransactionError> {
+        let began = metrics::begin();
         let now = wait_for_locks(transaction, &wanted, self.lock_salt).await?;
+        self.metrics.note_locked(began);
         let mut held = wanted.clone();
         self.last_time.fetch_max(now.as_millisecond(), Ordering::Relaxed);
         let mut cache = self.cache();

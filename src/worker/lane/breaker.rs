@@ -150,6 +150,11 @@ impl Breaker {
         (!is_probing).then(|| self.begin_pause(why.clone(), Some(probe), now))
     }
 
+    /// Ends a pause by a denial. Returns whether there was one.
+    pub(super) fn end_denial(&mut self) -> bool {
+        self.pause.take_if(|pause| pause.next_probe.is_some()).is_some()
+    }
+
     fn begin_pause(
         &mut self,
         why: OutcomeDetail,

@@ -18,6 +18,9 @@ const SLOW_POST: Duration = Duration::from_secs(2);
 /// From this count on, each slow failure halves the limit. A conclusive verdict resets the count.
 const SLOW_LIMIT: u32 = 2;
 
+/// Two ends of a hold this close are the same one, read twice by clocks of two machines.
+const SAME_HOLD: Duration = Duration::from_secs(1);
+
 #[derive(Debug)]
 pub(super) struct ConcurrencyLimit {
     ceiling: usize,
@@ -98,6 +101,17 @@ impl ConcurrencyLimit {
         self.hold_until = Some(until);
         // A minute without a post is no clean one.
         self.clean_since = until;
+    }
+
+    /// Records a 429 that another receiver got. Returns whether it is a new one.
+    pub(super) fn hold_elsewhere(&mut self, until: Instant, now: Instant) -> bool {
+        if self.hold_until.is_some_and(|known| until <= known + SAME_HOLD) {
+            return false;
+        }
+        self.limit = (self.limit / 2).max(1);
+        (self.throttled_at, self.hold_until) = (Some(now), Some(until));
+        self.clean_since = until;
+        true
     }
 
     /// Records a failure. Returns the new limit if the failure was slow and lowers it. Concurrent posts that hang

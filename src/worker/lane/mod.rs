@@ -4,14 +4,18 @@
 
 mod breaker;
 mod limit;
+mod shared;
 
 pub use crate::worker::lane::breaker::FinishedPost;
+pub use crate::worker::lane::shared::SharedChange;
 
 use std::time::{Duration, Instant};
 
+use crate::domain::account_block::{AccountBlock, AccountNews};
 use crate::domain::feedback::{OutcomeDetail, Verdict};
 use crate::worker::lane::breaker::Breaker;
 use crate::worker::lane::limit::ConcurrencyLimit;
+use crate::worker::lane::shared::SharedBlocks;
 
 /// A message that had a 404 is posted again after the probe interval divided by this, plus up to half as much.
 const MISSING_WAIT: u32 = 12;
@@ -69,6 +73,8 @@ pub enum LaneChange {
     Narrowed(usize),
     /// The lane was paused.
     Reopened,
+    /// Another receiver caused it.
+    Shared(SharedChange),
 }
 
 /// The meaning of a verdict in the light of those before it, for `domain::retry::AttemptFacts`.
@@ -79,6 +85,8 @@ pub struct VerdictContext {
     /// The wait of a message that is given back, or that got a 404.
     pub hold: Duration,
     pub change: Option<LaneChange>,
+    /// For the other receivers that share the store.
+    pub news: Option<AccountNews>,
 }
 
 /// One account's lane.
@@ -87,6 +95,7 @@ pub struct Lane {
     probe_interval: Duration,
     limit: ConcurrencyLimit,
     breaker: Breaker,
+    shared: SharedBlocks,
     in_flight: usize,
     begun: usize,
 }
@@ -96,13 +105,20 @@ impl Lane {
     pub fn new(ceiling: usize, probe_interval: Duration, now: Instant) -> Self {
         let limit = ConcurrencyLimit::new(ceiling, now);
         let breaker = Breaker::new(probe_interval, now);
-        Self { probe_interval, limit, breaker, in_flight: 0, begun: 0 }
+        Self {
+            probe_interval,
+            limit,
+            breaker,
+            shared: SharedBlocks::default(),
+            in_flight: 0,
+            begun: 0,
+        }
     }
 
     /// Whether a post may start.
     pub fn room(&mut self, now: Instant) -> Room {
         self.limit.regain(now);
-        let probe = self.breaker.next_probe();
+        let probe = self.next_probe();
         if probe.is_some() && self.in_flight > 0 {
             return Room::Full;
         }
@@ -127,6 +143,11 @@ impl Lane {
         self.in_flight
     }
 
+    /// The most posts in flight.
+    pub fn limit(&self) -> usize {
+        self.limit.current()
+    }
+
     /// The number of posts since the start.
     pub fn begun(&self) -> usize {
         self.begun
@@ -142,6 +163,7 @@ impl Lane {
         self.in_flight += 1;
         self.begun = self.begun.wrapping_add(1);
         self.breaker.begin(now, missing);
+        self.shared.begin(now + self.probe_interval);
     }
 
     /// Records the end of a post. Returns the meaning of its verdict for the lane and the message.
@@ -158,11 +180,14 @@ impl Lane {
         if !matches!(verdict, Verdict::Retry { .. } | Verdict::Uncertain { .. }) {
             self.limit.reset_slow();
         }
+        let was_paused = self.next_probe().is_some();
         let mut suspect = false;
         let change = match verdict {
             Verdict::Done { .. } => {
                 self.limit.succeed(post.began);
-                self.breaker.succeed(post.began).then_some(LaneChange::Reopened)
+                let ends_shared = self.shared.readmit(post.began);
+                let ends_own = self.breaker.succeed(post.began);
+                (ends_own || ends_shared).then_some(LaneChange::Reopened)
             }
             Verdict::Throttle { after, .. } => {
                 self.limit.throttle(*after, post.began, now, jitter);
@@ -171,7 +196,9 @@ impl Lane {
             Verdict::Missing { why } => {
                 suspect = post.missing && self.breaker.is_proven();
                 let pause = if suspect { None } else { self.breaker.miss(post, why, now) };
-                pause.map(LaneChange::Paused)
+                let readmitted = self.shared.readmit(post.began);
+                let readmitted = readmitted.then_some(LaneChange::Shared(SharedChange::Readmitted));
+                pause.map(LaneChange::Paused).or(readmitted)
             }
             Verdict::Pause { why } => {
                 suspect = why.status == Some(403) && self.breaker.is_suspect(post.message);
@@ -188,12 +215,30 @@ impl Lane {
         } else {
             self.hold(now, jitter)
         };
-        VerdictContext { suspect, hold, change }
+        let of_lane = (&self.limit, &self.breaker);
+        let news = self.shared.news(post, verdict, was_paused, of_lane, now);
+        let news = news.filter(|_| !suspect);
+        VerdictContext { suspect, hold, change, news }
+    }
+
+    /// Takes over the blocks of the account, as all receivers know them now. Returns the changes that this receiver did not
+    /// cause.
+    pub fn share<'a>(
+        &mut self,
+        blocks: impl Iterator<Item = &'a AccountBlock>,
+        now: Instant,
+    ) -> Vec<SharedChange> {
+        self.shared.read(blocks, &mut self.limit, &mut self.breaker, now)
+    }
+
+    /// The time of the next probe, if the lane is closed to all other posts.
+    fn next_probe(&self) -> Option<Instant> {
+        self.breaker.next_probe().max(self.shared.next_probe())
     }
 
     /// The state of the lane.
     pub fn report(&self, now: Instant) -> LaneReport {
-        let why = self.breaker.pause_reason().cloned();
+        let why = self.breaker.pause_reason().or(self.shared.pause_reason()).cloned();
         let state = match &why {
             Some(_) => LaneState::Paused,
             None if self.limit.hold_until().is_some_and(|until| until > now) => LaneState::Held,
@@ -205,7 +250,7 @@ impl Lane {
     /// The wait of a message that is given back: longer than until the next probe, so that another message makes it.
     fn hold(&self, now: Instant, jitter: f64) -> Duration {
         let held = self.limit.hold_until().map(|until| until.saturating_duration_since(now));
-        let paused = self.breaker.next_probe().map(|probe| {
+        let paused = self.next_probe().map(|probe| {
             let probe = probe.saturating_duration_since(now).max(self.probe_interval);
             probe.mul_f64(1.05 + jitter / 5.0)
         });

@@ -7,10 +7,11 @@ use futures_util::future::join_all;
 use heardback::admin::scrape::{ReadDisk, read_gauges};
 use heardback::store::Store;
 use heardback::telemetry::metrics::Metrics;
-use heardback::telemetry::store_gauges::Disk;
+use heardback::telemetry::store_gauges::{Disk, PoolGauges, StoreGauges};
 
-use crate::contract::backends;
+use crate::contract::{Backend as _, backends};
 use crate::given::{Hands, account, address, direct, registered, service, shared};
+use crate::postgres::Postgres;
 
 /// Recipients in many countries, with calling codes of several lengths.
 const PEOPLE: [&str; 24] = [
@@ -165,4 +166,43 @@ async fn a_scrape_of_a_closed_store_is_answered_and_reports_it() {
     assert!(text.contains("\nheardback_store_up 0\n"), "{text}");
     assert!(text.contains("\nheardback_messages{state=\"pending\"} 1\n"), "{text}");
     assert!(!text.contains("heardback_conversion"), "{text}");
+}
+
+/// A scrape of a receiver with a database.
+pub(super) fn of_a_database() -> String {
+    let connections = [("in_use", 1), ("idle", 2)];
+    let transactions = vec![("committed", 1)];
+    let pool = Some(PoolGauges { connections, transactions, ..PoolGauges::default() });
+    let metrics = Metrics::new();
+    metrics.set_store_gauges(StoreGauges { pool, ..StoreGauges::default() });
+    metrics.render()
+}
+
+#[tokio::test]
+async fn the_connections_and_transactions_of_a_database_are_counted() {
+    let Some(database) = Postgres::new() else { return };
+    let hands = Hands::default();
+    let store = database.usual(&hands);
+    store.remember(registered(1, 0)).await.expect("remembered");
+    store.observe(direct(1, 0)).await.expect("observed");
+    assert!(store.observe(direct(1, 0)).await.is_ok());
+    let text = scrape(&store, &hands).await;
+    let value = |series: &str| -> f64 {
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("{series} ")));
+        line.unwrap_or_else(|| panic!("{series} is not in\n{text}")).parse().expect("a number")
+    };
+    let of = |outcome: &str| {
+        value(&format!("heardback_store_transactions_total{{outcome=\"{outcome}\"}}"))
+    };
+    assert!(of("committed") >= 2.0 && of("failed") == 0.0);
+    let runs: f64 = ["committed", "unchanged", "conflict"].map(of).iter().sum();
+    assert_eq!(value("heardback_store_pool_acquired_total"), runs);
+    assert!(value("heardback_store_pool_wait_seconds_total") >= 0.0);
+    assert!(value("heardback_store_lock_wait_seconds_total") > 0.0);
+    assert_eq!(value("heardback_store_pool_limit"), 4.0);
+    let connections = ["in_use", "idle"]
+        .map(|state| value(&format!("heardback_store_pool_connections{{state=\"{state}\"}}")));
+    assert!((1.0..=4.0).contains(&connections.iter().sum()), "{connections:?}");
+    let sled = backends()[0].usual(&hands);
+    assert!(!scrape(&sled, &hands).await.contains("heardback_store_pool"), "it has no database");
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use heardback::domain::findings::FindingId;
 use serde_json::Value;
 
-use crate::ops::{promtool, read, root};
+use crate::ops::{dashboard, named, promtool, read, root};
 
 pub(super) fn alerts() -> Vec<Value> {
     let rules: Value = serde_saphyr::from_str(&read("ops/alerts.yml")).expect("YAML");
@@ -74,4 +74,64 @@ fn each_alert_has_a_test_a_summary_a_severity_and_a_runbook() {
     let anchors = page.matches("<a id=\"finding-").count();
     let findings = FindingId::ALL.iter().filter(|id| !id.has_alert()).count();
     assert_eq!(anchors, findings, "a runbook without a finding");
+}
+
+/// The metrics that are figures of the whole store, by `docs/operations.md`.
+fn store_gauges() -> BTreeSet<String> {
+    let page = read("docs/operations.md");
+    let list = page.split("These figures are:").nth(1).expect("the list");
+    named(list.split("Take the highest").next().expect("its end"))
+}
+
+/// The innermost aggregation around each place of a metric: its word, and its labels.
+fn aggregations(expression: &str, metric: &str) -> Vec<(String, String)> {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let is_whole = |at: usize| !expression[at + metric.len()..].starts_with(is_word);
+    let places = expression.match_indices(metric).map(|(at, _)| at).filter(|at| is_whole(*at));
+    let around = |at: usize| {
+        let mut depth = 0;
+        for (open, c) in expression[..at].char_indices().rev() {
+            depth += match c {
+                ')' => 1,
+                '(' => -1,
+                _ => 0,
+            };
+            if depth >= 0 || c != '(' {
+                continue;
+            }
+            depth = 0;
+            let before = expression[..open].trim_end();
+            let (head, labels) =
+                match before.strip_suffix(')').and_then(|head| head.rsplit_once('(')) {
+                    Some((head, labels)) => (head.trim_end().strip_suffix("by"), labels),
+                    None => (Some(before), ""),
+                };
+            let word = head.unwrap_or_default().trim_end().rsplit(|c| !is_word(c)).next();
+            if let Some(word @ ("sum" | "max" | "min" | "avg" | "count")) = word {
+                return (word.to_owned(), labels.to_owned());
+            }
+        }
+        (String::new(), String::new())
+    };
+    places.map(around).collect()
+}
+
+/// Receivers that share a database expose the same figures.
+#[test]
+fn no_rule_and_no_panel_counts_a_store_once_for_each_receiver() {
+    let gauges = store_gauges();
+    assert_eq!(gauges.len(), 9, "{gauges:?}");
+    let alerts = alerts();
+    let alerts = alerts.iter().map(|alert| word(alert, "expr").to_owned());
+    let mut places = 0;
+    for expression in alerts.chain(dashboard::expressions()) {
+        for gauge in &gauges {
+            for (word, labels) in aggregations(&expression, gauge) {
+                places += 1;
+                let is_of_one_receiver = word == "sum" && labels.contains("instance");
+                assert!(word == "max" || is_of_one_receiver, "{word:?} of {gauge}: {expression}");
+            }
+        }
+    }
+    assert!(places > 20, "{places}");
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::harness::{
     Harness, code_entered, form, http_client, json as json_post, sid, signed, status_callback,
 };
-use crate::ops::{dashboard, named, promtool, read, rules};
+use crate::ops::{dashboard, labels, named, promtool, read, rules};
 
 /// Registers and confirms messages, sends duplicates, forged requests and malformed ones.
 fn after_traffic() -> (Harness, String) {
@@ -151,6 +151,8 @@ fn every_watched_metric_is_exposed_and_every_exposed_one_is_documented() {
     let mut exposed: BTreeSet<_> = exposed(&text).into_keys().collect();
     // Only unauthenticated clients cause these.
     exposed.insert("heardback_connections_shut_total".to_owned());
+    let postgres = labels::of_a_database();
+    exposed.extend(self::exposed(&postgres).into_keys());
     for expression in rules::expressions().into_iter().chain(dashboard::expressions()) {
         for metric in named(&expression) {
             assert!(exposed.contains(&metric), "{metric} is not exposed: {expression}");
@@ -166,8 +168,11 @@ fn every_watched_metric_is_exposed_and_every_exposed_one_is_documented() {
             "{metric} is undocumented"
         );
     }
-    let families: BTreeSet<_> =
-        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let families: BTreeSet<_> = text
+        .lines()
+        .chain(postgres.lines())
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+        .collect();
     let advised = named(&read("ops/alerts.yml"));
     for metric in explained.iter().chain(&advised) {
         let known = exposed.contains(metric) || families.contains(metric.as_str());

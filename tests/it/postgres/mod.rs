@@ -7,6 +7,7 @@ mod cluster;
 mod commands;
 mod faults;
 mod groups;
+mod limits;
 mod model;
 mod pooler;
 mod proxy;
@@ -14,6 +15,7 @@ mod recount;
 mod serial;
 mod several;
 mod standby;
+mod workers;
 
 use std::path::Path;
 use std::sync::Arc;
