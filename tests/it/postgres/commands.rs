@@ -297,7 +297,15 @@ impl Command {
 
 /// Few names, so that commands meet.
 fn to() -> impl Strategy<Value = To> {
-    select(vec![To::Phone(1), To::Phone(1), To::Phone(2), To::Number, To::UserId, To::Both])
+    select(vec![
+        To::Phone(1),
+        To::Phone(1),
+        To::Phone(1),
+        To::Phone(2),
+        To::Number,
+        To::UserId,
+        To::Both,
+    ])
 }
 
 fn name() -> impl Strategy<Value = &'static str> {

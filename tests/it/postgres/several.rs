@@ -96,6 +96,33 @@ async fn a_registration_at_one_receiver_and_its_evidence_at_another_confirm_exac
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_reply_at_one_receiver_and_a_newer_message_at_another_leave_it_open_which_is_meant() {
+    let Some(postgres) = Postgres::new() else { return };
+    let hands = Hands::default();
+    let [first, second, _] = receivers(&postgres, &hands);
+    for n in 1..=60 {
+        let to = |message: u32, seconds: i64| MessageUpdate {
+            recipient: Some(person(n)),
+            ..registered(message, seconds)
+        };
+        first.remember(to(2 * n, -2400)).await.expect("remembered");
+        // In either order the reply may mean both messages, so it confirms none of them.
+        let reply = acted(person(n), Some(SENDER), -1800);
+        let (observed, remembered) =
+            tokio::join!(first.observe(reply), second.remember(to(2 * n + 1, -2000)));
+        observed.expect("observed");
+        remembered.expect("remembered");
+        for message in [2 * n, 2 * n + 1] {
+            let message = second.show(sid(message)).await.expect("shown").expect("there");
+            assert_eq!(message.state, State::Pending, "{n}");
+        }
+    }
+    let opened = postgres.usual(&hands);
+    assert_eq!((opened.counts().of(State::Pending), opened.counts().parked), (120, 60));
+    assert_recount(&postgres, &opened).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn claims_of_several_receivers_never_meet_and_leave_nothing() {
     let Some(postgres) = Postgres::new() else { return };
     let hands = Hands::default();
