@@ -114,10 +114,14 @@ impl PostgresStore {
             max_wait,
         });
         let shared = Arc::clone(&database);
-        let queue = runtime.block_on(async move {
+        let (queue, now) = runtime.block_on(async move {
             shared.refresh_totals().await?;
-            Ok(Queue::start(&shared, writers))
+            let now = shared.now(&mut *shared.pool.acquire().await?).await;
+            Ok((Queue::start(&shared, writers), now.map_err(StoreError::from)?))
         })?;
+        // A receiver that starts with a wrong wall clock must not date evidence before the message that it proves.
+        guard.begin(Some(now.into()));
+        guard.agree(now);
         Ok(Self {
             database,
             queue: Arc::new(queue),
