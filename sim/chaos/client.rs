@@ -25,6 +25,7 @@ pub(crate) async fn exchange(
 ) -> io::Result<Answer> {
     let open = kept.take();
     let exchange = move || {
+        let open = open.filter(is_open);
         let mut connection = open.map_or_else(|| Connection::open(to, TIMEOUT), Ok)?;
         connection.send(&request)?;
         let mut response = connection.response_head()?;
@@ -38,4 +39,12 @@ pub(crate) async fn exchange(
     let (connection, answer) = spawn_blocking(exchange).await.map_err(io::Error::other)??;
     *kept = connection;
     Ok(answer)
+}
+
+/// Whether the server has not closed the connection since the last response. Every client of HTTP notices that.
+fn is_open(connection: &Connection) -> bool {
+    let stream = &connection.stream;
+    let peek = stream.set_nonblocking(true).and_then(|()| stream.peek(&mut [0]));
+    let is_silent = peek.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+    stream.set_nonblocking(false).is_ok() && is_silent
 }

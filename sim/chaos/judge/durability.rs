@@ -71,6 +71,8 @@ pub(super) fn authentication(facts: &Facts<'_>) -> Vec<String> {
             Role::Honest | Role::Bait
                 if (400..500).contains(&status)
                     && status != 408
+                    // The message or the link was lost.
+                    && !(status == 404 && facts.may_lose)
                     && !facts.is_truncated(request)
                     && !is_rotated(facts, request.at, at) =>
             {

@@ -258,6 +258,11 @@ impl<'a> Facts<'a> {
         }
     }
 
+    /// Whether the receivers share a database, which fails as well.
+    pub(crate) fn has_database(&self) -> bool {
+        self.faults.values().any(|fault| fault.name.starts_with(DATABASE))
+    }
+
     /// The requests about a message.
     pub(crate) fn requests_of(&self, message: &Message) -> impl Iterator<Item = &Request> {
         message.requests.iter().filter_map(|req| self.requests.get(req))

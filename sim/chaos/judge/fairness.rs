@@ -74,7 +74,7 @@ pub(crate) fn waits<'a>(facts: &'a Facts<'_>, act: &str) -> Vec<Wait<'a>> {
             continue;
         }
         let end = first.unwrap_or(act.to);
-        if !is_disturbed(facts, (due, end), account) {
+        if !is_disturbed(facts, (disturbed_from(facts, message, due), end), account) {
             waits.push(Wait { time: end.saturating_sub(due), sid });
         }
     }
@@ -91,6 +91,13 @@ fn due_at<'a>(facts: &'a Facts<'_>, message: &Message) -> Option<(u64, &'a str)>
     let account = proofs.peek()?.account.as_str();
     let proven = proofs.filter_map(|proof| proof.answer).map(|(at, ..)| at).min()?;
     Some((registered.max(proven), account))
+}
+
+/// The time from which a fault explains a wait. A receiver that is killed, or loses the answer of its database, may have
+/// claimed a message whose evidence it did not acknowledge; another receiver claims it when the lease lapses.
+fn disturbed_from(facts: &Facts<'_>, message: &Message, due: u64) -> u64 {
+    let sent = facts.requests_of(message).map(|request| request.at).min();
+    if facts.has_database() { sent.unwrap_or(due).min(due) } else { due }
 }
 
 fn is_disturbed(facts: &Facts<'_>, (due, end): (u64, u64), account: &str) -> bool {

@@ -1,5 +1,6 @@
 //! The judge finds each broken promise in a small history, and none in an intact one.
 
+mod database;
 mod excuses;
 mod fairness;
 

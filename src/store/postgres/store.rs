@@ -130,10 +130,15 @@ impl PostgresStore {
             metrics: TransactionMetrics::default(),
         });
         let shared = Arc::clone(&database);
-        let queue = runtime.block_on(async move {
+        let (queue, now) = runtime.block_on(async move {
             shared.refresh_totals().await?;
-            Ok(Queue::start(&shared, writers, group))
+            let mut transaction = shared.begin_read().await.map_err(StoreError::from)?;
+            let now = shared.now(&mut transaction).await.map_err(StoreError::from)?;
+            Ok((Queue::start(&shared, writers, group), now))
         })?;
+        // A receiver that starts with a wrong wall clock must not date evidence before the message that it proves.
+        guard.begin(Some(now.into()));
+        guard.agree(now);
         Ok(Self {
             database,
             queue: Arc::new(queue),

@@ -3,6 +3,7 @@
 //! Needs PostgreSQL's server programs. Without them the tests run on sled alone; with `HEARDBACK_CI=1` they fail.
 
 mod chaos;
+mod clock;
 mod cluster;
 mod commands;
 mod faults;
