@@ -126,13 +126,13 @@ fn options(settings: &Values, store: &Path) -> Options {
     options.max_messages = settings.max_messages;
     options.max_parked = settings.max_parked;
     let key = settings.phone_key.as_ref();
-    options.person_key = key.map(|key| key.expose_secret().as_bytes().to_vec());
+    options.person_key = key.map(|key| key.expose_secret().to_vec());
     options
 }
 
 /// The options of a database. A command needs few connections.
 pub(super) fn postgres_options(settings: &Values, url: &PostgresUrl) -> PostgresOptions {
-    let key = settings.phone_key.as_ref().map(|key| key.expose_secret().as_bytes().to_vec());
+    let key = settings.phone_key.as_ref().map(|key| key.expose_secret().to_vec());
     PostgresOptions {
         max_messages: settings.max_messages,
         max_parked: settings.max_parked,

@@ -24,6 +24,7 @@ pub use accounts::account_sids;
 pub use env::{Env, ReadFile, process_env, process_file};
 pub use flags::{PASSWORD_IN_FLAG, secrets};
 pub use listen::ListenAddr;
+pub use parse::HEX;
 pub use postgres_url::PostgresUrl;
 pub use reader::{Setting, SettingsArgs};
 pub use settings::{AccountSettings, LogFormat, PoolSettings, Settings, StoreUrl, Values};

@@ -427,8 +427,8 @@ pub static SETTINGS: &[Setting] = &[
         name: PHONE_KEY,
         heading: STORE,
         value: Value::Secret,
-        help: "The key of the hash of recipients' addresses, 16 bytes or more [default: random, kept in the \
-               store]",
+        help: "The key of the hash of recipients' addresses: a text of 16 bytes or more, or hex: and the digits \
+               of `heardback store key` [default: random, kept in the store]",
         read: parse::phone_key,
         show: |settings| match settings.phone_key {
             Some(_) => "set".to_owned(),

@@ -95,8 +95,7 @@ pub(super) fn open_store(
         StoreUrl::Sled(path) => Ok(OpenStore::Sled(open_sled(settings, path, clock, metrics)?)),
         StoreUrl::Postgres(url) => {
             create_run_dir(&settings.run_dir)?;
-            let key =
-                settings.phone_key.as_ref().map(|key| key.expose_secret().as_bytes().to_vec());
+            let key = settings.phone_key.as_ref().map(|key| key.expose_secret().to_vec());
             let (connect, pool) = (url.connect_options(), settings.pool);
             let options = PostgresOptions {
                 max_messages: settings.max_messages,
@@ -136,8 +135,7 @@ fn open_sled(
     options.marks_path = true;
     options.max_messages = settings.max_messages;
     options.max_parked = settings.max_parked;
-    options.person_key =
-        settings.phone_key.as_ref().map(|key| key.expose_secret().as_bytes().to_vec());
+    options.person_key = settings.phone_key.as_ref().map(|key| key.expose_secret().to_vec());
     let (metrics, at_end) = (Arc::clone(metrics), Arc::clone(metrics));
     options.on_commit = Arc::new(move |commit| {
         metrics.commit(commit.entries, commit.took, commit.synced);

@@ -10,7 +10,9 @@ mod keys;
 mod load;
 mod locks;
 mod options;
+mod own_schema;
 mod pages;
+mod recount;
 mod schema;
 mod store;
 mod tally;
@@ -18,4 +20,6 @@ mod transaction;
 mod write;
 
 pub use options::PostgresOptions;
+pub use own_schema::OwnSchema;
+pub use recount::{Recount, WrongCounter};
 pub use store::{PostgresOpenError, PostgresStore};

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use secrecy::SecretSlice;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tokio::runtime::Runtime;
@@ -31,12 +32,14 @@ use crate::store::postgres::cache::{Changed, Loaded, RowCache};
 use crate::store::postgres::error::TransactionError;
 use crate::store::postgres::options::PostgresOptions;
 use crate::store::postgres::pages::{Cursor, RowKind, page};
+use crate::store::postgres::recount::{Recount, recount};
 use crate::store::postgres::schema;
 use crate::store::postgres::tally;
 use crate::store::postgres::transaction::Database;
 use crate::store::{
-    ClockGuard, ExportRecord, Filter, Forgotten, ImportOutcome, ListPage, Quotas, Reconsidered,
-    RecordCounts, Records, RequeueFrom, Requeued, SettleOutcome, Store, StoreError, Swept,
+    ClockGuard, ExportRecord, Filter, Forgotten, ImportOutcome, ListPage, Presence, Quotas,
+    Reconsidered, RecordCounts, Records, RequeueFrom, Requeued, SettleOutcome, Store, StoreError,
+    Swept,
 };
 
 /// Why a PostgreSQL store cannot be opened.
@@ -60,6 +63,11 @@ pub enum PostgresOpenError {
     Database(#[from] sqlx::Error),
     #[error("cannot read the counters of the database: {0}")]
     Counters(#[from] StoreError),
+    #[error(
+        "the connection is in the schema {found:?} and not in the new schema {name:?}, as behind a pooler that ignores \
+         `options`; nothing was changed there: connect to the server itself"
+    )]
+    OtherSchema { found: String, name: String },
     #[error("cannot start the threads of the database: {0}")]
     Threads(#[from] std::io::Error),
 }
@@ -144,6 +152,14 @@ impl PostgresStore {
             pool.close().await;
             Ok(version)
         })
+    }
+
+    /// Recounts all rows, and compares the counters with the result.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn recount(&self) -> Result<Recount, StoreError> {
+        self.read(|database| async move { recount(&database.pool).await }).await
     }
 
     /// Runs on the store's own runtime.
@@ -249,10 +265,10 @@ fn wall_clock() -> Timestamp {
 }
 
 /// A runtime for the connections, so that they outlive the runtime of the caller. `None` after the drop.
-struct OwnRuntime(Option<Runtime>);
+pub(super) struct OwnRuntime(Option<Runtime>);
 
 impl OwnRuntime {
-    fn start() -> Result<Self, std::io::Error> {
+    pub(super) fn start() -> Result<Self, std::io::Error> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("store-postgres")
@@ -262,7 +278,7 @@ impl OwnRuntime {
     }
 
     /// Waits on a thread of its own, because the caller may be in a runtime.
-    fn block_on<T: Send>(
+    pub(super) fn block_on<T: Send>(
         &self,
         future: impl Future<Output = Result<T, PostgresOpenError>> + Send,
     ) -> Result<T, PostgresOpenError> {
@@ -313,6 +329,10 @@ fn outcome<T>(result: engine::EngineResult<T, std::convert::Infallible>) -> Resu
 impl Store for PostgresStore {
     fn person_key(&self) -> &RecipientHashKey {
         &self.person_key
+    }
+
+    fn own_person_key(&self) -> Option<SecretSlice<u8>> {
+        None
     }
 
     fn clock_guard(&self) -> &ClockGuard {
@@ -611,6 +631,10 @@ impl Store for PostgresStore {
 
     async fn import(&self, records: Vec<ExportRecord>) -> Result<ImportOutcome, StoreError> {
         self.run(move |rows| outcome(engine::import(rows, &records))).await
+    }
+
+    async fn compare(&self, records: Vec<ExportRecord>) -> Result<Vec<Presence>, StoreError> {
+        self.run(move |rows| outcome(engine::compare(rows, &records))).await
     }
 
     async fn reconsider(

@@ -126,6 +126,13 @@ impl Postgres {
             .options([("search_path", &self.schema)])
     }
 
+    /// The URL of the schema, for the program.
+    pub(crate) fn url(&self) -> String {
+        let folder = cluster().expect("a cluster").folder.path();
+        let (folder, schema) = (folder.display(), &self.schema);
+        format!("postgres://owner@localhost/postgres?host={folder}&options[search_path]={schema}")
+    }
+
     pub(crate) fn options(&self, hands: &Hands, policy: Policy) -> PostgresOptions {
         PostgresOptions {
             clock: Some(hands.clock()),

@@ -25,6 +25,7 @@ use crate::store::sled::keys;
 use crate::store::sled::options::Options;
 use crate::store::sled::record::{decode, encode};
 use ::sled::{Db, Tree};
+use secrecy::SecretSlice;
 
 /// What sled keeps in memory of a store that is only looked at, in bytes.
 pub(crate) const STILL_CACHE: u64 = 8 << 20;
@@ -40,6 +41,8 @@ pub(crate) struct Opened {
     /// Where the number of batches goes after each sync.
     pub(crate) seal: SealFile,
     pub(crate) person_key: RecipientHashKey,
+    /// The secret of the key, if it is in the store.
+    pub(crate) own_person_key: Option<SecretSlice<u8>>,
     pub(crate) surveyed: ScanResult,
     /// The clock at one of the last commits.
     pub(crate) last_seen: Option<LastSeen>,
@@ -68,7 +71,7 @@ pub(crate) fn open(options: &Options) -> Result<Opened, OpenError> {
     let note = if options.must_be_there { note_holder } else { note_starting };
     note(&lock).map_err(|error| folder.io("write the lock file of", error))?;
     folder.await_sled(*patience)?;
-    let (Read { db, tree, surveyed }, person_key) =
+    let (Read { db, tree, surveyed }, (person_key, own_person_key)) =
         folder.keeping_a_copy(&options.free_space, || {
             let places = IndexBuilder::by(options.policy);
             let read = folder.read_through(noted, options.cache, Some(places))?;
@@ -112,6 +115,7 @@ pub(crate) fn open(options: &Options) -> Result<Opened, OpenError> {
         guard,
         seal,
         person_key,
+        own_person_key,
         surveyed,
         last_seen,
         lock,
@@ -230,7 +234,7 @@ impl Folder<'_> {
         tree: &Tree,
         complete: bool,
         options: &Options,
-    ) -> Result<RecipientHashKey, OpenError> {
+    ) -> Result<(RecipientHashKey, Option<SecretSlice<u8>>), OpenError> {
         let damaged = |what: &dyn std::fmt::Display| self.damaged(&what.to_string());
         let stored = tree.get(keys::PERSON_KEY).map_err(|error| damaged(&error))?;
         let check = tree.get(keys::PERSON_CHECK).map_err(|error| damaged(&error))?;
@@ -260,7 +264,8 @@ impl Folder<'_> {
             return Err(OpenError::OtherPersonKey { path: self.name() });
         }
         check_person_key(tree, &person_key).map_err(|what| damaged(&what))?;
-        Ok(person_key)
+        let is_own = options.person_key.is_none();
+        Ok((person_key, is_own.then(|| secret.into())))
     }
 
     /// Removes sled's files.
