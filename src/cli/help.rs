@@ -190,8 +190,8 @@ Example:
 pub(super) const VERIFY_HELP: &str = "\
 On a sled store it reads every record and computes the seal again. On a database it recounts all
 rows in one snapshot, compares the counters with them, and prints the counts and checksums of
-`heardback export --digest`. The receivers may run. The counters decide limits and statistics, not
-which message is confirmed.
+`heardback export --digest`. The receivers may run. The counters decide limits and statistics,
+not which message is confirmed.
 
 Exit codes: 0 complete, 1 not complete or not readable, 2 wrong usage or settings.
 
@@ -223,10 +223,10 @@ Examples:
 
 pub(super) const KEY_HELP: &str = "\
 A sled store whose service has no HEARDBACK_PHONE_KEY keeps a random key, with which it hashes
-recipients' addresses. Receivers on a database, and every store that imports its records, need the
-same key. The command prints it to standard output alone, as hex: and its digits:
-HEARDBACK_PHONE_KEY takes this form. The service may run. The key is a secret: whoever has it and
-the store can find the numbers in it.
+recipients' addresses. Receivers on a database, and every store that imports its records, need
+the same key. The command prints it to standard output alone, as hex: and its digits:
+HEARDBACK_PHONE_KEY takes this form. The service may run. The key is a secret: an attacker with
+the key and the store can find the numbers in it.
 
 Exit codes: 0 printed, 1 the store keeps no key, or does not respond, 2 wrong usage or settings.
 
@@ -344,8 +344,8 @@ also contains senders' numbers and Twilio's error texts.
 
 With --digest, the command prints no record. Each line has a kind of records, their number and a
 checksum: the sum of their HMACs under the phone key, in any order. Two stores with the same
-records print the same lines. Left out is what a move changes: attempts under way, due times, codes,
-and the reason why evidence is parked. Compare outputs of the same release.
+records print the same lines. Left out is what a move changes: attempts under way, due times,
+codes, and the reason why evidence is parked. Compare outputs of the same release.
 
 With --out, the file is NAME.part until it is complete. Only its owner may read it, and no file
 is overwritten. A service continues to serve during an export; records that arrive meanwhile may
@@ -368,18 +368,20 @@ parked evidence of both stores is judged again, as at a registration. Stop the s
 export comes from: confirmed messages are reported from here.
 
 An interrupted import loses nothing: each hundred records are one transaction. Run it again; the
-records that are here are skipped, and the result is the same. A later export can be imported, too. If this service already has
-traffic, put its accounts on hold (`heardback pause`) until the import ends. An account that was
-on hold there is on hold here. Messages that were forgotten after the export are back: forget
-them again.
+records that are here are skipped, and the result is the same. A later export can be imported,
+too. If this service already has traffic, put its accounts on hold (`heardback pause`) until the
+import ends. An account that was on hold there is on hold here. Messages that were forgotten
+after the export are back: forget them again.
 
 Both stores need the same HEARDBACK_PHONE_KEY. A sled store without one keeps a key of its own:
-`heardback store key` prints it, in the form that HEARDBACK_PHONE_KEY takes. A file is checked to its end before the first write; stdin cannot be.
+`heardback store key` prints it, in the form that HEARDBACK_PHONE_KEY takes. A file is checked to
+its end before the first write; stdin cannot be.
 
-With --verify, nothing is changed. Each record of FILE is compared with the store: it is here if an
-import would add no fact to it. The output has the lines of `export --digest` for those records of
-FILE. It equals that of the source if none is missing, even if this store has traffic. Records that
-have expired, and parked evidence that was used, count as here; standard error has their number.
+With --verify, nothing is changed. Each record of FILE is compared with the store: it is here if
+an import would add no fact to it. The output has the lines of `export --digest` for those
+records of FILE. It equals that of the source if none is missing, even if this store has traffic.
+Records that have expired, and parked evidence that was used, count as here; standard error has
+their number.
 
 {store}
 On a stopped store and on a database, the command also needs the settings of matching and the

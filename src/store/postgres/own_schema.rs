@@ -17,7 +17,10 @@ impl OwnSchema {
     /// # Errors
     /// The server refuses, or the connections would be in another schema.
     pub fn create(connect: &PgConnectOptions, prefix: &str) -> Result<Self, PostgresOpenError> {
-        let random = getrandom::u64().map_err(std::io::Error::from)?;
+        let mut random = [0; 8];
+        #[expect(clippy::disallowed_methods, reason = "the name is random")]
+        getrandom::fill(&mut random).map_err(std::io::Error::from)?;
+        let random = u64::from_be_bytes(random);
         let name = format!("{prefix}_{random:016x}");
         let (plain, schema) = (connect.clone(), name.clone());
         let connect = plain.clone().options([("search_path", &name)]);
