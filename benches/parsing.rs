@@ -33,7 +33,7 @@ fn reading(person_key: &RecipientHashKey) -> ParseContext<'_> {
         code_keys: &[],
         ignores_crawlers: true,
         reference_tag: None,
-        road: Relay::Twilio,
+        relay: Relay::Twilio,
         now: Timestamp::UNIX_EPOCH,
         trace: None,
     }

@@ -13,7 +13,9 @@ use heardback::domain::signal::{Malformed, Signal};
 use heardback::twilio::callback::{self, ParseContext, Relay};
 use heardback::twilio::fields::{FieldSpelling, Fields};
 use heardback::twilio::form::{self, FormPair};
-use heardback::twilio::signature::{Content, Match, Mistrust, Presented, SigningKey, sign, verify};
+use heardback::twilio::signature::{
+    Content, Match, Presented, SignatureError, SigningKey, sign, verify,
+};
 use jiff::Timestamp;
 
 const BASE: &str = "https://hooks.example.com";
@@ -54,7 +56,11 @@ fn form_of_twenty(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn checked(key: &SigningKey, pairs: &[FormPair<'_>], header: &str) -> Result<Match, Mistrust> {
+fn checked(
+    key: &SigningKey,
+    pairs: &[FormPair<'_>],
+    header: &str,
+) -> Result<Match, SignatureError> {
     static BASES: LazyLock<[String; 1]> = LazyLock::new(|| [BASE.to_owned()]);
     let presented = Presented {
         bases: &*BASES,
@@ -74,7 +80,7 @@ fn signal(pairs: &[FormPair<'_>], person_key: &RecipientHashKey) -> Result<Signa
         code_keys: &[],
         ignores_crawlers: true,
         reference_tag: None,
-        road: Relay::Twilio,
+        relay: Relay::Twilio,
         now: Timestamp::UNIX_EPOCH,
         trace: None,
     };

@@ -4,7 +4,9 @@
 
 use heardback::twilio::form;
 use heardback::twilio::form::{MAX_PAIRS, Pairs};
-use heardback::twilio::signature::{Content, Match, Mistrust, Presented, SigningKey, sign, verify};
+use heardback::twilio::signature::{
+    Content, Match, Presented, SignatureError, SigningKey, sign, verify,
+};
 
 const BASE: &str = "https://hooks.example.com";
 const PATH: &str = "/twilio/message";
@@ -21,7 +23,9 @@ fn a_form_of_twenty_parameters_is_verified_and_refused_without_the_heap() {
     let content = Content::Form { pairs: &pairs, body: SMS };
     let good = sign(&keys[1], &format!("{BASE}{PATH}"), &content);
     let forged = sign(&SigningKey::new(b"a stranger's"), &format!("{BASE}{PATH}"), &content);
-    for (header, expected) in [(good, Ok(Match { key: 1 })), (forged, Err(Mistrust::Mismatch))] {
+    for (header, expected) in
+        [(good, Ok(Match { key: 1 })), (forged, Err(SignatureError::Mismatch))]
+    {
         let mut verdict = None;
         let heap = allocation_counter::measure(|| {
             let pairs = form::pairs(SMS);
@@ -70,7 +74,7 @@ fn the_verification_of_a_forged_request_takes_at_most_128_kib_of_the_heap() {
                         settings: None,
                     };
                     let verdict = verify(&keys, &presented, Some(forged.as_bytes()));
-                    assert_eq!(verdict, Err(Mistrust::Mismatch));
+                    assert_eq!(verdict, Err(SignatureError::Mismatch));
                 });
                 assert!(heap.bytes_max <= AT_MOST, "{piece:?} {filling:?} {read}: {heap:?}");
                 worst = worst.max(heap.bytes_max);

@@ -2,7 +2,7 @@
 
 use heardback::recording::Recording;
 use heardback::twilio::form;
-use heardback::twilio::signature::{Content, Match, Mistrust, SigningKey, verify_url};
+use heardback::twilio::signature::{Content, Match, SignatureError, SigningKey, verify_url};
 
 const BASE: &str = "https://hooks.example.com/prefix";
 
@@ -55,7 +55,7 @@ fn is_trusted(recording: &Recording) {
     };
     let verdict = judged(&signed, &signed.body);
     // The URL of a form may contain a foreign hash, which signing keeps.
-    let own_hash = verdict == Err(Mistrust::BodyHashMismatch) && signed.is_form();
+    let own_hash = verdict == Err(SignatureError::BodyHashMismatch) && signed.is_form();
     assert!(verdict == Ok(Match { key: 1 }) || own_hash, "{verdict:?}");
     if signed.method != "GET" && !own_hash {
         let changed = [&signed.body, &b"&x"[..]].concat();

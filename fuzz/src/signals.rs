@@ -44,7 +44,7 @@ pub fn holds(data: &[u8]) {
         code_keys: &code_keys,
         ignores_crawlers: true,
         reference_tag: None,
-        road: Relay::Twilio,
+        relay: Relay::Twilio,
         now: Timestamp::from_millisecond(NOW).expect("in range"),
         trace: None,
     };
@@ -88,7 +88,7 @@ fn by_every_road(fields: &Fields, query: &Fields, reading: &ParseContext<'_>) ->
         callback::reply(fields, reading),
         callback::status(fields, query, reading),
         [Relay::Twilio, Relay::App]
-            .map(|road| call::call(fields, &ParseContext { road, ..*reading })),
+            .map(|relay| call::call(fields, &ParseContext { relay, ..*reading })),
         click::click(fields, reading),
         app::message(fields, reading),
         app::event(fields, reading),

@@ -16,8 +16,8 @@ use std::collections::BTreeSet;
 
 use heardback::twilio::form::{FormPair, pairs};
 use heardback::twilio::signature::{
-    Algorithm, Content, KeyId, Match, Mistrust, Presented, SigningKey, sign, verify, verify_url,
-    with_body_hash,
+    Algorithm, Content, KeyId, Match, Presented, SignatureError, SigningKey, sign, verify,
+    verify_url, with_body_hash,
 };
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
@@ -113,13 +113,13 @@ fn signs_what_verifies(
         };
         let verdict = verify(&keys[at..=at], &presented, Some(signature.as_bytes()));
         // The URL of a form may contain a bodySHA256, which must then match as well.
-        let own_hash = verdict == Err(Mistrust::BodyHashMismatch) && request.kind == "form";
+        let own_hash = verdict == Err(SignatureError::BodyHashMismatch) && request.kind == "form";
         assert!(verdict == Ok(Match { key: 0 }) || own_hash, "{verdict:?}: {url}");
         let mut other = signature.into_bytes();
         if let Some(byte) = other.get_mut(at) {
             *byte = if *byte == b'A' { b'B' } else { b'A' };
         }
-        assert_eq!(verify(&keys[at..=at], &presented, Some(&other)), Err(Mistrust::Mismatch));
+        assert_eq!(verify(&keys[at..=at], &presented, Some(&other)), Err(SignatureError::Mismatch));
     }
 }
 
@@ -172,15 +172,15 @@ fn judged(
     spellings: &[String],
     of_form: &[FormPair<'_>],
     header: Option<&[u8]>,
-) -> Result<Match, Mistrust> {
-    let header = header.ok_or(Mistrust::Missing)?;
+) -> Result<Match, SignatureError> {
+    let header = header.ok_or(SignatureError::Missing)?;
     let chosen = chosen(request.settings.as_deref());
     let length = if is_base64(header, 28) {
         28
     } else if is_base64(header, 44) {
         44
     } else {
-        return Err(Mistrust::Malformed);
+        return Err(SignatureError::Malformed);
     };
     let claimed = match &chosen {
         Chosen::Tokens => 28,
@@ -189,7 +189,7 @@ fn judged(
         Chosen::None => length,
     };
     if length != claimed {
-        return Err(Mistrust::Malformed);
+        return Err(SignatureError::Malformed);
     }
     let url = &spellings[0];
     let query = url.split_once('?').map_or("", |(_, query)| query);
@@ -198,7 +198,7 @@ fn judged(
     let hashes: Vec<_> =
         query.filter(|(name, _)| **name == *b"bodySHA256").map(|(_, of)| of).collect();
     if request.kind == "json" && hashes.is_empty() {
-        return Err(Mistrust::BodyHashMissing);
+        return Err(SignatureError::BodyHashMissing);
     }
     let is_chosen = |key: &usize| match (&chosen, IDS[*key]) {
         (Chosen::Tokens, None) => true,
@@ -211,12 +211,12 @@ fn judged(
             mac(algorithm(*key), SECRETS[*key], &text).as_bytes() == header
         })
     };
-    let key = (0..SECRETS.len()).filter(is_chosen).find(made).ok_or(Mistrust::Mismatch)?;
+    let key = (0..SECRETS.len()).filter(is_chosen).find(made).ok_or(SignatureError::Mismatch)?;
     let digest = Sha256::digest(&request.body);
     let hash = digest.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     let vouched = matches!(request.kind, "form" | "json");
     if vouched && hashes.iter().any(|claimed| **claimed != *hash.as_bytes()) {
-        return Err(Mistrust::BodyHashMismatch);
+        return Err(SignatureError::BodyHashMismatch);
     }
     Ok(Match { key })
 }

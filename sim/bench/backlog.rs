@@ -64,6 +64,7 @@ impl Backlog {
         let service = Heardback::start(&HeardbackOptions {
             binary: &self.place.binary,
             store: &store,
+            database: None,
             twilio,
             concurrency: Some(concurrency),
             cgroup: None,

@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use crate::Compare;
 use crate::measurement::{Load, Measured, Place, Plan, Target, measure, median, request_count};
 use crate::peers;
-use crate::processes::{CLIENT_CORE, Heardback, HeardbackOptions, Process, SERVER_CORE};
+use crate::processes::{CLIENT_CORE, Heardback, HeardbackOptions, Process, SERVER_CORE, migrate};
 use crate::support::preload;
 use crate::system_stats::{disk, memory};
 use crate::tables;
@@ -56,6 +56,10 @@ pub(crate) fn compare(arguments: &Compare) -> anyhow::Result<()> {
             let name = format!("{HEARDBACK}, syncs of {ms} ms");
             bench.heardback(&name, binary, Some((library, *ms)))?;
         }
+        if arguments.postgres {
+            bench.on_postgres("Heardback on PostgreSQL", binary, 1)?;
+            bench.on_postgres("Heardback on PostgreSQL, two receivers", binary, 2)?;
+        }
         for (kit, name) in arguments.kit.each() {
             bench.peer(kit, name)?;
         }
@@ -89,7 +93,7 @@ impl<'a> Bench<'a> {
     pub(crate) fn bare(&mut self) -> anyhow::Result<()> {
         let log = self.plan.place.folder.join("bare.log");
         let (process, port) = Process::own(SERVER_CORE, &["bare"], &log)?;
-        self.loads(BARE, &Target { processes: &[process], port, service: None }, Routes::Heardback)
+        self.loads(BARE, &Target { processes: &[process], port, services: &[] }, Routes::Heardback)
     }
 
     pub(crate) fn heardback(
@@ -106,19 +110,48 @@ impl<'a> Bench<'a> {
         let service = Heardback::start(&HeardbackOptions {
             binary,
             store: &store,
+            database: None,
             twilio: port,
             concurrency: None,
             cgroup: None,
             slow,
         })?;
-        let target = Target { processes: &[], port: service.port, service: Some(&service) };
+        let target = Target { processes: &[], port: service.port, services: &[&service] };
+        self.loads(name, &target, Routes::Heardback)
+    }
+
+    /// The same on a database with PostgreSQL's default settings, on the core for servers.
+    fn on_postgres(&mut self, name: &str, binary: &Path, receivers: usize) -> anyhow::Result<()> {
+        let folder = self.plan.place.folder.canonicalize()?;
+        let data = folder.join("postgres");
+        let _ = fs::remove_dir_all(&data);
+        fs::create_dir_all(&data)?;
+        let log = folder.join("postgres.log");
+        let (database, port) = peers::postgres(&data.display().to_string(), &log)?;
+        let url = format!("postgres://perf@127.0.0.1:{port}/postgres");
+        migrate(binary, &url)?;
+        let (_twilio, port) = Process::own(CLIENT_CORE, &["twilio"], &folder.join("twilio.log"))?;
+        let start = |number: usize| {
+            Heardback::start(&HeardbackOptions {
+                binary,
+                store: &folder.join(format!("run{number}")),
+                database: Some(&url),
+                twilio: port,
+                concurrency: None,
+                cgroup: None,
+                slow: None,
+            })
+        };
+        let services = (0..receivers).map(start).collect::<anyhow::Result<Vec<_>>>()?;
+        let services: Vec<&Heardback> = services.iter().collect();
+        let target = Target { processes: &[database], port: 0, services: &services };
         self.loads(name, &target, Routes::Heardback)
     }
 
     pub(crate) fn peer(&mut self, kit: &Path, name: &str) -> anyhow::Result<()> {
         let folder = &self.plan.place.folder;
         let peer = peers::start(kit, name, folder, &folder.join(format!("{name}.log")))?;
-        let target = Target { processes: &peer.processes, port: peer.port, service: None };
+        let target = Target { processes: &peer.processes, port: peer.port, services: &[] };
         self.loads(name, &target, Routes::Kit)
     }
 

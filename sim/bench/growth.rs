@@ -106,12 +106,13 @@ fn one(pending: u32, arguments: &Grow) -> anyhow::Result<Growth> {
     let service = Heardback::start(&HeardbackOptions {
         binary: &plan.place.binary,
         store: &store,
+        database: None,
         twilio: port,
         concurrency: None,
         cgroup: within.as_deref(),
         slow: None,
     })?;
-    let target = Target { processes: &[], port: service.port, service: Some(&service) };
+    let target = Target { processes: &[], port: service.port, services: &[&service] };
     let pids = target.pids();
     let (when_ready, until_ready) = memory(&pids);
     let mut grown = Growth {

@@ -21,6 +21,7 @@ mod peers;
 mod post_cost;
 mod processes;
 mod signature_cost;
+mod store_rate;
 mod stubs;
 #[expect(dead_code, reason = "each root uses a part of it")]
 #[path = "../support/mod.rs"]
@@ -42,6 +43,7 @@ use crate::breakdown::Breakdown;
 use crate::growth::Growth;
 use crate::measurement::Plan;
 use crate::peers::Kit;
+use crate::store_rate::StoreRate;
 use crate::write_cost::Backend;
 
 #[derive(Parser)]
@@ -64,6 +66,8 @@ enum Task {
     Backlog(Backlog),
     /// The cost of a request by its parts: HTTP, a plain file, sled, the store and a signature
     Breakdown(Breakdown),
+    /// The rate of a PostgreSQL store without HTTP
+    StoreRate(StoreRate),
     /// Writes messages, and prints the cost
     #[command(hide = true)]
     Write { backend: Backend, group: u32, messages: u32, folder: PathBuf },
@@ -106,6 +110,9 @@ struct Compare {
     /// Measures Heardback again with syncs that take so many milliseconds longer
     #[arg(long)]
     slow_sync: Option<u32>,
+    /// Measures Heardback again on PostgreSQL: one receiver, then two on one database
+    #[arg(long)]
+    postgres: bool,
     /// Requests per second of the open loop, on 32 connections
     #[arg(long, default_value_t = 500)]
     pace: u32,
@@ -137,6 +144,7 @@ fn main() -> ExitCode {
         Task::Bare { port } => listening(port).and_then(stubs::bare),
         Task::Backlog(arguments) => arguments.measure(),
         Task::Breakdown(arguments) => arguments.measure(),
+        Task::StoreRate(arguments) => arguments.measure(),
         Task::Write { backend, group, messages, folder } => {
             write_cost::write(backend, group, messages, &folder)
         }

@@ -65,6 +65,20 @@ impl Load {
     }
 }
 
+impl Load {
+    /// An equal part of the load.
+    fn divided(self, parts: u32) -> Self {
+        match self {
+            Self::Closed(connections) => Self::Closed(connections.div_ceil(parts)),
+            Self::Forged(connections) => Self::Forged(connections.div_ceil(parts)),
+            Self::Open { a_second, connections } => Self::Open {
+                a_second: a_second.div_ceil(parts),
+                connections: connections.div_ceil(parts),
+            },
+        }
+    }
+}
+
 impl fmt::Display for Load {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -79,21 +93,32 @@ impl fmt::Display for Load {
 pub(crate) struct Target<'a> {
     pub(crate) processes: &'a [Process],
     pub(crate) port: u16,
-    /// A service still works after its response, so the measurement waits for it.
-    pub(crate) service: Option<&'a Heardback>,
+    /// The services get the load together, in place of `port`. They still work after their responses, so the
+    /// measurement waits for them.
+    pub(crate) services: &'a [&'a Heardback],
 }
 
 impl Target<'_> {
     pub(crate) fn pids(&self) -> Vec<u32> {
-        let own = self.service.map(Heardback::id);
+        let own = self.services.iter().map(|service| service.id());
         self.processes.iter().map(Process::id).chain(own).collect()
+    }
+
+    fn ports(&self) -> Vec<u16> {
+        match self.services {
+            [] => vec![self.port],
+            services => services.iter().map(|service| service.port).collect(),
+        }
     }
 
     /// The number of synced groups, and of their entries.
     fn stored(&self) -> anyhow::Result<(u64, u64)> {
-        let Some(service) = self.service else { return Ok((0, 0)) };
-        let groups = service.metric("heardback_store_commits_total")?;
-        Ok((groups, service.metric("heardback_store_commit_entries_sum")?))
+        let mut sums = (0, 0);
+        for service in self.services {
+            sums.0 += service.metric("heardback_store_commits_total")?;
+            sums.1 += service.metric("heardback_store_commit_entries_sum")?;
+        }
+        Ok(sums)
     }
 }
 
@@ -160,19 +185,26 @@ pub(crate) fn measure(
     let mut tries = 0;
     let pids = target.pids();
     loop {
-        prepare(file)?;
-        // The client's own writes end before the server's are counted.
-        File::open(file)?.sync_all()?;
+        let files =
+            target.ports().into_iter().map(|port| (port, file.with_extension(port.to_string())));
+        let files: Vec<(u16, PathBuf)> = files.collect();
+        for (_, file) in &files {
+            prepare(file)?;
+            // The client's own writes end before the server's are counted.
+            File::open(file)?.sync_all()?;
+        }
+        let file = &files[0].1;
         let (stored, before, wrote) = (target.stored()?, cpu_time(&pids), bytes_written(file));
         let (took, began) = (steal_time(), Instant::now());
-        let report = send(target.port, load, seconds, file)?;
+        let report = send_all(&files, load, seconds)?;
         let (took, lasted) = (steal_time().saturating_sub(took), began.elapsed());
         let loaded = target.stored()?;
         let (groups, grouped) = (loaded.0 - stored.0, loaded.1 - stored.1);
-        let drained = match target.service {
-            Some(service) => service.reports_all().map(|()| report.ended.elapsed())?,
-            None => Duration::ZERO,
-        };
+        for service in target.services {
+            service.reports_all()?;
+        }
+        let drained =
+            if target.services.is_empty() { Duration::ZERO } else { report.ended.elapsed() };
         let cpu = cpu_time(&pids).saturating_sub(before);
         let wrote = bytes_written(file) - wrote;
         let entries = target.stored()?.1 - stored.1;
@@ -203,6 +235,32 @@ pub(crate) fn measure(
             requests: report.requests,
         });
     }
+}
+
+/// Sends a load to all ports at once, an equal part to each. The slowest part counts.
+fn send_all(files: &[(u16, PathBuf)], load: Load, seconds: u32) -> anyhow::Result<ClientReport> {
+    let part = load.divided(u32::try_from(files.len())?);
+    let reports = std::thread::scope(|scope| {
+        let start = |(port, file): &(u16, PathBuf)| {
+            let (port, file) = (*port, file.clone());
+            scope.spawn(move || send(port, part, seconds, &file))
+        };
+        let started: Vec<_> = files.iter().map(start).collect();
+        let ended = started
+            .into_iter()
+            .map(|client| client.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        ended.collect::<anyhow::Result<Vec<_>>>()
+    })?;
+    let total = |one: ClientReport, other: ClientReport| ClientReport {
+        requests: one.requests + other.requests,
+        us: one.us.max(other.us),
+        refused: one.refused + other.refused,
+        broken: one.broken + other.broken,
+        p50: one.p50.max(other.p50),
+        p99: one.p99.max(other.p99),
+        ended: one.ended.max(other.ended),
+    };
+    reports.into_iter().reduce(total).context("no server")
 }
 
 fn send(port: u16, load: Load, seconds: u32, file: &Path) -> anyhow::Result<ClientReport> {

@@ -88,7 +88,7 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS hook(id BIGSERIAL PRIMARY KEY, s
                      at TIMESTAMPTZ, body JSONB)";
 
 /// Starts the database as the kit does, on the core for servers.
-fn postgres(data: &str, log: &Path) -> anyhow::Result<(Process, u16)> {
+pub(crate) fn postgres(data: &str, log: &Path) -> anyhow::Result<(Process, u16)> {
     let versions = fs::read_dir(POSTGRES).context("no PostgreSQL (apt-get install postgresql)")?;
     let newest = versions.flatten().map(|entry| entry.path()).max().context("no PostgreSQL")?;
     let tool = |name: &str| text(&newest.join("bin").join(name));

@@ -77,6 +77,8 @@ fn pinned(core: &str, words: &[&str]) -> Command {
 pub(crate) struct HeardbackOptions<'a> {
     pub(crate) binary: &'a Path,
     pub(crate) store: &'a Path,
+    /// The URL of a database, in place of the folder.
+    pub(crate) database: Option<&'a str>,
     /// The port of the fake Twilio.
     pub(crate) twilio: u16,
     pub(crate) concurrency: Option<u32>,
@@ -114,6 +116,9 @@ impl Heardback {
             ("TWILIO_ACCOUNT_SID", ACCOUNT),
             ("TWILIO_AUTH_TOKEN", TOKEN),
         ]);
+        if let Some(url) = options.database {
+            command.envs(database_settings(url)).env("HEARDBACK_RUN_DIR", options.store);
+        }
         if let Some(concurrency) = options.concurrency {
             command.env("HEARDBACK_UPSTREAM_CONCURRENCY", concurrency.to_string());
         }
@@ -159,6 +164,19 @@ impl Heardback {
         let metrics = get(self.ops, "/metrics")?.text();
         process::metric(&metrics, name).with_context(|| format!("no {name} in the metrics"))
     }
+}
+
+/// The settings of a store in a database.
+fn database_settings(url: &str) -> [(&'static str, &str); 2] {
+    [("HEARDBACK_STORE", url), ("HEARDBACK_PHONE_KEY", "0123456789abcdef0123456789abcdef")]
+}
+
+/// Gives a database the schema of a build.
+pub(crate) fn migrate(binary: &Path, url: &str) -> anyhow::Result<()> {
+    let mut command = Command::new(binary);
+    let output = command.args(["store", "migrate"]).envs(database_settings(url)).output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
 }
 
 fn get(ops: SocketAddr, path: &str) -> io::Result<Response> {

@@ -58,7 +58,7 @@ const RECORD: usize = 111;
 /// Each batch contains the seal.
 const SEAL: [u8; 16] = [7; 16];
 /// The store's value.
-const TIDY_EVERY_MS: u64 = 50;
+const CLEANUP_INTERVAL_MS: u64 = 50;
 pub(crate) const CACHE: u64 = 8 << 20;
 
 /// Measures the cost of a message in another process, on the core for servers.
@@ -101,7 +101,7 @@ pub(crate) fn write(
 /// Opens sled as the store does.
 pub(crate) fn open_sled(folder: &Path) -> sled::Result<sled::Db> {
     let config = sled::Config::new().path(folder).cache_capacity(CACHE);
-    config.flush_every_ms(Some(TIDY_EVERY_MS)).open()
+    config.flush_every_ms(Some(CLEANUP_INTERVAL_MS)).open()
 }
 
 enum Writer {

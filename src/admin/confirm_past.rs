@@ -1,5 +1,5 @@
-//! Confirms past messages that have arrived, as the operator knows. The fields and rules are those of an app's event, with
-//! one difference: the SID of the message is required, because a reference or a recipient may match several.
+//! Confirms past messages that the operator knows to have arrived. The fields and rules are those of an app's event, with
+//! one difference: the SID of the message is required, because a reference or a recipient may match several messages.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -19,9 +19,9 @@ pub enum PastOutcome {
     /// The message is confirmed, and will be reported.
     Confirmed,
     /// The message was confirmed before.
-    Known,
+    AlreadyConfirmed,
     /// The evidence is parked, or confirms nothing.
-    Nothing { reason: String },
+    NotConfirmed { reason: String },
     /// The line is malformed or contradicts the store.
     Refused {
         /// The malformed field, in Twilio's spelling.
@@ -53,18 +53,18 @@ pub(super) async fn confirm_past(
 ) -> Result<PastOutcome, StoreError> {
     let members = fields.into_iter().map(|(name, value)| (name, Json::Scalar(value)));
     let fields = Fields::from_members(&members.collect::<Vec<_>>(), FieldSpelling::Any);
-    let reading = ParseContext {
+    let context = ParseContext {
         account,
         others: &[],
         person_key: store.person_key(),
         code_keys: &[],
         ignores_crawlers: true,
         reference_tag: None,
-        road: Relay::App,
+        relay: Relay::App,
         now,
         trace: None,
     };
-    let signal = match app::event(&fields, &reading) {
+    let signal = match app::event(&fields, &context) {
         Ok(signal) if signal.message_update.is_some() => signal,
         Ok(_) => return Ok(PastOutcome::refused(&missing("MessageSid"))),
         Err(malformed) => return Ok(PastOutcome::refused(&malformed)),
@@ -77,9 +77,9 @@ pub(super) async fn confirm_past(
             );
             PastOutcome::Confirmed
         }
-        Ok(ObserveOutcome::AlreadyConfirmed(_)) => PastOutcome::Known,
+        Ok(ObserveOutcome::AlreadyConfirmed(_)) => PastOutcome::AlreadyConfirmed,
         Ok(ObserveOutcome::NotConfirmed(reason) | ObserveOutcome::Parked { reason, .. }) => {
-            PastOutcome::Nothing { reason: reason.as_str().to_owned() }
+            PastOutcome::NotConfirmed { reason: reason.as_str().to_owned() }
         }
         Err(StoreError::Contradiction(wrong)) => {
             PastOutcome::Refused { field: wrong.field.to_owned(), why: wrong.to_string() }

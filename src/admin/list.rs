@@ -12,7 +12,7 @@ use crate::store::{Filter, ListEntry, ListPage, Select, Store, StoreError};
 use crate::telemetry::readiness::Readiness;
 
 /// The records of one read.
-const STEP: usize = 500;
+const RECORDS_PER_READ: usize = 500;
 
 /// The records to list.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -112,7 +112,7 @@ pub(super) async fn scan(
 ) -> Result<(), StoreError> {
     let mut cursor = None;
     loop {
-        let page = store.list(filter, cursor, STEP).await?;
+        let page = store.list(filter, cursor, RECORDS_PER_READ).await?;
         cursor = page.next;
         if !page.entries.into_iter().all(&mut visit) || cursor.is_none() {
             return Ok(());

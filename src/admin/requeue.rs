@@ -9,7 +9,7 @@ use crate::domain::sid::MessageSid;
 use crate::store::{Filter, ListEntry, RequeueFrom, Requeued, Select, Store, StoreError};
 
 /// The messages of one step. Messages of a step share their syncs to disk.
-const STEP: usize = 100;
+const MESSAGES_PER_STEP: usize = 100;
 
 /// The messages to requeue.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -53,7 +53,7 @@ pub(super) async fn requeue(
     let (select, from) = match selection {
         RequeueSelection::Named(sids) => {
             let mut outcomes = Vec::new();
-            for some in sids.chunks(STEP) {
+            for some in sids.chunks(MESSAGES_PER_STEP) {
                 outcomes.extend(requeue_all(store, some, RequeueFrom::Refused).await?);
             }
             return Ok(RequeuedPage { outcomes, next: None });
@@ -68,7 +68,7 @@ pub(super) async fn requeue(
             (select, RequeueFrom::ReportedSince(*since))
         }
     };
-    let page = store.list(Filter::Messages(select), cursor, STEP).await?;
+    let page = store.list(Filter::Messages(select), cursor, MESSAGES_PER_STEP).await?;
     let sids = page.entries.iter().filter_map(|entry| match entry {
         ListEntry::Message(message) => Some(message.sid),
         ListEntry::Parked(_) => None,

@@ -35,7 +35,7 @@ const PHONE_DIGITS: usize = 7;
 /// Two letters and thirty-two hexadecimal digits.
 const SID_LENGTH: usize = 34;
 /// The last characters of a number or a SID that a label shows.
-const TAIL: usize = 4;
+const SHOWN_CHARS: usize = 4;
 
 /// Reads the size of the store and the free space of its disk. May block on the file system.
 pub type ReadDisk = Arc<dyn Fn() -> io::Result<Disk> + Send + Sync>;
@@ -150,7 +150,7 @@ pub(super) fn sender_label(sender: &str) -> String {
     }
     let kind = name.get(..2).filter(|_| is_sid).unwrap_or_default();
     let mut tail: Vec<_> =
-        name.chars().rev().filter(char::is_ascii_alphanumeric).take(TAIL).collect();
+        name.chars().rev().filter(char::is_ascii_alphanumeric).take(SHOWN_CHARS).collect();
     tail.reverse();
     format!("{}{colon}{kind}*{}", escaped(channel), tail.into_iter().collect::<String>())
 }

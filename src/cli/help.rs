@@ -61,7 +61,7 @@ fn wrapped(text: &str, indent: usize, width: usize) -> String {
 
 const SERVE_REST: &str = "\
 A flag takes precedence over its environment variable. An empty value counts as unset. A variable
-whose name is close to that of a setting is a problem, because its value would be ignored.
+whose name is close to a setting's name is a problem, because its value would be ignored.
 Durations: 90s, 15m, 1h30m, 24h, 7d (a day has 24 hours).
 
 Example:

@@ -37,7 +37,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Receive webhooks and post feedback, until a signal stops it
+    /// Receive webhooks and post feedback, until a signal stops the service
     #[command(after_help = serve_help())]
     Serve(Box<SettingsArgs>),
     /// Run a demo on this machine, without Twilio and without settings
@@ -63,7 +63,7 @@ pub enum Tool {
     #[command(after_help = help::HEALTH_HELP)]
     Health(HealthArgs),
     /// Send recorded requests to the running service, signed again, and print each result
-    // The setting `--dry-run` is that of the service; here the flag means that nothing is sent to it.
+    // `--dry-run` of `replay` sends nothing to the service. The setting of the same name belongs to the service.
     #[command(after_help = expand(help::REPLAY_HELP),
               mut_arg("HEARDBACK_DRY_RUN", |setting| setting.long("service-dry-run").hide(true)))]
     Replay(Box<ReplayArgs>),
@@ -82,7 +82,7 @@ pub enum Tool {
     /// Resume an account on hold: report its confirmed messages
     #[command(after_help = expand(help::PAUSE_HELP))]
     Resume(HoldArgs),
-    /// Compare the clock with the store's own time; records are removed by a time that both agree on
+    /// Compare the wall clock with the store's trusted time, by which records expire
     #[command(after_help = expand(help::CLOCK_HELP))]
     Clock(ClockArgs),
     /// Report messages again that Twilio refused
@@ -212,7 +212,7 @@ pub struct DoctorArgs {
     /// With --watch: the number of requests, at most 1000 [default: 20]
     #[arg(long, value_name = "COUNT", requires = "watch", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub count: Option<u32>,
-    /// With --watch: a folder for the last 20, with phone numbers and texts [default: none are kept]
+    /// With --watch: a folder for the last 20 requests, with phone numbers and texts [default: none are kept]
     #[arg(long, value_name = "DIR", requires = "watch")]
     pub keep: Option<PathBuf>,
     /// Print JSON
@@ -224,10 +224,10 @@ pub struct DoctorArgs {
 
 #[derive(Debug, Args)]
 pub struct HealthArgs {
-    /// Check that it can take an event (/readyz), not only that it responds (/livez)
+    /// Check that the service can accept an event (/readyz), not only that it responds (/livez)
     #[arg(long)]
     pub ready: bool,
-    /// The operator's listener, as `serve` has it
+    /// The address of the operator's listener, as it is set for `serve`
     #[arg(
         long,
         env = "HEARDBACK_OPS_LISTEN",

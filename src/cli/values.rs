@@ -45,12 +45,15 @@ pub(super) fn store(text: &str) -> Result<StoreUrl, String> {
 
 /// The address of the operator's listener. An empty variable counts as unset.
 pub(super) fn ops_listen(text: &str) -> Result<ListenAddr, String> {
-    let text = if text.trim().is_empty() { OPS_LISTEN_DEFAULT } else { text.trim() };
-    let listen = ListenAddr::read(text, OPS_LISTEN_DEFAULT)?;
+    let listen = ListenAddr::read(or_default(text, OPS_LISTEN_DEFAULT), OPS_LISTEN_DEFAULT)?;
     if listen.port() == 0 {
         return Err("port 0 does not name the port of the service; expected its port".to_owned());
     }
     Ok(listen)
+}
+
+fn or_default<'a>(text: &'a str, default: &'a str) -> &'a str {
+    if text.trim().is_empty() { default } else { text.trim() }
 }
 
 pub(super) fn state(text: &str) -> Result<State, String> {
@@ -60,6 +63,14 @@ pub(super) fn state(text: &str) -> Result<State, String> {
 
 pub(super) fn account(text: &str) -> Result<AccountSid, String> {
     AccountSid::parse(text).map_err(|error| error.to_string())
+}
+
+/// The account of `pause` and `resume`, from the command line or the environment.
+pub(super) fn account_to_hold(text: &str) -> Result<AccountSid, String> {
+    if text.is_empty() {
+        return Err("name an account (AC…), or set TWILIO_ACCOUNT_SID".to_owned());
+    }
+    account(text)
 }
 
 pub(super) fn message(text: &str) -> Result<MessageSid, String> {

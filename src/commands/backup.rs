@@ -19,12 +19,12 @@ use crate::domain::size::Size;
 use crate::store::sled::backup::{BackupContents, backup, contents};
 
 /// The name of the backup in its folder.
-pub(super) const FILE: &str = "heardback.backup";
-const PART: &str = "heardback.backup.part";
-/// Bytes that stay free on the store's own disk: twice the room that the store needs to accept requests.
-const MIN_FREE: u64 = 256 << 20;
-/// Bytes between two checks of the free room.
-const CHECK_EVERY: usize = 1 << 20;
+pub(super) const BACKUP_FILE: &str = "heardback.backup";
+const PART_FILE: &str = "heardback.backup.part";
+/// Bytes that stay free on the store's own disk: twice the space that the store needs to accept requests.
+const MIN_FREE_BYTES: u64 = 256 << 20;
+/// Bytes between two checks of the free space.
+const CHECK_INTERVAL_BYTES: usize = 1 << 20;
 
 /// A complete backup.
 pub(super) struct BackupReport {
@@ -41,13 +41,14 @@ pub(super) struct BackupReport {
 pub(super) async fn make(store: &Path, folder: &Path) -> anyhow::Result<BackupReport> {
     let created = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     created.with_context(|| format!("cannot create the folder {}", folder.display()))?;
-    let path = folder.join(FILE);
+    let path = folder.join(BACKUP_FILE);
     let write = async |file: &File| {
         let elsewhere = "name a folder on another disk";
-        copy(store, &mut RoomGuard::new(store, file, elsewhere)?).await?;
+        copy(store, &mut FreeSpaceGuard::new(store, file, elsewhere)?).await?;
         Ok((contents(file)?, file.metadata()?.len()))
     };
-    let (contents, size) = atomic_file::write(&folder.join(PART), &path, "backup", write).await?;
+    let (contents, size) =
+        atomic_file::write(&folder.join(PART_FILE), &path, "backup", write).await?;
     Ok(BackupReport { path, contents, size })
 }
 
@@ -64,8 +65,8 @@ pub(super) async fn copy(store: &Path, to: &mut impl Write) -> anyhow::Result<()
     Ok(())
 }
 
-/// A file whose writes fail if they would leave the store too little room on its own disk.
-pub(super) struct RoomGuard<'a> {
+/// A file whose writes fail if they would leave too little free space on the store's own disk.
+pub(super) struct FreeSpaceGuard<'a> {
     file: &'a File,
     is_on_stores_disk: bool,
     /// The advice in the error.
@@ -73,23 +74,23 @@ pub(super) struct RoomGuard<'a> {
     unchecked: usize,
 }
 
-impl<'a> RoomGuard<'a> {
+impl<'a> FreeSpaceGuard<'a> {
     pub(super) fn new(store: &Path, file: &'a File, elsewhere: &'static str) -> io::Result<Self> {
         let disk = file.metadata()?.dev();
         let is_on_stores_disk = store.metadata().is_ok_and(|store| store.dev() == disk);
-        Ok(Self { file, is_on_stores_disk, elsewhere, unchecked: CHECK_EVERY })
+        Ok(Self { file, is_on_stores_disk, elsewhere, unchecked: CHECK_INTERVAL_BYTES })
     }
 }
 
-impl Write for RoomGuard<'_> {
+impl Write for FreeSpaceGuard<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.unchecked += bytes.len();
-        if self.is_on_stores_disk && self.unchecked >= CHECK_EVERY {
+        if self.is_on_stores_disk && self.unchecked >= CHECK_INTERVAL_BYTES {
             let disk = rustix::fs::fstatvfs(self.file)?;
-            if disk.f_bavail.saturating_mul(disk.f_frsize) < MIN_FREE {
+            if disk.f_bavail.saturating_mul(disk.f_frsize) < MIN_FREE_BYTES {
                 return Err(io::Error::other(format!(
                     "it would leave less than {} on the store's own disk; {}, or extend the volume",
-                    Size(MIN_FREE),
+                    Size(MIN_FREE_BYTES),
                     self.elsewhere
                 )));
             }

@@ -1,4 +1,4 @@
-//! `clock`: compares the wall clock with the store's own time; with `--confirm`, the operator confirms the wall clock.
+//! `clock`: compares the wall clock with the store's trusted time; with `--confirm`, the operator confirms the wall clock.
 
 use std::io::Write;
 
@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use crate::admin::AdminRequest;
 use crate::admin::clock::ClockState;
 use crate::cli::operate::ClockArgs;
-use crate::commands::store_access::{StoreAccess, clock};
+use crate::commands::store_access::{StoreAccess, shown_time};
 use crate::domain::span::nearest;
 
 /// Runs the command. Returns whether both times agree.
@@ -30,10 +30,11 @@ pub(super) async fn run(
 
 fn text(state: &ClockState) -> String {
     let ClockState { wall, trusted, jumped_s, since } = state;
-    let times = format!("Wall clock    {}\nTrusted time  {}\n", clock(*wall), clock(*trusted));
-    let since = since.map(|since| format!(", noticed at {} (trusted time)", clock(since)));
+    let times =
+        format!("Wall clock    {}\nTrusted time  {}\n", shown_time(*wall), shown_time(*trusted));
+    let since = since.map(|since| format!(", noticed at {} (trusted time)", shown_time(since)));
     let since = since.unwrap_or_default();
-    let verdict = match jumped_s {
+    let comparison = match jumped_s {
         None => "They agree: records expire by the wall clock.".to_owned(),
         Some(seconds) if seconds.is_positive() => format!(
             "The clock jumped {} ahead{since}. Records expire by the trusted time. Correct the clock, \
@@ -46,7 +47,7 @@ fn text(state: &ClockState) -> String {
             nearest(SignedDuration::from_secs(*seconds).abs())
         ),
     };
-    format!("{times}{verdict}\n")
+    format!("{times}{comparison}\n")
 }
 
 #[cfg(test)]

@@ -21,16 +21,19 @@ pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 const READ_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// The wait between two attempts to connect to a service.
-const RETRY: Duration = Duration::from_millis(100);
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 /// Attempts while a service reads its store: a minute. Ten million messages take 39 s (docs/performance.md).
-const STARTING: u32 = 600;
+const MAX_ATTEMPTS_STARTING: u32 = 600;
 /// Attempts while another process holds the lock: two seconds, until a service listens.
-const HELD: u32 = 20;
+const MAX_ATTEMPTS_HELD: u32 = 20;
+/// Attempts after which the command says that it waits for a service: two seconds.
+const SILENT_ATTEMPTS: u32 = 20;
 
-/// Whether a service has the store open, and listens. Waits for a service that starts.
-pub(super) fn is_open(store: &Path) -> anyhow::Result<bool> {
+/// Waits for a service that starts. Returns whether one has the store open, and listens.
+pub(super) fn wait_for_service(store: &Path) -> anyhow::Result<bool> {
     let socket = store.join(SOCKET);
-    for attempt in 0.. {
+    let mut attempts = Attempts::default();
+    loop {
         match UnixStream::connect(&socket) {
             Ok(_) => return Ok(true),
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {
@@ -42,22 +45,41 @@ pub(super) fn is_open(store: &Path) -> anyhow::Result<bool> {
             // No service runs, or it starts, or the path of its socket is too long.
             Err(_) => {}
         }
-        let attempts = match lock(store) {
-            Lock::Free => 0,
-            Lock::Starting => STARTING,
-            Lock::Held => HELD,
-        };
-        if attempt >= attempts {
-            break;
+        if !attempts.may_repeat(lock(store)) {
+            return Ok(false);
         }
-        if attempt == HELD {
+        if attempts.starting == SILENT_ATTEMPTS + 1 {
             note(format_args!(
                 "The service is still reading its store; this command waits until it listens."
             ));
         }
-        std::thread::park_timeout(RETRY);
+        std::thread::park_timeout(RETRY_INTERVAL);
     }
-    Ok(false)
+}
+
+/// Failed attempts to connect to a service, by the state of the store's lock after them. Each state has its own limit: a
+/// service that was starting for long may still need a moment until it listens.
+#[derive(Default)]
+struct Attempts {
+    starting: u32,
+    held: u32,
+}
+
+impl Attempts {
+    /// Counts a failed attempt. Returns whether another one may succeed.
+    fn may_repeat(&mut self, lock: Lock) -> bool {
+        match lock {
+            Lock::Free => false,
+            Lock::Starting => {
+                self.starting += 1;
+                self.starting <= MAX_ATTEMPTS_STARTING
+            }
+            Lock::Held => {
+                self.held += 1;
+                self.held <= MAX_ATTEMPTS_HELD
+            }
+        }
+    }
 }
 
 /// A service that has the store open, and listens.
@@ -66,7 +88,7 @@ pub(super) struct RunningService(Client);
 impl RunningService {
     /// `None` if no service has the store open.
     pub(super) fn find(store: &Path) -> anyhow::Result<Option<Self>> {
-        if !is_open(store)? {
+        if !wait_for_service(store)? {
             return Ok(None);
         }
         let socket = store.join(SOCKET);
@@ -106,5 +128,24 @@ pub(super) async fn post_to_service(
     match RunningService::find(store)? {
         Some(service) => Ok(Some(service.post(route, body).await?)),
         None => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_that_has_read_its_store_for_long_still_has_time_to_listen() {
+        let mut attempts = Attempts::default();
+        for (state, limit) in
+            [(Lock::Starting, MAX_ATTEMPTS_STARTING), (Lock::Held, MAX_ATTEMPTS_HELD)]
+        {
+            for _ in 0..limit {
+                assert!(attempts.may_repeat(state));
+            }
+        }
+        assert!(!attempts.may_repeat(Lock::Held) && !attempts.may_repeat(Lock::Starting));
+        assert!(!Attempts::default().may_repeat(Lock::Free));
     }
 }

@@ -95,7 +95,7 @@ where
 /// Runs a command. `stop` installs the handlers of the signals that end a watch.
 ///
 /// # Errors
-/// `Problems` and `UsageError`, for `failure`; or the command failed.
+/// The settings (`Problems`) or the arguments (`UsageError`) are invalid, or the command failed. `failure` distinguishes them.
 pub fn run<S>(tool: Tool, stop: impl FnOnce() -> anyhow::Result<S>) -> anyhow::Result<ExitCode>
 where
     S: Future<Output = ()>,

@@ -16,7 +16,7 @@ use crate::admin::digest::{Digest, DigestPage};
 use crate::admin::transfer::Identity;
 use crate::cli::operate::ExportArgs;
 use crate::commands::atomic_file;
-use crate::commands::backup::RoomGuard;
+use crate::commands::backup::FreeSpaceGuard;
 use crate::commands::export_format::{ExportFrame, Head, RecordTotals};
 use crate::commands::pipe_tolerant_stdout::note;
 use crate::commands::progress;
@@ -24,9 +24,9 @@ use crate::commands::store_access::{StoreAccess, UsageError, now};
 use crate::store::{ExportRecord, Records};
 
 /// Records of one request.
-const PAGE: usize = 500;
+const RECORDS_PER_REQUEST: usize = 500;
 /// Bytes of evidence in memory. More of it goes into an unnamed file.
-const SPOOL: usize = 1 << 20;
+const SPOOL_BYTES: usize = 1 << 20;
 
 /// Checks that the file does not exist, before the store is opened.
 pub(super) fn check(args: &ExportArgs) -> Result<(), UsageError> {
@@ -63,7 +63,7 @@ pub(super) async fn run(
             part.push(".part");
             let write = async |file: &File| {
                 let elsewhere = "name a file on another disk";
-                let mut to = BufWriter::new(RoomGuard::new(folder, file, elsewhere)?);
+                let mut to = BufWriter::new(FreeSpaceGuard::new(folder, file, elsewhere)?);
                 let tally = write(store, &mut to).await?;
                 to.flush()?;
                 // The file may exist by now.
@@ -85,7 +85,7 @@ pub(super) async fn run(
 pub(super) async fn digest(store: &StoreAccess) -> anyhow::Result<Digest> {
     let (mut digest, mut cursor) = (Digest::default(), None);
     loop {
-        let request = AdminRequest::Digest { cursor, limit: PAGE };
+        let request = AdminRequest::Digest { cursor, limit: RECORDS_PER_REQUEST };
         let page: DigestPage = store.request(request).await?;
         digest += page.digest;
         cursor = page.next;
@@ -99,10 +99,11 @@ async fn write(store: &StoreAccess, to: &mut impl Write) -> anyhow::Result<Recor
     let Identity { persons, .. } = store.request(AdminRequest::Identify).await?;
     line(&ExportFrame::Heardback(Head::new(now(), persons)), to)?;
     let (mut tally, mut cursor) = (RecordTotals::default(), None);
-    let mut spool = tempfile::spooled_tempfile(SPOOL);
+    let mut spool = tempfile::spooled_tempfile(SPOOL_BYTES);
     let bar = progress::bar(None, "records exported:");
     loop {
-        let page: Records = store.request(AdminRequest::Export { cursor, limit: PAGE }).await?;
+        let page: Records =
+            store.request(AdminRequest::Export { cursor, limit: RECORDS_PER_REQUEST }).await?;
         for record in &page.records {
             tally.add(record);
             match record {

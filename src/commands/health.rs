@@ -10,7 +10,7 @@ use crate::commands::doctor::live::reach::get;
 use crate::config::ListenAddr;
 
 /// The longest wait for a response. Docker and Kubernetes give a probe a few seconds.
-const PATIENCE: Duration = Duration::from_secs(3);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Requests `/livez` or `/readyz`. Returns the line to print, as a success or an error.
 ///
@@ -27,9 +27,9 @@ pub(super) async fn request(listen: &ListenAddr, ready: bool) -> Result<String, 
         .build()
         .map_err(|error| format!("cannot build an HTTP client: {error}"))?;
     let url = format!("http://{at}/{}", if ready { "readyz" } else { "livez" });
-    let response = tokio::time::timeout(PATIENCE, get(&client, &url)).await;
-    let response =
-        response.unwrap_or_else(|_| Err(format!("no answer within {} s", PATIENCE.as_secs())));
+    let response = tokio::time::timeout(RESPONSE_TIMEOUT, get(&client, &url)).await;
+    let response = response
+        .unwrap_or_else(|_| Err(format!("no answer within {} s", RESPONSE_TIMEOUT.as_secs())));
     let (status, body) = response.map_err(|why| {
         format!(
             "no answer at {at}: {why}; does `heardback serve` run, with this HEARDBACK_OPS_LISTEN?"

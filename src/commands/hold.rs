@@ -6,7 +6,7 @@ use crate::admin::AdminRequest;
 use crate::admin::hold::HoldOutcome;
 use crate::cli::operate::HoldArgs;
 use crate::commands::pipe_tolerant_stdout::note;
-use crate::commands::store_access::{StoreAccess, UsageError, age, clock, now};
+use crate::commands::store_access::{StoreAccess, UsageError, age, now, shown_time};
 use crate::domain::sid::AccountSid;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,7 +52,7 @@ fn describe(outcome: &HoldOutcome, change: HoldChange) -> String {
     let ago = |since| age(now(), since);
     match (change, changed, since) {
         (HoldChange::Pause, false, Some(since)) => {
-            format!("{account} is on hold already, since {} ({})", clock(*since), ago(*since))
+            format!("{account} is on hold already, since {} ({})", shown_time(*since), ago(*since))
         }
         (HoldChange::Pause, ..) => {
             format!("{account} is on hold: none of its messages are reported until it is resumed")
@@ -60,7 +60,7 @@ fn describe(outcome: &HoldOutcome, change: HoldChange) -> String {
         (HoldChange::Resume, _, Some(since)) => {
             format!(
                 "{account} is resumed; it was on hold since {} ({})",
-                clock(*since),
+                shown_time(*since),
                 ago(*since)
             )
         }

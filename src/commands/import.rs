@@ -21,9 +21,9 @@ use crate::commands::store_access::{StoreAccess, UsageError};
 use crate::store::{ExportRecord, ImportOutcome, Reconsidered};
 
 /// Records of one request. They share a sync.
-const BATCH: usize = 100;
+const RECORDS_PER_REQUEST: usize = 100;
 /// Rows of one step that judges evidence again. It blocks the writer of the store.
-const STEP: usize = 200;
+const ROWS_PER_STEP: usize = 200;
 /// Kept messages that the output names.
 const MAX_NAMED: usize = 1000;
 
@@ -183,7 +183,7 @@ async fn compare(
         let record = lines.next()?;
         let is_end = record.is_none();
         batch.extend(record);
-        if batch.len() == BATCH || (is_end && !batch.is_empty()) {
+        if batch.len() == RECORDS_PER_REQUEST || (is_end && !batch.is_empty()) {
             let (persons, records) = (persons.to_owned(), std::mem::take(&mut batch));
             comparison += store.request(AdminRequest::Compare { persons, records }).await?;
             comparison.missing_messages.truncate(MAX_NAMED);
@@ -230,7 +230,7 @@ impl RunningImport<'_> {
             match lines.next() {
                 Ok(Some(record)) => {
                     self.batch.push(record);
-                    if self.batch.len() == BATCH {
+                    if self.batch.len() == RECORDS_PER_REQUEST {
                         self.send().await?;
                     }
                 }
@@ -263,7 +263,7 @@ impl RunningImport<'_> {
     async fn reconsider(&mut self) -> anyhow::Result<()> {
         let mut cursor = None;
         loop {
-            let request = AdminRequest::Reconsider { cursor, limit: STEP };
+            let request = AdminRequest::Reconsider { cursor, limit: ROWS_PER_STEP };
             let step: Reconsidered = self.store.request(request).await?;
             self.outcome.confirmed.extend(step.confirmed);
             cursor = step.next;

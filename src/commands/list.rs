@@ -19,9 +19,9 @@ use crate::domain::signal::EvidenceTarget;
 use crate::store::{Filter, ListEntry, ListPage, Select};
 
 /// The default limit of the table.
-const SHOWN: u32 = 50;
+const DEFAULT_LIMIT: u32 = 50;
 /// Records of one request, for JSON.
-const PAGE: usize = 500;
+const RECORDS_PER_REQUEST: usize = 500;
 
 /// Lists the records.
 ///
@@ -45,8 +45,9 @@ pub(super) async fn run(
     if args.store.json && args.limit.is_none() {
         let mut cursor = None;
         loop {
-            let page: ListPage =
-                store.request(AdminRequest::List { query, cursor, limit: PAGE }).await?;
+            let page: ListPage = store
+                .request(AdminRequest::List { query, cursor, limit: RECORDS_PER_REQUEST })
+                .await?;
             lines(&page.entries, out)?;
             cursor = page.next;
             if cursor.is_none() {
@@ -54,7 +55,7 @@ pub(super) async fn run(
             }
         }
     }
-    let limit = usize::try_from(args.limit.unwrap_or(SHOWN))?;
+    let limit = usize::try_from(args.limit.unwrap_or(DEFAULT_LIMIT))?;
     let found: NewestRecords = store.request(AdminRequest::Newest { query, limit }).await?;
     if args.store.json {
         lines(&found.entries, out)?;
@@ -149,7 +150,7 @@ fn of_message(
     ]
 }
 
-/// The response to the last attempt to post a confirmed message. [`next`] has that of a refused one.
+/// The response to the last attempt to post a confirmed message. [`next`] has the response for a refused message.
 fn last_answer(message: &Message) -> String {
     let Some(attempt) = &message.last_attempt else { return String::new() };
     if message.state != State::Confirmed {

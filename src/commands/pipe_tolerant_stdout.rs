@@ -1,5 +1,5 @@
 //! Standard output and error of the commands. A reader that closes its end of a pipe (`| head`) is no failure: the
-//! command continues, and its exit code is that of its result.
+//! command continues, and its exit code shows its result.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
@@ -52,7 +52,7 @@ impl<W: Write> Write for Stdout<W> {
 /// Writes text to standard output, with one line end.
 ///
 /// # Errors
-/// It cannot be written, and its reader has not closed it.
+/// The text cannot be written, although the reader of standard output has not closed it.
 pub fn print(text: &str) -> io::Result<()> {
     let mut out = Stdout::new(io::stdout());
     writeln!(out, "{}", text.trim_end_matches('\n'))?;

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::recording::Recording;
 
 /// The largest recording: a body with its head.
-const MAX_SIZE: u64 = 4 << 20;
+const MAX_BYTES: u64 = 4 << 20;
 
 /// Reads a recording. The file may be endless, such as a device: the read stops at the limit.
 ///
@@ -16,9 +16,9 @@ const MAX_SIZE: u64 = 4 << 20;
 pub(super) fn read(path: &Path) -> Result<Recording, String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
     let mut bytes = Vec::new();
-    file.take(MAX_SIZE + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > MAX_SIZE {
-        return Err(format!("more than {MAX_SIZE} bytes, the limit of a recording"));
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(format!("more than {MAX_BYTES} bytes, the limit of a recording"));
     }
     Recording::parse(&bytes).map_err(|error| error.to_string())
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::commands::backup::FILE;
+use crate::commands::backup::BACKUP_FILE;
 use crate::store::sled::backup::{BackupContents, restore};
 
 /// Creates a store from a backup: its folder, or its file.
@@ -19,7 +19,7 @@ pub(super) fn run(backup: &Path, store: &Path) -> anyhow::Result<BackupContents>
 }
 
 pub(super) fn file_of(backup: &Path) -> PathBuf {
-    if backup.is_dir() { backup.join(FILE) } else { backup.to_path_buf() }
+    if backup.is_dir() { backup.join(BACKUP_FILE) } else { backup.to_path_buf() }
 }
 
 pub(super) fn open(path: &Path) -> anyhow::Result<File> {

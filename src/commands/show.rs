@@ -12,7 +12,7 @@ use crate::admin::show::ShownRecords;
 use crate::cli::operate::ShowArgs;
 use crate::commands::list::{next, waits_for};
 use crate::commands::pipe_tolerant_stdout::note;
-use crate::commands::store_access::{StoreAccess, clock, now};
+use crate::commands::store_access::{StoreAccess, now, shown_time};
 use crate::commands::table::plain;
 use crate::domain::matching::Parked;
 use crate::domain::message::Message;
@@ -103,7 +103,7 @@ fn of_message(message: &Message, posting: &Posting) -> String {
         let _ = writeln!(text, "  {name:<14}{}", plain(value));
     }
     for timeline::TimelineEvent { at, what } in timeline::of(message) {
-        let _ = writeln!(text, "  {}  {}", clock(at), plain(&what));
+        let _ = writeln!(text, "  {}  {}", shown_time(at), plain(&what));
     }
     text
 }
@@ -119,8 +119,8 @@ fn of_parked(parked: &Parked) -> String {
     let (label, named) = (plain(&veiled(&evidence.label)), plain(&named));
     format!(
         "{label} at {} for {named}: {state} {until} {} ({})",
-        clock(evidence.occurred_at),
-        clock(parked.until),
+        shown_time(evidence.occurred_at),
+        shown_time(parked.until),
         parked.reason.as_str()
     )
 }

@@ -7,14 +7,14 @@ use jiff::Timestamp;
 use crate::admin::AdminRequest;
 use crate::admin::stats::{Share, Summary};
 use crate::cli::operate::StatsArgs;
-use crate::commands::store_access::{StoreAccess, age, clock, now};
+use crate::commands::store_access::{StoreAccess, age, now, shown_time};
 use crate::commands::table::{Table, plain, width};
 use crate::domain::findings::pause_advice;
 use crate::domain::message::State;
 use crate::telemetry::readiness::{LaneDetail, LaneReadiness};
 
 /// Rows of the tables by calling code and sender. JSON has all of them.
-const SHOWN: usize = 10;
+const MAX_ROWS: usize = 10;
 
 /// Prints the statistics.
 ///
@@ -71,7 +71,7 @@ fn text(summary: &Summary, out: &mut impl Write) -> std::io::Result<()> {
         if shares.iter().any(|share| share.tally.sent > 0) {
             write!(out, "\n{}", table(head, shares).render(width()))?;
         }
-        if let Some(more) = shares.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        if let Some(more) = shares.len().checked_sub(MAX_ROWS).filter(|more| *more > 0) {
             writeln!(out, "and {more} more; --json shows all")?;
         }
     }
@@ -97,10 +97,10 @@ fn closed(account: &str, lane: &LaneDetail, now: Timestamp) -> String {
 fn table(head: &'static str, shares: &[Share]) -> Table {
     let heads = [head, "sent", "confirmed", "conversion", "reported", "refused", "undelivered"];
     let mut table = Table::new(&heads);
-    for Share { of, since, tally, conversion } in shares.iter().take(SHOWN) {
+    for Share { of, since, tally, conversion } in shares.iter().take(MAX_ROWS) {
         let conversion = conversion.map(|share| format!("{:.1} %", 100.0 * share));
         table.row(&[
-            since.map_or_else(|| of.clone(), |since| format!("{of}, since {}", clock(since))),
+            since.map_or_else(|| of.clone(), |since| format!("{of}, since {}", shown_time(since))),
             tally.sent.to_string(),
             tally.confirmed.to_string(),
             conversion.unwrap_or_default(),

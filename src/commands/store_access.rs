@@ -120,7 +120,7 @@ async fn answer<T: DeserializeOwned>(
 fn options(settings: &Values, store: &Path) -> Options {
     let mut options = Options::new(store, settings.policy(), Arc::new(now));
     options.lock_patience = LOCK_PATIENCE;
-    // A command is short: its clock is compared with the store's time only when the store opens.
+    // A command is short: its clock is compared with the trusted time only when the store opens.
     options.clock =
         ClockGuard::disciplined(Arc::new(now), Arc::new(|| Duration::ZERO), Arc::new(|_| {}));
     options.max_messages = settings.max_messages;
@@ -158,7 +158,7 @@ pub(super) fn age(now: Timestamp, at: Timestamp) -> String {
 }
 
 /// A time to the second, in UTC.
-pub(super) fn clock(at: Timestamp) -> String {
+pub(super) fn shown_time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 

@@ -10,7 +10,7 @@ use anyhow::Context;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::commands::backup::{RoomGuard, copy};
+use crate::commands::backup::{FreeSpaceGuard, copy};
 use crate::commands::control::LOCK_PATIENCE;
 use crate::commands::{control, restore};
 use crate::domain::message::State;
@@ -59,12 +59,12 @@ pub(super) async fn verify_path(store: &Path, backup: Option<&Path>) -> VerifyRe
 }
 
 async fn of_store(store: &Path) -> anyhow::Result<BackupContents> {
-    if !control::is_open(store)? {
+    if !control::wait_for_service(store)? {
         return Ok(verify(store, LOCK_PATIENCE)?);
     }
     let file = tempfile::tempfile().context("cannot create a temporary file")?;
     let elsewhere = "set TMPDIR to a folder on another disk";
-    copy(store, &mut RoomGuard::new(store, &file, elsewhere)?).await?;
+    copy(store, &mut FreeSpaceGuard::new(store, &file, elsewhere)?).await?;
     Ok(contents(file)?)
 }
 

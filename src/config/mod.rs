@@ -193,7 +193,7 @@ fn check_database(reader: &mut SettingsReader<'_>, needs_key: bool) {
     }
 }
 
-/// The settings that a command needs which may open the store itself.
+/// The kind of a command that may open the store itself. It decides which settings the command reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommandKind {
     /// The command neither judges evidence nor removes records.

@@ -34,8 +34,8 @@ pub(super) const RANDOM_HEX: &str = "from `openssl rand -hex 32`";
 /// The expected form of a public URL.
 pub(super) const URL_EXPECTED: &str =
     "expected the origin that Twilio calls, e.g. https://hooks.example.com";
-/// Longer than any use, and too short to overflow a timestamp.
-const LONGEST: Duration = Duration::from_hours(3650 * 24);
+/// The longest duration of a setting: longer than any use, and too short to overflow a timestamp.
+const MAX_DURATION: Duration = Duration::from_hours(3650 * 24);
 
 /// Stores a parsed value.
 pub(super) fn set<T>(field: &mut T, parsed: Result<T, String>) -> Result<(), String> {
@@ -49,7 +49,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()))
         .ok()
         .and_then(|span| Duration::try_from(span).ok())
-        .filter(|span| !span.is_zero() && *span <= LONGEST);
+        .filter(|span| !span.is_zero() && *span <= MAX_DURATION);
     span.ok_or_else(|| {
         "expected a duration such as 90s, 15m, 1h30m, 24h or 7d: above zero, at most 3650d, with its unit"
             .to_owned()

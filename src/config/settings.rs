@@ -151,7 +151,7 @@ pub struct AccountsSettings {
 }
 
 impl AccountsSettings {
-    /// The default account: that of the environment, or the first one of the file.
+    /// The default account: the account of the environment, or the first one of the file.
     pub fn first(&self) -> &AccountSettings {
         &self.first
     }

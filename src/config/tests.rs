@@ -27,6 +27,7 @@ fn file(path: &Path) -> io::Result<String> {
         Some("/run/token") => Ok(format!("{TOKEN}\r\n")),
         Some("/run/shared") => Ok("webhooks_sharedkey_01:HMAC_SHA1:hush\n".to_owned()),
         Some("/run/empty") => Ok("\n".to_owned()),
+        Some("/run/store") => Ok("postgres://u:hush@db.example.com/x\n".to_owned()),
         _ => Err(io::Error::from(io::ErrorKind::NotFound)),
     }
 }
@@ -156,7 +157,7 @@ fn good_values_are_accepted() {
 
 #[test]
 fn each_bad_value_names_its_setting() {
-    let rows: [(&'static str, &[&str]); 23] = [
+    let rows: [(&'static str, &[&str]); 25] = [
         ("HEARDBACK_LINKS", &["on", "confirm", "Off"]),
         ("HEARDBACK_PUBLIC_URL", &["http://x.com", "https://x.com?a", "x"]),
         ("TWILIO_ACCOUNT_SID", &[TOKEN, KEY_SID]),
@@ -164,7 +165,12 @@ fn each_bad_value_names_its_setting() {
         ("TWILIO_REGION", &["ie1", "a b"]),
         ("HEARDBACK_UPSTREAM_URL", &["http://x.com", "https://x.com/a"]),
         ("HEARDBACK_UPSTREAM_CONCURRENCY", &["0", "65", "-1", "x"]),
-        ("HEARDBACK_STORE", &["data", "sled:", "sled:///data", "postgres://u:p@h/d", "x:y"]),
+        (
+            "HEARDBACK_STORE",
+            &["data", "sled:", "sled:///data", "postgres://h:x/d", "postgres://h/d?ssl=1", "x:y"],
+        ),
+        ("HEARDBACK_STORE_CONNECTIONS", &["1", "x"]),
+        ("HEARDBACK_ALLOW_UNVERIFIED_DATABASE", &["maybe"]),
         ("HEARDBACK_LISTEN", &["8080", ":8080", "localhost", "::1:8080", "127.1:80"]),
         ("HEARDBACK_CLIENT_IP_HEADER", &["X-Real-IP: 1", "a b", "Fly-Client-IP,X-Real-IP", "é"]),
         ("HEARDBACK_OPS_LISTEN", &["x", "127.0.0.1:8080"]),
@@ -286,6 +292,40 @@ fn a_phone_key_is_a_text_or_the_digits_after_hex() {
 }
 
 #[test]
+fn the_store_comes_from_its_variable_its_file_or_the_platforms_database() {
+    const KEY: (&str, &str) = ("HEARDBACK_PHONE_KEY", "0123456789abcdef");
+    const FILE: (&str, &str) = ("HEARDBACK_STORE_FILE", "/run/store");
+    const PLATFORM: (&str, &str) = ("DATABASE_URL", "postgres://u:hush@platform/x");
+    let store = |args: &SettingsArgs, env: &[(&str, &str)]| {
+        gather(args, env).expect("valid").store.to_string()
+    };
+    let sled = args().with("HEARDBACK_STORE", "sled:/data");
+    assert_eq!(store(&sled, &[PLATFORM]), "sled:/data");
+    assert_eq!(store(&args(), &[KEY, FILE, PLATFORM]), "postgres://u@db.example.com:5432/x");
+    assert_eq!(store(&args(), &[KEY, PLATFORM]), "postgres://u@platform:5432/x");
+    let other = ("DATABASE_URL", "mysql://u:hush@platform/x");
+    assert_eq!(store(&args(), &[other]), "sled:heardback-data", "it is the app's");
+    assert_eq!(problems(&sled, &[FILE]).0, ["HEARDBACK_STORE"], "both are set");
+    let (names, text) = problems(&args(), &[("HEARDBACK_STORE_FILE", "/run/none")]);
+    assert_eq!(names, ["HEARDBACK_STORE_FILE"], "{text}");
+    assert_eq!(problems(&args(), &[PLATFORM]).0, ["HEARDBACK_PHONE_KEY"], "receivers share it");
+}
+
+#[test]
+fn an_unverified_database_needs_a_word_of_its_own() {
+    let key = ("HEARDBACK_PHONE_KEY", "0123456789abcdef");
+    let store = |text: &str| args().with("HEARDBACK_STORE", text);
+    let weak = store("postgres://u:hush@db.example.com/x?sslmode=require");
+    let (names, text) = problems(&weak, &[key]);
+    assert_eq!(names, ["HEARDBACK_STORE"]);
+    assert!(text.contains("verify-full") && !text.contains("hush"), "{text}");
+    let allowed = weak.with("HEARDBACK_ALLOW_UNVERIFIED_DATABASE", "true");
+    assert!(warnings(&allowed, &[key]).contains("sslmode=require"));
+    let near = store("postgres://u:hush@localhost/x?sslmode=disable");
+    assert_eq!(warnings(&near, &[key]), "");
+}
+
+#[test]
 fn no_secret_ever_shows() {
     let env = [
         ("TWILIO_AUTH_TOKEN", "hush-1,hush-2"),
@@ -306,7 +346,7 @@ fn no_secret_ever_shows() {
         ("TWILIO_ACCOUNT_SID", "hush"),
         ("TWILIO_API_KEY", "hush"),
         ("HEARDBACK_UPSTREAM_URL", "https://hush@x.com"),
-        ("HEARDBACK_STORE", "postgres://me:hush@db/x"),
+        ("HEARDBACK_STORE", "postgres://me:hush@db/x?sslmode=hush"),
     ]);
     let short = [
         ("TWILIO_AUTH_TOKEN", ","),

@@ -1,4 +1,4 @@
-//! The export of spans, by the variables of OpenTelemetry. Its SDK reads the variables that are absent here.
+//! The settings of the span export: the variables of OpenTelemetry. OpenTelemetry's SDK reads those that are absent here.
 //!
 //! A wrong value never stops the service: the specification requires that it is ignored.
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::config::env::Env;
 use crate::domain::redact::veiled;
 
-const TIMEOUT: Duration = Duration::from_secs(10);
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The collector of spans.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(super) fn gather(env: Env<'_>) -> Option<TraceSettings> {
     let timeout = variable("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT")
         .or_else(|| variable("OTEL_EXPORTER_OTLP_TIMEOUT"))
         .and_then(|millis| millis.trim().parse().ok())
-        .map_or(TIMEOUT, Duration::from_millis);
+        .map_or(DEFAULT_TIMEOUT, Duration::from_millis);
     (!is_off).then(|| TraceSettings { collector: origin(endpoint.trim()), timeout })
 }
 
@@ -70,8 +70,10 @@ mod tests {
 
     #[test]
     fn spans_are_exported_if_a_collector_is_named_and_export_is_not_disabled() {
-        let exported =
-            Some(TraceSettings { collector: "http://127.0.0.1:4318".to_owned(), timeout: TIMEOUT });
+        let exported = Some(TraceSettings {
+            collector: "http://127.0.0.1:4318".to_owned(),
+            timeout: DEFAULT_TIMEOUT,
+        });
         let for_traces = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:4318/v1/traces");
         for (variables, expected) in [
             (&[][..], None),
@@ -88,7 +90,7 @@ mod tests {
 
     #[test]
     fn the_timeout_is_in_milliseconds_and_a_wrong_one_is_ignored() {
-        for (text, timeout) in [("250", Duration::from_millis(250)), ("soon", TIMEOUT)] {
+        for (text, timeout) in [("250", Duration::from_millis(250)), ("soon", DEFAULT_TIMEOUT)] {
             let found = gathered(&[ENDPOINT, ("OTEL_EXPORTER_OTLP_TIMEOUT", text)]);
             assert_eq!(found.expect("exported").timeout, timeout);
         }

@@ -1,6 +1,6 @@
 //! Environment variables that resemble a setting but are none: `HEARDBACK_APP_KEY`, `TWILIO_TOKEN`.
 //!
-//! A name close to that of a setting is a problem that names the setting, because the value would be ignored
+//! A name close to a setting's name is a problem that names the setting, because the value would be ignored
 //! silently. Two kinds of names are ignored: variables that a platform derives from a service's name
 //! (Kubernetes service links, Docker links), and names under `TWILIO_` that are close to none of ours, because
 //! other Twilio software defines such names. Any other `HEARDBACK_` name is a warning. Values are never shown.
@@ -47,9 +47,9 @@ enum NameVerdict<'a> {
     Fine,
     /// A misspelling of this setting's name.
     Slip(&'a str),
-    /// It may mean this setting, or belong to another program.
+    /// A name that may mean this setting, or belong to another program.
     Doubt(&'a str),
-    /// In our namespace, and close to no setting.
+    /// A name in our namespace that is close to no setting.
     Unknown,
 }
 
@@ -183,7 +183,7 @@ fn near_in_twilios_namespace<'a>(name: &str, known: &'a [String]) -> Option<Name
     doubtful.map(NameVerdict::Doubt)
 }
 
-/// Whether a name is that of a setting with `_FILE` after it.
+/// Whether a name is a setting's name with `_FILE` after it.
 fn is_file_of(name: &str, setting: &str) -> bool {
     name.to_ascii_uppercase().strip_suffix(FILE) == Some(setting)
 }
@@ -239,7 +239,7 @@ impl Words {
             && pairs.all(|(word, whole)| same_word(word, whole) || abbreviates(word, whole))
     }
 
-    /// It begins with the setting's name: `LOG_LEVEL` for `LOG`, `LISTENER` for `LISTEN`.
+    /// Whether the name begins with the setting's name: `LOG_LEVEL` for `LOG`, `LISTENER` for `LISTEN`.
     fn begins(&self, setting: &Words) -> bool {
         let starts = self.0.iter().zip(&setting.0).all(|(word, whole)| same_word(word, whole));
         let extends = match (self.0.as_slice(), setting.0.as_slice()) {

@@ -52,7 +52,7 @@ pub struct Jump {
 }
 
 impl Jump {
-    /// Whether expiry and removal use the expected time instead of the wall clock's.
+    /// Whether the trusted time is the expected time instead of the wall clock's.
     pub fn holds_back(&self) -> bool {
         self.ahead.is_positive()
     }

@@ -91,23 +91,33 @@ impl CodeKey {
 pub struct Probe {
     spellings: Vec<String>,
     keys: Vec<CodeKey>,
-    is_code: bool,
+    has_code_shape: bool,
     is_explicit: bool,
 }
 
 impl Probe {
     /// The possible codes in a text. `None` without any, or without a key.
     pub fn new(text: &str, keys: &[CodeKey]) -> Option<Self> {
-        let text::CodesInText { spellings, is_code } = text::possible_codes(text);
+        let text::CodesInText { spellings, has_code_shape } = text::possible_codes(text);
         let is_usable = !spellings.is_empty() && !keys.is_empty();
-        is_usable.then(|| Self { spellings, keys: keys.to_vec(), is_code, is_explicit: false })
+        is_usable.then(|| Self {
+            spellings,
+            keys: keys.to_vec(),
+            has_code_shape,
+            is_explicit: false,
+        })
     }
 
     /// A code that the app received from a person, of any length. `None` without a key.
     pub fn entered(code: &str, keys: &[CodeKey]) -> Option<Self> {
         let spellings = text::spellings_of_code(code);
         let is_usable = !spellings.is_empty() && !keys.is_empty();
-        is_usable.then(|| Self { spellings, keys: keys.to_vec(), is_code: true, is_explicit: true })
+        is_usable.then(|| Self {
+            spellings,
+            keys: keys.to_vec(),
+            has_code_shape: true,
+            is_explicit: true,
+        })
     }
 
     /// Whether one of the spellings is the code of that message.
@@ -118,7 +128,7 @@ impl Probe {
     /// As [`Self::proves`], but only with spellings too long to match by chance. A short number may be a time, a year or a
     /// house number.
     pub fn proves_surely(&self, sid: MessageSid, code: &CodeHmac) -> bool {
-        self.proven_with(sid, code, if self.is_explicit { 1 } else { text::SURE_CODE })
+        self.proven_with(sid, code, if self.is_explicit { 1 } else { text::SURE_CODE_BYTES })
     }
 
     fn proven_with(&self, sid: MessageSid, code: &CodeHmac, least: usize) -> bool {
@@ -126,9 +136,9 @@ impl Probe {
         self.keys.iter().any(|key| spellings().any(|spelling| key.made(code, sid, spelling)))
     }
 
-    /// Whether it has the shape of a code. If it matches no known code, it is taken for another message's code.
-    pub fn is_code(&self) -> bool {
-        self.is_code
+    /// Whether the text has the shape of a code. A code that fits no known message is taken for another message's.
+    pub fn has_code_shape(&self) -> bool {
+        self.has_code_shape
     }
 }
 
@@ -175,7 +185,7 @@ impl TypedCode {
                 list.push(sid);
             }
         }
-        (probe.is_code() || !typed.of.is_empty()).then_some(typed)
+        (probe.has_code_shape() || !typed.of.is_empty()).then_some(typed)
     }
 
     /// Whether the code was compared with this message's. At the end of its lifetime, a message loses its code.
@@ -219,7 +229,7 @@ mod tests {
             assert!(Probe::new(text, &keys).is_none(), "{text}");
         }
         assert!(Probe::new("123456", &[]).is_none(), "no key to try it with");
-        assert!(!Probe::new("thanks", &keys).expect("a word").is_code());
+        assert!(!Probe::new("thanks", &keys).expect("a word").has_code_shape());
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub enum EvidenceTarget {
     Caller {
         /// The person, by number.
         recipient: Recipient,
-        /// The same person on WhatsApp.
+        /// The person, by the same number on WhatsApp.
         whatsapp: RecipientHash,
         sender: SenderHint,
     },
@@ -190,9 +190,9 @@ pub enum Reason {
     NoMessage,
     /// The newest message that fits was sent without a request for feedback.
     Untracked,
-    /// It is unknown whether the newest message came from the sender that the person answered.
+    /// No fact shows whether the newest message came from the sender that the person answered.
     SenderUnknown,
-    /// It is unknown whether the newest message existed when the person acted: its creation time is unknown.
+    /// The newest message may not have existed when the person acted: its creation time is unknown.
     TimeUnknown,
     /// The reply quotes a message of another service.
     QuoteUnknown,
@@ -212,7 +212,7 @@ pub enum Reason {
     Anonymous,
     /// Several messages under the reference may have arrived, and the policy does not choose.
     Ambiguous,
-    /// It contains a code that belongs to no known message.
+    /// The evidence contains a code that belongs to no known message.
     OtherCode,
     /// Its message was confirmed before. It is kept briefly, because its message may still be registered.
     Known,
@@ -220,7 +220,7 @@ pub enum Reason {
     NewerMayCome,
     /// An older message is pending beside the newest one, and no receipt says that the newest arrived.
     OlderPending,
-    /// It came faster than a person reads, or from a sender that answers automatically.
+    /// The evidence came faster than a person reads, or from a sender that answers automatically.
     Automatic,
     /// Twilio says that its message was never sent.
     NotSent,

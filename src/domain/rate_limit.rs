@@ -17,7 +17,7 @@ pub const REGAINED_EVERY: Duration = Duration::from_secs(1);
 
 /// Rows of the table, and places in each: 4,096 networks, some 200 KiB.
 const ROWS: usize = 1024;
-const PLACES: usize = 4;
+const PLACES_PER_ROW: usize = 4;
 
 /// The network of a client, as large as one customer of a provider usually owns: a /24 of IPv4, a /64 of IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -109,7 +109,7 @@ impl FailingNetwork {
 /// The networks that failed recently.
 #[derive(Debug)]
 pub struct NetworkRateLimit<H> {
-    rows: Vec<[Option<FailingNetwork>; PLACES]>,
+    rows: Vec<[Option<FailingNetwork>; PLACES_PER_ROW]>,
     /// Keyed, so that a client cannot choose its row.
     hasher: H,
 }
@@ -117,7 +117,7 @@ pub struct NetworkRateLimit<H> {
 impl<H: BuildHasher> NetworkRateLimit<H> {
     /// An empty table. It allocates all its memory here.
     pub fn new(hasher: H) -> Self {
-        Self { rows: vec![[None; PLACES]; ROWS], hasher }
+        Self { rows: vec![[None; PLACES_PER_ROW]; ROWS], hasher }
     }
 
     /// Whether one more failure of that network would be over the limit. Counts nothing.
@@ -219,9 +219,9 @@ mod tests {
         }
         assert_eq!(limit.count(v4(7), now), RateLimitState::Over);
         let known = limit.rows.iter().flatten().flatten().count();
-        assert_eq!(known, ROWS * PLACES, "every place is taken");
+        assert_eq!(known, ROWS * PLACES_PER_ROW, "every place is taken");
         assert_eq!(limit.rows.capacity(), ROWS, "and there are no others");
-        assert!(size_of::<[Option<FailingNetwork>; PLACES]>() * ROWS <= 256 << 10);
+        assert!(size_of::<[Option<FailingNetwork>; PLACES_PER_ROW]>() * ROWS <= 256 << 10);
     }
 
     proptest! {

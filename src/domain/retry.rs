@@ -44,10 +44,10 @@ pub struct AttemptFacts {
     pub took: Duration,
     /// The age of the message.
     pub age: Duration,
-    /// It got the same 403 or 404 before, and another message of its account succeeded: so the fault is the message's, not
-    /// the account's.
+    /// The message got the same 403 or 404 before, and another message of its account succeeded. So the fault is the
+    /// message's, not the account's.
     pub suspect: bool,
-    /// The wait that its lane requests. Used if the attempt is given back, and after a 404.
+    /// The wait that the message's lane requests. Used if the attempt is given back, and after a 404.
     pub hold: Duration,
 }
 

@@ -72,7 +72,7 @@ pub struct Sid<K: SidKind> {
 /// Why a text is not the expected SID, and the fix.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SidError {
-    /// It is a SID of another kind.
+    /// The text is a SID of another kind.
     #[error("{got} is {what}; expected {expected}. {hint}")]
     WrongKind {
         /// The two letters found.
@@ -81,7 +81,7 @@ pub enum SidError {
         expected: String,
         hint: &'static str,
     },
-    /// It is no SID.
+    /// The text is no SID.
     #[error("expected {expected}, got {length} bytes that are not one")]
     Malformed {
         expected: String,
@@ -91,21 +91,21 @@ pub enum SidError {
 }
 
 /// The searched bytes of a text. The first event of a batch names its account within two kilobytes.
-const SEARCHED: usize = 16 << 10;
+const SEARCHED_BYTES: usize = 16 << 10;
 /// The most SIDs that are read there.
-const READ: usize = 16;
+const MAX_SIDS: usize = 16;
 
 /// The account SIDs in a text of any format, in its order, repeats included. At most 16, all from its first 16 KiB, so that
 /// the cost is bounded for unauthenticated input.
 pub fn accounts_in(text: &[u8]) -> impl Iterator<Item = AccountSid> {
-    let text = text.get(..SEARCHED).unwrap_or(text);
+    let text = text.get(..SEARCHED_BYTES).unwrap_or(text);
     let read = |at: usize| {
         let sid = text.get(at..at + SID_LEN)?;
         let digits = sid.get(2..)?;
         let is_sid = digits.iter().all(u8::is_ascii_hexdigit);
         is_sid.then(|| AccountSid::parse(std::str::from_utf8(sid).ok()?).ok()).flatten()
     };
-    memchr::memmem::find_iter(text, "AC").filter_map(read).take(READ)
+    memchr::memmem::find_iter(text, "AC").filter_map(read).take(MAX_SIDS)
 }
 
 impl<K: SidKind> Sid<K> {
@@ -303,7 +303,7 @@ mod tests {
             assert_eq!(accounts_in(none.as_bytes()).count(), 0, "{none:.20}");
         }
         assert_eq!(accounts_in(format!("AC-{one}").as_bytes()).count(), 1);
-        assert_eq!(accounts_in(one.repeat(1000).as_bytes()).count(), READ);
-        assert_eq!(accounts_in((" ".repeat(SEARCHED) + &one).as_bytes()).count(), 0);
+        assert_eq!(accounts_in(one.repeat(1000).as_bytes()).count(), MAX_SIDS);
+        assert_eq!(accounts_in((" ".repeat(SEARCHED_BYTES) + &one).as_bytes()).count(), 0);
     }
 }

@@ -85,7 +85,7 @@ pub enum DedupKey {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signal {
     pub source: SignalSource,
-    /// It counts only if none of these was counted before.
+    /// The signal counts only if none of these ids was counted before.
     pub dedup_ids: Vec<DedupId>,
     /// The words in it that may be the code of a message.
     pub code: Option<Probe>,
@@ -121,7 +121,7 @@ pub enum Malformed {
     /// The body is no JSON object.
     #[error("the body is not a JSON object: {0}")]
     Json(String),
-    /// It belongs to another account. The answer is that of an unsigned request.
+    /// The message belongs to another account. An unsigned request gets the same answer.
     #[error("the request names another account")]
     OtherAccount,
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use jiff::fmt::serde::timestamp::millisecond;
 use serde::{Deserialize, Deserializer, Serializer};
 
-/// Writes it.
+/// Writes a timestamp.
 ///
 /// # Errors
 /// The serializer's own.
@@ -20,10 +20,10 @@ pub fn serialize<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error
     millisecond::required::serialize(at, to)
 }
 
-/// Reads it.
+/// Reads a timestamp.
 ///
 /// # Errors
-/// It is none.
+/// The value is no timestamp.
 pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
     if from.is_human_readable() {
         let text = Cow::<'de, str>::deserialize(from)?;
@@ -37,7 +37,7 @@ pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::E
     millisecond::required::deserialize(from)
 }
 
-/// The same for an `Option`.
+/// The format of an `Option<Timestamp>`.
 pub mod optional {
     use jiff::Timestamp;
     use jiff::fmt::serde::timestamp::millisecond;
@@ -46,7 +46,7 @@ pub mod optional {
     #[derive(Serialize, Deserialize)]
     struct TimestampVisitor(#[serde(with = "super")] Timestamp);
 
-    /// Writes it.
+    /// Writes a timestamp, or none.
     ///
     /// # Errors
     /// The serializer's own.
@@ -57,10 +57,10 @@ pub mod optional {
         millisecond::optional::serialize(at, to)
     }
 
-    /// Reads it.
+    /// Reads a timestamp, or none.
     ///
     /// # Errors
-    /// It is none.
+    /// The value is no timestamp.
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
         if from.is_human_readable() {
             let at = Option::<TimestampVisitor>::deserialize(from)?;

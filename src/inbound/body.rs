@@ -15,7 +15,7 @@ use crate::inbound::limits::connections::{Connection, LARGE_BODY};
 use crate::inbound::rejection::Rejection;
 
 /// The longest time from the first byte of a body to its last. Twilio sends a body in one piece.
-const DEADLINE: Duration = Duration::from_secs(5);
+const BODY_DEADLINE: Duration = Duration::from_secs(5);
 /// The most bytes that are read of a rejected body, so that a connection reset does not destroy the answer.
 const DRAIN_CAP: usize = 2 << 20;
 /// The longest time for reading a rejected body.
@@ -117,8 +117,8 @@ pub(super) async fn read(
         }
         Ok(body)
     };
-    let result = tokio::time::timeout(DEADLINE, collect).await;
-    let result = result.unwrap_or(Err(Rejection::TooSlow { deadline: DEADLINE }));
+    let result = tokio::time::timeout(BODY_DEADLINE, collect).await;
+    let result = result.unwrap_or(Err(Rejection::TooSlow { deadline: BODY_DEADLINE }));
     if matches!(result, Err(Rejection::TooLarge { .. })) {
         drain(request, payload).await;
     }

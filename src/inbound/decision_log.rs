@@ -193,7 +193,7 @@ pub(super) fn rejected(request: &HttpRequest, rejection: &Rejection) {
         | Rejection::TooSlow { .. }
         | Rejection::Interrupted
         | Rejection::AfterTheEnd
-        | Rejection::Mistrusted(_)
+        | Rejection::BadSignature(_)
         | Rejection::OtherAccount
         | Rejection::Panicked => tracing::debug!(
             reason, detail = %rejection.detail(), trace_id = trace::id(request), "refused: {reason}"

@@ -22,7 +22,7 @@ use crate::store::{Clock, Store};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::signature_tally::SignatureTally;
 use crate::telemetry::traces::Traces;
-use crate::twilio::signature::Mistrust;
+use crate::twilio::signature::SignatureError;
 
 /// State shared by the public routes.
 pub struct Receiver {
@@ -90,10 +90,11 @@ impl Receiver {
         let route = route::label(request.match_pattern().as_deref());
         self.first_match.record_rejected(route, account, rejection, now);
         // Without a configured key, a request for an unknown account may be a scanner's.
-        let is_unsigned =
-            matches!(rejection, Rejection::Mistrusted(Mistrust::Missing | Mistrust::Malformed))
-                || matches!(rejection, Rejection::Mistrusted(_))
-                    && account == ClaimedAccount::Unknown;
+        let is_unsigned = matches!(
+            rejection,
+            Rejection::BadSignature(SignatureError::Missing | SignatureError::Malformed)
+        ) || matches!(rejection, Rejection::BadSignature(_))
+            && account == ClaimedAccount::Unknown;
         if is_unsigned {
             self.signatures.unsigned((route, account));
         } else {

@@ -15,8 +15,8 @@ const HEADER: &str = "X-Home-Region";
 /// The longest name of a region, such as `us1`.
 const MAX_REGION: usize = 8;
 /// The shortest time between two lines about one region.
-const QUIET: Duration = Duration::from_mins(1);
-/// The most regions that are logged within [`QUIET`]. Twilio has nine; an unauthenticated client can invent more.
+const LOG_INTERVAL: Duration = Duration::from_mins(1);
+/// The most regions that are logged within [`LOG_INTERVAL`]. Twilio has nine; an unauthenticated client can invent more.
 const MAX_LOGGED: usize = 4;
 
 /// Regions that were logged, each with the end of its quiet time.
@@ -57,7 +57,7 @@ impl HomeRegions {
         if logged.len() >= MAX_LOGGED || logged.iter().any(|(known, _)| known == region) {
             return false;
         }
-        logged.push((region.to_owned(), later(now, QUIET)));
+        logged.push((region.to_owned(), later(now, LOG_INTERVAL)));
         true
     }
 }

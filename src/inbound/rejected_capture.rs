@@ -32,12 +32,12 @@ use crate::recording::{
 };
 use crate::store::Clock;
 use crate::twilio::form;
-use crate::twilio::signature::{Mistrust, body_hash};
+use crate::twilio::signature::{SignatureError, body_hash};
 
 /// The shortest time between two recordings, so that clients cannot wear out a disk.
-const INTERVAL: Duration = Duration::from_secs(1);
+const RECORDING_INTERVAL: Duration = Duration::from_secs(1);
 /// The most recordings that wait for the writer. Further ones are dropped.
-const QUEUE: usize = 4;
+const MAX_QUEUED: usize = 4;
 /// The longest target and header that are recorded, in bytes. Twilio's are far below.
 const MAX_LENGTH: usize = 16 << 10;
 
@@ -109,7 +109,7 @@ impl fmt::Debug for RejectedCapture {
 #[derive(Debug, Clone, Copy)]
 enum CaptureReason {
     /// Its signature is missing or invalid.
-    Mistrust(Mistrust),
+    Signature(SignatureError),
     /// Its path is no route. The value is the nearest route.
     NoRoute(&'static str),
 }
@@ -117,18 +117,19 @@ enum CaptureReason {
 impl CaptureReason {
     fn value(self) -> RecordingValue {
         match self {
-            Self::Mistrust(
-                Mistrust::Mismatch | Mistrust::BodyHashMissing | Mistrust::BodyHashMismatch,
+            Self::Signature(
+                SignatureError::Mismatch
+                | SignatureError::BodyHashMissing
+                | SignatureError::BodyHashMismatch,
             ) => RecordingValue::Verifiable,
-            Self::Mistrust(Mistrust::Missing | Mistrust::Malformed) | Self::NoRoute(_) => {
-                RecordingValue::Unverifiable
-            }
+            Self::Signature(SignatureError::Missing | SignatureError::Malformed)
+            | Self::NoRoute(_) => RecordingValue::Unverifiable,
         }
     }
 
     fn label(self) -> &'static str {
         match self {
-            Self::Mistrust(mistrust) => mistrust.as_label(),
+            Self::Signature(signature_error) => signature_error.as_label(),
             Self::NoRoute(_) => "no_route",
         }
     }
@@ -156,7 +157,7 @@ impl RejectedCapture {
             RotatingDir::open(path).map(Arc::new).map_err(with_path)
         };
         let folder = path.map(open).transpose()?;
-        let (to_writer, requests) = sync_channel(QUEUE);
+        let (to_writer, requests) = sync_channel(MAX_QUEUED);
         let watch = Arc::new(CurrentWatch::default());
         let writer = (folder.clone(), Arc::clone(&watch));
         let thread = std::thread::Builder::new().name("heardback-refused".to_owned());
@@ -184,9 +185,14 @@ impl RejectedCapture {
     }
 
     /// Records a request with a missing or invalid signature, if a recording is due. Never waits for the disk.
-    pub(super) fn record(&self, request: &HttpRequest, body: &[u8], mistrust: Mistrust) {
+    pub(super) fn record(
+        &self,
+        request: &HttpRequest,
+        body: &[u8],
+        signature_error: SignatureError,
+    ) {
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-        let reason = CaptureReason::Mistrust(mistrust);
+        let reason = CaptureReason::Signature(signature_error);
         if target.len() <= MAX_LENGTH && self.is_on() && self.is_due(reason.value()) {
             self.send(request, target.to_owned(), body, reason);
         }
@@ -231,7 +237,7 @@ impl RejectedCapture {
         let now = crate::telemetry::clock::monotonic();
         let is_due = next.is_none_or(|next| next <= now);
         if is_due {
-            *next = now.checked_add(INTERVAL);
+            *next = now.checked_add(RECORDING_INTERVAL);
         }
         is_due
     }

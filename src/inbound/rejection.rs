@@ -11,7 +11,7 @@ use crate::domain::matching::Contradiction;
 use crate::domain::signal::Malformed;
 use crate::inbound::keyring::KeyMismatch;
 use crate::store::StoreError;
-use crate::twilio::signature::Mistrust;
+use crate::twilio::signature::SignatureError;
 
 /// The reason to reject a request.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub(crate) enum Rejection {
     /// An earlier answer on this connection closed it.
     AfterTheEnd,
     /// The signature is missing or invalid.
-    Mistrusted(Mistrust),
+    BadSignature(SignatureError),
     /// The signature is missing or invalid, and its network is over the limit.
     Limited,
     /// The signature is valid, but the account is not the signer's. The answer is that to an invalid signature.
@@ -70,7 +70,7 @@ impl From<Malformed> for Rejection {
 impl From<KeyMismatch> for Rejection {
     fn from(mismatch: KeyMismatch) -> Self {
         match mismatch {
-            KeyMismatch::Mistrust(mistrust) => Self::Mistrusted(mistrust),
+            KeyMismatch::Signature(signature_error) => Self::BadSignature(signature_error),
             KeyMismatch::OtherAccount => Self::OtherAccount,
         }
     }
@@ -115,7 +115,7 @@ impl Rejection {
             }
             Self::Interrupted => "the body is incomplete".into(),
             Self::AfterTheEnd => "an earlier answer closed the connection".into(),
-            Self::Mistrusted(_) | Self::OtherAccount => "forbidden".into(),
+            Self::BadSignature(_) | Self::OtherAccount => "forbidden".into(),
             Self::Limited => "too many failed signatures from your network".into(),
             Self::Unsupported { expected } => {
                 format!("expected {expected}, without a Content-Encoding").into()
@@ -142,7 +142,9 @@ impl Rejection {
             Self::Interrupted => (S::BAD_REQUEST, "interrupted"),
             Self::AfterTheEnd => (S::BAD_REQUEST, "after_the_end"),
             // Not 401: Twilio would repeat the request with credentials.
-            Self::Mistrusted(mistrust) => (S::FORBIDDEN, signature_label(*mistrust)),
+            Self::BadSignature(signature_error) => {
+                (S::FORBIDDEN, signature_label(*signature_error))
+            }
             Self::OtherAccount => (S::FORBIDDEN, "other_account"),
             Self::Limited => (S::TOO_MANY_REQUESTS, "limited"),
             Self::Unsupported { .. } => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported"),
@@ -156,7 +158,7 @@ impl Rejection {
 
     /// Whether the signature is missing or invalid, or does not cover the account that the request names.
     pub(crate) fn is_forgery(&self) -> bool {
-        matches!(self, Self::Mistrusted(_) | Self::OtherAccount | Self::Limited)
+        matches!(self, Self::BadSignature(_) | Self::OtherAccount | Self::Limited)
     }
 
     /// The field that is at fault, if there is one.
@@ -174,12 +176,12 @@ impl Rejection {
     }
 }
 
-fn signature_label(mistrust: Mistrust) -> &'static str {
-    match mistrust {
-        Mistrust::Missing => "signature_missing",
-        Mistrust::Malformed => "signature_malformed",
-        Mistrust::Mismatch => "signature_mismatch",
-        Mistrust::BodyHashMissing => "body_hash_missing",
-        Mistrust::BodyHashMismatch => "body_hash_mismatch",
+fn signature_label(signature_error: SignatureError) -> &'static str {
+    match signature_error {
+        SignatureError::Missing => "signature_missing",
+        SignatureError::Malformed => "signature_malformed",
+        SignatureError::Mismatch => "signature_mismatch",
+        SignatureError::BodyHashMissing => "body_hash_missing",
+        SignatureError::BodyHashMismatch => "body_hash_mismatch",
     }
 }

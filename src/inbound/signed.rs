@@ -35,7 +35,7 @@ use crate::twilio::callback::{ParseContext, Relay};
 use crate::twilio::fields::{self, FieldSpelling, Fields};
 use crate::twilio::form;
 use crate::twilio::form::FormPair;
-use crate::twilio::signature::{Content, MAX_SETTINGS, Mistrust, Presented, is_signature};
+use crate::twilio::signature::{Content, MAX_SETTINGS, Presented, SignatureError, is_signature};
 
 /// 64 KiB, far above Twilio's largest callback. A route may allow more JSON.
 const MAX_BODY: usize = 64 << 10;
@@ -115,7 +115,7 @@ pub(super) struct RequestParts<'a> {
 impl RequestParts<'_> {
     /// The fields. An app may give the time of a request that it passes on in the query.
     pub(super) fn fields_with_times(&self, context: &ParseContext<'_>) -> Cow<'_, Fields> {
-        match context.road {
+        match context.relay {
             Relay::Twilio => Cow::Borrowed(self.fields),
             Relay::App => Cow::Owned(self.fields.or_of(self.query, &["OccurredAt", "SentAt"])),
         }
@@ -252,7 +252,7 @@ async fn verify_and_parse<T: SignedPayload, A: AuthenticSender>(
         code_keys: trust.code_keys(code_account),
         ignores_crawlers: receiver.ignores_crawlers,
         reference_tag: receiver.reference_tag.as_deref(),
-        road: if is_app { Relay::App } else { Relay::Twilio },
+        relay: if is_app { Relay::App } else { Relay::Twilio },
         now,
         trace: trace::of(request),
     };
@@ -309,11 +309,11 @@ fn verify<'a, T: SignedPayload>(
             Ok(signer)
         }
         Err(mismatch) => {
-            if let KeyMismatch::Mistrust(mistrust) = mismatch {
+            if let KeyMismatch::Signature(signature_error) = mismatch {
                 if !has_failed && receiver.failure_limiter.count_failure(request) {
                     return Err(Rejection::Limited);
                 }
-                receiver.rejected_capture.record(request, body, mistrust);
+                receiver.rejected_capture.record(request, body, signature_error);
             }
             if route_signer == RouteSigner::Twilio && mismatch.is_mismatch() {
                 let regions = || trust.regions(claimed_account);
@@ -408,7 +408,11 @@ fn check_path_secret(request: &HttpRequest, receiver: &Receiver) -> Result<(), R
         return Ok(());
     }
     let is_over_limit = receiver.failure_limiter.count_failure(request);
-    Err(if is_over_limit { Rejection::Limited } else { Rejection::Mistrusted(Mistrust::Mismatch) })
+    Err(if is_over_limit {
+        Rejection::Limited
+    } else {
+        Rejection::BadSignature(SignatureError::Mismatch)
+    })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

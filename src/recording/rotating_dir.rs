@@ -38,7 +38,7 @@ pub(crate) struct RotatingDir {
 /// Whether a signature could be verified with a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RecordingValue {
-    /// It carries a signature of the right shape, and the signed content.
+    /// The recording has a signature of the right shape, and the signed content.
     Verifiable,
     Unverifiable,
 }

@@ -39,10 +39,10 @@ use crate::worker::{Observer, Worker, WorkerConfig};
 const DRAIN_REQUESTS_SECS: u64 = 16;
 /// The time of an attempt with its settlement. A post may try at most four credentials, for 10 s each.
 const LEASE: Duration = Duration::from_mins(1);
-/// For the head of a connection's first request.
+/// The timeout for the head of a connection's first request.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// Between two requests of a connection. Longer than the keep-alive of Fly's proxy (about 4 s), and two seconds shorter
-/// than the timeout of the connection watchdog, so that a late request can still arrive.
+/// The longest pause between two requests of a connection. It is longer than the keep-alive of Fly's proxy (about 4 s).
+/// It is two seconds shorter than the timeout of the connection watchdog, so that a late request can still arrive.
 const KEEP_ALIVE: Duration = Duration::from_secs(8);
 pub(super) const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 

@@ -1,7 +1,7 @@
 //! The control socket: a Unix socket in the store's folder, which only its owner can open.
 //!
-//! Without it the service still runs, and logs the commands that need it. An existing file of its name is from an
-//! earlier process, because this one holds the store's lock. It is removed at the end.
+//! Without the socket the service still runs, and logs which commands need it. This process holds the store's lock, so
+//! an existing socket file is from an earlier process. The shutdown removes the file.
 
 use std::fs::{self, Permissions};
 use std::io;

@@ -14,16 +14,16 @@ const MAX_WORKERS: usize = 4;
 /// Connections of each HTTP worker.
 const MAX_CONNECTIONS: usize = 4096;
 /// Descriptors of a worker: an epoll instance, its event and its sockets.
-const PER_WORKER: usize = 4;
+const FDS_PER_WORKER: usize = 4;
 /// A further worker needs at least this many connections.
-const MIN_PER_WORKER: usize = 64;
+const MIN_CONNECTIONS_PER_WORKER: usize = 64;
 /// Descriptors of a service with one worker, besides its listeners: servers, store and signals. 22 were measured, and
 /// the claim on the store's path is one more.
 const SERVICE_FDS: usize = 24;
 /// Short-lived descriptors: a snapshot of sled's, a name lookup, a recording.
 const TRANSIENT_FDS: usize = 5;
 /// Descriptors of a connection: its own, and the watchdog's duplicate.
-const PER_CONNECTION: usize = 2;
+const FDS_PER_CONNECTION: usize = 2;
 
 /// The fewest own slots of the worker, for accounts that a reload adds.
 const MIN_OWN_SLOTS: usize = 8;
@@ -70,7 +70,7 @@ impl FdBudget {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let budget = Self::of(limit, open, (shared, accounts), cores);
         let least = MIN_OPS_CONNECTIONS + MIN_CONTROL_CONNECTIONS + MIN_CONNECTIONS;
-        let needed = base(open, shared + 1) + PER_CONNECTION * least;
+        let needed = base(open, shared + 1) + FDS_PER_CONNECTION * least;
         let Some(budget) = budget else {
             bail!(
                 "the limit of open files (ulimit -n) is {limit}, and this service needs {needed} at least; raise it: \
@@ -96,14 +96,15 @@ impl FdBudget {
         let spare = spare.checked_sub(own_slots)?;
         let ops_connections = (spare / 16).clamp(MIN_OPS_CONNECTIONS, OPS_CONNECTIONS);
         let control_connections = (spare / 32).clamp(MIN_CONTROL_CONNECTIONS, CONTROL_CONNECTIONS);
-        let rest = spare.checked_sub(PER_CONNECTION * (ops_connections + control_connections))?;
-        let affordable = rest / (PER_WORKER + PER_CONNECTION * MIN_PER_WORKER);
+        let rest =
+            spare.checked_sub(FDS_PER_CONNECTION * (ops_connections + control_connections))?;
+        let affordable = rest / (FDS_PER_WORKER + FDS_PER_CONNECTION * MIN_CONNECTIONS_PER_WORKER);
         let workers = cores.min(affordable).clamp(1, MAX_WORKERS);
-        let rest = rest.saturating_sub(PER_WORKER * (workers - 1));
-        let connections = (rest / PER_CONNECTION).min(MAX_CONNECTIONS * workers);
+        let rest = rest.saturating_sub(FDS_PER_WORKER * (workers - 1));
+        let connections = (rest / FDS_PER_CONNECTION).min(MAX_CONNECTIONS * workers);
         let recommended = base(open, shared + most_own_slots)
-            + PER_CONNECTION * (OPS_CONNECTIONS + CONTROL_CONNECTIONS + ENOUGH_CONNECTIONS)
-            + PER_WORKER * (MAX_WORKERS - 1);
+            + FDS_PER_CONNECTION * (OPS_CONNECTIONS + CONTROL_CONNECTIONS + ENOUGH_CONNECTIONS)
+            + FDS_PER_WORKER * (MAX_WORKERS - 1);
         let budget = Self {
             limit,
             workers,
@@ -181,8 +182,8 @@ mod tests {
                     budget;
                 assert!((1..=MAX_OWN_SLOTS).contains(&budget.own_slots), "{budget:?}");
                 let total = base(12, shared + budget.own_slots)
-                    + PER_WORKER * (workers - 1)
-                    + PER_CONNECTION * (connections + ops_connections + control_connections);
+                    + FDS_PER_WORKER * (workers - 1)
+                    + FDS_PER_CONNECTION * (connections + ops_connections + control_connections);
                 assert!(total <= limit, "{limit}: {budget:?}");
                 assert!(connections >= MIN_CONNECTIONS && ops_connections >= MIN_OPS_CONNECTIONS);
                 assert!(control_connections >= MIN_CONTROL_CONNECTIONS);

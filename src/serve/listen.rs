@@ -17,7 +17,7 @@ use crate::config::{ListenAddr, Settings};
 /// timeout is five.
 const BACKLOG: i32 = 2048;
 /// Attempts to find a port that is free on all addresses of a name with port 0.
-const TRIES: u32 = 16;
+const BIND_ATTEMPTS: u32 = 16;
 
 /// Bound sockets.
 pub struct Listeners {
@@ -71,7 +71,7 @@ fn resolve(setting: &str, listen: &ListenAddr) -> anyhow::Result<Vec<SocketAddr>
 
 /// Binds all addresses to one port. Of several, those that this machine does not have are skipped with a warning.
 fn bind(setting: &str, addresses: &[SocketAddr]) -> anyhow::Result<Vec<TcpListener>> {
-    for _ in 0..TRIES {
+    for _ in 0..BIND_ATTEMPTS {
         let mut bound: Vec<TcpListener> = Vec::new();
         let mut skipped = Vec::new();
         let mut is_in_use = false;

@@ -61,8 +61,8 @@ use crate::twilio::twiml;
 use crate::upstream::Upstreams;
 use crate::worker::{Worker, clock::check_wall_clock, sweep};
 
-/// Below the 30 s of `fly.toml`'s `kill_timeout`, above the 10 s of a post or a commit.
-const DRAIN: Duration = Duration::from_secs(20);
+/// The longest drain. It is below the 30 s of `fly.toml`'s `kill_timeout`, and above the 10 s of a post or a commit.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A service that listens, but does not answer yet.
 pub struct Service {
@@ -277,8 +277,8 @@ impl Service {
             self.store.close().await;
             anyhow::Ok(lost)
         };
-        let lost = tokio::time::timeout(DRAIN, drained).await.map_err(|_| {
-            anyhow!("the drain took longer than {} s; ending without it", DRAIN.as_secs())
+        let lost = tokio::time::timeout(DRAIN_TIMEOUT, drained).await.map_err(|_| {
+            anyhow!("the drain took longer than {} s; ending without it", DRAIN_TIMEOUT.as_secs())
         })??;
         watching.abort();
         // A loss of deferred evidence has its own log line.

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The most bytes that are read before the handler runs. As much as actix reads at once with its smallest buffer.
-const PORTION: usize = 8 << 10;
+const PORTION_BYTES: usize = 8 << 10;
 
 pub(super) struct Portioned<S> {
     stream: S,
@@ -21,7 +21,7 @@ pub(super) struct Portioned<S> {
 
 impl<S> Portioned<S> {
     pub(super) fn new(stream: S) -> Self {
-        Self { stream, left: PORTION }
+        Self { stream, left: PORTION_BYTES }
     }
 
     pub(super) fn get_ref(&self) -> &S {
@@ -36,7 +36,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Portioned<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.left == 0 {
-            self.left = PORTION;
+            self.left = PORTION_BYTES;
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -45,7 +45,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Portioned<S> {
         let read = Pin::new(&mut self.stream).poll_read(context, &mut part);
         let count = part.filled().len();
         buffer.advance(count);
-        self.left = if read.is_pending() { PORTION } else { self.left.saturating_sub(count) };
+        self.left = if read.is_pending() { PORTION_BYTES } else { self.left.saturating_sub(count) };
         read
     }
 }
@@ -107,11 +107,11 @@ mod tests {
 
     #[test]
     fn bytes_that_are_all_there_are_read_in_portions_and_none_is_lost() {
-        for room in [1, 1000, PORTION, 1 << 20] {
-            let bytes = vec![7; 3 * PORTION + 5];
+        for room in [1, 1000, PORTION_BYTES, 1 << 20] {
+            let bytes = vec![7; 3 * PORTION_BYTES + 5];
             let mut stream = Portioned::new(bytes.as_slice());
             for _ in 0..3 {
-                assert_eq!(read_all_there(&mut stream, room), (PORTION, false), "{room}");
+                assert_eq!(read_all_there(&mut stream, room), (PORTION_BYTES, false), "{room}");
             }
             assert_eq!(read_all_there(&mut stream, room), (5, true), "{room}");
         }

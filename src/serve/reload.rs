@@ -1,6 +1,6 @@
 //! Reload on SIGHUP: replaces the accounts and secrets of the running service.
 //!
-//! A request or a post in flight keeps its secrets. Invalid settings are refused as a whole. Listeners, store and limits
+//! A request or a post in flight keeps its secrets. If any setting is invalid, none is applied. Listeners, store and limits
 //! cannot change before a restart; a difference in them is logged.
 
 use std::sync::Arc;

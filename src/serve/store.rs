@@ -1,4 +1,4 @@
-//! The store of the settings: the check of its file system, its options, and the usage of its disk.
+//! The configured store: the check of its file system, its options, and the usage of its disk.
 
 use std::fs::DirBuilder;
 use std::io;
@@ -85,7 +85,7 @@ impl OpenStore {
     }
 }
 
-/// Opens the store of the settings. The metrics get each commit.
+/// Opens the configured store. The metrics get each commit.
 pub(super) fn open_store(
     settings: &Settings,
     clock: &Arc<ClockGuard>,
@@ -138,7 +138,7 @@ fn open_sled(
     options.person_key = settings.phone_key.as_ref().map(|key| key.expose_secret().to_vec());
     let (metrics, at_end) = (Arc::clone(metrics), Arc::clone(metrics));
     options.on_commit = Arc::new(move |commit| {
-        metrics.commit(commit.entries, commit.took, commit.synced);
+        metrics.commit(commit.entries, commit.duration, commit.disk_time);
     });
     let end = Arc::clone(&options.on_fatal);
     options.on_fatal = Arc::new(move |failure| {

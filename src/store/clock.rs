@@ -1,4 +1,5 @@
-//! The store's clock: the wall clock to date records by, and a trusted time to expire and remove them by.
+//! The store's clock: the wall clock to date records by, and a trusted time to expire and remove them by. The rules of the
+//! trusted time are in `domain/clock`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,10 +11,10 @@ use crate::domain::clock::{ClockReading, Discipline, Jump, LastSeen};
 /// Returns the wall clock's time. Injected, so that tests can set it.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// A clock without jumps. It is injected, as the wall clock is.
+/// Returns the time of a clock without jumps. Injected, too.
 pub type Uptime = Arc<dyn Fn() -> Duration + Send + Sync>;
 
-/// Called with the new state when a [`Jump`] begins, turns round or ends. Must not block.
+/// Called with the new state when a [`Jump`] begins, changes direction or ends. Must not block.
 pub type OnJump = Arc<dyn Fn(Option<Jump>) + Send + Sync>;
 
 /// The wall clock, either under discipline ([`crate::domain::clock`]) or trusted as it is.
@@ -64,7 +65,7 @@ impl ClockGuard {
         removal.flatten().unwrap_or_else(|| self.wall())
     }
 
-    /// The time to date records by: the wall clock's, if it is not known to be wrong.
+    /// The time to date records by: the wall clock's, unless it is known to be wrong.
     pub fn dated(&self) -> Timestamp {
         let dated = self.with(|state, now| state.as_mut().map(|state| state.dated(now)));
         dated.flatten().unwrap_or_else(|| self.wall())
@@ -85,7 +86,7 @@ impl ClockGuard {
         });
     }
 
-    /// Takes the wall clock's time as the agreed time: the operator has confirmed it.
+    /// Takes the wall clock's time as the agreed time, because the operator has confirmed it.
     pub fn confirm(&self) {
         let _ = self.with(|state, now| {
             if let Some(state) = state {
@@ -94,7 +95,7 @@ impl ClockGuard {
         });
     }
 
-    /// The present jump of the wall clock, if no second source has agreed to it.
+    /// The present jump of the wall clock, if no second source has confirmed it.
     pub fn jump(&self) -> Option<Jump> {
         self.with(|state, now| {
             let state = state.as_mut()?;
@@ -103,7 +104,7 @@ impl ClockGuard {
         })?
     }
 
-    /// Begins with the last state of the store that was opened. `None`: the store is new.
+    /// Starts the clock check with the state that the opened store kept. `None`: the store is new.
     pub(super) fn begin(&self, last: Option<LastSeen>) {
         let _ = self.with(|state, now| *state = Some(Discipline::start(now, last)));
     }

@@ -2,7 +2,6 @@
 
 use crate::domain::message::State;
 
-/// The number of records of a store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RecordCounts {
     /// Messages by state, in the order of [`State::ALL`].
@@ -15,7 +14,7 @@ pub struct RecordCounts {
     pub links: u64,
     /// The rows of parked evidence of the account with the most rows. They include evidence that is kept briefly.
     pub parked_fullest: u64,
-    /// The share of that account. The store refuses to park more evidence. 0 if there is no parked evidence.
+    /// The share of that account, beyond which the store refuses to park its evidence. 0 if there is no parked evidence.
     pub parked_share: u64,
 }
 
@@ -31,7 +30,7 @@ impl RecordCounts {
         self.messages.iter().sum()
     }
 
-    /// Counts a message out of one state and into another.
+    /// Moves a message from one state to another. `None`: the message does not exist.
     pub(crate) fn move_message(&mut self, from: Option<State>, to: Option<State>) {
         for (count, state) in self.messages.iter_mut().zip(State::ALL) {
             *count = count.saturating_sub(u64::from(from == Some(state)));

@@ -10,17 +10,16 @@ use crate::store::outcome::RequeueFrom;
 /// Conditions on messages. A message has to meet all of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Select {
-    /// The state.
     pub state: Option<State>,
     /// Only messages that stay pending because another message with their reference was confirmed.
     pub converted: bool,
-    /// The calling code of the recipient's number.
+    /// Only messages to a number with this calling code.
     pub calling_code: Option<u16>,
-    /// Created at this time or later.
+    /// Only messages created at this time or later.
     pub created_from: Option<Timestamp>,
-    /// Created before this time.
+    /// Only messages created before this time.
     pub created_before: Option<Timestamp>,
-    /// Refused with this error code of Twilio.
+    /// Only messages refused with this error code of Twilio's.
     pub code: Option<u32>,
     /// Only messages reported at this time or later.
     pub reported_from: Option<Timestamp>,
@@ -28,7 +27,7 @@ pub struct Select {
 
 impl Select {
     /// Whether a message in its current state meets the conditions.
-    pub fn takes(&self, message: &Message) -> bool {
+    pub fn matches(&self, message: &Message) -> bool {
         let calling_code = message.recipient.and_then(|recipient| recipient.calling_code);
         let code = message.refusal.as_ref().and_then(|refusal| refusal.code);
         self.state.is_none_or(|state| state == message.state)
@@ -39,7 +38,7 @@ impl Select {
             && (self.code.is_none() || self.code == code)
             && self
                 .reported_from
-                .is_none_or(|since| RequeueFrom::ReportedSince(since).takes(message))
+                .is_none_or(|since| RequeueFrom::ReportedSince(since).matches(message))
     }
 }
 

@@ -23,8 +23,8 @@ pub enum RequeueFrom {
 }
 
 impl RequeueFrom {
-    /// Whether a message is selected.
-    pub fn takes(self, message: &Message) -> bool {
+    /// Whether the requeue includes a message.
+    pub fn matches(self, message: &Message) -> bool {
         match self {
             Self::Refused => message.state == State::Refused,
             Self::ReportedSince(since) => {
@@ -40,7 +40,7 @@ impl RequeueFrom {
 pub enum Requeued {
     /// The message will be posted again.
     Queued(Box<Message>),
-    /// The message is in this state, and stays there.
+    /// The message stays in this state: the requeue does not include it.
     Otherwise(State),
     /// No message has this SID.
     Unknown,
@@ -70,7 +70,7 @@ pub struct Swept {
 }
 
 impl Swept {
-    /// All removed records.
+    /// The number of removed records of all kinds.
     pub fn forgotten(&self) -> usize {
         self.messages + self.evidence + self.links + self.marks
     }
@@ -104,10 +104,10 @@ impl std::ops::AddAssign for Swept {
     }
 }
 
-/// The records that [`Store::forget`](crate::store::Store::forget) erased.
+/// The number of records that [`Store::forget`](crate::store::Store::forget) erased.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forgotten {
-    /// Messages to these people.
+    /// Messages to the erased people.
     pub messages: u64,
     /// The erased messages that were confirmed and not reported. They will never be reported.
     pub unreported: u64,

@@ -9,11 +9,11 @@ use crate::domain::sid::AccountSid;
 pub struct Quota {
     /// Attempts of the account that are under way. The account with the fewest comes first.
     pub under_way: usize,
-    /// How many more may be claimed. An account with zero is skipped.
+    /// The number of further attempts that may be claimed. An account with zero is skipped.
     pub free: usize,
-    /// How many of them may be messages whose last attempt got a 404.
+    /// The part of `free` for messages whose last attempt got a 404.
     pub missing: usize,
-    /// The attempts begun before. This decides which kind of message is next.
+    /// The attempts begun before. Their number decides which kind of message is next.
     pub begun: usize,
 }
 
@@ -25,7 +25,7 @@ impl Quota {
 /// The quotas of a claim. An account without an entry has no limit of its own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Quotas {
-    /// How many accounts without an attempt under way may have one each beyond the limit of a claim.
+    /// The number of accounts without an attempt under way that may have one each beyond the limit of a claim.
     pub own_slots: usize,
     /// The accounts with a limit.
     pub by_account: BTreeMap<AccountSid, Quota>,
@@ -37,7 +37,7 @@ impl Quotas {
     }
 }
 
-/// The number of further attempts of each account; no attempt is under way.
+/// The quotas of accounts without an attempt under way: the number of attempts of each.
 impl<const N: usize> From<[(AccountSid, usize); N]> for Quotas {
     fn from(limits: [(AccountSid, usize); N]) -> Self {
         let quota = |free| Quota { under_way: 0, free, missing: free, begun: 0 };

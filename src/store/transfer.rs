@@ -1,7 +1,7 @@
 //! The records of export and import, independent of the backend.
 //!
 //! An export contains recipients as keyed hashes, so both stores must have the same key. It contains no index, count or
-//! seal: the importing store makes its own.
+//! seal: the importing store builds its own.
 
 use std::ops::AddAssign;
 
@@ -15,27 +15,26 @@ use crate::domain::message::{Message, State};
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
 use crate::domain::signal::DedupKey;
 
-/// The most text that a record holds, in bytes, with room to spare: a link's target and reference, or Twilio's
-/// words on two answers. A backend may rely on it.
+/// The limit of the text in a record, in bytes. The longest texts are a link's target and reference, or Twilio's error
+/// messages of two answers, and are shorter. A backend may rely on it.
 const MAX_TEXT: usize = 3072;
-/// The longest sender, in bytes.
+/// The limit of a sender, in bytes.
 const MAX_SENDER: usize = 256;
 
-/// One of them.
+/// A record of an export.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ExportRecord {
-    /// A message. An attempt that was under way is not: it ends with the store that began it.
+    /// A message, without an attempt under way: only the store that began the attempt can end it.
     Message(Box<Message>),
-    /// Evidence that waits for its message, or whose message never came.
+    /// Parked or orphaned evidence.
     Parked(Box<Parked>),
     Link {
-        /// What it is known by.
         id: LinkId,
         #[serde(flatten)]
         link: Link,
     },
-    /// What was counted once.
+    /// The deduplication key of a counted message, call or event.
     Counted {
         once: DedupKey,
         #[serde(with = "crate::domain::timestamp_serde")]
@@ -50,7 +49,6 @@ pub enum ExportRecord {
     },
     /// Tied names of one person.
     Names {
-        /// The account that knows the person by them.
         account: AccountSid,
         #[serde(flatten)]
         tied: TiedNames,
@@ -71,18 +69,17 @@ pub enum ExportRecord {
 }
 
 impl ExportRecord {
-    /// Why no store would have made it; `None` if one may have.
+    /// The reason why no store can have made the record. `None`: a store may have made it.
     pub fn flaw(&self) -> Option<&'static str> {
         if self.text() > MAX_TEXT {
-            return Some("it is longer than any that a store makes");
+            return Some("its text is longer than that of any record of a store");
         }
         match self {
             Self::Message(message) => match message.state {
-                State::Confirmed | State::Reported | State::Refused => {
-                    message.proof.is_none().then_some(
-                        "a message is said to be confirmed, and nothing is said to prove it",
-                    )
-                }
+                State::Confirmed | State::Reported | State::Refused => message
+                    .proof
+                    .is_none()
+                    .then_some("a message is confirmed, and nothing is said to prove it"),
                 State::Untracked | State::Pending | State::Expired | State::Undelivered => None,
             },
             Self::Sender { address, .. } => (address.is_empty() || address.len() > MAX_SENDER)
@@ -97,7 +94,7 @@ impl ExportRecord {
         }
     }
 
-    /// How much text there is in it that others chose, in bytes; what is checked as it is read aside.
+    /// The length of the text in the record, in bytes. Parsing limits the other texts already.
     fn text(&self) -> usize {
         match self {
             Self::Message(message) => {
@@ -135,17 +132,17 @@ pub struct Records {
 /// The outcome of [`Store::import`](crate::store::Store::import).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportOutcome {
-    /// Records that were not here.
+    /// Records that the store did not have.
     pub added: u64,
-    /// Records here that lacked facts of the export, or were less far along.
+    /// The store's records that lacked facts of the export, or were in an earlier state.
     pub updated: u64,
-    /// Records that are here and equal.
+    /// Records that equal the store's.
     pub skipped: u64,
-    /// Records here that differ, and to which the export adds nothing. They stay as they are.
+    /// The store's records that differ from the export, and to which the export adds nothing. They do not change.
     pub kept: u64,
     /// The messages among the kept records.
     pub kept_messages: Vec<MessageSid>,
-    /// Messages that were here and are confirmed by the export.
+    /// Messages of the store that the export confirmed.
     pub confirmed: Vec<(MessageSid, AccountSid)>,
     /// Accounts that the export put on hold.
     pub holds: Vec<AccountSid>,

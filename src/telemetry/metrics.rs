@@ -153,7 +153,7 @@ impl Metrics {
         to.register_with_unit("http_request", help, Unit::Seconds, seconds);
         let help = "Requests rejected before their body was parsed or acted on";
         to.register("refusals", help, self.refusals.clone());
-        let help = "Of these, requests whose signature matches no key, by cause";
+        let help = "Requests rejected because their signature matches no key, by cause";
         to.register("signature_failures", help, self.signature_failures.clone());
         let help = "Connections closed by the service, by reason";
         to.register("connections_shut", help, self.connections_shut.clone());

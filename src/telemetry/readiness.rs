@@ -102,12 +102,12 @@ impl Readiness {
         answers.count = answers.count.saturating_add(1);
     }
 
-    /// Records that Twilio accepted an account's post, and drops the foreign answers before it.
+    /// Forgets the foreign answers to an account's posts, because Twilio accepted a later post.
     pub fn record_twilios_answer(&self, account: &str) {
         lock(&self.foreign).remove(account);
     }
 
-    /// Foreign answers since the last accepted post, by account.
+    /// The foreign answers of each account since its last accepted post.
     pub fn foreign_answers(&self) -> BTreeMap<String, ForeignAnswers> {
         lock(&self.foreign).clone()
     }

@@ -1,7 +1,7 @@
 //! The gauges that are read at each scrape: the records of the store and their age, accounts on hold, the disk, and
 //! conversion.
 //!
-//! The reader (`inbound/scrape.rs`) bounds the labels and keeps recipients out of them.
+//! The reader (`admin/scrape.rs`) bounds the labels and keeps recipients out of them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -55,9 +55,9 @@ pub struct Conversion {
     pub sender: String,
     /// Messages with requested feedback.
     pub messages: u64,
-    /// Of these, messages that the carrier reported as not delivered.
+    /// Those of `messages` that the carrier reported as not delivered.
     pub undelivered: u64,
-    /// Of these, messages that are confirmed.
+    /// Those of `messages` that are confirmed.
     pub confirmed: u64,
     /// How many were confirmed within each bound, and not within the one before.
     pub waits: Vec<u64>,
@@ -152,10 +152,12 @@ fn conversion(page: &mut GaugeRows<'_>, all: &[Conversion]) -> fmt::Result {
         ("conversion_messages", "Messages sent with requested feedback", |of| of.messages),
         (
             "conversion_undelivered",
-            "Of these, messages that the carrier reported as not delivered",
+            "Messages with requested feedback that the carrier reported as not delivered",
             |of| of.undelivered,
         ),
-        ("conversion_confirmed", "Of these, confirmed messages", |of| of.confirmed),
+        ("conversion_confirmed", "Messages with requested feedback that are confirmed", |of| {
+            of.confirmed
+        }),
     ];
     for (name, help, of) in count {
         let rows = all.iter().map(|pair| {

@@ -44,7 +44,7 @@ pub enum Total {
     LostEvidence,
     /// Posts to Twilio.
     Attempts,
-    /// Of these, posts that failed for a time.
+    /// Those of the posts that failed temporarily.
     Failures,
     /// Answers to posts that were not Twilio's.
     ForeignAnswers,
@@ -55,7 +55,7 @@ pub enum Total {
     Evicted,
     /// Commits of the store.
     Commits,
-    /// Of these, commits of more than a second.
+    /// Those of the commits that took longer than a second.
     SlowCommits,
 }
 

@@ -1,4 +1,4 @@
-//! Spans for an OpenTelemetry collector (OTLP: protobuf over HTTP), if OpenTelemetry's variables name one.
+//! Exports spans to an OpenTelemetry collector (OTLP: protobuf over HTTP), if OpenTelemetry's variables name one.
 //!
 //! No request waits for the collector: ended spans go into a bounded queue, which drops them when it is full, and a
 //! thread sends them. Deliberately absent: paths, queries and headers (they may hold a secret), recipients, gRPC, and a
@@ -24,7 +24,7 @@ use crate::telemetry::collector::Collector;
 const SERVICE: &str = env!("CARGO_PKG_NAME");
 /// The longest wait of the shutdown for the last spans. With a whole drain it is below the 30 s of `fly.toml`'s
 /// `kill_timeout`.
-const FLUSH: Duration = Duration::from_secs(3);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 /// The template of the posts' path, because a span's name has few values.
 const FEEDBACK: &str = "/2010-04-01/Accounts/{AccountSid}/Messages/{MessageSid}/Feedback.json";
 
@@ -71,7 +71,7 @@ pub struct Traces {
 }
 
 impl Traces {
-    /// Starts the export thread. `timeout` is that of one request. Must be called on tokio.
+    /// Starts the export thread. `timeout` limits one request. Must be called on tokio.
     ///
     /// # Errors
     /// [`TracesError`].
@@ -144,9 +144,9 @@ impl Traces {
         span.end_with_timestamp(ended);
     }
 
-    /// Sends the queued spans, for `FLUSH` at most, and ends the thread.
+    /// Sends the queued spans, for `FLUSH_TIMEOUT` at most, and ends the thread.
     pub async fn close(self: Arc<Self>) {
-        let flush = move || self.provider.shutdown_with_timeout(FLUSH);
+        let flush = move || self.provider.shutdown_with_timeout(FLUSH_TIMEOUT);
         let flushed = tokio::task::spawn_blocking(flush).await;
         if !matches!(flushed, Ok(Ok(()))) {
             tracing::warn!("last spans lost: they did not reach the collector");

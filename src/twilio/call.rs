@@ -45,9 +45,9 @@ pub struct CallSignal {
 pub(super) enum CallStage {
     Begins,
     Underway,
-    /// It was answered, and ended.
+    /// The call was answered, and ended.
     Completed,
-    /// It ended, and its duration is unknown.
+    /// The call ended, and its duration is unknown.
     Over,
 }
 
@@ -203,11 +203,11 @@ mod tests {
         read_by(Relay::Twilio, form)
     }
 
-    fn read_by(road: Relay, form: &str) -> Result<CallSignal, Malformed> {
+    fn read_by(relay: Relay, form: &str) -> Result<CallSignal, Malformed> {
         let fields = Fields::from_pairs(&form::pairs(form.as_bytes()), FieldSpelling::Twilio);
         let key = RecipientHashKey::new(b"key");
         let context = ParseContext::example(&key, "2026-11-23T10:05:00Z");
-        call(&fields.expect("UTF-8"), &ParseContext { road, ..context })
+        call(&fields.expect("UTF-8"), &ParseContext { relay, ..context })
     }
 
     fn parsed(end: &str) -> CallSignal {

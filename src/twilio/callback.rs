@@ -33,7 +33,7 @@ pub struct ParseContext<'a> {
     pub ignores_crawlers: bool,
     /// The tag that contains a message's reference, in Event Streams. A message with this tag is tracked.
     pub reference_tag: Option<&'a str>,
-    pub road: Relay,
+    pub relay: Relay,
     /// The arrival of the request.
     pub now: Timestamp,
     pub trace: Option<TraceParent>,
@@ -55,7 +55,7 @@ impl ParseContext<'_> {
     /// # Errors
     /// [`Malformed::Field`] if `OccurredAt` or `SentAt` is no real time.
     pub fn when(&self, fields: &Fields) -> Result<When, Malformed> {
-        let source = match self.road {
+        let source = match self.relay {
             Relay::Twilio => return Ok(When { at: self.now, source: TimeSource::Exact }),
             Relay::App => TimeSource::App,
         };
@@ -264,7 +264,7 @@ pub(super) fn message_update(
         account,
         tracked: false,
         strict: false,
-        by_twilio: reading.road == Relay::Twilio,
+        by_twilio: reading.relay == Relay::Twilio,
         number: recipient.as_ref().and_then(|to| reading.person_key.by_number(account, to)),
         names: recipient.as_ref().and_then(|to| names(fields, reading, account, to)),
         recipient: recipient.map(|to| reading.person_key.recipient(account, &to)),
@@ -294,7 +294,7 @@ fn names(
     account: AccountSid,
     address: &Address,
 ) -> Option<RecipientNames> {
-    if reading.road != Relay::Twilio || !address.is_whatsapp() {
+    if reading.relay != Relay::Twilio || !address.is_whatsapp() {
         return None;
     }
     let ids = ["ExternalUserId", "ParentExternalUserId"].into_iter();
@@ -328,7 +328,7 @@ impl<'a> ParseContext<'a> {
             code_keys: &[],
             ignores_crawlers: true,
             reference_tag: None,
-            road: Relay::Twilio,
+            relay: Relay::Twilio,
             now: now.parse().expect("a time"),
             trace: None,
         }

@@ -29,9 +29,9 @@ use crate::twilio::timestamps;
 /// The longest `id` for deduplication, in bytes. Twilio's have 34.
 const MAX_ID: usize = 128;
 
-/// The time of a status that arrives later than this is not used: Twilio retries for four hours ("Event delivery and
+/// The longest delay of a status whose time is used: Twilio retries for four hours ("Event delivery and
 /// duplication").
-const LATE: Duration = Duration::from_hours(24);
+const MAX_STATUS_DELAY: Duration = Duration::from_hours(24);
 
 /// The kind of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -214,7 +214,7 @@ impl<'a> ParsedEvent<'a> {
         let update = message_update(&self.data, self.reading, self.account, sid, word)?;
         let update = self.registered(update)?;
         // The message existed at the time of the status, even if the event arrives later.
-        let late = earlier(self.reading.now, LATE);
+        let late = earlier(self.reading.now, MAX_STATUS_DELAY);
         let seen_at = self.meta.when.map(|when| when.at).filter(|at: &Timestamp| *at >= late);
         Ok(MessageUpdate { seen_at: seen_at.unwrap_or(self.reading.now), ..update })
     }

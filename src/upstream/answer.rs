@@ -111,7 +111,8 @@ impl UpstreamResponse {
 
     fn retry_after(&self) -> Option<Duration> {
         // Compared with the sender's `Date`, so that a wrong clock here does not matter.
-        self.header(&RETRY_AFTER).and_then(|value| wait(value, self.date().unwrap_or_else(now)))
+        self.header(&RETRY_AFTER)
+            .and_then(|value| parse_retry_after(value, self.date().unwrap_or_else(now)))
     }
 
     pub(super) fn header(&self, name: &HeaderName) -> Option<&str> {
@@ -126,7 +127,7 @@ fn now() -> SystemTime {
 
 /// The wait of a `Retry-After` (RFC 9110 §10.2.3): whole seconds, or an HTTP date. Zero for a date that is over, `None`
 /// for any other value. `domain::retry` limits it.
-fn wait(value: &str, now: SystemTime) -> Option<Duration> {
+fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         // Too many digits for a u64 are a long wait.
@@ -283,7 +284,7 @@ mod tests {
             ("soon", None),
             ("", None),
         ] {
-            assert_eq!(wait(value, now), expected, "{value}");
+            assert_eq!(parse_retry_after(value, now), expected, "{value}");
         }
     }
 

@@ -115,9 +115,11 @@ impl Upstream {
                 }
                 return verdict;
             }
-            // Of several denials a 403 says most: Twilio knew the user.
-            if denial.is_none() || verdict.status() == Some(403) {
-                denial = denial.filter(|earlier| earlier.status() == Some(403)).or(Some(verdict));
+            // Of several denials the first 403 says most: Twilio knew the user.
+            let is_clearer =
+                |earlier: &Verdict| earlier.status() != Some(403) && verdict.status() == Some(403);
+            if denial.as_ref().is_none_or(is_clearer) {
+                denial = Some(verdict);
             }
         }
         denial.unwrap_or_else(|| broken("there are no credentials"))

@@ -10,13 +10,13 @@ use crate::upstream::Upstreams;
 
 const CHECK_INTERVAL: Duration = Duration::from_mins(1);
 
-/// The present moment of a clock without jumps.
+/// The present time of the monotonic clock.
 #[expect(clippy::disallowed_methods, reason = "the owner of the worker's monotonic clock")]
 pub(super) fn monotonic() -> Instant {
     Instant::now()
 }
 
-/// While the wall clock differs from the expected time, requests Twilio's. Runs until the future is dropped.
+/// Requests Twilio's time each minute while the wall clock has jumped. Runs until the future is dropped.
 pub async fn check_wall_clock(store: Arc<dyn Store>, upstreams: Arc<Upstreams>) {
     loop {
         if store.clock_guard().jump().is_some() {

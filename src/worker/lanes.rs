@@ -1,8 +1,7 @@
 //! The lanes of all accounts, and their quotas for the next claim.
 //!
-//! A claim skips the accounts whose lanes are closed, so their backlog delays no other account. An account whose posts
-//! hang delays no other account either: besides the shared slots there is a bounded pool of own slots, of which each
-//! account without a post in flight may use one.
+//! A claim skips accounts with closed lanes, so their backlog delays no other account. Hanging posts delay no other
+//! account either: beside the shared slots, a bounded pool has one slot for each account without a post in flight.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

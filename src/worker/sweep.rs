@@ -11,11 +11,11 @@ use crate::worker::observer::Observer;
 use crate::worker::worker_log;
 
 /// Records in one step: few enough that the writer is not blocked and a group stays small.
-const STEP: usize = 40;
-/// Between steps: a million records in forty minutes.
-const PAUSE: Duration = Duration::from_millis(100);
-/// Between one walk through the store and the next, and after an error of the store.
-const REST: Duration = Duration::from_mins(1);
+const RECORDS_PER_STEP: usize = 40;
+/// The pause between two steps: a million records in forty minutes.
+const STEP_PAUSE: Duration = Duration::from_millis(100);
+/// The pause between two walks through the store, and after an error of the store.
+const WALK_PAUSE: Duration = Duration::from_mins(1);
 /// A long walk logs its counts this often.
 const LOG_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -23,7 +23,7 @@ const LOG_INTERVAL: Duration = Duration::from_mins(1);
 pub async fn run(store: Arc<dyn Store>, observer: Arc<dyn Observer>) {
     let mut walk = Walk { swept: Swept::default(), logged: monotonic() };
     loop {
-        let rest = match store.expire(STEP).await {
+        let rest = match store.expire(RECORDS_PER_STEP).await {
             Ok(step) => {
                 if step.confirmed > 0 {
                     tracing::info!(
@@ -36,11 +36,11 @@ pub async fn run(store: Arc<dyn Store>, observer: Arc<dyn Observer>) {
                 if step.complete || monotonic().duration_since(walk.logged) >= LOG_INTERVAL {
                     walk.log();
                 }
-                if step.complete { REST } else { PAUSE }
+                if step.complete { WALK_PAUSE } else { STEP_PAUSE }
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot sweep the store: {error}; next try in {REST:?}");
-                REST
+                tracing::warn!(%error, "cannot sweep the store: {error}; next try in {WALK_PAUSE:?}");
+                WALK_PAUSE
             }
         };
         tokio::time::sleep(rest).await;

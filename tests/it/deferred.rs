@@ -17,8 +17,8 @@ use crate::fixtures::{Desk, read};
 use crate::harness::running::{Running, command};
 use crate::harness::twilio::Twilio;
 use crate::harness::{
-    ACCOUNT, BASE, LONG, RECIPIENT, SENDER, eventually, form, get, json as json_post, sid, signed,
-    wire,
+    ACCOUNT, BASE, LONG, RECIPIENT, SENDER, eventually, form, get, http_client, json as json_post,
+    sid, signed,
 };
 
 const ROOM: u64 = 1 << 40;
@@ -172,8 +172,8 @@ struct Small {
 }
 
 impl Small {
-    fn send(&self, request: &Recording) -> wire::Answer {
-        self.service.exchange(&wire::bytes(&signed(request)))
+    fn send(&self, request: &Recording) -> http_client::Answer {
+        self.service.exchange(&http_client::bytes(&signed(request)))
     }
 
     fn rings(&self, number: u32) {
@@ -207,7 +207,7 @@ impl Small {
             headers: vec![("User-Agent".to_owned(), "Mozilla/5.0 Safari/604.1".to_owned())],
             ..Recording::default()
         };
-        assert_eq!(self.service.exchange(&wire::bytes(&press)).status, 303);
+        assert_eq!(self.service.exchange(&http_client::bytes(&press)).status, 303);
     }
 
     fn state(&self, number: u32) -> String {

@@ -12,8 +12,10 @@ use std::process::Command;
 use rustix::process::{Pid, Signal};
 
 use crate::harness::running::{BINARY, Running, command, wrapped};
-use crate::harness::twilio::{Manner, Twilio};
-use crate::harness::{LONG, Scene, code_entered, eventually, sid, signed, status_callback, wire};
+use crate::harness::twilio::{Twilio, TwilioReply};
+use crate::harness::{
+    Harness, LONG, code_entered, eventually, http_client, sid, signed, status_callback,
+};
 use crate::skip::{skipped, skipped_unless_ci};
 
 /// A separate file system in memory.
@@ -73,9 +75,9 @@ impl Drop for Disk {
 fn a_nearly_full_disk_is_reported_and_no_write_is_partial_until_there_is_room() {
     let Some(disk) = Disk::mount("400m") else { return };
     let twilio = Twilio::start();
-    twilio.behave(Manner::Hold);
+    twilio.reply_with(TwilioReply::Hold);
     let service = Running::start(command(&disk.store(), &twilio, &[]));
-    let send = |request: &_| service.exchange(&wire::bytes(&signed(request)));
+    let send = |request: &_| service.exchange(&http_client::bytes(&signed(request)));
     assert_eq!(send(&code_entered(1)).status, 200);
     for full in [1, 2] {
         disk.resize("120m");
@@ -104,7 +106,7 @@ fn a_nearly_full_disk_is_reported_and_no_write_is_partial_until_there_is_room() 
     assert_eq!(send(&status_callback(2, "sent")).status, 204);
     // Messages confirmed before are still posted.
     disk.resize("120m");
-    twilio.behave(Manner::Status(200));
+    twilio.reply_with(TwilioReply::Status(200));
     let shown = crate::harness::get(&format!("/app/messages/{}", sid(1)));
     let reported = || send(&shown).json()["state"] == "reported";
     eventually("the confirmation is reported", LONG, reported);
@@ -121,7 +123,7 @@ fn a_failed_write_ends_the_process_without_an_answer() {
     let mut line = service.line();
     let mut acknowledged = 0;
     for number in 1..=20_000 {
-        line.send(&wire::bytes(&signed(&status_callback(number, "sent"))));
+        line.send(&http_client::bytes(&signed(&status_callback(number, "sent"))));
         match line.answer() {
             Some(answer) => assert_eq!(answer.status, 204, "{}", answer.head),
             None => break,
@@ -164,7 +166,7 @@ fn a_2xx_is_written_only_after_the_sync_of_its_records() {
     service.is_really(holder(&store));
     let requests = [status_callback(1, "sent"), code_entered(1), status_callback(2, "sent")];
     for request in &requests {
-        let answer = service.exchange(&wire::bytes(&signed(request)));
+        let answer = service.exchange(&http_client::bytes(&signed(request)));
         assert!((200..300).contains(&answer.status));
     }
     service.signal(Signal::TERM);
@@ -197,11 +199,11 @@ fn a_2xx_is_written_only_after_the_sync_of_its_records() {
 
 #[test]
 fn a_damaged_store_is_refused_with_the_remedy() {
-    let mut scene = Scene::new(&[]);
-    scene.service.signal(Signal::TERM);
-    assert!(scene.service.ends_within(LONG).success());
-    std::fs::remove_file(scene.store().join("db")).expect("removed");
-    let output = command(&scene.store(), &scene.twilio, &[]).output().expect("it ran");
+    let mut harness = Harness::new(&[]);
+    harness.service.signal(Signal::TERM);
+    assert!(harness.service.ends_within(LONG).success());
+    std::fs::remove_file(harness.store().join("db")).expect("removed");
+    let output = command(&harness.store(), &harness.twilio, &[]).output().expect("it ran");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("is damaged") && said.contains("backup"), "{said}");
@@ -222,7 +224,8 @@ fn a_store_opens_on_a_full_disk_or_reports_it_and_loses_no_record() {
     let twilio = Twilio::start();
     let mut service = Running::start(command(&disk.store(), &twilio, &[]));
     for number in 1..=50 {
-        let answer = service.exchange(&wire::bytes(&signed(&status_callback(number, "sent"))));
+        let answer =
+            service.exchange(&http_client::bytes(&signed(&status_callback(number, "sent"))));
         assert_eq!(answer.status, 204);
     }
     service.signal(Signal::KILL);
@@ -266,7 +269,7 @@ fn a_store_opens_on_a_full_disk_or_reports_it_and_loses_no_record() {
     std::fs::remove_file(&ballast).expect("removed");
     let service = Running::start(command(&disk.store(), &twilio, &[]));
     assert_eq!(service.metric("heardback_messages{state=\"untracked\"}"), 50);
-    let answer = service.exchange(&wire::bytes(&signed(&status_callback(51, "sent"))));
+    let answer = service.exchange(&http_client::bytes(&signed(&status_callback(51, "sent"))));
     assert_eq!(answer.status, 204, "the service accepts requests once there is room");
 }
 
@@ -275,7 +278,7 @@ fn a_read_only_disk_is_reported_and_its_store_is_not_called_damaged() {
     let Some(disk) = Disk::mount("400m") else { return };
     let twilio = Twilio::start();
     let mut service = Running::start(command(&disk.store(), &twilio, &[]));
-    let answer = service.exchange(&wire::bytes(&signed(&status_callback(1, "sent"))));
+    let answer = service.exchange(&http_client::bytes(&signed(&status_callback(1, "sent"))));
     assert_eq!(answer.status, 204);
     service.signal(Signal::TERM);
     assert!(service.ends_within(LONG).success());

@@ -15,7 +15,7 @@ use crate::disk::Disk;
 use crate::given::{Hands, options, registered};
 use crate::harness::running::{Running, command};
 use crate::harness::twilio::Twilio;
-use crate::harness::{LONG, Scene, eventually, signed, status_callback, wire};
+use crate::harness::{Harness, LONG, eventually, http_client, signed, status_callback};
 
 /// A change of the store's folder.
 type Event = (&'static str, fn(&Path));
@@ -68,18 +68,18 @@ fn ends_with_advice(service: &mut Running, event: &str) {
 #[test]
 fn no_webhook_gets_a_2xx_after_the_stores_files_have_left_their_path() {
     for (event, act) in EVENTS {
-        let mut scene = Scene::new(&[]);
-        assert_eq!(scene.send(&status_callback(1, "sent")).status, 204);
-        act(&scene.store());
-        let mut line = scene.service.line();
-        line.send(&wire::bytes(&signed(&status_callback(2, "sent"))));
+        let mut harness = Harness::new(&[]);
+        assert_eq!(harness.send(&status_callback(1, "sent")).status, 204);
+        act(&harness.store());
+        let mut line = harness.service.line();
+        line.send(&http_client::bytes(&signed(&status_callback(2, "sent"))));
         let status = line.answer().map(|answer| answer.status);
         assert!(!matches!(status, Some(200..300)), "{event}: {status:?}");
-        ends_with_advice(&mut scene.service, event);
+        ends_with_advice(&mut harness.service, event);
         if event == "renamed" {
-            fs::rename(aside(&scene.store()), scene.store()).expect("moved back");
-            scene.service = Running::start(command(&scene.store(), &scene.twilio, &[]));
-            assert_eq!(scene.state(1).as_deref(), Some("untracked"), "no record is lost");
+            fs::rename(aside(&harness.store()), harness.store()).expect("moved back");
+            harness.service = Running::start(command(&harness.store(), &harness.twilio, &[]));
+            assert_eq!(harness.state(1).as_deref(), Some("untracked"), "no record is lost");
         }
     }
 }
@@ -87,9 +87,9 @@ fn no_webhook_gets_a_2xx_after_the_stores_files_have_left_their_path() {
 #[test]
 fn an_idle_service_ends_when_its_stores_files_have_left_their_path() {
     for (event, act) in EVENTS.into_iter().take(4) {
-        let mut scene = Scene::new(&[]);
-        act(&scene.store());
-        ends_with_advice(&mut scene.service, event);
+        let mut harness = Harness::new(&[]);
+        act(&harness.store());
+        ends_with_advice(&mut harness.service, event);
     }
 }
 
@@ -111,90 +111,90 @@ fn refused(store: &Path, twilio: &Twilio) -> (Option<i32>, String) {
 #[test]
 fn a_start_after_the_store_was_moved_or_deleted_refuses_to_create_an_empty_one() {
     for (event, act) in EVENTS.into_iter().take(4) {
-        let mut scene = Scene::new(&[]);
-        assert_eq!(scene.send(&status_callback(1, "sent")).status, 204);
-        act(&scene.store());
-        ends_with_advice(&mut scene.service, event);
-        let was_there = scene.store().exists();
-        let marker = scene.store().with_file_name("store.served");
+        let mut harness = Harness::new(&[]);
+        assert_eq!(harness.send(&status_callback(1, "sent")).status, 204);
+        act(&harness.store());
+        ends_with_advice(&mut harness.service, event);
+        let was_there = harness.store().exists();
+        let marker = harness.store().with_file_name("store.served");
         for _ in 0..2 {
-            let (code, talk) = refused(&scene.store(), &scene.twilio);
+            let (code, talk) = refused(&harness.store(), &harness.twilio);
             assert_eq!(code, Some(GONE), "{event}: {talk}");
             assert!(talk.contains(&*marker.to_string_lossy()), "{event}: {talk}");
         }
-        assert_eq!(scene.store().exists(), was_there, "{event}: no folder is created");
-        let is_empty = || fs::read_dir(scene.store()).expect("there").next().is_none();
+        assert_eq!(harness.store().exists(), was_there, "{event}: no folder is created");
+        let is_empty = || fs::read_dir(harness.store()).expect("there").next().is_none();
         assert!(!was_there || is_empty(), "{event}: nothing is created in it");
         let is_deleted = event.starts_with("deleted");
         if is_deleted {
             fs::remove_file(&marker).expect("there");
         } else {
             if was_there {
-                fs::remove_dir(scene.store()).expect("empty");
+                fs::remove_dir(harness.store()).expect("empty");
             }
-            fs::rename(aside(&scene.store()), scene.store()).expect("moved back");
+            fs::rename(aside(&harness.store()), harness.store()).expect("moved back");
         }
-        scene.service = Running::start(command(&scene.store(), &scene.twilio, &[]));
+        harness.service = Running::start(command(&harness.store(), &harness.twilio, &[]));
         let kept = (!is_deleted).then_some("untracked");
-        assert_eq!(scene.state(1).as_deref(), kept, "{event}");
+        assert_eq!(harness.state(1).as_deref(), kept, "{event}");
         assert!(marker.exists(), "{event}");
     }
 }
 
 #[test]
 fn a_store_whose_folder_cannot_be_read_is_not_called_missing() {
-    let mut scene = Scene::new(&[]);
-    scene.service.signal(Signal::TERM);
-    assert_eq!(scene.service.ends_within(LONG).code(), Some(0));
-    fs::rename(scene.store(), aside(&scene.store())).expect("renamed");
+    let mut harness = Harness::new(&[]);
+    harness.service.signal(Signal::TERM);
+    assert_eq!(harness.service.ends_within(LONG).code(), Some(0));
+    fs::rename(harness.store(), aside(&harness.store())).expect("renamed");
     // Root may read any folder, but not through a symbolic link to itself.
-    std::os::unix::fs::symlink(scene.store(), scene.store()).expect("linked");
-    let (code, talk) = refused(&scene.store(), &scene.twilio);
+    std::os::unix::fs::symlink(harness.store(), harness.store()).expect("linked");
+    let (code, talk) = refused(&harness.store(), &harness.twilio);
     assert_eq!(code, Some(1), "{talk}");
     assert!(!talk.contains("store.served"), "{talk}");
 }
 
 #[test]
 fn a_missing_store_is_noticed_at_a_start_after_a_clean_stop_and_a_new_volume_is_accepted() {
-    let mut scene = Scene::new(&[]);
-    scene.service.signal(Signal::TERM);
-    assert_eq!(scene.service.ends_within(LONG).code(), Some(0));
-    fs::rename(scene.store(), aside(&scene.store())).expect("renamed");
-    let (code, talk) = refused(&scene.store(), &scene.twilio);
+    let mut harness = Harness::new(&[]);
+    harness.service.signal(Signal::TERM);
+    assert_eq!(harness.service.ends_within(LONG).code(), Some(0));
+    fs::rename(harness.store(), aside(&harness.store())).expect("renamed");
+    let (code, talk) = refused(&harness.store(), &harness.twilio);
     assert_eq!(code, Some(GONE), "{talk}");
     // A volume is mounted at the parent folder or at the store's own.
     let volume = tempfile::tempdir().expect("a folder");
     for store in [volume.path().join("one"), volume.path().join("deep/er/store")] {
-        Running::start(command(&store, &scene.twilio, &[]));
+        Running::start(command(&store, &harness.twilio, &[]));
     }
     let mounted = volume.path().join("two");
     fs::create_dir(&mounted).expect("made");
-    Running::start(command(&mounted, &scene.twilio, &[]));
+    Running::start(command(&mounted, &harness.twilio, &[]));
 }
 
 #[test]
 fn a_backup_is_restored_in_place_of_a_missing_store_and_the_service_starts_with_it() {
-    let mut scene = Scene::new(&[]);
-    assert_eq!(scene.send(&status_callback(1, "sent")).status, 204);
-    let (store, into) = (scene.store(), scene.store().with_file_name("backup"));
+    let mut harness = Harness::new(&[]);
+    assert_eq!(harness.send(&status_callback(1, "sent")).status, 204);
+    let (store, into) = (harness.store(), harness.store().with_file_name("backup"));
     backed_up(&store, &into);
     fs::remove_dir_all(&store).expect("deleted");
-    ends_with_advice(&mut scene.service, "deleted");
-    assert_eq!(refused(&store, &scene.twilio).0, Some(GONE));
+    ends_with_advice(&mut harness.service, "deleted");
+    assert_eq!(refused(&store, &harness.twilio).0, Some(GONE));
     let (code, _, talk) = run(&["restore", &text(&into)], &store);
     assert_eq!(code, Some(0), "{talk}");
-    scene.service = Running::start(command(&store, &scene.twilio, &[]));
-    assert_eq!(scene.state(1).as_deref(), Some("untracked"));
+    harness.service = Running::start(command(&store, &harness.twilio, &[]));
+    assert_eq!(harness.state(1).as_deref(), Some("untracked"));
 }
 
 #[test]
 fn a_restore_and_a_second_service_are_refused_while_a_service_runs_on_a_moved_folder() {
-    let mut scene = Scene::new(&[]);
-    assert_eq!(scene.send(&status_callback(1, "sent")).status, 204);
-    let (store, into) = (scene.store(), scene.store().with_file_name("backup"));
+    let mut harness = Harness::new(&[]);
+    assert_eq!(harness.send(&status_callback(1, "sent")).status, 204);
+    let (store, into) = (harness.store(), harness.store().with_file_name("backup"));
     backed_up(&store, &into);
     // A stopped process notices nothing and still has its files open.
-    scene.service.signal(Signal::STOP);
+    harness.service.signal(Signal::STOP);
     fs::rename(&store, aside(&store)).expect("renamed");
     for made in [false, true] {
         if made {
@@ -205,29 +205,29 @@ fn a_restore_and_a_second_service_are_refused_while_a_service_runs_on_a_moved_fo
         assert!(talk.contains("in use by another process"), "{talk}");
         assert!(!store.join("FORMAT").exists() && !store.join("db").exists(), "nothing is created");
     }
-    let second = command(&store, &scene.twilio, &[]).output().expect("it ran");
+    let second = command(&store, &harness.twilio, &[]).output().expect("it ran");
     let talk = String::from_utf8_lossy(&second.stderr);
     assert_eq!(second.status.code(), Some(1), "{talk}");
     assert!(talk.contains("in use by another process"), "{talk}");
-    scene.service.signal(Signal::CONT);
-    ends_with_advice(&mut scene.service, "renamed, and an empty folder in its place");
+    harness.service.signal(Signal::CONT);
+    ends_with_advice(&mut harness.service, "renamed, and an empty folder in its place");
     let (code, _, talk) = run(&["restore", &text(&into)], &store);
     assert_eq!(code, Some(0), "{talk}");
-    scene.service = Running::start(command(&store, &scene.twilio, &[]));
-    assert_eq!(scene.state(1).as_deref(), Some("untracked"));
+    harness.service = Running::start(command(&store, &harness.twilio, &[]));
+    assert_eq!(harness.state(1).as_deref(), Some("untracked"));
 }
 
 #[test]
 fn a_deleted_lock_file_admits_no_second_process_and_stops_no_service() {
-    let scene = Scene::new(&[]);
-    assert_eq!(scene.send(&status_callback(1, "sent")).status, 204);
-    fs::remove_file(scene.store().join("heardback.lock")).expect("deleted");
-    let second = command(&scene.store(), &scene.twilio, &[]).output().expect("it ran");
+    let harness = Harness::new(&[]);
+    assert_eq!(harness.send(&status_callback(1, "sent")).status, 204);
+    fs::remove_file(harness.store().join("heardback.lock")).expect("deleted");
+    let second = command(&harness.store(), &harness.twilio, &[]).output().expect("it ran");
     let talk = String::from_utf8_lossy(&second.stderr);
     assert_eq!(second.status.code(), Some(1), "{talk}");
     assert!(talk.contains("in use by another process"), "{talk}");
-    assert_eq!(scene.send(&status_callback(2, "sent")).status, 204);
-    assert_eq!(scene.service.operator("/readyz").status, 200);
+    assert_eq!(harness.send(&status_callback(2, "sent")).status, 204);
+    assert_eq!(harness.service.operator("/readyz").status, 200);
 }
 
 #[tokio::test]

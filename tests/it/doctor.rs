@@ -11,20 +11,20 @@ use heardback::twilio::signature::SigningKey;
 use serde_json::{Value, json};
 
 use crate::harness::running::{BINARY, Running, command, settings};
-use crate::harness::twilio::{Manner, Twilio};
+use crate::harness::twilio::{Twilio, TwilioReply};
 use crate::harness::{
-    ACCOUNT, BASE, LONG, RECIPIENT, SENDER, Scene, TOKEN, eventually, form, key, status_callback,
-    wire,
+    ACCOUNT, BASE, Harness, LONG, RECIPIENT, SENDER, TOKEN, eventually, form, http_client, key,
+    status_callback,
 };
 
 /// A text that only its recipient may read.
 const TEXT: &str = "my code is 424242";
 
 /// `heardback doctor` with the service's settings and these: exit code, stdout, stderr.
-fn doctor(scene: &Scene, words: &[&str], more: &[(&str, &str)]) -> (i32, String, String) {
+fn doctor(harness: &Harness, words: &[&str], more: &[(&str, &str)]) -> (i32, String, String) {
     let mut command = Command::new(BINARY);
     command.arg("doctor").args(words).env_clear().stdin(Stdio::null());
-    command.envs(settings(&scene.store(), &scene.twilio)).envs(more.iter().copied());
+    command.envs(settings(&harness.store(), &harness.twilio)).envs(more.iter().copied());
     let Output { status, stdout, stderr } = command.output().expect("it ran");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     let (stdout, stderr) = (text(stdout), text(stderr));
@@ -38,11 +38,11 @@ fn doctor(scene: &Scene, words: &[&str], more: &[(&str, &str)]) -> (i32, String,
 }
 
 /// A service that records rejected requests, and the folder of the recordings.
-fn recorder() -> (Scene, tempfile::TempDir, PathBuf) {
+fn recorder() -> (Harness, tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let refused = folder.path().join("refused");
-    let scene = Scene::new(&[("HEARDBACK_RECORD_REFUSED", &refused.display().to_string())]);
-    (scene, folder, refused)
+    let harness = Harness::new(&[("HEARDBACK_RECORD_REFUSED", &refused.display().to_string())]);
+    (harness, folder, refused)
 }
 
 /// The recordings, oldest first, once there are this many.
@@ -72,30 +72,30 @@ fn reply() -> Recording {
 
 #[test]
 fn a_request_that_misses_a_route_is_recorded_without_values_and_explained() {
-    let (scene, _folder, refused) = recorder();
+    let (harness, _folder, refused) = recorder();
     let mut request = reply();
     request.target = "/hooks/plover/twilio/messages?name=plover".to_owned();
     let request = request.signed(&key(), "https://hooks.example.com");
-    assert_eq!(scene.service.exchange(&wire::bytes(&request)).status, 404);
+    assert_eq!(harness.service.exchange(&http_client::bytes(&request)).status, 404);
     let file = recorded(&refused, 1).remove(0);
     let kept = fs::read_to_string(&file).expect("there");
     for left_away in ["plover", TEXT, RECIPIENT.trim_start_matches('+')] {
         assert!(!kept.contains(left_away), "{kept}");
     }
-    let (code, said, talk) = doctor(&scene, &[&file.display().to_string()], &[]);
+    let (code, said, talk) = doctor(&harness, &[&file.display().to_string()], &[]);
     assert_eq!((code, talk.as_str()), (0, ""), "{said}");
     assert!(said.contains("The nearest route is /twilio/message."), "{said}");
 }
 
 #[test]
 fn a_rejected_request_is_recorded_and_explained() {
-    let (scene, _folder, refused) = recorder();
+    let (harness, _folder, refused) = recorder();
     let mut request = reply().signed(&key(), "http://hooks.example.com");
     request.headers.push(("Cookie".to_owned(), "session=hush".to_owned()));
     request.headers.push(("Authorization".to_owned(), "Basic hush".to_owned()));
     request.headers.push(("X-Forwarded-For".to_owned(), "192.0.2.77".to_owned()));
     request.headers.push(("X-Forwarded-Proto".to_owned(), "http".to_owned()));
-    assert_eq!(scene.service.exchange(&wire::bytes(&request)).status, 403);
+    assert_eq!(harness.service.exchange(&http_client::bytes(&request)).status, 403);
     let file = recorded(&refused, 1).remove(0);
     let name = file.file_name().expect("a name").to_string_lossy().into_owned();
     assert!(name.ends_with("Z-twilio-message-mismatch.http"), "{name}");
@@ -107,11 +107,11 @@ fn a_rejected_request_is_recorded_and_explained() {
     assert!(kept.contains("X-Forwarded-Proto: http"), "{kept}");
 
     let path = file.display().to_string();
-    let (code, said, talk) = doctor(&scene, &[&path], &[]);
+    let (code, said, talk) = doctor(&harness, &[&path], &[]);
     assert_eq!((code, talk.as_str()), (0, ""), "{said}");
     assert!(said.contains("It was signed for http, not for https."), "{said}");
     assert!(said.contains("Signed with token 1 of TWILIO_AUTH_TOKEN."), "{said}");
-    let (code, said, _) = doctor(&scene, &["--json", &path], &[]);
+    let (code, said, _) = doctor(&harness, &["--json", &path], &[]);
     assert_eq!(code, 0);
     let said: Value = serde_json::from_str(&said).expect("JSON");
     assert_eq!(
@@ -120,38 +120,38 @@ fn a_rejected_request_is_recorded_and_explained() {
     );
     // With other settings the cause is not found; without settings it is wrong usage.
     let other = [("TWILIO_AUTH_TOKEN", "00000000000000000000000000000000")];
-    let (code, said, _) = doctor(&scene, &[&path], &other);
+    let (code, said, _) = doctor(&harness, &[&path], &other);
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("Not found") && said.contains("The token may be another one"), "{said}");
-    let (code, said, talk) = doctor(&scene, &["/nowhere.http", &path], &[]);
+    let (code, said, talk) = doctor(&harness, &["/nowhere.http", &path], &[]);
     assert_eq!((code, said.as_str()), (2, ""));
     assert!(talk.contains("/nowhere.http: "), "{talk}");
-    let (code, _, talk) = doctor(&scene, &[&path], &[("TWILIO_ACCOUNT_SID", "")]);
+    let (code, _, talk) = doctor(&harness, &[&path], &[("TWILIO_ACCOUNT_SID", "")]);
     assert_eq!(code, 2, "{talk}");
 }
 
 #[test]
 fn the_hash_of_a_json_body_is_recorded_without_the_body_and_is_enough() {
-    let (scene, _folder, refused) = recorder();
+    let (harness, _folder, refused) = recorder();
     let body = json!({"To": RECIPIENT, "Type": "code_entered"});
     let good = crate::harness::json("/app/events", &body).signed(&key(), BASE);
     let mut altered = good.clone();
     altered.body = body.to_string().replace("code", "mode").into_bytes();
-    assert_eq!(scene.service.exchange(&wire::bytes(&altered)).status, 403);
+    assert_eq!(harness.service.exchange(&http_client::bytes(&altered)).status, 403);
     let file = recorded(&refused, 1).remove(0);
     let kept = fs::read_to_string(&file).expect("there");
     assert!(kept.contains("# body sha256: ") && !kept.contains(RECIPIENT), "{kept}");
-    let (code, said, _) = doctor(&scene, &[&file.display().to_string()], &[]);
+    let (code, said, _) = doctor(&harness, &[&file.display().to_string()], &[]);
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("bodySHA256 does not match it"), "{said}");
 }
 
 #[test]
 fn an_unsigned_request_is_recorded_without_values() {
-    let (scene, _folder, refused) = recorder();
+    let (harness, _folder, refused) = recorder();
     let mut unsigned =
         form("/twilio/status?reference=hush-7", &[("To", RECIPIENT), ("Body", TEXT)]);
-    assert_eq!(scene.service.exchange(&wire::bytes(&unsigned)).status, 403);
+    assert_eq!(harness.service.exchange(&http_client::bytes(&unsigned)).status, 403);
     let file = recorded(&refused, 1).remove(0);
     let name = file.file_name().expect("a name").to_string_lossy().into_owned();
     assert!(name.ends_with("twilio-status-missing-unverifiable.http"), "{name}");
@@ -160,14 +160,14 @@ fn an_unsigned_request_is_recorded_without_values() {
     for hidden in ["15551234567", "424242", "hush"] {
         assert!(!kept.contains(hidden), "{kept}");
     }
-    let (code, said, _) = doctor(&scene, &[&file.display().to_string()], &[]);
+    let (code, said, _) = doctor(&harness, &[&file.display().to_string()], &[]);
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("There is no X-Twilio-Signature"), "{said}");
     // A second one within the interval is not recorded, so that noise does not fill the disk. A
     // signed request still is.
-    assert_eq!(scene.service.exchange(&wire::bytes(&unsigned)).status, 403);
+    assert_eq!(harness.service.exchange(&http_client::bytes(&unsigned)).status, 403);
     unsigned = unsigned.signed(&SigningKey::new(b"a guess"), BASE);
-    assert_eq!(scene.service.exchange(&wire::bytes(&unsigned)).status, 403);
+    assert_eq!(harness.service.exchange(&http_client::bytes(&unsigned)).status, 403);
     let names = recorded(&refused, 2);
     let noise = names.iter().filter(|path| path.to_string_lossy().contains("unverifiable")).count();
     assert!((1..=2).contains(&noise) && names.len() <= 3, "{names:?}");
@@ -175,13 +175,13 @@ fn an_unsigned_request_is_recorded_without_values() {
 
 #[test]
 fn a_valid_request_is_not_recorded_and_without_the_setting_no_request_is() {
-    let (scene, folder, refused) = recorder();
-    assert_eq!(scene.send(&status_callback(1, "sent")).status, 204);
-    assert_eq!(scene.confirm(1).status, 200);
+    let (harness, folder, refused) = recorder();
+    assert_eq!(harness.send(&status_callback(1, "sent")).status, 204);
+    assert_eq!(harness.confirm(1).status, 200);
     assert_eq!(fs::read_dir(&refused).expect("made at start").count(), 0);
-    drop(scene);
-    let plain = Scene::new(&[]);
-    assert_eq!(plain.service.exchange(&wire::bytes(&reply())).status, 403);
+    drop(harness);
+    let plain = Harness::new(&[]);
+    assert_eq!(plain.service.exchange(&http_client::bytes(&reply())).status, 403);
     assert_eq!(fs::read_dir(folder.path()).expect("there").count(), 1);
 }
 
@@ -203,11 +203,11 @@ fn an_unusable_folder_is_named_at_start() {
 
 #[test]
 fn beside_a_running_service_it_finds_no_fault_and_disturbs_nothing() {
-    let scene = Scene::new(&[]);
-    let public = format!("http://{}", scene.service.public);
-    let ops = scene.service.ops.to_string();
+    let harness = Harness::new(&[]);
+    let public = format!("http://{}", harness.service.public);
+    let ops = harness.service.ops.to_string();
     let more = [("HEARDBACK_PUBLIC_URL", public.as_str()), ("HEARDBACK_OPS_LISTEN", ops.as_str())];
-    let (code, said, talk) = doctor(&scene, &[], &more);
+    let (code, said, talk) = doctor(&harness, &[], &more);
     assert_eq!((code, talk.as_str()), (0, ""), "{said}");
     for line in [
         "ok    settings    sound",
@@ -221,48 +221,48 @@ fn beside_a_running_service_it_finds_no_fault_and_disturbs_nothing() {
         assert!(said.contains(line), "{line} is not in\n{said}");
     }
     assert!(!said.contains('\u{1b}'), "no colour for a pipe");
-    let (code, said, _) = doctor(&scene, &["--json"], &more);
+    let (code, said, _) = doctor(&harness, &["--json"], &more);
     let said: Value = serde_json::from_str(&said).expect("JSON");
     assert_eq!((code, &said["ok"]), (0, &json!(true)));
     assert_eq!(said["webhooks"][0]["public_url"], public.as_str());
-    assert!(scene.twilio.posts().iter().all(|asked| asked.starts_with("GET ")), "a post");
-    assert_eq!(scene.send(&status_callback(2, "sent")).status, 204, "the service goes on");
+    assert!(harness.twilio.posts().iter().all(|asked| asked.starts_with("GET ")), "a post");
+    assert_eq!(harness.send(&status_callback(2, "sent")).status, 204, "the service goes on");
 }
 
 #[test]
 fn without_a_service_it_reports_that_and_creates_no_store() {
-    let mut scene = Scene::new(&[]);
-    scene.service.signal(rustix::process::Signal::TERM);
-    scene.service.ends_within(LONG);
+    let mut harness = Harness::new(&[]);
+    harness.service.signal(rustix::process::Signal::TERM);
+    harness.service.ends_within(LONG);
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let nowhere = free.local_addr().expect("bound").to_string();
     drop(free);
     let public = format!("http://{nowhere}");
-    let store = format!("sled:{}", scene.store().with_file_name("none").display());
+    let store = format!("sled:{}", harness.store().with_file_name("none").display());
     let more =
         [("HEARDBACK_PUBLIC_URL", public.as_str()), ("HEARDBACK_OPS_LISTEN", nowhere.as_str())];
-    let (code, said, _) = doctor(&scene, &[], &more);
+    let (code, said, _) = doctor(&harness, &[], &more);
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("no service has it open"), "{said}");
     assert!(said.contains(&format!("no running service found at {nowhere}")), "{said}");
     assert!(said.contains("cannot be reached from here"), "{said}");
     let absent = [more[0], more[1], ("HEARDBACK_STORE", &store)];
-    let (code, said, _) = doctor(&scene, &[], &absent);
+    let (code, said, _) = doctor(&harness, &[], &absent);
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("there is no store at"), "{said}");
-    assert!(!scene.store().with_file_name("none").exists());
+    assert!(!harness.store().with_file_name("none").exists());
     // The service can still be started.
-    scene.service = Running::start(command(&scene.store(), &scene.twilio, &[]));
+    harness.service = Running::start(command(&harness.store(), &harness.twilio, &[]));
 }
 
 #[test]
 fn a_token_that_twilio_rejects_is_a_failure() {
-    let scene = Scene::new(&[]);
-    scene.twilio.behave(Manner::Status(401));
-    let ops = scene.service.ops.to_string();
-    let public = format!("http://{}", scene.service.public);
+    let harness = Harness::new(&[]);
+    harness.twilio.reply_with(TwilioReply::Status(401));
+    let ops = harness.service.ops.to_string();
+    let public = format!("http://{}", harness.service.public);
     let more = [("HEARDBACK_PUBLIC_URL", public.as_str()), ("HEARDBACK_OPS_LISTEN", ops.as_str())];
-    let (code, said, _) = doctor(&scene, &[], &more);
+    let (code, said, _) = doctor(&harness, &[], &more);
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("FAIL  twilio") && said.contains("rejects token 1"), "{said}");
 }

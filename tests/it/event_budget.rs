@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt;
 
 use crate::fixtures::{ACCOUNT, BASE, Desk, TOKEN, read};
-use crate::harness::{LONG, json as json_post, sid, wire};
+use crate::harness::{LONG, http_client, json as json_post, sid};
 
 /// The most places that one batch may have in the queue.
 const EVENTS: u32 = 300;
@@ -131,7 +131,7 @@ fn a_batch_whose_client_has_disconnected_is_finished_and_frees_its_places() {
         held(&desk, async {
             let signed = batch(1).signed(&SigningKey::new(TOKEN), BASE);
             let mut line = tokio::net::TcpStream::connect(desk.addr).await.expect("connects");
-            line.write_all(&wire::bytes(&signed)).await.expect("sent");
+            line.write_all(&http_client::bytes(&signed)).await.expect("sent");
             until("its events are in the queue", || desk.store.queued() == SHARE).await;
             drop(line);
             desk.gate.open();

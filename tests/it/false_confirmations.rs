@@ -11,11 +11,11 @@ use heardback::domain::signal::{
 };
 use jiff::SignedDuration;
 
-use crate::book::Book;
 use crate::given::{
     DAY, HOUR, MINUTE, SENDER, acted, at, direct, evidence, person, policy, reason, reference,
     registered, reply, service, shared, sid, signal, status, texted, timed,
 };
+use crate::reference_store::ReferenceStore;
 
 const KEY: &[u8] = b"the app's key";
 
@@ -32,8 +32,8 @@ fn coded_bearing(n: u32, code: &str, seconds: i64) -> MessageUpdate {
     MessageUpdate { reference: Some(reference("x")), ..coded(n, code, seconds) }
 }
 
-fn book(sightings: &[MessageUpdate]) -> Book {
-    let mut book = Book::default();
+fn book(sightings: &[MessageUpdate]) -> ReferenceStore {
+    let mut book = ReferenceStore::default();
     for sighting in sightings {
         book.remember(sighting);
     }
@@ -53,7 +53,7 @@ fn event(seconds: i64) -> Signal {
     timed(acted(person(1), Some(SENDER), seconds), TimeSource::App)
 }
 
-fn basis(book: &Book, n: u32) -> Option<Basis> {
+fn basis(book: &ReferenceStore, n: u32) -> Option<Basis> {
     let message = book.messages.get(&sid(n)).expect("known");
     message.proof.as_ref().map(|proof| proof.basis)
 }
@@ -130,7 +130,7 @@ fn an_event_that_names_one_message_and_has_the_code_of_another_is_about_the_othe
 fn a_code_that_the_only_message_does_not_have_waits_for_the_next_one_under_every_policy() {
     for resend in Resend::ALL {
         for event in [shared("x", 30), acted(person(1), Some(SENDER), 30)] {
-            let mut book = Book::default();
+            let mut book = ReferenceStore::default();
             book.policy = Policy { resend, ..policy() };
             book.remember(&coded_bearing(1, "111111", 0));
             book.remember(&status(1, "undelivered", 5));
@@ -232,7 +232,7 @@ fn a_code_stays_direct_evidence_after_the_lifetime_of_its_message() {
 #[test]
 fn a_code_of_a_message_before_the_window_does_not_confirm_the_newest() {
     for act in [reply(1, 400), event(400)] {
-        let mut book = Book::default();
+        let mut book = ReferenceStore::default();
         let window = Duration::from_mins(1);
         book.policy = Policy { reply_window: window, event_window: window, ..policy() };
         book.remember(&coded(1, "111111", 0));

@@ -16,9 +16,9 @@ use heardback::twilio::callback::{self, ParseContext, Relay};
 use heardback::twilio::fields::{FieldSpelling, Fields};
 use heardback::twilio::form;
 
-use crate::book::Book;
 use crate::contract::backends;
 use crate::given::{DAY, Hands, at, direct, policy, reason};
+use crate::reference_store::ReferenceStore;
 use crate::transfer::{all, import};
 
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
@@ -34,12 +34,12 @@ const BERT_ID: &str = "US.24680246802468024680";
 struct Reader<'a> {
     key: &'a RecipientHashKey,
     account: &'a str,
-    road: Relay,
+    relay: Relay,
 }
 
 impl<'a> Reader<'a> {
     fn of(key: &'a RecipientHashKey) -> Self {
-        Self { key, account: ACCOUNT, road: Relay::Twilio }
+        Self { key, account: ACCOUNT, relay: Relay::Twilio }
     }
 
     fn reading(&self, seconds: i64) -> ParseContext<'a> {
@@ -50,7 +50,7 @@ impl<'a> Reader<'a> {
             code_keys: &[],
             ignores_crawlers: true,
             reference_tag: None,
-            road: self.road,
+            relay: self.relay,
             now: at(seconds),
             trace: None,
         }
@@ -123,13 +123,13 @@ fn every_order(facts: &[Fact]) -> Vec<Vec<Fact>> {
     orders
 }
 
-fn book() -> Book {
-    let mut book = Book::default();
+fn book() -> ReferenceStore {
+    let mut book = ReferenceStore::default();
     book.now = 300;
     book
 }
 
-fn told(facts: Vec<Fact>) -> Book {
+fn told(facts: Vec<Fact>) -> ReferenceStore {
     let mut book = book();
     for fact in facts {
         match fact {
@@ -256,7 +256,7 @@ fn addresses_are_linked_only_by_requests_that_twilio_signed_and_within_their_acc
     let key = RecipientHashKey::new(b"key");
     let by = Reader::of(&key);
     let tied = [("ExternalUserId", ANNA_ID)];
-    let passed_on = Reader { road: Relay::App, ..by };
+    let passed_on = Reader { relay: Relay::App, ..by };
     let of_other = Reader { account: OTHER_ACCOUNT, ..by };
     assert!(by.reply(1, ANNA, &tied, 0).names.is_some());
     assert!(passed_on.reply(1, ANNA, &tied, 0).names.is_none());

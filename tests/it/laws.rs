@@ -9,11 +9,11 @@ use heardback::domain::signal::{MessageUpdate, Signal};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use crate::book::Book;
 use crate::given::{
     DAY, HOUR, Hands, SENDER, acted, direct, person, reference, registered, reply, shared, sid,
     sled, status,
 };
+use crate::reference_store::ReferenceStore;
 
 const SENDERS: [&str; 2] = [SENDER, "+15550008888"];
 
@@ -139,10 +139,10 @@ fn directly_named(step: &Step) -> Option<u32> {
     }
 }
 
-fn played<'a>(steps: impl IntoIterator<Item = &'a Step>) -> Book {
+fn played<'a>(steps: impl IntoIterator<Item = &'a Step>) -> ReferenceStore {
     // All signals arrive at one moment, an hour and a half later, so that no window but those of
     // the rules applies.
-    let mut book = Book::default();
+    let mut book = ReferenceStore::default();
     book.now = 2 * HOUR;
     for step in steps {
         play(&mut book, step);
@@ -150,7 +150,7 @@ fn played<'a>(steps: impl IntoIterator<Item = &'a Step>) -> Book {
     book
 }
 
-fn play(book: &mut Book, step: &Step) {
+fn play(book: &mut ReferenceStore, step: &Step) {
     if let Some(sighting) = step.sighting() {
         book.remember(&sighting);
     }
@@ -251,7 +251,7 @@ proptest! {
     ) {
         let mut hours: Vec<_> = replies;
         hours.sort_unstable();
-        let mut book = Book::default();
+        let mut book = ReferenceStore::default();
         for (n, (hour, written)) in (1..).zip(&hours) {
             book.now = hour * HOUR;
             if *written {
@@ -299,7 +299,7 @@ fn judged_alike(steps: Vec<(Step, i64)>) {
     let folder = tempfile::tempdir().expect("a folder");
     let hands = Hands::default();
     let store = sled(folder.path(), hands.clock());
-    let mut book = Book::default();
+    let mut book = ReferenceStore::default();
     runtime.expect("a runtime").block_on(async {
         for (step, later) in steps {
             book.now += later;

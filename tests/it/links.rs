@@ -1,4 +1,4 @@
-//! The effect of a click on a click link: judged in the [`Book`], and by every store.
+//! The effect of a click on a click link: judged in the [`ReferenceStore`], and by every store.
 
 use std::sync::Arc;
 
@@ -9,15 +9,15 @@ use heardback::domain::sid::AccountSid;
 use heardback::domain::signal::{MessageUpdate, Signal};
 use heardback::store::{Filter, Store, StoreError};
 
-use crate::book::Book;
 use crate::contract::backends;
 use crate::given::{
     DAY, Hands, clicked, direct, link, policy, reference, registered, shared, sid, status, token,
 };
+use crate::reference_store::ReferenceStore;
 
 /// A book in which link 1 was created at second 0, perhaps for a reference.
-fn book(name: Option<&str>) -> Book {
-    let mut book = Book::default();
+fn book(name: Option<&str>) -> ReferenceStore {
+    let mut book = ReferenceStore::default();
     book.links.insert(token(1).id(), link(name, 0));
     book
 }
@@ -40,7 +40,7 @@ fn parked_because(observed: &ObserveOutcome) -> Option<Reason> {
     }
 }
 
-fn basis(book: &Book, n: u32) -> Option<Basis> {
+fn basis(book: &ReferenceStore, n: u32) -> Option<Basis> {
     book.messages[&sid(n)].proof.as_ref().map(|proof| proof.basis)
 }
 
@@ -101,13 +101,14 @@ fn a_link_is_bound_once_and_repeating_the_binding_is_no_error() {
 
 #[test]
 fn an_unknown_link_an_expired_one_and_one_of_another_account_bind_to_nothing() {
-    let field = |book: &mut Book| book.try_remember(&holding(1, 1)).expect_err("refused").field;
-    assert_eq!(field(&mut Book::default()), "Link");
+    let field =
+        |book: &mut ReferenceStore| book.try_remember(&holding(1, 1)).expect_err("refused").field;
+    assert_eq!(field(&mut ReferenceStore::default()), "Link");
     let mut lapsed = book(None);
     lapsed.now = 37 * DAY;
     assert_eq!(field(&mut lapsed), "Link");
     let account = AccountSid::parse("AC1123456789abcdef0123456789abcdef").expect("valid");
-    let mut others = Book::default();
+    let mut others = ReferenceStore::default();
     others.links.insert(token(1).id(), Link { account, ..link(None, 0) });
     assert_eq!(field(&mut others), "Link");
 }
@@ -131,7 +132,7 @@ fn a_click_on_a_link_with_only_a_reference_waits_for_a_message_with_it() {
 
 #[test]
 fn a_link_proves_nothing_about_a_message_that_was_known_before_the_link_was_created() {
-    let mut book = Book::default();
+    let mut book = ReferenceStore::default();
     book.remember(&bearing(1, "login-1", 0));
     book.links.insert(token(1).id(), link(Some("login-1"), 60));
     assert_eq!(parked_because(&book.observe(&clicked(1, 90))), Some(Reason::NoMessage));

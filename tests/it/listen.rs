@@ -12,15 +12,15 @@ use heardback::config::ListenAddr;
 use heardback::twilio::signature::SigningKey;
 use rustix::process::Signal;
 
-use crate::abuse::crowd::affordable;
+use crate::abuse::many_connections::affordable;
 use crate::disk::holder;
+use crate::harness::http_client::{self, Line, connected_from};
 use crate::harness::running::{BINARY, Running, settings, wrapped};
-use crate::harness::twilio::{Manner, Twilio};
-use crate::harness::wire::{self, Line, connected_from};
-use crate::harness::{BASE, LONG, Scene, eventually, signed, status_callback};
+use crate::harness::twilio::{Twilio, TwilioReply};
+use crate::harness::{BASE, Harness, LONG, eventually, signed, status_callback};
 use crate::page::{TOKEN, ask, form_token, get};
 use crate::skip::{skipped, skipped_unless_ci};
-use crate::weather::open_files;
+use crate::slow_clients::open_files;
 
 const OPS_TOKEN: (&str, &str) = ("HEARDBACK_OPS_TOKEN", TOKEN);
 /// For the programs that a shell starts.
@@ -78,7 +78,7 @@ fn health(words: &[&str], listen: &str) -> (i32, String) {
 
 fn accepted(address: SocketAddr, number: u32) {
     let mut line = Line::open(address);
-    line.send(&wire::bytes(&signed(&status_callback(number, "sent"))));
+    line.send(&http_client::bytes(&signed(&status_callback(number, "sent"))));
     assert_eq!(line.answer().expect("an answer").status, 204, "{address}");
 }
 
@@ -258,7 +258,7 @@ fn ipv4_networks_are_limited_apart_on_a_dual_stack_listener() {
     let place = Place::start(&[BINARY, "serve"], &[("HEARDBACK_LISTEN", "[::]:0")]);
     let to = SocketAddr::from((V4, place.service.public.port()));
     let forged =
-        wire::bytes(&status_callback(1, "sent").signed(&SigningKey::new(b"a guess"), BASE));
+        http_client::bytes(&status_callback(1, "sent").signed(&SigningKey::new(b"a guess"), BASE));
     let fails = |source: &str| {
         let mut stream = connected_from(source.parse().expect("an address"), to);
         std::io::Write::write_all(&mut stream, &forged).expect("sent");
@@ -289,7 +289,7 @@ fn with_64_descriptors_idle_clients_of_both_listeners_delay_no_request_and_no_pr
         }
     }
     // Confirmations are still posted.
-    let confirmed = wire::bytes(&signed(&crate::harness::code_entered(1)));
+    let confirmed = http_client::bytes(&signed(&crate::harness::code_entered(1)));
     assert_eq!(service.exchange(&confirmed).status, 200);
     eventually("the confirmation is posted", LONG, || !place.twilio.posts().is_empty());
     assert!(open_files(service) < 64, "{}", open_files(service));
@@ -354,21 +354,21 @@ fn health_gives_the_reason_in_one_line_and_never_waits_long() {
         "{said}"
     );
     // The public listener is Heardback's, but does not serve the operator's routes.
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     for words in [&[][..], &["--ready"]] {
-        let (code, said) = health(words, &scene.service.public.to_string());
+        let (code, said) = health(words, &harness.service.public.to_string());
         assert!(code == 1 && said.contains("not Heardback"), "{said}");
     }
     // A draining service is alive, and not ready.
-    scene.twilio.behave(Manner::Hold);
-    assert_eq!(scene.confirm(1).status, 200);
-    eventually("the post is under way", LONG, || !scene.twilio.posts().is_empty());
-    scene.service.signal(Signal::TERM);
-    scene.service.says("draining");
-    let ops = scene.service.ops.to_string();
+    harness.twilio.reply_with(TwilioReply::Hold);
+    assert_eq!(harness.confirm(1).status, 200);
+    eventually("the post is under way", LONG, || !harness.twilio.posts().is_empty());
+    harness.service.signal(Signal::TERM);
+    harness.service.says("draining");
+    let ops = harness.service.ops.to_string();
     assert_eq!(health(&[], &ops), (0, format!("alive at {ops}\n")));
     assert_eq!(health(&["--ready"], &ops), (1, format!("not ready at {ops}: shutting down\n")));
-    scene.twilio.behave(Manner::Status(200));
+    harness.twilio.reply_with(TwilioReply::Status(200));
     for wrong in ["nowhere", "127.0.0.1:0", ":9091"] {
         let (code, said) = health(&[], wrong);
         assert!(code == 2 && said.contains("HEARDBACK_OPS_LISTEN"), "{wrong}: {said}");

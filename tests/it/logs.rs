@@ -15,10 +15,10 @@ use serde_json::{Value, json};
 
 use crate::backup::binary::run;
 use crate::harness::running::command;
-use crate::harness::twilio::{Manner, Twilio};
+use crate::harness::twilio::{Twilio, TwilioReply};
 use crate::harness::{
-    ACCOUNT, LONG, OTHER_ACCOUNT, RECIPIENT, SENDER, Scene, code_entered, form, post, sid, signed,
-    status_callback, wire,
+    ACCOUNT, Harness, LONG, OTHER_ACCOUNT, RECIPIENT, SENDER, code_entered, form, http_client,
+    post, sid, signed, status_callback,
 };
 use crate::page::{ask, form_token};
 
@@ -66,8 +66,8 @@ fn fits(shown: &str, line: &str) -> bool {
     rest.is_empty() || shown.ends_with('…')
 }
 
-fn lines(scene: &Scene) -> Vec<Value> {
-    let logs = scene.service.logs();
+fn lines(harness: &Harness) -> Vec<Value> {
+    let logs = harness.service.logs();
     // A duplicate key is parsed as if it were there once.
     let twice = logs.lines().find(|line| line.matches("\"message\":").count() != 1);
     assert_eq!(twice, None);
@@ -84,15 +84,15 @@ fn register(number: u32, more: &[(&str, &str)]) -> heardback::recording::Recordi
 }
 
 /// Requests of every kind, and their responses.
-fn live_through(scene: &Scene) {
-    let answered = |request, status| assert_eq!(scene.send(&request).status, status);
+fn live_through(harness: &Harness) {
+    let answered = |request, status| assert_eq!(harness.send(&request).status, status);
     answered(code_entered(1), 200);
-    scene.reaches(1, "reported");
+    harness.reaches(1, "reported");
     answered(code_entered(1), 200);
     answered(status_callback(2, "sent"), 204);
     answered(form("/app/events", &[("Reference", "login-7"), ("Type", "code_entered")]), 202);
     answered(register(3, &[("Reference", "login-7")]), 201);
-    scene.reaches(3, "reported");
+    harness.reaches(3, "reported");
     let inbound = sid(0xaa);
     let stop = [
         ("MessageSid", inbound.as_str()),
@@ -110,26 +110,26 @@ fn live_through(scene: &Scene) {
     let events =
         json!([{ "specversion": "1.0", "id": "EZ1", "type": "com.twilio.messaging.message.sent" }]);
     let batch = post("/twilio/events", "application/json", events.to_string().as_bytes());
-    assert!(scene.send(&batch).status < 500);
-    let forged = String::from_utf8(wire::bytes(&signed(&code_entered(5)))).expect("ASCII");
-    scene.service.exchange(forged.replace("Type", "type").as_bytes());
-    scene.service.exchange(b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert!(harness.send(&batch).status < 500);
+    let forged = String::from_utf8(http_client::bytes(&signed(&code_entered(5)))).expect("ASCII");
+    harness.service.exchange(forged.replace("Type", "type").as_bytes());
+    harness.service.exchange(b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n");
     for (number, status, end) in
         [(6, 503, "not reported"), (7, 400, "refused"), (8, 401, "returned to the queue")]
     {
-        scene.twilio.behave(Manner::Status(status));
+        harness.twilio.reply_with(TwilioReply::Status(status));
         answered(code_entered(number), 200);
-        scene.service.says(&format!("{} {end}", sid(number)));
+        harness.service.says(&format!("{} {end}", sid(number)));
     }
 }
 
 #[test]
 fn every_line_is_in_the_document_with_its_level_and_its_fields() {
-    let mut scene = Scene::new(&[("HEARDBACK_LOG", "trace")]);
-    live_through(&scene);
-    scene.service.signal(Signal::TERM);
-    assert!(scene.service.ends_within(LONG).success(), "{}", scene.service.logs());
-    let met = kept(&lines(&scene));
+    let mut harness = Harness::new(&[("HEARDBACK_LOG", "trace")]);
+    live_through(&harness);
+    harness.service.signal(Signal::TERM);
+    assert!(harness.service.ends_within(LONG).success(), "{}", harness.service.logs());
+    let met = kept(&lines(&harness));
     assert!(met.len() >= 14, "only met {met:#?}");
 }
 
@@ -156,22 +156,22 @@ fn kept(lines: &[Value]) -> BTreeSet<String> {
 
 #[test]
 fn an_operators_action_is_one_line_whether_by_command_or_page() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     let press = |path: &str| {
-        let page = scene.service.operator("/").text();
+        let page = harness.service.operator("/").text();
         let body = format!("token={}", form_token(&page));
-        assert_eq!(ask(scene.service.ops, "POST", path, &[], &body).status, 303, "{path}");
+        assert_eq!(ask(harness.service.ops, "POST", path, &[], &body).status, 303, "{path}");
     };
     let command = |words: &[&str], code| {
-        let (ended, _, talk) = run(words, &scene.store());
+        let (ended, _, talk) = run(words, &harness.store());
         assert_eq!(ended, Some(code), "{words:?} {talk}");
     };
-    scene.twilio.behave(Manner::Status(400));
+    harness.twilio.reply_with(TwilioReply::Status(400));
     for number in [1, 2] {
-        assert_eq!(scene.send(&code_entered(number)).status, 200);
-        scene.reaches(number, "refused");
+        assert_eq!(harness.send(&code_entered(number)).status, 200);
+        harness.reaches(number, "refused");
     }
-    scene.twilio.behave(Manner::Status(200));
+    harness.twilio.reply_with(TwilioReply::Status(200));
     press(&format!("/accounts/{ACCOUNT}/pause"));
     command(&["resume", ACCOUNT], 0);
     command(&["pause", ACCOUNT], 0);
@@ -182,8 +182,8 @@ fn an_operators_action_is_one_line_whether_by_command_or_page() {
     command(&["requeue", &sid(2)], 1);
     press(&format!("/messages/{}/requeue", sid(9)));
     press(&format!("/accounts/{ACCOUNT}/resume"));
-    scene.reaches(2, "reported");
-    let lines = lines(&scene);
+    harness.reaches(2, "reported");
+    let lines = lines(&harness);
     kept(&lines);
     let told = |words: &str, name: &str, value: &str| {
         let said = |line: &&Value| line["message"].as_str().is_some_and(|m| m.contains(words));
@@ -212,9 +212,9 @@ fn the_document_explains_every_field_of_a_decision() {
 
 #[test]
 fn each_decision_is_logged_once() {
-    let scene = Scene::new(&[("HEARDBACK_LOG", "trace")]);
-    live_through(&scene);
-    let lines = lines(&scene);
+    let harness = Harness::new(&[("HEARDBACK_LOG", "trace")]);
+    live_through(&harness);
+    let lines = lines(&harness);
     let count = |words: &str, number: u32| {
         let sid = sid(number);
         let about = lines.iter().filter(|line| line["message_sid"] == sid.as_str());

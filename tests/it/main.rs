@@ -7,8 +7,6 @@
 mod abuse;
 mod backup;
 #[cfg(test)]
-mod book;
-#[cfg(test)]
 mod causes;
 #[cfg(test)]
 mod chromium;
@@ -93,6 +91,8 @@ mod privacy;
 mod process;
 #[cfg(test)]
 mod readme;
+#[cfg(test)]
+mod reference_store;
 mod reload;
 #[cfg(test)]
 mod replay;
@@ -102,6 +102,7 @@ mod resends;
 mod skip;
 #[cfg(test)]
 mod sled_store;
+mod slow_clients;
 #[cfg(test)]
 #[expect(dead_code, reason = "each root uses a part of it")]
 #[path = "../../sim/support/mod.rs"]
@@ -118,5 +119,4 @@ mod upstream_probe;
 mod upstream_wire;
 mod vectors;
 mod watch;
-mod weather;
 mod worker;

@@ -4,11 +4,11 @@ use heardback::domain::matching::{MAX_PARKED, ObserveOutcome, Reason};
 use heardback::domain::message::{Basis, State, Status};
 use heardback::domain::signal::{EvidenceTarget, MessageUpdate, SenderHint, Signal};
 
-use crate::book::Book;
 use crate::given::{
     DAY, HOUR, MINUTE, SENDER, acted, address, at, direct, person, reference, registered, reply,
     service, shared, sid, signal, status,
 };
+use crate::reference_store::ReferenceStore;
 
 const OTHER_SENDER: &str = "+15550008888";
 
@@ -25,15 +25,15 @@ fn through(n: u32, via: u32, seconds: i64) -> MessageUpdate {
     MessageUpdate { from: None, service: Some(service(via)), ..registered(n, seconds) }
 }
 
-fn book(sightings: &[MessageUpdate]) -> Book {
-    let mut book = Book::default();
+fn book(sightings: &[MessageUpdate]) -> ReferenceStore {
+    let mut book = ReferenceStore::default();
     for sighting in sightings {
         book.remember(sighting);
     }
     book
 }
 
-fn basis(book: &Book, n: u32) -> Option<Basis> {
+fn basis(book: &ReferenceStore, n: u32) -> Option<Basis> {
     book.messages[&sid(n)].proof.as_ref().map(|proof| proof.basis)
 }
 
@@ -81,7 +81,7 @@ fn direct_evidence_needs_no_window_and_no_order_of_time() {
 
 #[test]
 fn an_event_with_a_message_sid_registers_and_confirms_in_one_step() {
-    let mut book = Book::default();
+    let mut book = ReferenceStore::default();
     let event = Signal { message_update: Some(registered(1, 0)), ..direct(1, 1) };
     assert_eq!(book.observe(&event), ObserveOutcome::Confirmed(sid(1)));
     assert_eq!(book.observe(&event), ObserveOutcome::AlreadyConfirmed(sid(1)));
@@ -114,7 +114,7 @@ fn a_reply_never_confirms_an_older_message_instead() {
 
 #[test]
 fn an_expired_message_shields_the_older_ones() {
-    let mut book = Book::default();
+    let mut book = ReferenceStore::default();
     book.policy.pending_ttl = std::time::Duration::from_mins(1);
     book.remember(&registered(2, 10));
     book.now = 65;
@@ -337,7 +337,7 @@ fn evidence_before_its_message_settles_as_soon_as_the_message_is_known() {
         (shared("login-1", 5), bearing(1, "login-1", 0)),
         (reply(1, 5), registered(1, 0)),
     ] {
-        let mut book = Book::default();
+        let mut book = ReferenceStore::default();
         assert_eq!(parked_because(&book.observe(&evidence)), Some(Reason::NoMessage));
         assert_eq!(book.remember(&message).confirmed, [sid(1)]);
         assert!(book.parked.is_empty());
@@ -347,7 +347,7 @@ fn evidence_before_its_message_settles_as_soon_as_the_message_is_known() {
 
 #[test]
 fn evidence_that_names_a_message_waits_for_the_pending_lifetime_and_by_person_ten_minutes() {
-    let mut book = Book::default();
+    let mut book = ReferenceStore::default();
     let until = |observed| {
         let ObserveOutcome::Parked { until, .. } = observed else { panic!("{observed:?}") };
         until
@@ -359,7 +359,7 @@ fn evidence_that_names_a_message_waits_for_the_pending_lifetime_and_by_person_te
 
 #[test]
 fn evidence_past_its_time_settles_nothing_even_without_a_sweep() {
-    let mut book = Book::default();
+    let mut book = ReferenceStore::default();
     book.observe(&reply(1, 5));
     book.now = 10 * MINUTE;
     assert!(book.remember(&registered(1, 0)).confirmed.is_empty());
@@ -370,7 +370,7 @@ fn evidence_past_its_time_settles_nothing_even_without_a_sweep() {
 
 #[test]
 fn parked_inferred_evidence_confirms_one_message_and_is_removed() {
-    let mut book = Book::default();
+    let mut book = ReferenceStore::default();
     book.observe(&reply(1, 50));
     assert_eq!(book.remember(&registered(1, 0)).confirmed, [sid(1)]);
     assert!(book.remember(&registered(2, 10)).confirmed.is_empty());
@@ -378,7 +378,7 @@ fn parked_inferred_evidence_confirms_one_message_and_is_removed() {
 
 #[test]
 fn at_most_sixteen_pieces_are_parked_for_one_person_and_the_rest_is_refused_with_a_reason() {
-    let mut book = Book::default();
+    let mut book = ReferenceStore::default();
     for n in 0..20_u32 {
         let observed = book.observe(&reply(n, i64::from(n)));
         let expected = if (n as usize) < MAX_PARKED { "parked" } else { "none" };
@@ -389,7 +389,7 @@ fn at_most_sixteen_pieces_are_parked_for_one_person_and_the_rest_is_refused_with
 
 #[test]
 fn the_same_evidence_is_parked_once() {
-    let mut book = Book::default();
+    let mut book = ReferenceStore::default();
     for _ in 0..3 {
         book.observe(&direct(1, 5));
         book.observe(&shared("x", 5));
@@ -482,7 +482,7 @@ fn a_reference_settles_though_clocks_differ_or_twilio_truncates_to_the_second() 
 fn read_counts_only_if_the_settings_say_so() {
     let mut off = book(&[registered(1, 0)]);
     assert!(off.remember(&status(1, "read", 5)).confirmed.is_empty());
-    let mut on = Book::default();
+    let mut on = ReferenceStore::default();
     on.policy.read_confirms = true;
     on.remember(&registered(1, 0));
     assert_eq!(on.remember(&status(1, "read", 5)).confirmed, [sid(1)]);
@@ -604,7 +604,7 @@ fn exception_a_receipt_contradicted_after_the_post_is_too_late_to_shield() {
 
 #[test]
 fn exception_a_registration_after_the_parking_time_is_too_late() {
-    let mut book = Book::default();
+    let mut book = ReferenceStore::default();
     book.observe(&reply(1, 5));
     book.now = 11 * MINUTE;
     book.remember(&registered(1, 0));

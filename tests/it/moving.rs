@@ -19,10 +19,12 @@ use rustix::process::Signal;
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 
+use crate::harness::http_client::Line;
 use crate::harness::running::{BINARY, Running, command};
 use crate::harness::twilio::Twilio;
-use crate::harness::wire::Line;
-use crate::harness::{ACCOUNT, LONG, SENDER, Scene, eventually, form, get, sid, signed, wire};
+use crate::harness::{
+    ACCOUNT, Harness, LONG, SENDER, eventually, form, get, http_client, sid, signed,
+};
 use crate::postgres::Postgres;
 
 /// A message gets its evidence this many messages later, so that a move is always between the two for some.
@@ -101,7 +103,7 @@ impl Traffic {
         let receivers = self.receivers.lock().expect("unpoisoned");
         let at = usize::try_from(number).expect("small") % receivers.len();
         let mut line = Line::open(receivers[at]);
-        line.send(&wire::bytes(&signed(request)));
+        line.send(&http_client::bytes(&signed(request)));
         line.answer().expect("an answer").status
     }
 
@@ -240,7 +242,7 @@ fn interrupt_import(new: &Place, file: &Path, is_here: impl Fn(u32) -> bool) {
 /// Whether a receiver answers for a message.
 fn knows(receiver: &Running, number: u32) -> bool {
     let request = get(&format!("/app/messages/{}", sid(number)));
-    receiver.exchange(&wire::bytes(&signed(&request))).status == 200
+    receiver.exchange(&http_client::bytes(&signed(&request))).status == 200
 }
 
 /// The posts of each message.
@@ -309,7 +311,7 @@ fn a_service_moves_to_postgresql_and_back_under_traffic_and_loses_and_doubles_no
 #[test]
 fn a_store_at_rest_and_its_copy_in_the_database_have_the_same_digest() {
     let Some(postgres) = Postgres::new() else { return };
-    let mut scene = Scene::new(&[]);
+    let mut harness = Harness::new(&[]);
     for number in 1..=4 {
         let sid = sid(number);
         let fields = [
@@ -318,18 +320,18 @@ fn a_store_at_rest_and_its_copy_in_the_database_have_the_same_digest() {
             ("From", SENDER),
             ("Link", "https://example.com/"),
         ];
-        assert_eq!(scene.send(&form("/app/messages", &fields)).status, 201);
+        assert_eq!(harness.send(&form("/app/messages", &fields)).status, 201);
     }
-    scene.confirm(1);
-    scene.reaches(1, "reported");
-    let source = Place::sled(&scene.store(), None);
+    harness.confirm(1);
+    harness.reaches(1, "reported");
+    let source = Place::sled(&harness.store(), None);
     source.run(&["pause", ACCOUNT]);
-    scene.confirm(2);
+    harness.confirm(2);
     let parked = form("/app/events", &[("Reference", "login-77"), ("Type", "password_used")]);
-    assert_eq!(scene.send(&parked).status, 202);
+    assert_eq!(harness.send(&parked).status, 202);
     let key = source.run(&["store", "key"]);
-    scene.service.signal(Signal::TERM);
-    assert!(scene.service.ends_within(LONG).success());
+    harness.service.signal(Signal::TERM);
+    assert!(harness.service.ends_within(LONG).success());
     assert_eq!(source.run(&["store", "key"]), key, "stopped or not");
     assert!(key.starts_with("hex:") && key.trim().len() == 4 + 64, "32 bytes");
 
@@ -366,8 +368,8 @@ fn a_store_at_rest_and_its_copy_in_the_database_have_the_same_digest() {
 
 #[test]
 fn a_store_whose_service_has_the_key_and_a_database_print_no_key() {
-    let scene = Scene::new(&[("HEARDBACK_PHONE_KEY", "a-phone-key-of-the-service-271828")]);
-    let place = Place::sled(&scene.store(), None);
+    let harness = Harness::new(&[("HEARDBACK_PHONE_KEY", "a-phone-key-of-the-service-271828")]);
+    let place = Place::sled(&harness.store(), None);
     let output = place.command(&["store", "key"]).output().expect("it ran");
     let talk = String::from_utf8(output.stderr).expect("UTF-8");
     assert_eq!((output.status.code(), output.stdout.is_empty()), (Some(1), true), "{talk}");

@@ -12,12 +12,12 @@ use heardback::domain::signal::{
 };
 use proptest::prelude::*;
 
-use crate::book::Book;
 use crate::given::{
     SENDER, acted, address, at, clicked, direct, link, person, policy, reference, registered,
     shared, sid, signal, status, texted, timed, token,
 };
 use crate::laws::shuffled;
+use crate::reference_store::ReferenceStore;
 
 const KEY: &[u8] = b"the app's key";
 const MESSAGES: u32 = 6;
@@ -178,13 +178,18 @@ fn policies() -> impl Strategy<Value = Policy> {
     )
 }
 
-fn played(truth: &Truth, policy: &Policy, facts: &[(usize, Fact)]) -> Book {
+fn played(truth: &Truth, policy: &Policy, facts: &[(usize, Fact)]) -> ReferenceStore {
     played_with(usize::MAX, truth, policy, facts)
 }
 
 /// The same store with this many messages loaded at most for one person or reference.
-fn played_with(limit: usize, truth: &Truth, policy: &Policy, facts: &[(usize, Fact)]) -> Book {
-    let mut book = Book::default();
+fn played_with(
+    limit: usize,
+    truth: &Truth,
+    policy: &Policy,
+    facts: &[(usize, Fact)],
+) -> ReferenceStore {
+    let mut book = ReferenceStore::default();
     book.limit = limit;
     book.policy = *policy;
     book.links.insert(token(1).id(), link(None, -1300));

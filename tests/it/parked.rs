@@ -16,7 +16,7 @@ use crate::given::{
     DAY, Hands, MINUTE, SENDER, acted, direct, options, person, reference, registered, shared, sid,
     texted,
 };
-use crate::harness::{LONG, Scene, eventually, form};
+use crate::harness::{Harness, LONG, eventually, form};
 
 fn opened(folder: &std::path::Path, hands: &Hands, max_parked: u64) -> Arc<dyn Store> {
     let given = options(folder, hands.clock());
@@ -152,15 +152,15 @@ async fn the_default_limit_of_parked_evidence_leaves_half_of_a_volume_of_1_gib_f
 
 #[test]
 fn parked_evidence_over_the_share_gets_503_and_is_counted_found_and_measured() {
-    let scene = Scene::new(&[("HEARDBACK_MAX_PARKED", "20")]);
+    let harness = Harness::new(&[("HEARDBACK_MAX_PARKED", "20")]);
     let findings = || -> Vec<Value> {
-        let ready = scene.service.operator("/readyz").json();
+        let ready = harness.service.operator("/readyz").json();
         ready["findings"].as_array().expect("a list").clone()
     };
     let has = || findings().iter().any(|finding| finding["id"] == "too_many_parked");
     let event = |n: u32| {
         let name = format!("nobody-{n}");
-        scene.send(&form("/app/events", &[("Reference", &name), ("Type", "code_entered")])).status
+        harness.send(&form("/app/events", &[("Reference", &name), ("Type", "code_entered")])).status
     };
     for n in 1..=9 {
         assert_eq!(event(n), 202, "{n}");
@@ -168,16 +168,16 @@ fn parked_evidence_over_the_share_gets_503_and_is_counted_found_and_measured() {
     assert!(!has(), "nine of ten is not over nine tenths");
     assert_eq!(event(10), 202);
     let refused = "heardback_refusals_total{reason=\"max_parked\"}";
-    assert_eq!(scene.service.metric(refused), 0);
+    assert_eq!(harness.service.metric(refused), 0);
     assert_eq!(event(11), 503);
-    assert_eq!(scene.service.metric(refused), 1);
+    assert_eq!(harness.service.metric(refused), 1);
     eventually("the finding is given", LONG, has);
-    let metrics = scene.service.operator("/metrics").text();
+    let metrics = harness.service.operator("/metrics").text();
     assert!(metrics.contains("heardback_parked_used_ratio 1.0"), "{metrics}");
     let found = findings().into_iter().find(|finding| finding["id"] == "too_many_parked");
     let found = found.expect("one");
     assert_eq!(found["severity"], "critical", "{found}");
     assert!(found["what"].as_str().is_some_and(|what| what.contains("HTTP 503")), "{found}");
-    assert_eq!(scene.service.operator("/readyz").status, 200);
-    assert_eq!(scene.confirm(1).status, 200, "evidence about a known message is accepted");
+    assert_eq!(harness.service.operator("/readyz").status, 200);
+    assert_eq!(harness.confirm(1).status, 200, "evidence about a known message is accepted");
 }

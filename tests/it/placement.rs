@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::harness::running::{BINARY, Running, command, settings};
 use crate::harness::twilio::Twilio;
-use crate::harness::{LONG, Scene, status_callback};
+use crate::harness::{Harness, LONG, status_callback};
 use crate::skip::{skipped, skipped_unless_ci};
 
 const ALLOW: &str = "HEARDBACK_ALLOW_UNSAFE_STORE";
@@ -131,43 +131,43 @@ fn a_store_in_a_containers_own_layer_is_refused_unless_the_settings_allow_it() {
 
 #[test]
 fn a_missing_seal_is_refused_and_touching_it_accepts_the_records_with_a_warning() {
-    let mut scene = Scene::new(&[]);
-    assert_eq!(scene.send(&status_callback(1, "sent")).status, 204);
-    scene.service.signal(Signal::TERM);
-    assert!(scene.service.ends_within(LONG).success());
-    let seal = scene.store().join("SEAL");
+    let mut harness = Harness::new(&[]);
+    assert_eq!(harness.send(&status_callback(1, "sent")).status, 204);
+    harness.service.signal(Signal::TERM);
+    assert!(harness.service.ends_within(LONG).success());
+    let seal = harness.store().join("SEAL");
     fs::remove_file(&seal).expect("there");
     for (words, sign) in [
         (&[BINARY, "serve"][..], "heardback: "),
         (&[BINARY, "doctor"], "FAIL  store"),
         (&[BINARY, "verify-store"], "NOT sound"),
     ] {
-        let (code, said) = run(words, &scene.store(), &[]);
+        let (code, said) = run(words, &harness.store(), &[]);
         assert_eq!(code, Some(1), "{words:?}: {said}");
         assert!(said.contains(sign) && said.contains("has no SEAL file"), "{words:?}: {said}");
         assert!(said.contains(&format!("touch {}", seal.display())), "{words:?}: {said}");
     }
     fs::write(&seal, []).expect("touched");
-    scene.service = Running::start(command(&scene.store(), &scene.twilio, &[]));
-    scene.service.says("the SEAL file of the store");
-    assert_eq!(scene.state(1).as_deref(), Some("untracked"));
+    harness.service = Running::start(command(&harness.store(), &harness.twilio, &[]));
+    harness.service.says("the SEAL file of the store");
+    assert_eq!(harness.state(1).as_deref(), Some("untracked"));
 }
 
 #[test]
 fn doctor_calls_no_store_valid_without_reading_its_records() {
-    let mut scene = Scene::new(&[]);
-    assert_eq!(scene.send(&status_callback(1, "sent")).status, 204);
-    scene.service.signal(Signal::TERM);
-    assert!(scene.service.ends_within(LONG).success());
-    let db = scene.store().join("db");
+    let mut harness = Harness::new(&[]);
+    assert_eq!(harness.send(&status_callback(1, "sent")).status, 204);
+    harness.service.signal(Signal::TERM);
+    assert!(harness.service.ends_within(LONG).success());
+    let db = harness.store().join("db");
     let mut bytes = fs::read(&db).expect("there");
     bytes.iter_mut().skip(64).take(4096).for_each(|byte| *byte ^= 0xff);
     fs::write(&db, bytes).expect("written");
-    let (_, said) = run(&[BINARY, "doctor"], &scene.store(), &[]);
+    let (_, said) = run(&[BINARY, "doctor"], &harness.store(), &[]);
     let store = said.lines().find(|line| line.contains("  store ")).expect("a line");
     assert!(!store.contains("readable") && !store.contains("sound"), "{store}");
     assert!(store.contains("were not read") && store.contains("heardback verify-store"), "{store}");
-    let (code, said) = run(&[BINARY, "verify-store"], &scene.store(), &[]);
+    let (code, said) = run(&[BINARY, "verify-store"], &harness.store(), &[]);
     assert!(code == Some(1) && said.contains("damaged"), "{said}");
 }
 
@@ -261,15 +261,15 @@ fn a_folder_of_another_user_is_reported_with_both_users_and_the_remedy() {
         &[&format!("{} belongs to root", around.display()), us, "chmod o+x"],
     );
     // One file belongs to root.
-    let scene = {
-        let mut scene = Scene::new(&[]);
-        scene.service.signal(Signal::TERM);
-        assert!(scene.service.ends_within(LONG).success());
-        scene
+    let harness = {
+        let mut harness = Harness::new(&[]);
+        harness.service.signal(Signal::TERM);
+        assert!(harness.service.ends_within(LONG).success());
+        harness
     };
     for name in ["FORMAT", "SEAL", "db", "heardback.lock"] {
         let store = place.make(&format!("left-{name}"), USER, 0o700);
-        for entry in fs::read_dir(scene.store()).expect("there").flatten() {
+        for entry in fs::read_dir(harness.store()).expect("there").flatten() {
             let path = store.join(entry.file_name());
             if entry.path().is_file() {
                 fs::copy(entry.path(), &path).expect("copied");

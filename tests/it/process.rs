@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use crate::harness::http_client::{self, Line};
 use crate::harness::running::{BINARY, Running, command, wrapped};
-use crate::harness::twilio::{Manner, Twilio};
-use crate::harness::wire::{self, Line};
+use crate::harness::twilio::{Twilio, TwilioReply};
 use crate::harness::{
-    LONG, RECIPIENT, Scene, TOKEN, eventually, form, sid, signed, status_callback,
+    Harness, LONG, RECIPIENT, TOKEN, eventually, form, sid, signed, status_callback,
 };
 use crate::http::reply;
 
@@ -93,107 +93,107 @@ fn help_exits_with_0_and_an_unknown_command_with_2() {
 
 #[test]
 fn an_address_in_use_is_named_and_the_exit_code_is_1() {
-    let scene = Scene::new(&[]);
-    let taken = scene.service.public.to_string();
+    let harness = Harness::new(&[]);
+    let taken = harness.service.public.to_string();
     let folder = tempfile::tempdir().expect("a folder");
     let store = folder.path().join("store");
-    let (code, text) = run(command(&store, &scene.twilio, &[("HEARDBACK_LISTEN", &taken)]));
+    let (code, text) = run(command(&store, &harness.twilio, &[("HEARDBACK_LISTEN", &taken)]));
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains(&taken) && text.contains("HEARDBACK_LISTEN"), "{text}");
 }
 
 #[test]
 fn a_store_in_use_is_left_alone_and_its_process_is_named() {
-    let scene = Scene::new(&[]);
-    scene.send(&status_callback(1, "sent"));
-    let before = files(&scene.store());
+    let harness = Harness::new(&[]);
+    harness.send(&status_callback(1, "sent"));
+    let before = files(&harness.store());
     let began = Instant::now();
-    let (code, text) = run(command(&scene.store(), &scene.twilio, &[]));
+    let (code, text) = run(command(&harness.store(), &harness.twilio, &[]));
     assert_eq!(code, Some(1), "{text}");
     assert!(began.elapsed() >= Duration::from_secs(9), "a rolling restart needs this wait");
-    let holder = format!("pid {}", scene.service.pid().as_raw_nonzero());
+    let holder = format!("pid {}", harness.service.pid().as_raw_nonzero());
     assert!(text.contains("in use by another process") && text.contains(&holder), "{text}");
-    assert_eq!(files(&scene.store()), before);
-    assert_eq!(scene.send(&status_callback(2, "sent")).status, 204, "the first service goes on");
+    assert_eq!(files(&harness.store()), before);
+    assert_eq!(harness.send(&status_callback(2, "sent")).status, 204, "the first service goes on");
 }
 
 #[test]
 fn a_store_of_a_newer_format_or_of_another_program_is_refused_and_left_alone() {
-    let mut scene = Scene::new(&[]);
-    scene.service.signal(Signal::TERM);
-    assert!(scene.service.ends_within(DRAINED).success());
-    let format = scene.store().join("FORMAT");
+    let mut harness = Harness::new(&[]);
+    harness.service.signal(Signal::TERM);
+    assert!(harness.service.ends_within(DRAINED).success());
+    let format = harness.store().join("FORMAT");
     for (content, said) in
         [(&b"6\n"[..], "format 6"), (b"99 creating\n", "format 99"), (b"?", "no number")]
     {
         std::fs::write(&format, content).expect("written");
-        let before = files(&scene.store());
-        let (code, text) = run(command(&scene.store(), &scene.twilio, &[]));
+        let before = files(&harness.store());
+        let (code, text) = run(command(&harness.store(), &harness.twilio, &[]));
         assert_eq!(code, Some(1), "{text}");
         assert!(text.contains(said), "{text}");
-        assert_eq!(files(&scene.store()), before);
+        assert_eq!(files(&harness.store()), before);
     }
     std::fs::remove_file(&format).expect("removed");
-    let (code, text) = run(command(&scene.store(), &scene.twilio, &[]));
+    let (code, text) = run(command(&harness.store(), &harness.twilio, &[]));
     assert!(code == Some(1) && text.contains("not a Heardback store"), "{text}");
 }
 
 #[test]
 fn sigterm_and_sigint_finish_requests_and_posts_under_way_and_exit_with_0() {
     for signal in [Signal::TERM, Signal::INT] {
-        let mut scene = Scene::new(&[]);
+        let mut harness = Harness::new(&[]);
         // A post that waits for its response, a request with an unfinished body, an idle
         // connection.
-        scene.twilio.behave(Manner::Hold);
-        assert_eq!(scene.confirm(1).status, 200);
-        eventually("the post is under way", LONG, || !scene.twilio.posts().is_empty());
+        harness.twilio.reply_with(TwilioReply::Hold);
+        assert_eq!(harness.confirm(1).status, 200);
+        eventually("the post is under way", LONG, || !harness.twilio.posts().is_empty());
         let request = signed(&status_callback(2, "sent"));
-        let bytes = wire::bytes(&request);
+        let bytes = http_client::bytes(&request);
         let (start, rest) = bytes.split_at(bytes.len() - 10);
-        let mut slow = scene.service.line();
+        let mut slow = harness.service.line();
         slow.send(start);
-        let mut idle = scene.service.line();
-        idle.send(&wire::bytes(&signed(&status_callback(3, "sent"))));
+        let mut idle = harness.service.line();
+        idle.send(&http_client::bytes(&signed(&status_callback(3, "sent"))));
         assert_eq!(idle.answer().expect("an answer").status, 204);
 
-        scene.service.signal(signal);
-        scene.service.says("draining");
+        harness.service.signal(signal);
+        harness.service.says("draining");
         assert!(idle.is_closed_within(LONG), "an idle connection is closed");
-        let refused = || TcpStream::connect(scene.service.public).is_err();
+        let refused = || TcpStream::connect(harness.service.public).is_err();
         eventually("new connections are refused", LONG, refused);
-        let ready = scene.service.operator("/readyz");
+        let ready = harness.service.operator("/readyz");
         assert_eq!((ready.status, ready.json()["reason"].as_str()), (503, Some("shutting down")));
         slow.send(rest);
         let answer = slow.answer().expect("the request in flight is answered");
         assert!(answer.status == 204 && answer.closes(), "{}", answer.head);
-        assert!(scene.service.still_runs_after(Duration::from_secs(1)), "a post is under way");
-        scene.twilio.behave(Manner::Status(200));
-        let end = scene.service.ends_within(DRAINED);
-        assert_eq!(end.code(), Some(0), "{signal:?}\n{}", scene.service.logs());
+        assert!(harness.service.still_runs_after(Duration::from_secs(1)), "a post is under way");
+        harness.twilio.reply_with(TwilioReply::Status(200));
+        let end = harness.service.ends_within(DRAINED);
+        assert_eq!(end.code(), Some(0), "{signal:?}\n{}", harness.service.logs());
 
-        scene.service = Running::start(command(&scene.store(), &scene.twilio, &[]));
+        harness.service = Running::start(command(&harness.store(), &harness.twilio, &[]));
         assert_eq!(
-            scene.state(1).as_deref(),
+            harness.state(1).as_deref(),
             Some("reported"),
             "the result of the post in flight is stored"
         );
-        assert_eq!(scene.state(2).as_deref(), Some("untracked"));
-        assert_eq!(scene.twilio.posts().len(), 1);
+        assert_eq!(harness.state(2).as_deref(), Some("untracked"));
+        assert_eq!(harness.twilio.posts().len(), 1);
     }
 }
 
 #[test]
 fn a_second_signal_ends_the_process_at_once() {
     for signals in [[Signal::TERM, Signal::TERM], [Signal::INT, Signal::TERM]] {
-        let mut scene = Scene::new(&[]);
-        scene.twilio.behave(Manner::Hold);
-        scene.confirm(1);
-        eventually("the post is under way", LONG, || !scene.twilio.posts().is_empty());
-        scene.service.signal(signals[0]);
-        scene.service.says("draining");
+        let mut harness = Harness::new(&[]);
+        harness.twilio.reply_with(TwilioReply::Hold);
+        harness.confirm(1);
+        eventually("the post is under way", LONG, || !harness.twilio.posts().is_empty());
+        harness.service.signal(signals[0]);
+        harness.service.says("draining");
         let began = Instant::now();
-        scene.service.signal(signals[1]);
-        let end = scene.service.ends_within(LONG);
+        harness.service.signal(signals[1]);
+        let end = harness.service.ends_within(LONG);
         assert_eq!(end.code(), Some(1));
         assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     }
@@ -201,15 +201,15 @@ fn a_second_signal_ends_the_process_at_once() {
 
 #[test]
 fn callers_that_never_stop_do_not_delay_a_shutdown_and_lose_nothing() {
-    let mut scene = Scene::new(&[]);
-    let public = scene.service.public;
+    let mut harness = Harness::new(&[]);
+    let public = harness.service.public;
     let callers: Vec<_> = (0..4_u32)
         .map(|caller| {
             thread::spawn(move || {
                 let mut line = Line::open(public);
                 let mut acknowledged = Vec::new();
                 for number in (caller * 100_000)..((caller + 1) * 100_000) {
-                    line.send(&wire::bytes(&signed(&status_callback(number, "sent"))));
+                    line.send(&http_client::bytes(&signed(&status_callback(number, "sent"))));
                     match line.answer() {
                         Some(answer) if answer.status == 204 => acknowledged.push(number),
                         Some(_) | None => break,
@@ -220,83 +220,88 @@ fn callers_that_never_stop_do_not_delay_a_shutdown_and_lose_nothing() {
         })
         .collect();
     let counted = "heardback_http_requests_total{route=\"/twilio/status\",status=\"204\"}";
-    eventually("the callers have sent requests", LONG, || scene.service.metric(counted) > 100);
-    scene.service.signal(Signal::TERM);
-    assert_eq!(scene.service.ends_within(Duration::from_secs(8)).code(), Some(0));
-    scene.service = Running::start(command(&scene.store(), &scene.twilio, &[]));
+    eventually("the callers have sent requests", LONG, || harness.service.metric(counted) > 100);
+    harness.service.signal(Signal::TERM);
+    assert_eq!(harness.service.ends_within(Duration::from_secs(8)).code(), Some(0));
+    harness.service = Running::start(command(&harness.store(), &harness.twilio, &[]));
     for caller in callers {
         for number in caller.join().expect("it called").iter().rev().take(20) {
-            assert_eq!(scene.state(*number).as_deref(), Some("untracked"), "{number}");
+            assert_eq!(harness.state(*number).as_deref(), Some("untracked"), "{number}");
         }
     }
 }
 
 #[test]
 fn a_confirmation_acknowledged_before_a_sigkill_is_posted_after_the_restart() {
-    let mut scene = Scene::new(&[]);
-    scene.twilio.behave(Manner::Hold);
+    let mut harness = Harness::new(&[]);
+    harness.twilio.reply_with(TwilioReply::Hold);
     for number in 1..=20 {
-        assert_eq!(scene.confirm(number).status, 200);
+        assert_eq!(harness.confirm(number).status, 200);
     }
-    scene.service.signal(Signal::KILL);
-    assert_eq!(scene.service.ends_within(LONG).code(), None, "killed");
-    let before = scene.twilio.posts().len();
-    scene.twilio.behave(Manner::Status(200));
-    scene.service = Running::start(command(&scene.store(), &scene.twilio, &[]));
+    harness.service.signal(Signal::KILL);
+    assert_eq!(harness.service.ends_within(LONG).code(), None, "killed");
+    let before = harness.twilio.posts().len();
+    harness.twilio.reply_with(TwilioReply::Status(200));
+    harness.service = Running::start(command(&harness.store(), &harness.twilio, &[]));
     for number in 1..=20 {
-        scene.reaches(number, "reported");
+        harness.reaches(number, "reported");
         let posted = |post: &&String| post.contains(&sid(number));
-        assert!(scene.twilio.posts().iter().skip(before).any(|post| posted(&post)), "{number}");
+        assert!(harness.twilio.posts().iter().skip(before).any(|post| posted(&post)), "{number}");
     }
 }
 
 #[test]
 fn callbacks_are_answered_whatever_twilio_does_meanwhile() {
-    let manners = [
-        Manner::Hold,
-        Manner::Status(500),
-        Manner::Status(401),
-        Manner::Status(404),
-        Manner::Throttle,
-        Manner::Redirect,
-        Manner::Html,
+    let replies = [
+        TwilioReply::Hold,
+        TwilioReply::Status(500),
+        TwilioReply::Status(401),
+        TwilioReply::Status(404),
+        TwilioReply::Throttle,
+        TwilioReply::Redirect,
+        TwilioReply::Html,
     ];
-    for (manner, start) in manners.into_iter().zip((0..).step_by(100)) {
-        let scene = Scene::new(&[]);
-        scene.twilio.behave(manner);
+    for (reply, start) in replies.into_iter().zip((0..).step_by(100)) {
+        let harness = Harness::new(&[]);
+        harness.twilio.reply_with(reply);
         let began = Instant::now();
         for number in start..start + 20 {
-            assert_eq!(scene.confirm(number).status, 200, "{manner:?}");
-            assert_eq!(scene.send(&status_callback(number, "delivered")).status, 204, "{manner:?}");
+            assert_eq!(harness.confirm(number).status, 200, "{reply:?}");
+            assert_eq!(
+                harness.send(&status_callback(number, "delivered")).status,
+                204,
+                "{reply:?}"
+            );
         }
-        assert!(began.elapsed() < Duration::from_secs(4), "{manner:?}: {:?}", began.elapsed());
-        eventually("the service posts", LONG, || !scene.twilio.posts().is_empty());
-        assert_eq!(scene.service.operator("/readyz").status, 200, "{manner:?}");
+        assert!(began.elapsed() < Duration::from_secs(4), "{reply:?}: {:?}", began.elapsed());
+        eventually("the service posts", LONG, || !harness.twilio.posts().is_empty());
+        assert_eq!(harness.service.operator("/readyz").status, 200, "{reply:?}");
         let elsewhere = |post: &String| !post.starts_with("POST /2010-04-01/Accounts/");
-        assert!(!scene.twilio.posts().iter().any(elsewhere), "a redirect is not followed");
+        assert!(!harness.twilio.posts().iter().any(elsewhere), "a redirect is not followed");
     }
 }
 
 #[test]
 fn the_service_listens_though_twilio_is_unreachable() {
-    let mut scene = Scene::new(&[]);
+    let mut harness = Harness::new(&[]);
     let unused = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let nowhere = format!("http://{}", unused.local_addr().expect("bound"));
     drop(unused);
-    scene.service = {
-        scene.service.signal(Signal::KILL);
-        scene.service.ends_within(LONG);
+    harness.service = {
+        harness.service.signal(Signal::KILL);
+        harness.service.ends_within(LONG);
         Running::start(command(
-            &scene.store(),
-            &scene.twilio,
+            &harness.store(),
+            &harness.twilio,
             &[("HEARDBACK_UPSTREAM_URL", &nowhere)],
         ))
     };
-    assert_eq!(scene.confirm(1).status, 200);
-    let tried = || scene.service.metric("heardback_upstream_attempts_total{result=\"retry\"}") > 0;
+    assert_eq!(harness.confirm(1).status, 200);
+    let tried =
+        || harness.service.metric("heardback_upstream_attempts_total{result=\"retry\"}") > 0;
     eventually("a post was attempted", LONG, tried);
-    assert_eq!(scene.state(1).as_deref(), Some("confirmed"));
-    assert_eq!(scene.send(&status_callback(2, "sent")).status, 204);
+    assert_eq!(harness.state(1).as_deref(), Some("confirmed"));
+    assert_eq!(harness.send(&status_callback(2, "sent")).status, 204);
 }
 
 #[test]
@@ -339,7 +344,7 @@ fn a_crash_leaves_no_core_dump_whatever_the_inherited_limit() {
 #[test]
 fn logs_at_their_most_verbose_level_name_no_person_and_no_secret() {
     let secret = "an-api-keys-own-secret";
-    let scene = Scene::new(&[
+    let harness = Harness::new(&[
         ("HEARDBACK_LOG", "trace,actix_http=trace"),
         ("HEARDBACK_APP_KEYS", TOKEN),
         ("TWILIO_API_KEY", "SK0123456789abcdef0123456789abcdee"),
@@ -352,13 +357,13 @@ fn logs_at_their_most_verbose_level_name_no_person_and_no_secret() {
     for request in [&event, &status_callback(1, "sent"), &reply, &form("/app/events", &[])] {
         let request = signed(request);
         signatures.extend(request.header("X-Twilio-Signature").map(str::to_owned));
-        let bytes = wire::bytes(&request);
-        scene.service.exchange(&bytes);
+        let bytes = http_client::bytes(&request);
+        harness.service.exchange(&bytes);
         let forged = String::from_utf8_lossy(&bytes).replace("Sid", "sid");
-        scene.service.exchange(forged.as_bytes());
+        harness.service.exchange(forged.as_bytes());
     }
-    scene.reaches(1, "reported");
-    let logs = scene.service.logs();
+    harness.reaches(1, "reported");
+    let logs = harness.service.logs();
     assert!(logs.contains(&sid(1)), "the SID of the message is logged");
     let person = RECIPIENT.trim_start_matches('+');
     for hidden in [person, TOKEN, secret, "424242", "Basic "] {

@@ -8,9 +8,9 @@ use heardback::recording::Recording;
 use heardback::twilio::signature::SigningKey;
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::harness::http_client::{self, Line};
 use crate::harness::running::{BINARY, Running, command, wrapped};
 use crate::harness::twilio::Twilio;
-use crate::harness::wire::{self, Line};
 use crate::harness::{
     ACCOUNT, BASE, LONG, OTHER_ACCOUNT, RECIPIENT, SENDER, TOKEN, eventually, form, sid,
 };
@@ -18,13 +18,13 @@ use crate::harness::{
 const NEXT: &str = "fedcba9876543210fedcba9876543210";
 const APP_KEY: &str = "what every account's app signs with";
 
-struct Scene {
+struct Harness {
     service: Running,
     twilio: Twilio,
     folder: tempfile::TempDir,
 }
 
-impl Scene {
+impl Harness {
     /// Starts with this accounts file and no account in the environment.
     fn new(accounts: &str) -> Self {
         let twilio = Twilio::start();
@@ -62,7 +62,7 @@ impl Scene {
 }
 
 fn bytes(request: &Recording, secret: &str) -> Vec<u8> {
-    wire::bytes(&request.signed(&SigningKey::new(secret.as_bytes()), BASE))
+    http_client::bytes(&request.signed(&SigningKey::new(secret.as_bytes()), BASE))
 }
 
 fn account(sid: &str, tokens: &[&str]) -> String {
@@ -87,8 +87,8 @@ fn event(account: &str, number: u32) -> Recording {
 
 #[test]
 fn a_token_is_rotated_under_traffic_and_no_callback_is_lost() {
-    let scene = Scene::new(&account(ACCOUNT, &[TOKEN]));
-    let (public, stop) = (scene.service.public, AtomicBool::new(false));
+    let harness = Harness::new(&account(ACCOUNT, &[TOKEN]));
+    let (public, stop) = (harness.service.public, AtomicBool::new(false));
     let stop = &stop;
     let answers: Vec<u16> = thread::scope(|scope| {
         let callers: Vec<_> = (0..4_u32)
@@ -109,13 +109,15 @@ fn a_token_is_rotated_under_traffic_and_no_callback_is_lost() {
             })
             .collect();
         let counted = "heardback_http_requests_total{route=\"/twilio/status\",status=\"204\"}";
-        eventually("the callers have sent requests", LONG, || scene.service.metric(counted) > 100);
+        eventually("the callers have sent requests", LONG, || {
+            harness.service.metric(counted) > 100
+        });
         for _ in 0..5 {
-            scene.reload(&account(ACCOUNT, &[TOKEN, NEXT]), "done");
-            scene.reload(&account(ACCOUNT, &[NEXT, TOKEN]), "done");
+            harness.reload(&account(ACCOUNT, &[TOKEN, NEXT]), "done");
+            harness.reload(&account(ACCOUNT, &[NEXT, TOKEN]), "done");
         }
-        let before = scene.service.metric(counted);
-        eventually("the callers go on", LONG, || scene.service.metric(counted) > before + 100);
+        let before = harness.service.metric(counted);
+        eventually("the callers go on", LONG, || harness.service.metric(counted) > before + 100);
         stop.store(true, Ordering::Release);
         callers.into_iter().flat_map(|caller| caller.join().expect("it called")).collect()
     });
@@ -123,79 +125,80 @@ fn a_token_is_rotated_under_traffic_and_no_callback_is_lost() {
     assert!(answers.iter().all(|status| *status == 204), "every callback was accepted");
 
     let matched = |key: &str| {
-        scene.service.metric(&format!(
+        harness.service.metric(&format!(
             "heardback_key_last_matched_timestamp_seconds\
              {{route=\"/twilio/status\",account=\"{ACCOUNT}\",key=\"{key}\"}}"
         ))
     };
     // The labels follow the order of the keys.
-    scene.reload(&account(ACCOUNT, &[NEXT, TOKEN]), "done");
-    assert_eq!(scene.send(&status(ACCOUNT, 1), TOKEN), 204);
+    harness.reload(&account(ACCOUNT, &[NEXT, TOKEN]), "done");
+    assert_eq!(harness.send(&status(ACCOUNT, 1), TOKEN), 204);
     assert_eq!((matched("token 1"), matched("token 2") > 0), (0, true));
-    scene.reload(&account(ACCOUNT, &[NEXT]), "done");
+    harness.reload(&account(ACCOUNT, &[NEXT]), "done");
     assert_eq!(matched("token 2"), 0, "a removed key has no label");
-    assert_eq!(scene.send(&status(ACCOUNT, 1), TOKEN), 403, "the old token was removed");
-    assert_eq!(scene.send(&status(ACCOUNT, 1), NEXT), 204);
+    assert_eq!(harness.send(&status(ACCOUNT, 1), TOKEN), 403, "the old token was removed");
+    assert_eq!(harness.send(&status(ACCOUNT, 1), NEXT), 204);
 }
 
 #[test]
 fn an_invalid_file_is_refused_as_a_whole_and_nothing_changes() {
-    let scene = Scene::new(&account(ACCOUNT, &[TOKEN]));
+    let harness = Harness::new(&account(ACCOUNT, &[TOKEN]));
     let bad = format!(
         "{}{}extra = \"hush\"\n[[account]]\nsid = \"hush\"\n",
         account(ACCOUNT, &[NEXT]),
         account(OTHER_ACCOUNT, &["hush"])
     );
-    scene.reload(&bad, "refused");
-    scene.service.says("nothing has changed");
-    let logs = scene.service.logs();
+    harness.reload(&bad, "refused");
+    harness.service.says("nothing has changed");
+    let logs = harness.service.logs();
     let line = logs.lines().find(|line| line.contains("nothing has changed")).expect("said");
     for words in ["\"level\":\"ERROR\"", "account 2 (", "extra is unknown", "account 3: sid"] {
         assert!(line.contains(words), "{words} is not in {line}");
     }
     assert!(!logs.contains("hush"), "{line}");
-    assert_eq!(scene.send(&status(ACCOUNT, 1), TOKEN), 204, "unchanged");
-    assert_eq!(scene.send(&status(ACCOUNT, 1), NEXT), 403);
-    assert_eq!(scene.send(&status(OTHER_ACCOUNT, 1), "hush"), 403);
+    assert_eq!(harness.send(&status(ACCOUNT, 1), TOKEN), 204, "unchanged");
+    assert_eq!(harness.send(&status(ACCOUNT, 1), NEXT), 403);
+    assert_eq!(harness.send(&status(OTHER_ACCOUNT, 1), "hush"), 403);
 
-    std::fs::remove_file(scene.path("accounts.toml")).expect("removed");
-    scene.service.signal(Signal::HUP);
-    scene.service.says("cannot be read");
-    assert_eq!(scene.send(&status(ACCOUNT, 2), TOKEN), 204);
-    scene.reload(&account(ACCOUNT, &[NEXT]), "done");
-    assert_eq!(scene.send(&status(ACCOUNT, 3), NEXT), 204, "a valid file is accepted again");
+    std::fs::remove_file(harness.path("accounts.toml")).expect("removed");
+    harness.service.signal(Signal::HUP);
+    harness.service.says("cannot be read");
+    assert_eq!(harness.send(&status(ACCOUNT, 2), TOKEN), 204);
+    harness.reload(&account(ACCOUNT, &[NEXT]), "done");
+    assert_eq!(harness.send(&status(ACCOUNT, 3), NEXT), 204, "a valid file is accepted again");
 }
 
 #[test]
 fn a_setting_that_needs_a_restart_is_logged_and_stays() {
-    let scene = Scene::new(&account(ACCOUNT, &[TOKEN]));
-    std::fs::write(scene.path("phone"), "another key for phones").expect("written");
-    scene.reload(&account(ACCOUNT, &[TOKEN, NEXT]), "done");
-    scene.service.says("HEARDBACK_PHONE_KEY has changed, which has no effect before a restart");
-    assert_eq!(scene.send(&status(ACCOUNT, 1), NEXT), 204, "the other changes are in place");
+    let harness = Harness::new(&account(ACCOUNT, &[TOKEN]));
+    std::fs::write(harness.path("phone"), "another key for phones").expect("written");
+    harness.reload(&account(ACCOUNT, &[TOKEN, NEXT]), "done");
+    harness.service.says("HEARDBACK_PHONE_KEY has changed, which has no effect before a restart");
+    assert_eq!(harness.send(&status(ACCOUNT, 1), NEXT), 204, "the other changes are in place");
 }
 
 #[test]
 fn an_account_is_added_and_removed_with_its_posts() {
-    let scene = Scene::new(&account(ACCOUNT, &[TOKEN]));
-    assert_eq!(scene.send(&event(OTHER_ACCOUNT, 1), APP_KEY), 403);
+    let harness = Harness::new(&account(ACCOUNT, &[TOKEN]));
+    assert_eq!(harness.send(&event(OTHER_ACCOUNT, 1), APP_KEY), 403);
     let both = account(ACCOUNT, &[TOKEN]) + &account(OTHER_ACCOUNT, &[NEXT]);
-    scene.reload(&both, "done");
-    assert_eq!(scene.send(&event(OTHER_ACCOUNT, 1), APP_KEY), 200);
-    let posted = |number: u32| scene.twilio.posts().iter().any(|post| post.contains(&sid(number)));
+    harness.reload(&both, "done");
+    assert_eq!(harness.send(&event(OTHER_ACCOUNT, 1), APP_KEY), 200);
+    let posted =
+        |number: u32| harness.twilio.posts().iter().any(|post| post.contains(&sid(number)));
     eventually("the confirmation is posted", LONG, || posted(1));
 
     // A confirmation of a removed account waits and is logged; the other accounts go on.
-    scene.twilio.behave(crate::harness::twilio::Manner::Status(503));
-    assert_eq!(scene.send(&event(OTHER_ACCOUNT, 2), APP_KEY), 200);
+    harness.twilio.reply_with(crate::harness::twilio::TwilioReply::Status(503));
+    assert_eq!(harness.send(&event(OTHER_ACCOUNT, 2), APP_KEY), 200);
     let retried = "heardback_upstream_settled_total{settlement=\"retry\"}";
-    eventually("the post was attempted", LONG, || scene.service.metric(retried) > 0);
-    scene.reload(&account(ACCOUNT, &[TOKEN]), "done");
-    scene.twilio.behave(crate::harness::twilio::Manner::Status(200));
+    eventually("the post was attempted", LONG, || harness.service.metric(retried) > 0);
+    harness.reload(&account(ACCOUNT, &[TOKEN]), "done");
+    harness.twilio.reply_with(crate::harness::twilio::TwilioReply::Status(200));
     let paused = format!("heardback_lane_paused{{account=\"{OTHER_ACCOUNT}\"}}");
-    eventually("its lane is paused", LONG, || scene.service.metric(&paused) == 1);
-    scene.service.says("not among those that are configured");
-    assert_eq!(scene.send(&event(ACCOUNT, 3), APP_KEY), 200);
+    eventually("its lane is paused", LONG, || harness.service.metric(&paused) == 1);
+    harness.service.says("not among those that are configured");
+    assert_eq!(harness.send(&event(ACCOUNT, 3), APP_KEY), 200);
     eventually("the other account's is posted", LONG, || posted(3));
 }
 

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use crate::harness::running::{BINARY, settings};
 use crate::harness::{
-    ACCOUNT, LONG, OTHER_ACCOUNT, RECIPIENT, SENDER, Scene, TOKEN, eventually, form, get, key, sid,
-    status_callback, wire,
+    ACCOUNT, Harness, LONG, OTHER_ACCOUNT, RECIPIENT, SENDER, TOKEN, eventually, form, get,
+    http_client, key, sid, status_callback,
 };
 
 /// A text that only its recipient may read.
@@ -22,7 +22,7 @@ const TEXT: &str = "my code is 424242";
 /// The public URL, as with a proxy whose scheme differs.
 const ELSEWHERE: &str = "http://hooks.example.com";
 
-/// The files of a scene.
+/// The files of a harness.
 struct Files(tempfile::TempDir);
 
 impl Files {
@@ -38,11 +38,11 @@ impl Files {
 }
 
 /// `heardback replay` with the settings of that service and these: exit code, stdout, stderr.
-fn replay(scene: &Scene, words: &[&str], more: &[(&str, &str)]) -> (i32, String, String) {
-    let listen = scene.service.public.to_string();
+fn replay(harness: &Harness, words: &[&str], more: &[(&str, &str)]) -> (i32, String, String) {
+    let listen = harness.service.public.to_string();
     let mut command = Command::new(BINARY);
     command.arg("replay").args(words).env_clear().stdin(Stdio::null());
-    command.envs(settings(&scene.store(), &scene.twilio)).env("HEARDBACK_LISTEN", listen);
+    command.envs(settings(&harness.store(), &harness.twilio)).env("HEARDBACK_LISTEN", listen);
     let Output { status, stdout, stderr } =
         command.envs(more.iter().copied()).output().expect("it ran");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
@@ -55,8 +55,8 @@ fn replay(scene: &Scene, words: &[&str], more: &[(&str, &str)]) -> (i32, String,
 
 /// The results as JSON, and the exit code. Most files here are hand-written; the flag does not
 /// affect recordings of a service.
-fn verdicts(scene: &Scene, words: &[&str], more: &[(&str, &str)]) -> (i32, Vec<Value>) {
-    let (code, told, talk) = replay(scene, &[&["--json", "--unproven"], words].concat(), more);
+fn verdicts(harness: &Harness, words: &[&str], more: &[(&str, &str)]) -> (i32, Vec<Value>) {
+    let (code, told, talk) = replay(harness, &[&["--json", "--unproven"], words].concat(), more);
     assert_eq!(talk, "", "{told}");
     (code, told.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect())
 }
@@ -126,35 +126,35 @@ fn recorded(folder: &Path, count: usize) -> Vec<PathBuf> {
 fn a_request_rejected_for_a_wrong_setting_counts_once_the_setting_is_right() {
     let folder = tempfile::tempdir().expect("a folder");
     let refused = folder.path().join("refused");
-    let scene = Scene::new(&[("HEARDBACK_RECORD_REFUSED", &refused.display().to_string())]);
-    assert_eq!(scene.send(&registration(1)).status, 201);
+    let harness = Harness::new(&[("HEARDBACK_RECORD_REFUSED", &refused.display().to_string())]);
+    assert_eq!(harness.send(&registration(1)).status, 201);
     // Signed for another spelling of the public URL.
     let wrong = quoting(901, 1).signed(&key(), ELSEWHERE);
-    assert_eq!(scene.service.exchange(&wire::bytes(&wrong)).status, 403);
+    assert_eq!(harness.service.exchange(&http_client::bytes(&wrong)).status, 403);
     let file = recorded(&refused, 1).remove(0).display().to_string();
 
-    let (code, told, talk) = replay(&scene, &["--dry-run", &file], &[]);
+    let (code, told, talk) = replay(&harness, &["--dry-run", &file], &[]);
     assert_eq!((code, talk.as_str()), (0, ""), "{told}");
     assert!(told.contains("would send") && told.contains("token 1 of TWILIO_AUTH_TOKEN"), "{told}");
-    assert_eq!(scene.state(1).as_deref(), Some("pending"), "nothing was sent");
+    assert_eq!(harness.state(1).as_deref(), Some("pending"), "nothing was sent");
 
-    let (code, told, talk) = replay(&scene, &[&file], &[]);
+    let (code, told, talk) = replay(&harness, &[&file], &[]);
     assert_eq!((code, talk.as_str()), (0, ""), "{told}");
     assert!(told.contains("POST /twilio/message  200     confirmed"), "{told}");
     assert!(told.contains(&sid(1)), "{told}");
-    scene.reaches(1, "reported");
+    harness.reaches(1, "reported");
 
     // It counts once, whatever follows.
-    assert_eq!(scene.send(&registration(2)).status, 201);
-    let (code, again) = verdicts(&scene, &[&file], &[]);
+    assert_eq!(harness.send(&registration(2)).status, 201);
+    let (code, again) = verdicts(&harness, &[&file], &[]);
     assert_eq!((code, results(&again)), (0, vec!["none"]));
-    assert_eq!(scene.state(2).as_deref(), Some("pending"));
-    assert_eq!(scene.twilio.posts().len(), 1);
+    assert_eq!(harness.state(2).as_deref(), Some("pending"));
+    assert_eq!(harness.twilio.posts().len(), 1);
 }
 
 #[test]
 fn a_request_without_a_time_proves_no_newer_message_unless_a_flag_allows_it() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     let files = Files::new();
     let mut tracked = status_callback(3, "sent");
     tracked.target.push_str("?feedback=1");
@@ -168,17 +168,17 @@ fn a_request_without_a_time_proves_no_newer_message_unless_a_flag_allows_it() {
         files.write("tracked.http", &tracked),
     ];
     // A newer message, which none of them can be about.
-    assert_eq!(scene.send(&undated(1)).status, 201);
+    assert_eq!(harness.send(&undated(1)).status, 201);
     let words: Vec<&str> = as_of_now.iter().map(String::as_str).collect();
-    let (code, told) = verdicts(&scene, &words, &[]);
+    let (code, told) = verdicts(&harness, &words, &[]);
     assert_eq!((code, results(&told)), (1, vec!["not_sent"; 6]));
     for verdict in &told {
         assert!(verdict["detail"].as_str().expect("why").contains("--as-of-now"), "{verdict}");
         assert_eq!(verdict["status"], Value::Null);
     }
-    assert_eq!(scene.state(1).as_deref(), Some("pending"));
+    assert_eq!(harness.state(1).as_deref(), Some("pending"));
 
-    assert!(scene.message(2).is_none() && scene.message(3).is_none());
+    assert!(harness.message(2).is_none() && harness.message(3).is_none());
 
     // Requests with a time of their own are safe, so they are sent.
     let long_ago = "Mon, 23 Nov 2020 10:00:00 +0000";
@@ -192,12 +192,12 @@ fn a_request_without_a_time_proves_no_newer_message_unless_a_flag_allows_it() {
         ),
     ];
     let words: Vec<&str> = dated.iter().map(String::as_str).collect();
-    let (code, told) = verdicts(&scene, &words, &[]);
+    let (code, told) = verdicts(&harness, &words, &[]);
     assert_eq!(code, 0, "{told:?}");
     assert!(!results(&told).contains(&"confirmed"), "{told:?}");
-    assert_eq!(scene.state(1).as_deref(), Some("pending"));
+    assert_eq!(harness.state(1).as_deref(), Some("pending"));
 
-    let (code, told) = verdicts(&scene, &["--as-of-now", &as_of_now[0]], &[]);
+    let (code, told) = verdicts(&harness, &["--as-of-now", &as_of_now[0]], &[]);
     assert_eq!(code, 0, "{told:?}");
     assert!(
         told[0]["status"].is_u64(),
@@ -208,16 +208,16 @@ fn a_request_without_a_time_proves_no_newer_message_unless_a_flag_allows_it() {
 #[test]
 fn with_exported_spans_the_results_are_still_known() {
     // There is no collector at that address.
-    let scene = Scene::new(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")]);
+    let harness = Harness::new(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")]);
     let files = Files::new();
-    assert_eq!(scene.send(&registration(1)).status, 201);
-    let (code, told) = verdicts(&scene, &[&files.write("q.http", &quoting(901, 1))], &[]);
+    assert_eq!(harness.send(&registration(1)).status, 201);
+    let (code, told) = verdicts(&harness, &[&files.write("q.http", &quoting(901, 1))], &[]);
     assert_eq!((code, results(&told)), (0, vec!["confirmed"]));
 }
 
 #[test]
 fn each_route_has_its_result() {
-    let scene = Scene::new(&[("HEARDBACK_APP_KEYS", "an app key of some length")]);
+    let harness = Harness::new(&[("HEARDBACK_APP_KEYS", "an app key of some length")]);
     let files = Files::new();
     let click = |number: u32, kind: &str| {
         let body = json!({
@@ -257,7 +257,7 @@ fn each_route_has_its_result() {
         .collect();
     let words: Vec<&str> = names.iter().map(String::as_str).collect();
     let app_key = [("HEARDBACK_APP_KEYS", "an app key of some length")];
-    let (code, told) = verdicts(&scene, &words, &app_key);
+    let (code, told) = verdicts(&harness, &words, &app_key);
     let expected: Vec<&str> = recordings.iter().map(|(result, _)| *result).collect();
     assert_eq!(results(&told), expected, "{told:#?}");
     assert_eq!(code, 1, "some got no 2xx");
@@ -299,7 +299,7 @@ fn each_route_has_its_result() {
     }
     // With a wrong app key each of the app's requests is rejected, with the possible cause.
     let wrong = [("HEARDBACK_APP_KEYS", "another app key than that")];
-    let (code, told) = verdicts(&scene, &[&names[0]], &wrong);
+    let (code, told) = verdicts(&harness, &[&names[0]], &wrong);
     assert_eq!((code, &told[0]["status"], results(&told)), (1, &json!(403), vec!["refused"]));
 }
 
@@ -314,7 +314,7 @@ fn each_account_has_its_own_key() {
     fs::write(&accounts, text).expect("written");
     let path = accounts.display().to_string();
     let more = [("HEARDBACK_ACCOUNTS_FILE", path.as_str())];
-    let scene = Scene::new(&more);
+    let harness = Harness::new(&more);
     let files = Files::new();
     let inbound = sid(901);
     let of = |target: &str, account: &str| {
@@ -344,9 +344,9 @@ fn each_account_has_its_own_key() {
     theirs.target = "/app/twilio/status".to_owned();
     let fifth = files.write("5.http", &theirs);
     let words = [&names[0], &names[1], &names[2], &fourth, &fifth].map(String::as_str);
-    let (code, told) = verdicts(&scene, &words, &more);
+    let (code, told) = verdicts(&harness, &words, &more);
     assert_eq!(code, 0, "{told:#?}");
-    let (_, would) = verdicts(&scene, &[&["--dry-run"], &words[..]].concat(), &more);
+    let (_, would) = verdicts(&harness, &[&["--dry-run"], &words[..]].concat(), &more);
     let keys: Vec<_> = would.iter().map(|verdict| verdict["signed_with"].as_str()).collect();
     let (own, file) = ("token 1 of TWILIO_AUTH_TOKEN", "account 1 of HEARDBACK_ACCOUNTS_FILE");
     let (token, app) = (format!("token 1 of {file}"), format!("app key 1 of {file}"));
@@ -356,46 +356,46 @@ fn each_account_has_its_own_key() {
 
 #[test]
 fn the_signature_is_for_the_public_url_whatever_the_target_address() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     let files = Files::new();
     // Blanks, apostrophes and umlauts, which the client encodes differently.
     let target = "/twilio/status?reference=it's+|%7C\u{fc}";
     let mut odd = status_callback(1, "sent");
     odd.target = target.to_owned();
     let file = files.write("odd.http", &odd);
-    let to = format!("http://{}/", scene.service.public);
+    let to = format!("http://{}/", harness.service.public);
     let nowhere = [("HEARDBACK_LISTEN", "127.0.0.1:0")];
-    let (code, told) = verdicts(&scene, &["--to", &to, &file], &nowhere);
+    let (code, told) = verdicts(&harness, &["--to", &to, &file], &nowhere);
     assert_eq!((code, results(&told)), (0, vec!["taken"]), "{told:?}");
-    assert_eq!(scene.state(1).as_deref(), Some("untracked"));
-    let anywhere = format!("0.0.0.0:{}", scene.service.public.port());
-    let (code, told) = verdicts(&scene, &[&file], &[("HEARDBACK_LISTEN", &anywhere)]);
+    assert_eq!(harness.state(1).as_deref(), Some("untracked"));
+    let anywhere = format!("0.0.0.0:{}", harness.service.public.port());
+    let (code, told) = verdicts(&harness, &[&file], &[("HEARDBACK_LISTEN", &anywhere)]);
     assert_eq!((code, &told[0]["detail"]), (0, &json!("untracked, sent")), "{told:?}");
-    let (code, _, talk) = replay(&scene, &[&file], &nowhere);
+    let (code, _, talk) = replay(&harness, &[&file], &nowhere);
     assert_eq!(code, 2);
     assert!(talk.contains("name it with --to"), "{talk}");
-    let (code, _, talk) = replay(&scene, &["--to", "somewhere", &file], &[]);
+    let (code, _, talk) = replay(&harness, &["--to", "somewhere", &file], &[]);
     assert_eq!((code, talk.contains("expected a URL such as")), (2, true), "{talk}");
 
     // A file that is no recording: no request is sent.
-    let before = scene.service.metric("heardback_messages{state=\"untracked\"}");
-    let (code, told, talk) = replay(&scene, &[&file, "/nowhere.http"], &[]);
+    let before = harness.service.metric("heardback_messages{state=\"untracked\"}");
+    let (code, told, talk) = replay(&harness, &[&file, "/nowhere.http"], &[]);
     assert_eq!((code, told.as_str()), (2, ""));
     assert!(talk.contains("/nowhere.http: "), "{talk}");
-    assert_eq!(scene.service.metric("heardback_messages{state=\"untracked\"}"), before);
+    assert_eq!(harness.service.metric("heardback_messages{state=\"untracked\"}"), before);
 
     // There is no listener.
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = free.local_addr().expect("bound").to_string();
     drop(free);
-    let (code, told) = verdicts(&scene, &[&file], &[("HEARDBACK_LISTEN", &address)]);
+    let (code, told) = verdicts(&harness, &[&file], &[("HEARDBACK_LISTEN", &address)]);
     assert_eq!((code, results(&told)), (1, vec!["unreachable"]), "{told:?}");
 }
 
 #[test]
 fn a_prefix_that_the_proxy_strips_is_signed_and_not_sent() {
     let public = [("HEARDBACK_PUBLIC_URL", "https://example.com/hooks")];
-    let scene = Scene::new(&public);
+    let harness = Harness::new(&public);
     let files = Files::new();
     let mut before = status_callback(2, "sent");
     before.target = format!("/hooks{}", before.target);
@@ -403,7 +403,7 @@ fn a_prefix_that_the_proxy_strips_is_signed_and_not_sent() {
         files.write("behind.http", &status_callback(1, "sent")),
         files.write("before.http", &before),
     ];
-    let (code, told) = verdicts(&scene, &[&names[0], &names[1]], &public);
+    let (code, told) = verdicts(&harness, &[&names[0], &names[1]], &public);
     assert_eq!((code, results(&told)), (0, vec!["taken", "taken"]), "{told:?}");
     assert!(told.iter().all(|verdict| verdict["request"] == "POST /twilio/status"), "{told:?}");
 }
@@ -412,17 +412,17 @@ fn a_prefix_that_the_proxy_strips_is_signed_and_not_sent() {
 fn a_recording_without_its_values_or_its_body_is_not_sent() {
     let folder = tempfile::tempdir().expect("a folder");
     let refused = folder.path().join("refused");
-    let scene = Scene::new(&[("HEARDBACK_RECORD_REFUSED", &refused.display().to_string())]);
-    assert_eq!(scene.service.exchange(&wire::bytes(&quoting(901, 1))).status, 403);
+    let harness = Harness::new(&[("HEARDBACK_RECORD_REFUSED", &refused.display().to_string())]);
+    assert_eq!(harness.service.exchange(&http_client::bytes(&quoting(901, 1))).status, 403);
     let body = json!({"MessageSid": sid(1), "Type": "code_entered"});
     let other = SigningKey::new(b"another key");
     let event = crate::harness::json("/app/events", &body);
     let forged = event.signed(&other, crate::harness::BASE);
-    assert_eq!(scene.service.exchange(&wire::bytes(&forged)).status, 403);
+    assert_eq!(harness.service.exchange(&http_client::bytes(&forged)).status, 403);
     let paths: Vec<String> =
         recorded(&refused, 2).iter().map(|path| path.display().to_string()).collect();
     let words: Vec<&str> = paths.iter().map(String::as_str).collect();
-    let (code, told) = verdicts(&scene, &words, &[]);
+    let (code, told) = verdicts(&harness, &words, &[]);
     assert_eq!((code, results(&told)), (1, vec!["not_sent"; 2]));
     let whys: BTreeMap<_, _> = told
         .iter()
@@ -434,7 +434,7 @@ fn a_recording_without_its_values_or_its_body_is_not_sent() {
 
 #[test]
 fn the_table_fits_the_terminal() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     let files = Files::new();
     let names = [
         files.write("reply.http", &reply(901)),
@@ -443,7 +443,7 @@ fn the_table_fits_the_terminal() {
     for width in [40, 80, 120] {
         let width_told = width.to_string();
         let (_, told, _) = replay(
-            &scene,
+            &harness,
             &["--unproven", &names[0], &names[1]],
             &[("COLUMNS", width_told.as_str())],
         );
@@ -453,8 +453,8 @@ fn the_table_fits_the_terminal() {
 }
 
 /// Without the flag for hand-written recordings.
-fn proven(scene: &Scene, words: &[&str]) -> (i32, Vec<Value>) {
-    let (code, told, talk) = replay(scene, &[&["--json"], words].concat(), &[]);
+fn proven(harness: &Harness, words: &[&str]) -> (i32, Vec<Value>) {
+    let (code, told, talk) = replay(harness, &[&["--json"], words].concat(), &[]);
     assert_eq!(talk, "", "{told}");
     (code, told.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect())
 }
@@ -463,20 +463,20 @@ fn proven(scene: &Scene, words: &[&str]) -> (i32, Vec<Value>) {
 fn a_request_without_a_known_signature_is_not_signed_for_its_sender() {
     let folder = tempfile::tempdir().expect("a folder");
     let refused = folder.path().join("refused");
-    let scene = Scene::new(&[("HEARDBACK_RECORD_REFUSED", &refused.display().to_string())]);
-    assert_eq!(scene.send(&registration(1)).status, 201);
+    let harness = Harness::new(&[("HEARDBACK_RECORD_REFUSED", &refused.display().to_string())]);
+    assert_eq!(harness.send(&registration(1)).status, 201);
     let sid = sid(1);
     let event = form("/app/events", &[("MessageSid", &sid), ("Type", "code_entered")]);
     let forged = event.signed(&SigningKey::new(b"a stranger's"), crate::harness::BASE);
-    assert_eq!(scene.service.exchange(&wire::bytes(&forged)).status, 403);
+    assert_eq!(harness.service.exchange(&http_client::bytes(&forged)).status, 403);
     let file = recorded(&refused, 1).remove(0).display().to_string();
     // Recordings of a service are not hand-written, so the flag does not apply.
     for words in [vec![file.as_str()], vec!["--unproven", &file]] {
-        let (code, told) = proven(&scene, &words);
+        let (code, told) = proven(&harness, &words);
         assert_eq!((code, results(&told)), (1, vec!["not_sent"]), "{told:?}");
         assert!(told[0]["detail"].as_str().expect("why").contains("forged"), "{told:?}");
     }
-    assert_eq!(scene.state(1).as_deref(), Some("pending"));
+    assert_eq!(harness.state(1).as_deref(), Some("pending"));
 
     // A signature that doctor can explain is no proof: these were created or changed without a key.
     let files = Files::new();
@@ -500,15 +500,15 @@ fn a_request_without_a_known_signature_is_not_signed_for_its_sender() {
         files.write("longer.http", &longer),
     ];
     let words: Vec<&str> = names.iter().map(String::as_str).collect();
-    let (code, told) = proven(&scene, &words);
+    let (code, told) = proven(&harness, &words);
     assert_eq!((code, results(&told)), (1, vec!["not_sent"; 6]), "{told:?}");
-    assert_eq!(scene.state(1).as_deref(), Some("pending"));
+    assert_eq!(harness.state(1).as_deref(), Some("pending"));
     for verdict in &told {
         assert!(verdict["detail"].as_str().expect("why").contains("--unproven"), "{verdict}");
     }
     // A request that the app did sign is sent, whatever URL it was signed for.
     let good = files.write("good.http", &event.signed(&key(), ELSEWHERE));
-    let (code, told) = proven(&scene, &[&good]);
+    let (code, told) = proven(&harness, &[&good]);
     assert_eq!((code, results(&told)), (0, vec!["confirmed"]), "{told:?}");
 }
 
@@ -521,14 +521,14 @@ fn the_key_of_one_account_is_not_replaced_by_that_of_another() {
     fs::write(&accounts, text).expect("written");
     let path = accounts.display().to_string();
     let more = [("HEARDBACK_ACCOUNTS_FILE", path.as_str())];
-    let scene = Scene::new(&more);
+    let harness = Harness::new(&more);
     let files = Files::new();
     // The request names no account: it belongs to the signer's account, not to the first of the
     // settings.
     let event = form("/app/events", &[("MessageSid", &sid(1)), ("Type", "code_entered")]);
     let theirs = event.signed(&SigningKey::new(second.as_bytes()), crate::harness::BASE);
     let file = files.write("theirs.http", &theirs);
-    let (code, told, _) = replay(&scene, &["--dry-run", "--json", &file], &more);
+    let (code, told, _) = replay(&harness, &["--dry-run", "--json", &file], &more);
     let told: Value = serde_json::from_str(told.trim()).expect("JSON");
     assert_eq!(code, 0, "{told}");
     let signed = told["signed_with"].as_str().expect("a key");
@@ -537,9 +537,9 @@ fn the_key_of_one_account_is_not_replaced_by_that_of_another() {
 
 #[test]
 fn a_path_that_a_proxy_would_change_is_not_sent() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     let files = Files::new();
-    assert_eq!(scene.send(&undated(1)).status, 201);
+    assert_eq!(harness.send(&undated(1)).status, 201);
     for (at, target) in [
         "/app/messages/../../twilio/message",
         "/app/messages/%2e%2E/%2e./twilio/message",
@@ -553,16 +553,16 @@ fn a_path_that_a_proxy_would_change_is_not_sent() {
         let mut recording = reply(901);
         target.clone_into(&mut recording.target);
         let file = files.write(&format!("{at}.http"), &recording);
-        let (code, told) = verdicts(&scene, &[&file], &[]);
+        let (code, told) = verdicts(&harness, &[&file], &[]);
         assert_eq!((code, results(&told)), (1, vec!["not_sent"]), "{target} {told:?}");
     }
-    assert_eq!(scene.state(1).as_deref(), Some("pending"));
+    assert_eq!(harness.state(1).as_deref(), Some("pending"));
 }
 
 #[test]
 fn an_endless_file_is_no_recording() {
-    let scene = Scene::new(&[]);
-    let (code, told, talk) = replay(&scene, &["/dev/zero"], &[]);
+    let harness = Harness::new(&[]);
+    let (code, told, talk) = replay(&harness, &["/dev/zero"], &[]);
     assert_eq!((code, told.as_str()), (2, ""));
     assert!(talk.contains("/dev/zero: more than 4194304 bytes"), "{talk}");
 }

@@ -8,11 +8,11 @@ use heardback::domain::message::{Basis, State, Status};
 use heardback::domain::sid::{AccountSid, MessageSid};
 use heardback::domain::signal::{EvidenceTarget, MessageUpdate, SenderHint, Signal, SignalSource};
 
-use crate::book::Book;
 use crate::given::{
     DAY, HOUR, SENDER, account, acted, address, direct, person, policy, reference, registered,
     reply, shared, sid, signal, status,
 };
+use crate::reference_store::ReferenceStore;
 
 const KEY: &[u8] = b"the app's key";
 
@@ -24,8 +24,8 @@ fn coded(n: u32, code: &str, seconds: i64) -> MessageUpdate {
     MessageUpdate { code: Some(CodeKey::new(KEY).hmac(sid(n), code)), ..bearing(n, seconds) }
 }
 
-fn book(resend: Resend, sightings: &[MessageUpdate]) -> Book {
-    let mut book = Book::default();
+fn book(resend: Resend, sightings: &[MessageUpdate]) -> ReferenceStore {
+    let mut book = ReferenceStore::default();
     book.policy = Policy { resend, ..policy() };
     for sighting in sightings {
         book.remember(sighting);
@@ -37,11 +37,11 @@ fn typed(text: &str, signal: Signal) -> Signal {
     Signal { code: Probe::new(text, &[CodeKey::new(KEY)]), ..signal }
 }
 
-fn basis(book: &Book, n: u32) -> Option<Basis> {
+fn basis(book: &ReferenceStore, n: u32) -> Option<Basis> {
     book.messages[&sid(n)].proof.as_ref().map(|proof| proof.basis)
 }
 
-fn converted_by(book: &Book, n: u32) -> Option<MessageSid> {
+fn converted_by(book: &ReferenceStore, n: u32) -> Option<MessageSid> {
     book.messages[&sid(n)].converted_by
 }
 

@@ -9,7 +9,8 @@
 
 use heardback::twilio::form;
 use heardback::twilio::signature::{
-    Algorithm, Content, KeyId, Match, Mistrust, Presented, SigningKey, sign, verify, verify_url,
+    Algorithm, Content, KeyId, Match, Presented, SignatureError, SigningKey, sign, verify,
+    verify_url,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -136,7 +137,7 @@ fn judged(
     keys: &[SigningKey],
     settings: Option<&str>,
     signature: &str,
-) -> Result<Match, Mistrust> {
+) -> Result<Match, SignatureError> {
     let pairs = pairs(&vector["params"]);
     let content = match vector["body"].as_str() {
         Some(body) => Content::Other(body.as_bytes()),
@@ -173,7 +174,7 @@ fn a_shared_keys_signature_is_accepted_from_that_key_only() {
         let keys = [token, other, key.clone()];
         assert_eq!(judged(vector, &keys, settings, signature), Ok(Match { key: 2 }), "{note}");
         for others in [&keys[..2], &[]] {
-            assert_eq!(judged(vector, others, settings, signature), Err(Mistrust::Mismatch));
+            assert_eq!(judged(vector, others, settings, signature), Err(SignatureError::Mismatch));
         }
         let pairs = pairs(&vector["params"]);
         let content = Content::Form { pairs: &pairs, body: b"" };
@@ -230,7 +231,7 @@ fn no_unsigned_header_changes_the_algorithm_of_a_key() {
         }
         // Without a name, only the auth token is tried.
         let unnamed = judged(&vector, &keys[..1], None, &weak);
-        assert_eq!(unnamed, Err(Mistrust::Mismatch));
+        assert_eq!(unnamed, Err(SignatureError::Mismatch));
         assert_eq!(judged(&vector, &keys, None, &weak), Ok(Match { key: 1 }), "the token");
         assert!(judged(&vector, &keys[1..], Some(&sha1), &weak).is_err(), "a token has no id");
     }

@@ -14,8 +14,8 @@ use serde_json::Value;
 
 use crate::harness::running::{BINARY, settings};
 use crate::harness::{
-    ACCOUNT, BASE, LONG, OTHER_ACCOUNT, RECIPIENT, SENDER, Scene, TOKEN, eventually, form, key,
-    signed, status_callback, wire,
+    ACCOUNT, BASE, Harness, LONG, OTHER_ACCOUNT, RECIPIENT, SENDER, TOKEN, eventually, form,
+    http_client, key, signed, status_callback,
 };
 
 /// A text that must not show anywhere.
@@ -33,7 +33,7 @@ fn signed_for_http(number: u32) -> Vec<u8> {
         ("Body", TEXT),
     ];
     let request = form("/twilio/message?reference=hush-7", &fields);
-    wire::bytes(&request.signed(&key(), "http://hooks.example.com"))
+    http_client::bytes(&request.signed(&key(), "http://hooks.example.com"))
 }
 
 /// A running `heardback doctor --watch`, killed when dropped.
@@ -53,10 +53,10 @@ fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
 }
 
 impl Watch {
-    fn start(scene: &Scene, words: &[&str]) -> Self {
+    fn start(harness: &Harness, words: &[&str]) -> Self {
         let mut command = Command::new(BINARY);
         command.args(["doctor", "--watch"]).args(words).env_clear().stdin(Stdio::null());
-        command.envs(settings(&scene.store(), &scene.twilio));
+        command.envs(settings(&harness.store(), &harness.twilio));
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
         let said = lines(child.stdout.take().expect("piped"));
@@ -126,46 +126,47 @@ fn recordings(folder: &Path) -> Vec<std::path::PathBuf> {
 
 #[test]
 fn a_watch_shows_the_reason_of_each_rejection_without_a_restart_and_keeps_nothing() {
-    let scene = Scene::new(&[]);
-    assert_eq!(scene.service.exchange(&signed_for_http(1)).status, 403);
-    scene.service.says("run `heardback doctor --watch` to see why");
-    let mut watch = Watch::start(&scene, &[]);
+    let harness = Harness::new(&[]);
+    assert_eq!(harness.service.exchange(&signed_for_http(1)).status, 403);
+    harness.service.says("run `heardback doctor --watch` to see why");
+    let mut watch = Watch::start(&harness, &[]);
     assert!(watch.stderr_line("phone numbers").contains("not kept"));
-    assert_eq!(scene.service.exchange(&signed_for_http(2)).status, 403);
+    assert_eq!(harness.service.exchange(&signed_for_http(2)).status, 403);
     let head = watch.says("mismatch");
     assert!(head.contains(&format!("POST {BASE}/twilio/message?…")), "{head}");
     watch.says(CAUSE);
     watch.interrupt();
     assert!(watch.stderr_line("Watch over").contains("1 seen"));
     watch.ends_with(0);
-    scene.service.says("watch of rejected requests ended");
-    assert_eq!(scene.service.exchange(&signed_for_http(3)).status, 403, "rejected as before");
-    let root = scene.store().parent().expect("a folder").to_owned();
+    harness.service.says("watch of rejected requests ended");
+    assert_eq!(harness.service.exchange(&signed_for_http(3)).status, 403, "rejected as before");
+    let root = harness.store().parent().expect("a folder").to_owned();
     assert_eq!(recordings(&root), Vec::<std::path::PathBuf>::new());
 }
 
 #[test]
 fn a_watch_ends_after_the_given_number_of_requests_or_the_given_time() {
-    let scene = Scene::new(&[]);
-    let mut watch = Watch::start(&scene, &["--count", "1", "--json"]);
-    assert_eq!(scene.service.exchange(&signed_for_http(1)).status, 403);
+    let harness = Harness::new(&[]);
+    let mut watch = Watch::start(&harness, &["--count", "1", "--json"]);
+    assert_eq!(harness.service.exchange(&signed_for_http(1)).status, 403);
     let seen: Value = serde_json::from_str(&watch.says("outcome")).expect("JSON");
     assert_eq!(seen["causes"][0]["id"], "scheme_http");
     assert_eq!((&seen["refused"], &seen["file"]), (&"mismatch".into(), &Value::Null));
     watch.stderr_line("Watch over (1 requests were seen)");
     watch.ends_with(0);
-    let mut watch = Watch::start(&scene, &["--for", "1s"]);
+    let mut watch = Watch::start(&harness, &["--for", "1s"]);
     watch.stderr_line("Watch over (1s are over): 0 seen");
     watch.ends_with(0);
 }
 
 #[test]
 fn the_recordings_of_a_watch_are_for_their_owner_alone() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     let folder = tempfile::tempdir().expect("a folder");
     let kept = folder.path().join("kept");
-    let mut watch = Watch::start(&scene, &["--count", "1", "--keep", &kept.display().to_string()]);
-    assert_eq!(scene.service.exchange(&signed_for_http(1)).status, 403);
+    let mut watch =
+        Watch::start(&harness, &["--count", "1", "--keep", &kept.display().to_string()]);
+    assert_eq!(harness.service.exchange(&signed_for_http(1)).status, 403);
     let name = watch.says("Kept as ").replace("Kept as ", "");
     assert!(watch.stderr_line("Watch over").contains("delete them when you are done"));
     watch.ends_with(0);
@@ -178,25 +179,28 @@ fn the_recordings_of_a_watch_are_for_their_owner_alone() {
 
 #[test]
 fn a_later_watch_replaces_an_earlier_one() {
-    let scene = Scene::new(&[]);
-    let mut first = Watch::start(&scene, &[]);
-    let second = Watch::start(&scene, &[]);
+    let harness = Harness::new(&[]);
+    let mut first = Watch::start(&harness, &[]);
+    let second = Watch::start(&harness, &[]);
     first.stderr_line("another `heardback doctor --watch` has begun");
     first.ends_with(0);
-    assert_eq!(scene.service.exchange(&signed_for_http(1)).status, 403);
+    assert_eq!(harness.service.exchange(&signed_for_http(1)).status, 403);
     second.says(CAUSE);
 }
 
 #[test]
 fn a_watch_ends_with_its_service_and_cannot_start_without_one() {
-    let mut scene = Scene::new(&[]);
-    let mut watch = Watch::start(&scene, &[]);
-    scene.service.signal(Signal::TERM);
-    assert!(scene.service.ends_within(LONG).success(), "a watch delays no shutdown");
+    let mut harness = Harness::new(&[]);
+    let mut watch = Watch::start(&harness, &[]);
+    harness.service.signal(Signal::TERM);
+    assert!(harness.service.ends_within(LONG).success(), "a watch delays no shutdown");
     watch.stderr_line("the service has ended");
     watch.ends_with(1);
     let mut command = Command::new(BINARY);
-    command.args(["doctor", "--watch"]).env_clear().envs(settings(&scene.store(), &scene.twilio));
+    command
+        .args(["doctor", "--watch"])
+        .env_clear()
+        .envs(settings(&harness.store(), &harness.twilio));
     let output = command.stdin(Stdio::null()).output().expect("it ran");
     let told = String::from_utf8(output.stderr).expect("UTF-8");
     assert_eq!(output.status.code(), Some(1), "{told}");
@@ -208,7 +212,7 @@ fn a_watch_ends_with_its_service_and_cannot_start_without_one() {
 
 #[test]
 fn invalid_bounds_are_wrong_usage() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     for words in [
         &["--watch", "--for", "2h"][..],
         &["--watch", "--for", "soon"],
@@ -217,15 +221,19 @@ fn invalid_bounds_are_wrong_usage() {
         &["--count", "1"],
     ] {
         let mut command = Command::new(BINARY);
-        command.arg("doctor").args(words).env_clear().envs(settings(&scene.store(), &scene.twilio));
+        command
+            .arg("doctor")
+            .args(words)
+            .env_clear()
+            .envs(settings(&harness.store(), &harness.twilio));
         let output = command.stdin(Stdio::null()).output().expect("it ran");
         assert_eq!(output.status.code(), Some(2), "{words:?}: {output:?}");
     }
 }
 
 /// The INFO lines that say that no key has matched.
-fn unmatched(scene: &Scene) -> Vec<Value> {
-    let logs = scene.service.logs();
+fn unmatched(harness: &Harness) -> Vec<Value> {
+    let logs = harness.service.logs();
     let lines = logs.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let says = |line: &Value| {
         line["message"].as_str().is_some_and(|message| message.starts_with("no key has matched"))
@@ -235,16 +243,19 @@ fn unmatched(scene: &Scene) -> Vec<Value> {
 
 #[test]
 fn until_a_key_matches_on_a_route_the_log_reports_rejections_there_once_a_minute() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     for number in 1..=5 {
-        assert_eq!(scene.service.exchange(&signed_for_http(number)).status, 403);
+        assert_eq!(harness.service.exchange(&signed_for_http(number)).status, 403);
     }
-    assert_eq!(scene.service.exchange(&wire::bytes(&status_callback(1, "sent"))).status, 403);
+    assert_eq!(
+        harness.service.exchange(&http_client::bytes(&status_callback(1, "sent"))).status,
+        403
+    );
     let mut other = status_callback(2, "sent");
     other.body =
         String::from_utf8(other.body).expect("ASCII").replace(ACCOUNT, OTHER_ACCOUNT).into();
-    assert_eq!(scene.send(&other).status, 403);
-    let lines = unmatched(&scene);
+    assert_eq!(harness.send(&other).status, 403);
+    let lines = unmatched(&harness);
     let found: Vec<_> = lines
         .iter()
         .map(|line| (line["route"].as_str(), line["reason"].as_str(), line["level"].as_str()))
@@ -262,18 +273,18 @@ fn until_a_key_matches_on_a_route_the_log_reports_rejections_there_once_a_minute
         lines[2]["message"].as_str().is_some_and(|text| text.contains("heardback check")),
         "{lines:?}"
     );
-    assert!(!scene.service.logs().contains(RECIPIENT.trim_start_matches('+')));
+    assert!(!harness.service.logs().contains(RECIPIENT.trim_start_matches('+')));
 }
 
 #[test]
 fn once_a_key_has_matched_on_a_route_the_log_reports_no_more_rejections_there() {
-    let scene = Scene::new(&[]);
-    assert_eq!(scene.send(&status_callback(1, "sent")).status, 204);
+    let harness = Harness::new(&[]);
+    assert_eq!(harness.send(&status_callback(1, "sent")).status, 204);
     let mut forged = signed(&status_callback(2, "sent"));
     forged.target.push_str("?x=1");
-    assert_eq!(scene.service.exchange(&wire::bytes(&forged)).status, 403);
+    assert_eq!(harness.service.exchange(&http_client::bytes(&forged)).status, 403);
     // The log has a later refusal, on another route.
-    assert_eq!(scene.service.exchange(&signed_for_http(1)).status, 403);
-    scene.service.says("no key has matched on /twilio/message yet, and 1 request got 403 there");
-    assert_eq!(unmatched(&scene).len(), 1, "{}", scene.service.logs());
+    assert_eq!(harness.service.exchange(&signed_for_http(1)).status, 403);
+    harness.service.says("no key has matched on /twilio/message yet, and 1 request got 403 there");
+    assert_eq!(unmatched(&harness).len(), 1, "{}", harness.service.logs());
 }

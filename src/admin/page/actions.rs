@@ -28,17 +28,27 @@ const ON_HOLD: ActionResult =
     ("on_hold", "On hold: nothing of the account is reported until you resume it.");
 const RESUMED: ActionResult =
     ("resumed", "Resumed: the account's confirmed messages are reported.");
-const FAILED: ActionResult = ("not_now", "Not completed: the store is unavailable. Try again.");
-const RESULTS: [ActionResult; 6] = [REQUEUED, NOT_REFUSED, UNKNOWN, ON_HOLD, RESUMED, FAILED];
+const UNAVAILABLE: ActionResult =
+    ("unavailable", "Not completed: the store is unavailable. Try again.");
+const RESULTS: [ActionResult; 6] = [REQUEUED, NOT_REFUSED, UNKNOWN, ON_HOLD, RESUMED, UNAVAILABLE];
 
 /// Carries the result to the next page. A link cannot set a cookie, unlike a query.
 const RESULT_COOKIE: &str = "heardback_done";
-/// The browser follows the redirect long before this, in seconds.
+/// The lifetime of the cookie in seconds. The browser follows the redirect long before its end.
 const RESULT_SECS: i64 = 60;
 
-/// The body of a form.
+/// The body of the login form.
 #[derive(Deserialize)]
-struct TokenForm {
+struct LoginForm {
+    /// `HEARDBACK_OPS_TOKEN`, as the operator typed it.
+    #[serde(default)]
+    token: String,
+}
+
+/// The body of any other form.
+#[derive(Deserialize)]
+struct ActionForm {
+    /// The session's token against forged requests of other sites.
     #[serde(default)]
     token: String,
 }
@@ -54,7 +64,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 async fn log_in(
     request: HttpRequest,
     page: web::Data<PageState>,
-    form: web::Form<TokenForm>,
+    form: web::Form<LoginForm>,
 ) -> HttpResponse {
     if !page.auth.has_token() {
         return see_other("/");
@@ -76,7 +86,7 @@ async fn log_in(
 async fn log_out(
     request: HttpRequest,
     page: web::Data<PageState>,
-    form: web::Form<TokenForm>,
+    form: web::Form<ActionForm>,
 ) -> HttpResponse {
     match authorize(&request, &page, &form) {
         Ok(()) => with_cookie(see_other("/login"), &clear_session()),
@@ -88,7 +98,7 @@ async fn requeue_message(
     request: HttpRequest,
     page: web::Data<PageState>,
     sid: web::Path<String>,
-    form: web::Form<TokenForm>,
+    form: web::Form<ActionForm>,
 ) -> HttpResponse {
     if let Err(reason) = authorize(&request, &page, &form) {
         return denied(reason);
@@ -108,7 +118,7 @@ async fn pause_or_resume(
     request: HttpRequest,
     page: web::Data<PageState>,
     path: web::Path<(String, String)>,
-    form: web::Form<TokenForm>,
+    form: web::Form<ActionForm>,
 ) -> HttpResponse {
     if let Err(reason) = authorize(&request, &page, &form) {
         return denied(reason);
@@ -126,7 +136,7 @@ async fn pause_or_resume(
 fn authorize(
     request: &HttpRequest,
     page: &PageState,
-    form: &TokenForm,
+    form: &ActionForm,
 ) -> Result<(), DenialReason> {
     let session = page.authenticate(request)?;
     page.auth.authorize_form(request, &session, &form.token)
@@ -139,7 +149,7 @@ async fn finish(
 ) -> HttpResponse {
     let result = result.unwrap_or_else(|error| {
         tracing::warn!(%error, "operator's action failed: {error}");
-        FAILED
+        UNAVAILABLE
     });
     page.monitor.invalidate().await;
     redirect(location, result)

@@ -9,20 +9,20 @@ use crate::admin::page::format;
 use crate::domain::stats::{BucketCounts, WAIT_BOUNDS};
 
 /// The messages sent in one hour or on one day.
-pub(super) struct Slot {
+pub(super) struct Period {
     /// `10:00`, `23 Nov`.
     pub(super) label: String,
     pub(super) tally: BucketCounts,
 }
 
-/// The height of a chart and the width of a slot, in units of the SVG.
-const HEIGHT: f64 = 100.0;
-const SLOT: f64 = 10.0;
+/// The height of a chart and the width of a period, in units of the SVG.
+const CHART_HEIGHT: f64 = 100.0;
+const PERIOD_WIDTH: f64 = 10.0;
 
 /// Conversion as a line, with bars of sent and confirmed messages below it.
-pub(super) fn over_time(id: &str, title: &str, slots: &[Slot]) -> Markup {
-    let all = slots.iter().fold(BucketCounts::default(), |all, slot| all + slot.tally);
-    let most = slots.iter().map(|slot| slot.tally.sent).max().unwrap_or_default();
+pub(super) fn over_time(id: &str, title: &str, periods: &[Period]) -> Markup {
+    let all = periods.iter().fold(BucketCounts::default(), |all, period| all + period.tally);
+    let most = periods.iter().map(|period| period.tally.sent).max().unwrap_or_default();
     let described = format!(
         "{} sent, {} confirmed, {} altogether; the busiest had {}.",
         format::count(all.sent),
@@ -31,40 +31,40 @@ pub(super) fn over_time(id: &str, title: &str, slots: &[Slot]) -> Markup {
         format::count(most)
     );
     let (title_id, desc_id) = (format!("{id}-title"), format!("{id}-desc"));
-    let labels = [0, slots.len() / 2, slots.len().saturating_sub(1)];
+    let labels = [0, periods.len() / 2, periods.len().saturating_sub(1)];
     html! {
         figure.chart {
             figcaption { (title) }
             div.plot {
                 div.axis { span { "100%" } span { "0%" } }
-                svg.line viewBox=(view(slots)) preserveAspectRatio="none" role="img"
+                svg.line viewBox=(view(periods)) preserveAspectRatio="none" role="img"
                     aria-labelledby=(format!("{title_id} {desc_id}")) {
                     title id=(title_id) { (title) }
                     desc id=(desc_id) { (described) }
-                    path.grid d=(grid(slots)) {}
-                    path.conversion d=(conversion_line(slots)) {}
-                    path.dots d=(conversion_dots(slots)) {}
-                    (tooltips(slots))
+                    path.grid d=(grid(periods)) {}
+                    path.conversion d=(conversion_line(periods)) {}
+                    path.dots d=(conversion_dots(periods)) {}
+                    (tooltips(periods))
                 }
                 div.axis { span { (format::count(most)) } span { "0" } }
-                svg.bars viewBox=(view(slots)) preserveAspectRatio="none" aria-hidden="true" {
-                    path.sent d=(bars(slots, most, |tally| tally.sent)) {}
-                    path.confirmed d=(bars(slots, most, |tally| tally.confirmed)) {}
-                    (tooltips(slots))
+                svg.bars viewBox=(view(periods)) preserveAspectRatio="none" aria-hidden="true" {
+                    path.sent d=(bars(periods, most, |tally| tally.sent)) {}
+                    path.confirmed d=(bars(periods, most, |tally| tally.confirmed)) {}
+                    (tooltips(periods))
                 }
             }
             div.ticks aria-hidden="true" {
-                @for at in labels { @if let Some(slot) = slots.get(at) { span { (slot.label) } } }
+                @for at in labels { @if let Some(period) = periods.get(at) { span { (period.label) } } }
             }
             p.legend {
                 span.key.conversion {} "conversion " span.key.sent {} "sent " span.key.confirmed {} "confirmed"
             }
-            (as_table(id, slots))
+            (as_table(id, periods))
         }
     }
 }
 
-fn as_table(id: &str, slots: &[Slot]) -> Markup {
+fn as_table(id: &str, periods: &[Period]) -> Markup {
     html! {
         details id=(format!("{id}-table")) {
             summary { "As a table" }
@@ -74,11 +74,11 @@ fn as_table(id: &str, slots: &[Slot]) -> Markup {
                         th scope="col" { "From" } th.n scope="col" { "Sent" }
                         th.n scope="col" { "Confirmed" } th.n scope="col" { "Conversion" }
                     } }
-                    tbody { @for slot in slots { tr {
-                        th scope="row" { (slot.label) }
-                        td.n { (format::count(slot.tally.sent)) }
-                        td.n { (format::count(slot.tally.confirmed)) }
-                        td.n { (format::share(slot.tally.conversion())) }
+                    tbody { @for period in periods { tr {
+                        th scope="row" { (period.label) }
+                        td.n { (format::count(period.tally.sent)) }
+                        td.n { (format::count(period.tally.confirmed)) }
+                        td.n { (format::share(period.tally.conversion())) }
                     } } }
                 }
             }
@@ -94,8 +94,8 @@ pub(super) fn waits(tally: &BucketCounts) -> Markup {
         table.bars {
             caption.unseen { "The time from the sending of a message to the act that proved it" }
             thead { tr {
-                th scope="col" { "Within" } th scope="col" { span.unseen { "Share" } }
-                th.n scope="col" { "Messages" } th.n scope="col" { "So far" }
+                th scope="col" { "Within" } th.n scope="col" colspan="2" { "Messages" }
+                th.n scope="col" { "So far" }
             } }
             tbody { @for (at, count) in tally.waits.iter().copied().enumerate() { tr {
                 @let () = so_far += count;
@@ -128,34 +128,34 @@ fn bound(at: usize) -> String {
     }
 }
 
-fn view(slots: &[Slot]) -> String {
-    format!("0 0 {} {HEIGHT}", left(slots.len()))
+fn view(periods: &[Period]) -> String {
+    format!("0 0 {} {CHART_HEIGHT}", left(periods.len()))
 }
 
-/// The horizontal position of a slot.
+/// The horizontal position of a period.
 #[expect(clippy::cast_precision_loss, reason = "a few dozen")]
 fn left(at: usize) -> f64 {
-    at as f64 * SLOT
+    at as f64 * PERIOD_WIDTH
 }
 
-fn grid(slots: &[Slot]) -> String {
-    let right = left(slots.len());
-    [0.0, HEIGHT / 2.0, HEIGHT].map(|y| format!("M0 {y}H{right}")).concat()
+fn grid(periods: &[Period]) -> String {
+    let right = left(periods.len());
+    [0.0, CHART_HEIGHT / 2.0, CHART_HEIGHT].map(|y| format!("M0 {y}H{right}")).concat()
 }
 
-/// The points of the slots that have a conversion.
-fn points(slots: &[Slot]) -> impl Iterator<Item = (usize, f64, f64)> {
-    slots.iter().enumerate().filter_map(|(at, slot)| {
-        let share = slot.tally.conversion()?;
-        Some((at, left(at) + SLOT / 2.0, HEIGHT * (1.0 - share)))
+/// The points of the periods that have a conversion.
+fn points(periods: &[Period]) -> impl Iterator<Item = (usize, f64, f64)> {
+    periods.iter().enumerate().filter_map(|(at, period)| {
+        let share = period.tally.conversion()?;
+        Some((at, left(at) + PERIOD_WIDTH / 2.0, CHART_HEIGHT * (1.0 - share)))
     })
 }
 
-/// The line has gaps at slots without sent messages.
-fn conversion_line(slots: &[Slot]) -> String {
+/// The line has gaps at periods without sent messages.
+fn conversion_line(periods: &[Period]) -> String {
     let mut path = String::new();
     let mut last = None;
-    for (at, x, y) in points(slots) {
+    for (at, x, y) in points(periods) {
         let continues = last.is_some_and(|last: usize| last + 1 == at);
         let _ = write!(path, "{}{x} {y:.2}", if continues { 'L' } else { 'M' });
         last = Some(at);
@@ -164,30 +164,30 @@ fn conversion_line(slots: &[Slot]) -> String {
 }
 
 /// A stroke without length is a round dot at every scale of the SVG.
-fn conversion_dots(slots: &[Slot]) -> String {
-    points(slots).map(|(_, x, y)| format!("M{x} {y:.2}h0.01")).collect::<Vec<_>>().concat()
+fn conversion_dots(periods: &[Period]) -> String {
+    points(periods).map(|(_, x, y)| format!("M{x} {y:.2}h0.01")).collect::<Vec<_>>().concat()
 }
 
-fn bars(slots: &[Slot], most: u64, of: impl Fn(&BucketCounts) -> u64) -> String {
+fn bars(periods: &[Period], most: u64, of: impl Fn(&BucketCounts) -> u64) -> String {
     let mut path = String::new();
-    for (at, slot) in slots.iter().enumerate() {
-        let height = format::part(of(&slot.tally), most).unwrap_or_default() * HEIGHT;
-        let (x, width) = (left(at) + SLOT * 0.12, SLOT * 0.76);
+    for (at, period) in periods.iter().enumerate() {
+        let height = format::part(of(&period.tally), most).unwrap_or_default() * CHART_HEIGHT;
+        let (x, width) = (left(at) + PERIOD_WIDTH * 0.12, PERIOD_WIDTH * 0.76);
         if height > 0.0 {
-            let _ = write!(path, "M{x:.1} {HEIGHT}v-{height:.2}h{width:.1}v{height:.2}z");
+            let _ = write!(path, "M{x:.1} {CHART_HEIGHT}v-{height:.2}h{width:.1}v{height:.2}z");
         }
     }
     path
 }
 
-/// The tooltips of the slots.
-fn tooltips(slots: &[Slot]) -> Markup {
+/// The tooltips of the periods.
+fn tooltips(periods: &[Period]) -> Markup {
     html! {
-        @for (at, slot) in slots.iter().enumerate() {
-            rect.hover x=(left(at)) width=(SLOT) height=(HEIGHT) {
-                title { (slot.label) ": " (format::count(slot.tally.sent)) " sent, "
-                    (format::count(slot.tally.confirmed)) " confirmed, "
-                    (format::share(slot.tally.conversion())) }
+        @for (at, period) in periods.iter().enumerate() {
+            rect.hover x=(left(at)) width=(PERIOD_WIDTH) height=(CHART_HEIGHT) {
+                title { (period.label) ": " (format::count(period.tally.sent)) " sent, "
+                    (format::count(period.tally.confirmed)) " confirmed, "
+                    (format::share(period.tally.conversion())) }
             }
         }
     }
@@ -197,24 +197,24 @@ fn tooltips(slots: &[Slot]) -> Markup {
 mod tests {
     use super::*;
 
-    fn slot(sent: u64, confirmed: u64) -> Slot {
-        Slot {
+    fn period(sent: u64, confirmed: u64) -> Period {
+        Period {
             label: "10:00".to_owned(),
             tally: BucketCounts { sent, confirmed, ..BucketCounts::default() },
         }
     }
 
     #[test]
-    fn the_line_has_gaps_at_slots_without_sent_messages() {
-        let slots = [slot(4, 1), slot(2, 2), slot(0, 0), slot(10, 5)];
-        assert_eq!(conversion_line(&slots), "M5 75.00L15 0.00M35 50.00");
-        assert_eq!(conversion_dots(&slots).matches('M').count(), 3);
-        assert_eq!(bars(&slots, 10, |tally| tally.sent).matches('z').count(), 3);
+    fn the_line_has_gaps_at_periods_without_sent_messages() {
+        let periods = [period(4, 1), period(2, 2), period(0, 0), period(10, 5)];
+        assert_eq!(conversion_line(&periods), "M5 75.00L15 0.00M35 50.00");
+        assert_eq!(conversion_dots(&periods).matches('M').count(), 3);
+        assert_eq!(bars(&periods, 10, |tally| tally.sent).matches('z').count(), 3);
     }
 
     #[test]
     fn a_chart_without_messages_has_a_dash_and_no_invalid_number() {
-        let chart = over_time("x", "Conversion", &[slot(0, 0)]).into_string();
+        let chart = over_time("x", "Conversion", &[period(0, 0)]).into_string();
         assert!(chart.contains("0 sent, 0 confirmed, – altogether"), "{chart}");
         assert!(!chart.contains("NaN") && !chart.contains("inf"), "{chart}");
     }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use crate::admin::page::auth::Session;
 use crate::admin::page::charts;
-use crate::admin::page::charts::Slot;
+use crate::admin::page::charts::Period;
 use crate::admin::page::format;
 use crate::admin::page::health::health;
 use crate::admin::page::tables;
@@ -25,9 +25,9 @@ pub(super) fn overview(now: &Snapshot, session: &Session) -> Markup {
     let stats = &now.stats;
     let since = whole_hours(now.at, HOURS);
     let since = format!("since {} yesterday (UTC)", since.strftime("%H:%M"));
-    let day = slots(stats, now.at, HOURS, HOUR_SECS, "%H:%M");
-    let fortnight = slots(stats, now.at, DAYS, HOURS * HOUR_SECS, "%-d %b");
-    let today = day.iter().fold(BucketCounts::default(), |all, slot| all + slot.tally);
+    let day = periods(stats, now.at, HOURS, HOUR_SECS, "%H:%M");
+    let fortnight = periods(stats, now.at, DAYS, HOURS * HOUR_SECS, "%-d %b");
+    let today = day.iter().fold(BucketCounts::default(), |all, period| all + period.tally);
     let week = now.at - WEEK;
     html! {
         (health(now))
@@ -90,15 +90,21 @@ fn funnel(tally: &BucketCounts) -> Markup {
 }
 
 /// The last `number` spans of `span` seconds, the present one included.
-fn slots(stats: &MessageStats, now: Timestamp, number: i64, span: i64, format: &str) -> Vec<Slot> {
+fn periods(
+    stats: &MessageStats,
+    now: Timestamp,
+    number: i64,
+    span: i64,
+    format: &str,
+) -> Vec<Period> {
     let present = now.as_second().div_euclid(span);
-    let begin = |slot: i64| Timestamp::from_second(slot * span).unwrap_or_default();
-    let slot = |slot: i64| Slot {
-        label: begin(slot).strftime(format).to_string(),
-        // `created` includes the bucket of its end, so a slot ends a second before the next.
-        tally: stats.created(begin(slot), begin(slot + 1) - SignedDuration::from_secs(1)),
+    let begin = |period: i64| Timestamp::from_second(period * span).unwrap_or_default();
+    let period = |period: i64| Period {
+        label: begin(period).strftime(format).to_string(),
+        // `created` includes the bucket of its end, so a period ends a second before the next.
+        tally: stats.created(begin(period), begin(period + 1) - SignedDuration::from_secs(1)),
     };
-    (present - number + 1..=present).map(slot).collect()
+    (present - number + 1..=present).map(period).collect()
 }
 
 /// The conversion of the week and of today by name, the most sent first.

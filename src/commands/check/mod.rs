@@ -10,9 +10,9 @@ use crate::domain::route;
 use crate::domain::route::RouteSigner;
 use crate::store::sled::disk::placement::placement;
 
-/// Connection overrides for both webhooks: three more tries after a failed connection, a 5xx or a timeout, all within
-/// Twilio's 15 s (Twilio docs, "Webhooks: connection overrides"). Twilio neither sends nor signs a fragment.
-pub(crate) const RETRY: &str = "#rc=3&rp=5xx,ct,rt&ct=2000&rt=4000";
+/// The fragment of a webhook URL that asks Twilio for three more tries after a failed connection, a 5xx or a timeout, all
+/// within 15 s (Twilio docs, "Webhooks: connection overrides"). Twilio neither sends nor signs a fragment.
+pub(crate) const CONNECTION_OVERRIDES: &str = "#rc=3&rp=5xx,ct,rt&ct=2000&rt=4000";
 
 const TRACKED: &str = "\
 Leave ?feedback=1 out where your app registers messages (POST /app/messages). With it, a message
@@ -66,7 +66,7 @@ fn warnings(settings: &Settings) -> Vec<String> {
 /// The report as text.
 pub(crate) fn text(settings: &Settings) -> String {
     let mut lines = vec!["The settings are sound.\n".to_owned()];
-    lines.extend(shown(settings).into_iter().map(|(name, value)| format!("  {name:<31}{value}")));
+    lines.extend(shown(settings).into_iter().map(|(name, value)| format!("  {name:<30} {value}")));
     let warnings = warnings(settings);
     if !warnings.is_empty() {
         lines.push("\nWarnings:".to_owned());
@@ -130,10 +130,10 @@ pub(crate) fn webhooks(public_url: &str) -> Webhooks {
     let app = route::ROUTES.iter().filter(|route| route.signer == Some(RouteSigner::App));
     Webhooks {
         public_url: public_url.to_owned(),
-        inbound_message: at(route::MESSAGE) + RETRY,
-        status_callback: at(route::STATUS) + RETRY,
-        status_callback_tracking: at(route::STATUS) + "?feedback=1" + RETRY,
-        inbound_call: at(route::CALL) + RETRY,
+        inbound_message: at(route::MESSAGE) + CONNECTION_OVERRIDES,
+        status_callback: at(route::STATUS) + CONNECTION_OVERRIDES,
+        status_callback_tracking: at(route::STATUS) + "?feedback=1" + CONNECTION_OVERRIDES,
+        inbound_call: at(route::CALL) + CONNECTION_OVERRIDES,
         click: at(route::CLICK),
         event_stream: at(route::EVENT_STREAM),
         app: app.map(|route| format!("{:<5}{}", route.methods, at(route.path))).collect(),

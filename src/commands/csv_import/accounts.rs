@@ -1,4 +1,5 @@
-//! The accounts whose messages a CSV may name: those of the settings, if any are set.
+//! The accounts whose messages a CSV may name: every account, or only the configured ones if the environment configures
+//! any.
 
 use crate::commands::csv_import::records::LineError;
 use crate::commands::store_access::UsageError;
@@ -13,7 +14,8 @@ pub(super) struct AllowedAccounts {
 }
 
 impl AllowedAccounts {
-    pub(super) fn gather(env: Env<'_>, read: ReadFile<'_>) -> Result<Self, UsageError> {
+    /// Reads `TWILIO_ACCOUNT_SID` and `HEARDBACK_ACCOUNTS_FILE`.
+    pub(super) fn from_settings(env: Env<'_>, read: ReadFile<'_>) -> Result<Self, UsageError> {
         let set = |name: &str| env(name).filter(|value| !value.is_empty());
         let default = set("TWILIO_ACCOUNT_SID").map(|account| AccountSid::parse(&account));
         let default = default
@@ -28,7 +30,7 @@ impl AllowedAccounts {
         Ok(Self { default, file })
     }
 
-    /// The account of a line. It must be one of the settings, if any are set.
+    /// The account of a line. If any account is configured, it must be one of them.
     pub(super) fn of(&self, named: &str) -> Result<AccountSid, LineError> {
         if named.is_empty() {
             let why = "missing; add the column, or set TWILIO_ACCOUNT_SID";
@@ -36,9 +38,9 @@ impl AllowedAccounts {
         }
         let named =
             AccountSid::parse(named).map_err(|error| LineError::new("AccountSid", error))?;
-        let is_set = self.default.is_some() || self.file.is_some();
-        let mut known = self.default.iter().chain(self.file.iter().flatten());
-        if is_set && !known.any(|known| *known == named) {
+        let is_limited = self.default.is_some() || self.file.is_some();
+        let mut allowed = self.default.iter().chain(self.file.iter().flatten());
+        if is_limited && !allowed.any(|allowed| *allowed == named) {
             let why = "it is none of TWILIO_ACCOUNT_SID and HEARDBACK_ACCOUNTS_FILE";
             return Err(LineError::new("AccountSid", why));
         }

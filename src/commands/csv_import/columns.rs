@@ -6,19 +6,19 @@
 use anyhow::bail;
 
 /// The fields of an app's event, and the names of their columns.
-const FIELDS: [(&str, &[&str]); 4] = [
+const EVENT_FIELDS: [(&str, &[&str]); 4] = [
     ("MessageSid", &["messagesid", "sid", "smssid"]),
     ("Reference", &["reference"]),
     ("OccurredAt", &["occurredat"]),
     ("Type", &["type"]),
 ];
-const ACCOUNT: &[&str] = &["accountsid"];
-const CREATED: &[&str] = &["createdat", "datecreated"];
-/// Slightly later than creation; used if there is no time of creation.
-const SENT: &[&str] = &["datesent", "sentdate"];
-const DIRECTION: &[&str] = &["direction"];
-const STATUS: &[&str] = &["status", "messagestatus", "smsstatus"];
-const ERROR: &[&str] = &["errorcode"];
+const ACCOUNT_NAMES: &[&str] = &["accountsid"];
+const CREATED_NAMES: &[&str] = &["createdat", "datecreated"];
+/// The time of sending, which is slightly later than creation. It is used if there is no time of creation.
+const SENT_NAMES: &[&str] = &["datesent", "sentdate"];
+const DIRECTION_NAMES: &[&str] = &["direction"];
+const STATUS_NAMES: &[&str] = &["status", "messagestatus", "smsstatus"];
+const ERROR_NAMES: &[&str] = &["errorcode"];
 
 /// The index of each column.
 pub(super) struct Columns {
@@ -39,10 +39,10 @@ impl Columns {
     /// # Errors
     /// No column has SIDs of messages, or two columns have one meaning.
     pub(super) fn by_name<'a>(heads: impl Iterator<Item = &'a [u8]>) -> anyhow::Result<Self> {
-        let heads: Vec<String> = heads.map(bare).collect();
+        let heads: Vec<String> = heads.map(normalized).collect();
         let mut fields = Vec::new();
-        for (field, names) in FIELDS {
-            fields.extend(at(&heads, names)?.map(|at| (field, at)));
+        for (field, names) in EVENT_FIELDS {
+            fields.extend(column(&heads, names)?.map(|at| (field, at)));
         }
         if fields.iter().all(|(field, _)| *field != "MessageSid") {
             bail!("its first line has no column MessageSid (or Sid); expected a CSV with one");
@@ -50,17 +50,18 @@ impl Columns {
         Ok(Self {
             count: heads.len(),
             fields,
-            account: at(&heads, ACCOUNT)?,
-            created: at(&heads, CREATED)?,
-            sent: at(&heads, SENT)?,
-            direction: at(&heads, DIRECTION)?,
-            status: at(&heads, STATUS)?,
-            error: at(&heads, ERROR)?,
+            account: column(&heads, ACCOUNT_NAMES)?,
+            created: column(&heads, CREATED_NAMES)?,
+            sent: column(&heads, SENT_NAMES)?,
+            direction: column(&heads, DIRECTION_NAMES)?,
+            status: column(&heads, STATUS_NAMES)?,
+            error: column(&heads, ERROR_NAMES)?,
         })
     }
 }
 
-fn at(heads: &[String], names: &[&str]) -> anyhow::Result<Option<usize>> {
+/// The index of the column that has one of these names.
+fn column(heads: &[String], names: &[&str]) -> anyhow::Result<Option<usize>> {
     let mut found = heads.iter().enumerate().filter(|(_, head)| names.contains(&head.as_str()));
     let first = found.next().map(|(at, _)| at);
     if let Some((second, head)) = found.next() {
@@ -72,7 +73,7 @@ fn at(heads: &[String], names: &[&str]) -> anyhow::Result<Option<usize>> {
 }
 
 /// The letters and digits of a column's name, in lower case.
-fn bare(name: &[u8]) -> String {
+fn normalized(name: &[u8]) -> String {
     let letters = name.iter().filter(|byte| byte.is_ascii_alphanumeric());
     letters.map(|byte| char::from(byte.to_ascii_lowercase())).collect()
 }

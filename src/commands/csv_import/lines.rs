@@ -63,7 +63,7 @@ impl CsvLines {
             let bytes = at.and_then(|at| record.get(at)).unwrap_or_default();
             std::str::from_utf8(bytes).map_err(|_| LineError::new(field, "expected UTF-8"))
         };
-        did_arrive(
+        check_arrival(
             text("Direction", columns.direction)?,
             text("Status", columns.status)?,
             text("ErrorCode", columns.error)?,
@@ -106,7 +106,7 @@ impl CsvLines {
 }
 
 /// Checks that no column contradicts the delivery.
-fn did_arrive(direction: &str, status: &str, error: &str) -> Result<(), LineError> {
+fn check_arrival(direction: &str, status: &str, error: &str) -> Result<(), LineError> {
     if !direction.is_empty() && !direction.to_ascii_lowercase().starts_with("outbound") {
         let why = "expected an outbound message";
         return Err(LineError::new("Direction", why));

@@ -17,7 +17,6 @@ use std::time::Duration;
 use anyhow::anyhow;
 use serde_json::json;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::admin::AdminRequest;
 use crate::admin::confirm_past::PastOutcome;
@@ -29,12 +28,11 @@ use crate::commands::pipe_tolerant_stdout::note;
 use crate::commands::progress::bar;
 use crate::commands::store_access::{StoreAccess, UsageError, now};
 use crate::config::{Env, ReadFile};
-use crate::telemetry::clock::monotonic;
 
-/// The time between two confirmations, 10/s: few enough beside the posts of an account's own messages.
-const INTERVAL: Duration = Duration::from_millis(100);
-/// Lines that are read ahead.
-const AHEAD: usize = 16;
+/// The wait after each new confirmation by default, 10/s: few enough beside the posts of an account's own messages.
+const DEFAULT_INTERVAL: Duration = Duration::from_millis(100);
+/// The most lines that wait in memory for their confirmation.
+const READ_AHEAD: usize = 16;
 
 type Line = <CsvLines as Iterator>::Item;
 
@@ -52,7 +50,7 @@ impl CsvImport {
         env: Env<'_>,
         read: ReadFile<'_>,
     ) -> Result<Self, UsageError> {
-        let accounts = AllowedAccounts::gather(env, read)?;
+        let accounts = AllowedAccounts::from_settings(env, read)?;
         let shown = args.file.display();
         let file = open(&args.file).map_err(|error| UsageError(format!("{shown}: {error}")))?;
         let lines = CsvLines::begin(file, accounts);
@@ -77,9 +75,7 @@ impl CsvImport {
                        start the service first";
             return Err(UsageError(why.to_owned()).into());
         }
-        let interval = interval.unwrap_or(INTERVAL);
-        let mut ticks = interval_at(Instant::from_std(monotonic()) + interval, interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let interval = interval.unwrap_or(DEFAULT_INTERVAL);
         let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
         let mut lines = read_ahead(lines)?;
         let mut counts = CsvImportCounts { json, ..CsvImportCounts::default() };
@@ -87,30 +83,18 @@ impl CsvImport {
         let end = loop {
             let line = tokio::select! {
                 biased;
-                _ = interrupt.as_mut() => {
-                    counts.stopped = true;
-                    break Ok(());
-                }
+                _ = interrupt.as_mut() => break Ok(ImportEnd::Interrupted),
                 line = lines.recv() => line,
             };
             let (number, line) = match line {
-                None => break Ok(()),
+                None => break Ok(ImportEnd::EndOfFile),
                 Some(Err(error)) => break Err(anyhow!(error).context("cannot read the file")),
                 Some(Ok(line)) => line,
             };
-            let outcome = match line {
-                Err(LineError { field, why }) => {
-                    PastOutcome::Refused { field: field.to_owned(), why }
-                }
-                Ok(PastDelivery { account, fields }) => {
-                    let request = AdminRequest::ConfirmPast { account, fields, now: now() };
-                    match store.request(request).await {
-                        Ok(outcome) => outcome,
-                        Err(error) => {
-                            let from = format!("the import stopped before line {number}");
-                            break Err(error.context(from));
-                        }
-                    }
+            let outcome = match confirm(store, line).await {
+                Ok(outcome) => outcome,
+                Err(error) => {
+                    break Err(error.context(format!("the import stopped before line {number}")));
                 }
             };
             let is_new = outcome == PastOutcome::Confirmed;
@@ -118,18 +102,50 @@ impl CsvImport {
             bar.add(1);
             if is_new && is_served {
                 tokio::select! {
-                    _ = ticks.tick() => {}
-                    _ = interrupt.as_mut() => {
-                        counts.stopped = true;
-                        break Ok(());
-                    }
+                    () = tokio::time::sleep(interval) => {}
+                    _ = interrupt.as_mut() => break Ok(ImportEnd::Interrupted),
                 }
             }
         };
         bar.done();
-        let is_complete = counts.end(is_served, out)?;
+        counts.write(matches!(end, Ok(ImportEnd::EndOfFile)), out)?;
         out.flush()?;
-        end.map(|()| is_complete)
+        if counts.confirmed > 0 && !is_served {
+            note(format_args!(
+                "The messages are reported to Twilio once `heardback serve` has this store."
+            ));
+        }
+        match end? {
+            ImportEnd::EndOfFile => Ok(counts.all_are_confirmed()),
+            ImportEnd::Interrupted => {
+                note(format_args!(
+                    "heardback: stopped; confirmed messages stay confirmed, and the same command continues the import"
+                ));
+                Ok(false)
+            }
+        }
+    }
+}
+
+/// The end of an import without an error.
+enum ImportEnd {
+    EndOfFile,
+    Interrupted,
+}
+
+/// Confirms the message of a line.
+///
+/// # Errors
+/// The store fails, or the service does not respond.
+async fn confirm(
+    store: &StoreAccess,
+    line: Result<PastDelivery, LineError>,
+) -> anyhow::Result<PastOutcome> {
+    match line {
+        Ok(PastDelivery { account, fields }) => {
+            store.request(AdminRequest::ConfirmPast { account, fields, now: now() }).await
+        }
+        Err(LineError { field, why }) => Ok(PastOutcome::Refused { field: field.to_owned(), why }),
     }
 }
 
@@ -142,7 +158,7 @@ fn open(path: &Path) -> std::io::Result<Box<dyn Read + Send>> {
 
 /// Reads the lines on a thread. It ends with the file or with the process, because nothing interrupts a read.
 fn read_ahead(lines: CsvLines) -> std::io::Result<mpsc::Receiver<Line>> {
-    let (send, receive) = mpsc::channel(AHEAD);
+    let (send, receive) = mpsc::channel(READ_AHEAD);
     let send_all = move || {
         for line in lines {
             let is_last = line.is_err();
@@ -160,12 +176,12 @@ fn read_ahead(lines: CsvLines) -> std::io::Result<mpsc::Receiver<Line>> {
 struct CsvImportCounts {
     json: bool,
     confirmed: u64,
+    /// Lines whose message was confirmed before.
     known: u64,
     /// Lines that prove nothing, by reason.
-    nothing: BTreeMap<String, u64>,
-    /// By field.
+    not_confirmed: BTreeMap<String, u64>,
+    /// Lines that are malformed or contradict the store, by field.
     refused: BTreeMap<String, u64>,
-    stopped: bool,
 }
 
 impl CsvImportCounts {
@@ -175,12 +191,12 @@ impl CsvImportCounts {
                 self.confirmed += 1;
                 return Ok(());
             }
-            PastOutcome::Known => {
+            PastOutcome::AlreadyConfirmed => {
                 self.known += 1;
                 return Ok(());
             }
-            PastOutcome::Nothing { reason } => {
-                *self.nothing.entry(reason.clone()).or_default() += 1;
+            PastOutcome::NotConfirmed { reason } => {
+                *self.not_confirmed.entry(reason.clone()).or_default() += 1;
                 ("none", reason)
             }
             PastOutcome::Refused { field, why } => {
@@ -196,31 +212,26 @@ impl CsvImportCounts {
         Ok(())
     }
 
-    fn end(&self, is_served: bool, out: &mut impl Write) -> anyhow::Result<bool> {
-        let Self { confirmed, known, nothing, refused, stopped, .. } = self;
+    /// Writes the counts. `complete` says whether the import reached the end of the file.
+    fn write(&self, complete: bool, out: &mut impl Write) -> std::io::Result<()> {
+        let Self { confirmed, known, not_confirmed, refused, .. } = self;
         if self.json {
             let line = json!({
-                "confirmed": confirmed, "known": known, "none": nothing, "refused": refused,
-                "complete": !stopped,
+                "confirmed": confirmed, "known": known, "none": not_confirmed, "refused": refused,
+                "complete": complete,
             });
-            writeln!(out, "{line}")?;
-        } else {
-            writeln!(out, "confirmed {confirmed}, known {known}{}", sum(", refused", refused))?;
-            if !nothing.is_empty() {
-                writeln!(out, "{}", sum("proved nothing", nothing))?;
-            }
+            return writeln!(out, "{line}");
         }
-        if *confirmed > 0 && !is_served {
-            note(format_args!(
-                "The messages are reported to Twilio once `heardback serve` has this store."
-            ));
+        writeln!(out, "confirmed {confirmed}, known {known}{}", sum(", refused", refused))?;
+        if !not_confirmed.is_empty() {
+            writeln!(out, "{}", sum("proved nothing", not_confirmed))?;
         }
-        if *stopped {
-            note(format_args!(
-                "heardback: stopped; confirmed messages stay confirmed, and the same command continues the import"
-            ));
-        }
-        Ok(nothing.is_empty() && refused.is_empty() && !stopped)
+        Ok(())
+    }
+
+    /// Whether every line's message is confirmed, now or before.
+    fn all_are_confirmed(&self) -> bool {
+        self.not_confirmed.is_empty() && self.refused.is_empty()
     }
 }
 

@@ -11,8 +11,8 @@ use csv_core::{ReadRecordResult, Terminator};
 
 use crate::domain::sid::MessageSid;
 
-/// The longest record, in bytes. A message with all its columns has a few thousand.
-const MAX_RECORD: usize = 64 << 10;
+/// The longest record. A message with all its columns has a few thousand bytes.
+const MAX_RECORD_BYTES: usize = 64 << 10;
 
 /// Why a line cannot be used: the field and the reason, without its value.
 #[derive(Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl CsvRecords {
         }
     }
 
-    /// Appends a line, up to one byte more than [`MAX_RECORD`]. Returns whether it ends the record; `None` at the end of
+    /// Appends a line, up to one byte more than [`MAX_RECORD_BYTES`]. Returns whether it ends the record; `None` at the end of
     /// the file.
     fn read_line(&mut self, text: &mut Vec<u8>) -> io::Result<Option<bool>> {
         let mut is_empty = true;
@@ -76,7 +76,7 @@ impl CsvRecords {
             }
             // The end of the file ends its last line.
             let is_end = ends_record(&mut self.parser, if part.is_empty() { b"\n" } else { part });
-            text.extend(part.iter().take((MAX_RECORD + 1).saturating_sub(text.len())));
+            text.extend(part.iter().take((MAX_RECORD_BYTES + 1).saturating_sub(text.len())));
             self.file.consume(end);
             is_empty = false;
             if is_last {
@@ -102,8 +102,8 @@ impl CsvRecords {
         if spans && count_sids(text) > 1 {
             return Err(stray(format!("closes on line {last}")));
         }
-        if text.len() > MAX_RECORD {
-            let why = format!("the record is longer than {MAX_RECORD} bytes");
+        if text.len() > MAX_RECORD_BYTES {
+            let why = format!("the record is longer than {MAX_RECORD_BYTES} bytes");
             return Err(LineError::new("line", why));
         }
         let text = text.strip_suffix(b"\n").unwrap_or(text);

@@ -10,7 +10,7 @@ use actix_web::{App, HttpResponse, HttpServer, web};
 use tokio::sync::{mpsc, oneshot};
 
 /// Commands in the queue.
-const QUEUE: usize = 8;
+const MAX_QUEUED: usize = 8;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RemoteCommand {
@@ -64,7 +64,7 @@ impl RemoteControl {
     pub(super) fn start() -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let addr = listener.local_addr()?;
-        let (sender, commands) = mpsc::channel::<PendingCommand>(QUEUE);
+        let (sender, commands) = mpsc::channel::<PendingCommand>(MAX_QUEUED);
         let server = HttpServer::new(move || {
             let mut app = App::new();
             for command in RemoteCommand::ALL {

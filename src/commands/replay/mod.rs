@@ -87,7 +87,7 @@ pub(crate) async fn run(settings: &Settings, args: &ReplayArgs) -> anyhow::Resul
         }
         results.push(result);
     }
-    // A service on another machine has its store there.
+    // With --to, the service may run on another machine, whose store this command cannot read.
     if args.to.is_none() && !sent.is_empty() {
         let store = settings.control_folder();
         if let Err(error) = look_up_traces(store, &sent, &mut results).await {

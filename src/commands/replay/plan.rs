@@ -115,7 +115,7 @@ fn query(recording: &Recording, spelling: FieldSpelling) -> Option<Fields> {
     Fields::from_pairs(&form::pairs(query.as_bytes()), spelling).ok()
 }
 
-/// The account of the settings that the request names. `None`: it names none.
+/// The configured account that the request names. `None`: the request names none.
 fn named_account<'a>(
     recording: &Recording,
     route: ReplayRoute,

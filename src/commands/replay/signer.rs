@@ -1,7 +1,7 @@
 //! The account and the key that sign a recording, if it may be signed again.
 //!
 //! Recorded rejections contain forgeries, and our signature would make them valid: so the recording's own signature has
-//! to be one of a known key. The new key is the first of the settings that route and account accept.
+//! to be one of a known key. The new key is the first configured key that the route and the account accept.
 
 use secrecy::{ExposeSecret, SecretString};
 

@@ -14,7 +14,8 @@ use crate::twilio::call;
 use crate::twilio::callback::{self, ParseContext, Relay};
 use crate::twilio::fields::Fields;
 
-const AHEAD: Duration = Duration::from_hours(24);
+/// How far the parser's clock is ahead. No request is dated that far in the future by its sender.
+const CLOCK_AHEAD: Duration = Duration::from_hours(24);
 
 /// Whether the request is evidence that names no message, or a message without its time of creation; and has no time of
 /// its own. Parsed with a clock that is ahead, a request without a time is dated in the future.
@@ -32,8 +33,8 @@ pub(super) fn counts_as_of_now(
         code_keys: &[],
         ignores_crawlers: true,
         reference_tag: None,
-        road: relay,
-        now: later(now, AHEAD),
+        relay,
+        now: later(now, CLOCK_AHEAD),
         trace: None,
     };
     let is_undated = |signal: Signal| {

@@ -35,7 +35,7 @@ use std::borrow::Cow;
 use crate::domain::address::countries;
 
 /// The fewest digits of an international number.
-const SHORTEST: usize = 7;
+const MIN_DIGITS: usize = 7;
 
 /// Today's notation of a number in E.164. Other texts stay unchanged.
 pub(super) fn canonical(number: &str) -> Cow<'_, str> {
@@ -47,7 +47,7 @@ pub(super) fn canonical(number: &str) -> Cow<'_, str> {
     let Some(code) = countries::calling_code(digits) else { return Cow::Borrowed(number) };
     let Some(written) = digits.strip_prefix(code) else { return Cow::Borrowed(number) };
     let bare = written.trim_start_matches('0');
-    let is_trunk = !countries::keeps_zero(code) && code.len() + bare.len() >= SHORTEST;
+    let is_trunk = !countries::keeps_zero(code) && code.len() + bare.len() >= MIN_DIGITS;
     let national = if is_trunk { bare } else { written };
     match renumbered(code, national) {
         Some(today) => Cow::Owned(format!("+{code}{today}")),

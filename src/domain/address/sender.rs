@@ -9,7 +9,7 @@ use crate::domain::sid::{SID_LEN, ServiceSid, SidError};
 
 /// A name up to this length may hold any number of digits (Twilio: 11 characters). A longer name holds fewer digits
 /// than a number.
-const ALPHANUMERIC: usize = 11;
+const ALPHANUMERIC_CHARS: usize = 11;
 const MAX_NAME: usize = 64;
 /// Placeholders for a missing value.
 const NOTHING: [&str; 6] = ["undefined", "null", "none", "nil", "nan", "unknown"];
@@ -102,7 +102,7 @@ fn is_name(text: &str) -> bool {
     text.bytes().any(|b| b.is_ascii_alphabetic())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b" +-_&.".contains(&b))
         && text.len() <= MAX_NAME
-        && (text.len() <= ALPHANUMERIC || digits < NUMBER_DIGITS)
+        && (text.len() <= ALPHANUMERIC_CHARS || digits < NUMBER_DIGITS)
 }
 
 /// Whether a sender is a name, such as a brand's, which no one can reply to.

@@ -4,17 +4,17 @@
 //! spellings that an app may have used: as typed, in lower case, in upper case, and with the usual separator.
 
 /// The shortest code in a text, in characters. Shorter words are too frequent.
-const MIN_CODE: usize = 4;
-/// The length from which a spelling hardly matches a code by chance.
-pub(super) const SURE_CODE: usize = 6;
+const MIN_CODE_CHARS: usize = 4;
+/// The length in bytes from which a spelling hardly matches a code by chance.
+pub(super) const SURE_CODE_BYTES: usize = 6;
 /// The longest code in a text, in characters.
-const MAX_CODE: usize = 16;
+const MAX_CODE_CHARS: usize = 16;
 /// The most spellings that are tried. A text of ten SMS segments has about 300 words.
 const MAX_SPELLINGS: usize = 512;
 /// The most words that one code is split into, such as single digits.
 const MAX_PARTS: usize = 8;
 /// The longest code that an app may report, in characters.
-const MAX_ENTERED: usize = 64;
+const MAX_ENTERED_CHARS: usize = 64;
 
 /// The zeros of the decimal digits that Unicode knows (category Nd, Unicode 16). Nine more digits follow each.
 const ZEROS: [u32; 76] = [
@@ -31,8 +31,9 @@ const ZEROS: [u32; 76] = [
 pub(super) struct CodesInText {
     /// Each possible code, in the spellings that an app may have sent.
     pub(super) spellings: Vec<String>,
-    /// Whether the text contains a word in the shape of a code: a digit, and 4 to 16 characters.
-    pub(super) is_code: bool,
+    /// Whether the text contains the shape of a code: 4 to 16 characters with a digit, in one part, or in several parts
+    /// that each have a digit.
+    pub(super) has_code_shape: bool,
 }
 
 /// A run of letters and digits.
@@ -52,21 +53,21 @@ impl Part {
 /// Finds the possible codes in a text.
 pub(super) fn possible_codes(text: &str) -> CodesInText {
     let parts = parts(text);
-    let (mut with_digits, mut is_code) = (Vec::new(), false);
+    let (mut with_digits, mut has_code_shape) = (Vec::new(), false);
     for (at, first) in parts.iter().enumerate() {
         let (mut joined, mut written) = (first.text.clone(), first.text.clone());
         let mut all_have_digits = first.has_digit();
-        is_code |= note_code(&joined, &written, &mut with_digits);
+        has_code_shape |= add_if_code(&joined, &written, &mut with_digits);
         for next in parts.iter().skip(at + 1).take(MAX_PARTS - 1) {
             joined.push_str(&next.text);
             written.push_str(&next.before);
             written.push_str(&next.text);
-            if joined.chars().count() > MAX_CODE {
+            if joined.chars().count() > MAX_CODE_CHARS {
                 break;
             }
             // "in 5 min" does not have a code's shape, but it is tried as a code.
             all_have_digits &= next.has_digit();
-            is_code |= note_code(&joined, &written, &mut with_digits) && all_have_digits;
+            has_code_shape |= add_if_code(&joined, &written, &mut with_digits) && all_have_digits;
         }
     }
     // Plain numbers first, so that other words cannot displace them at the limit.
@@ -76,17 +77,19 @@ pub(super) fn possible_codes(text: &str) -> CodesInText {
         add_spellings(joined, written, &mut spellings);
     }
     let words = parts.iter().filter(|part| !part.has_digit());
-    for word in words.filter(|part| (MIN_CODE..=MAX_CODE).contains(&part.text.chars().count())) {
+    for word in
+        words.filter(|part| (MIN_CODE_CHARS..=MAX_CODE_CHARS).contains(&part.text.chars().count()))
+    {
         add_spellings(&word.text, &word.text, &mut spellings);
     }
-    CodesInText { spellings, is_code }
+    CodesInText { spellings, has_code_shape }
 }
 
-/// The spellings of a code that the app received from a person as a whole.
+/// The spellings of a code that a person entered and the app reported.
 pub(super) fn spellings_of_code(code: &str) -> Vec<String> {
     let code = code.trim();
     let mut spellings = Vec::new();
-    if code.is_empty() || code.chars().count() > MAX_ENTERED {
+    if code.is_empty() || code.chars().count() > MAX_ENTERED_CHARS {
         return spellings;
     }
     let joined: String = parts(code).into_iter().map(|part| part.text).collect();
@@ -95,9 +98,10 @@ pub(super) fn spellings_of_code(code: &str) -> Vec<String> {
     spellings
 }
 
-fn note_code(joined: &str, written: &str, found: &mut Vec<(String, String)>) -> bool {
+/// Adds a possible code if it has 4 to 16 characters and a digit. Returns whether it has.
+fn add_if_code(joined: &str, written: &str, found: &mut Vec<(String, String)>) -> bool {
     let has_digit = joined.bytes().any(|byte| byte.is_ascii_digit());
-    let is_code = has_digit && (MIN_CODE..=MAX_CODE).contains(&joined.chars().count());
+    let is_code = has_digit && (MIN_CODE_CHARS..=MAX_CODE_CHARS).contains(&joined.chars().count());
     if is_code {
         found.push((joined.to_owned(), written.to_owned()));
     }
@@ -195,7 +199,7 @@ mod tests {
             "code 111\n222",
         ] {
             let found = possible_codes(text);
-            assert!(found.is_code, "{text}");
+            assert!(found.has_code_shape, "{text}");
             assert!(found.spellings.iter().any(|spelling| spelling == "111222"), "{text}");
         }
     }
@@ -225,10 +229,10 @@ mod tests {
     #[test]
     fn small_talk_has_no_code_s_shape() {
         for text in ["", "thanks a lot", "ok", "in 5 min", "at 9", "you 2"] {
-            assert!(!possible_codes(text).is_code, "{text}");
+            assert!(!possible_codes(text).has_code_shape, "{text}");
         }
         for text in ["1234", "k7m2", "12 34", "at 10:30"] {
-            assert!(possible_codes(text).is_code, "{text}");
+            assert!(possible_codes(text).has_code_shape, "{text}");
         }
     }
 

@@ -374,8 +374,9 @@ impl FindingId {
             Self::ClockJump => (
                 "clock_jump",
                 Warning,
-                "After a jump ahead records expire by the expected time, until Twilio's Date agrees with the clock. Check \
-                 the time synchronization of this machine; if its clock is right, run `heardback clock --confirm`.",
+                "After a jump ahead the trusted time, by which records expire, does not follow the clock until Twilio's Date \
+                 agrees with it. Check the time synchronization of this machine; if its clock is right, run `heardback clock \
+                 --confirm`.",
             ),
             Self::StoreFull => (
                 "store_full",

@@ -14,12 +14,12 @@ use crate::domain::span::rough;
 /// Without a verified request for this long, the service is not known to work.
 const QUIET: SignedDuration = SignedDuration::from_hours(24);
 /// More signed requests than this that fail, while none verifies, are an alert.
-const FAILURES: u64 = 10;
+const MAX_FAILURES: u64 = 10;
 /// The threshold of failures that are compared with those of a day ago.
 const MANY_FAILURES: u64 = 20;
 const TIMES_YESTERDAY: u64 = 3;
-const UNUSABLE: u64 = 20;
-const ORPHANS: u64 = 20;
+const MAX_UNUSABLE: u64 = 20;
+const MAX_ORPHANS: u64 = 20;
 /// A key is idle after this time …
 const IDLE: SignedDuration = SignedDuration::from_hours(24);
 /// … if another one of the account matched within this time.
@@ -47,7 +47,7 @@ pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
             format!("{} requests were answered with 5xx within 10 minutes", requests.server_errors);
         findings.push(Finding::new(FindingId::ServerErrors, what));
     }
-    if requests.unusable > UNUSABLE {
+    if requests.unusable > MAX_UNUSABLE {
         let what = format!("{} signed requests were refused within 30 minutes", requests.unusable);
         findings.push(Finding::new(FindingId::Refusals, what));
     }
@@ -58,7 +58,7 @@ pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
         );
         findings.push(Finding::new(FindingId::MalformedEvents, what));
     }
-    if requests.orphaned > ORPHANS {
+    if requests.orphaned > MAX_ORPHANS {
         let what =
             format!("{} pieces of evidence found no message within 6 hours", requests.orphaned);
         findings.push(Finding::new(FindingId::Orphans, what));
@@ -109,7 +109,8 @@ fn nothing_verifies(side: &str, facts: &SignatureFacts, is_new: bool) -> Option<
         "No request to /{side}/ has verified for 15 minutes; {} were refused for the signature",
         facts.refused
     );
-    let severity = if facts.refused > FAILURES { Severity::Critical } else { Severity::Warning };
+    let severity =
+        if facts.refused > MAX_FAILURES { Severity::Critical } else { Severity::Warning };
     Some(finding(what).at_most(severity))
 }
 
@@ -117,7 +118,7 @@ fn nothing_verifies(side: &str, facts: &SignatureFacts, is_new: bool) -> Option<
 type FindingScope = (String, String);
 
 /// For a side that verifies requests, but none of one route or account. Each refused request is in one
-/// finding: that of the widest scope without a verified request.
+/// finding: the finding of the widest scope without a verified request.
 fn narrower(side: &str, all: &[RouteSignatures]) -> Vec<Finding> {
     let all: Vec<_> = all.iter().filter(|one| one.side == side).collect();
     let mut uncovered = all.clone();
@@ -172,7 +173,7 @@ fn nothing_verifies_of((subject, words): &FindingScope, facts: &SignatureFacts) 
     let what = format!(
         "No request {words} has verified {period}; {refused} were refused for the signature"
     );
-    let severity = if refused > FAILURES { Severity::Critical } else { Severity::Warning };
+    let severity = if refused > MAX_FAILURES { Severity::Critical } else { Severity::Warning };
     let finding = Finding::new(FindingId::NothingVerifies, what).about(subject).at_most(severity);
     (facts.verified == 0 && refused > 0).then_some(finding)
 }

@@ -17,7 +17,7 @@ const LATE: SignedDuration = SignedDuration::from_mins(5);
 const TOO_LATE: SignedDuration = SignedDuration::from_mins(15);
 /// An outbox of at most this size gives no finding.
 const SMALL_OUTBOX: u64 = 100;
-/// This many failures, or fewer, are no trend.
+/// The most failures that are no trend.
 const FEW_FAILURES: u64 = 10;
 /// Throttling for more than this share of the time is a warning.
 const MOSTLY: f64 = 0.5;

@@ -8,8 +8,8 @@ use crate::domain::findings::situation::Situation;
 use crate::domain::span::nearest;
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
-/// This many earlier starts within an hour, this one excluded, are an alert.
-const RESTARTS: usize = 3;
+/// The number of earlier starts within an hour, this one excluded, that is an alert.
+const ALERTING_RESTARTS: usize = 3;
 
 pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
     if now.is_draining {
@@ -43,6 +43,6 @@ fn restarting(now: &Situation) -> Option<Finding> {
     let is_young = now.now.duration_since(now.start.started_at) < HOUR;
     let what = format!("The process started {} times within an hour", earlier.len() + 1);
     let first = earlier.iter().min().map(|first| **first);
-    (is_young && earlier.len() >= RESTARTS)
+    (is_young && earlier.len() >= ALERTING_RESTARTS)
         .then(|| Finding::new(FindingId::Restarting, what).since(first))
 }

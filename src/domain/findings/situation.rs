@@ -146,7 +146,7 @@ pub struct RequestFacts {
     pub server_errors: u64,
     /// Refused for their signature (unsigned ones excluded), in 15 minutes.
     pub signature_failures: u64,
-    /// The same count a day ago; `None` if the process is younger.
+    /// `signature_failures` a day ago; `None` if the process is younger.
     pub signature_failures_a_day_ago: Option<u64>,
     /// Signed and not usable, in 30 minutes.
     pub unusable: u64,
@@ -233,7 +233,7 @@ pub struct OutboxFacts {
 pub struct UpstreamFacts {
     /// Posts, in 15 minutes.
     pub attempts: u64,
-    /// Of these, temporary failures.
+    /// Those of `attempts` that failed temporarily.
     pub failures: u64,
     /// Confirmations that Twilio refused for good, in an hour.
     pub refused: u64,
@@ -274,7 +274,7 @@ pub struct StoreFacts {
     pub forgotten_early: u64,
     /// Commits, in 10 minutes.
     pub commits: u64,
-    /// Of these, those that took longer than a second.
+    /// Those of `commits` that took longer than a second.
     pub slow_commits: u64,
 }
 
@@ -283,9 +283,9 @@ pub struct StoreFacts {
 pub struct Traffic {
     /// The calling code or the sender, as a metric names it.
     pub name: String,
-    /// Sent, and confirmed.
+    /// The messages of the last two hours.
     pub now: TrafficCount,
-    /// The same two hours a day ago; `None` if the process is younger.
+    /// `now` a day ago; `None` if the process is younger.
     pub a_day_ago: Option<TrafficCount>,
 }
 

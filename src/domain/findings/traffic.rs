@@ -4,19 +4,19 @@ use crate::domain::findings::finding::Finding;
 use crate::domain::findings::id::FindingId;
 use crate::domain::findings::situation::{Situation, Traffic, TrafficCount};
 
-/// This many messages in two hours, or fewer, prove nothing.
-const FEW: u64 = 30;
+/// The most messages in two hours that prove nothing about their conversion.
+const FEW_MESSAGES: u64 = 30;
 /// More messages than this to one country may be SMS pumping …
-const PUMPED: u64 = 100;
+const PUMPING_MESSAGES: u64 = 100;
 /// … if they are this many times those of a day ago …
 const TIMES_YESTERDAY: u64 = 3;
 /// … and fewer than one in so many is confirmed.
-const ONE_IN: u64 = 5;
+const PUMPING_ONE_IN: u64 = 5;
 
 pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
     let sum = |of: fn(&TrafficCount) -> u64| now.countries.iter().map(|one| of(&one.now)).sum();
     let (sent, confirmed): (u64, u64) = (sum(|count| count.sent), sum(|count| count.confirmed));
-    if sent > FEW && confirmed == 0 {
+    if sent > FEW_MESSAGES && confirmed == 0 {
         let what = format!("{sent} messages were sent within two hours, and none was confirmed");
         findings.push(Finding::new(FindingId::NothingConfirmed, what));
     }
@@ -50,13 +50,15 @@ fn has_dropped(traffic: &Traffic) -> bool {
     let Some(before) = traffic.a_day_ago else { return false };
     let now = traffic.now;
     let product = |a: u64, b: u64| u128::from(a) * u128::from(b);
-    now.sent > FEW
-        && before.sent > FEW
+    now.sent > FEW_MESSAGES
+        && before.sent > FEW_MESSAGES
         && 2 * product(now.confirmed, before.sent) < product(before.confirmed, now.sent)
 }
 
 fn is_pumped(traffic: &Traffic) -> bool {
     let now = traffic.now;
     let usual = traffic.a_day_ago.map_or(0, |before| before.sent.saturating_mul(TIMES_YESTERDAY));
-    now.sent > PUMPED && now.sent > usual && now.confirmed.saturating_mul(ONE_IN) < now.sent
+    now.sent > PUMPING_MESSAGES
+        && now.sent > usual
+        && now.confirmed.saturating_mul(PUMPING_ONE_IN) < now.sent
 }

@@ -19,13 +19,13 @@ use crate::domain::timestamp_serde::{earlier, later};
 /// The result for a piece of evidence, with the messages known so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Selection {
-    /// It proves that these messages arrived, the newest first. Only one setting allows several.
+    /// The evidence proves that these messages arrived, the newest first. Only one setting allows several.
     Confirms(Vec<MessageSid>, Basis),
-    /// The message that it is about was confirmed before.
+    /// The message of the evidence was confirmed before.
     Already(MessageSid, Basis),
-    /// It never proves anything.
+    /// The evidence never proves anything.
     Nothing(Reason),
-    /// It may prove a message after more facts arrive.
+    /// The evidence may prove a message after more facts arrive.
     Wait(Reason),
 }
 

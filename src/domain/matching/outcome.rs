@@ -30,7 +30,7 @@ pub struct RegisterOutcome {
 /// The outcome of [`observe`](crate::domain::matching::observe).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ObserveOutcome {
-    /// It proved that this message arrived.
+    /// The evidence proved that this message arrived.
     Confirmed(MessageSid),
     /// This message was confirmed before.
     AlreadyConfirmed(MessageSid),

@@ -18,12 +18,12 @@ use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
 /// Where a piece of evidence comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EvidenceOrigin {
-    /// The command contains it.
+    /// Evidence of the present command.
     New,
     Parked,
-    /// It confirmed a message.
+    /// Evidence that confirmed a message.
     Held,
-    /// It is derived from a message's status, and derived again at the next update.
+    /// Evidence derived from a message's status, and derived again at the next update.
     Status,
 }
 

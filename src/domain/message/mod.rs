@@ -69,11 +69,11 @@ impl State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Basis {
-    /// It names exactly one message.
+    /// The evidence names exactly one message.
     Direct,
-    /// It names a reference, which several messages may have.
+    /// The evidence names a reference, which several messages may have.
     Shared,
-    /// It names only the person.
+    /// The evidence names only the person.
     Inferred,
 }
 
@@ -167,7 +167,7 @@ pub struct Message {
     pub state: State,
     /// The recipient, if known.
     pub recipient: Option<Recipient>,
-    /// The same person by a user id of WhatsApp, if both a number and an id are known.
+    /// The recipient's user id of WhatsApp, if both a number and an id are known.
     pub alias: Option<Recipient>,
     /// The exact sender in Twilio's notation, if known. Not personal.
     pub from: Option<String>,

@@ -14,11 +14,11 @@ use crate::domain::message::status::Status;
 pub struct Receipts {
     /// A receipt says that the message or a part of it arrived.
     pub arrived: bool,
-    /// A receipt says that the carrier could not deliver it.
+    /// A receipt says that the carrier could not deliver the message.
     pub undelivered: bool,
-    /// A receipt says that it was never sent: `failed` or `canceled`.
+    /// A receipt says that the message was never sent: `failed` or `canceled`.
     pub failed: bool,
-    /// It was scheduled for later.
+    /// The message was scheduled for later.
     pub scheduled: bool,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The account that a request names only selects the keys to try, so a forgery costs the work of one account's keys. A
 //! request that names none is tried with at most [`MAX_TRIED`] keys, however many accounts there are. An account that is not
-//! configured costs the same work as the default one. Deliberately absent: secrets in any form but that of a key.
+//! configured costs the same work as the default one. Deliberately absent: secrets in any other form than a key.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::domain::code::CodeKey;
 use crate::domain::findings::ClaimedAccount;
 use crate::domain::route::RouteSigner;
 use crate::domain::sid::AccountSid;
-use crate::twilio::signature::{self, Mistrust, Presented, SigningKey};
+use crate::twilio::signature::{self, Presented, SignatureError, SigningKey};
 
 /// The most keys that are tried for a request that names no account, in this order: the keys of its candidate accounts, of
 /// the default account, of every account's app, of the other accounts in the order of the settings.
@@ -119,7 +119,7 @@ pub struct KeyRing {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum KeyMismatch {
     /// The signature is missing or invalid.
-    Mistrust(Mistrust),
+    Signature(SignatureError),
     /// The signature is valid, but the account that the request names is not configured.
     OtherAccount,
 }
@@ -127,7 +127,7 @@ pub(super) enum KeyMismatch {
 impl KeyMismatch {
     /// Whether another key could have made the signature.
     pub(super) fn is_mismatch(&self) -> bool {
-        *self == Self::Mistrust(Mistrust::Mismatch)
+        *self == Self::Signature(SignatureError::Mismatch)
     }
 }
 
@@ -207,11 +207,11 @@ impl KeyRing {
         let is_configured = claimed.is_none_or(|account| self.knows(account));
         let tried = self.candidate_keys(signer, claimed, candidates);
         let keys = tried.iter().map(|owned| &owned.key);
-        let found = signature::verify(keys, presented, header).map_err(KeyMismatch::Mistrust)?;
+        let found = signature::verify(keys, presented, header).map_err(KeyMismatch::Signature)?;
         match tried.get(found.key) {
             Some(owned) if is_configured => Ok(owned),
             Some(_) => Err(KeyMismatch::OtherAccount),
-            None => Err(KeyMismatch::Mistrust(Mistrust::Mismatch)),
+            None => Err(KeyMismatch::Signature(SignatureError::Mismatch)),
         }
     }
 

@@ -80,7 +80,7 @@ fn an_accounts_key_speaks_for_its_own_account_and_is_tried_for_no_other() {
     }
     let found = signer(RouteSigner::Twilio, "b primary", None).expect("good");
     assert_eq!(found, format!("token 1 {b} of {b}, 0 more"));
-    let mismatch = Err(KeyMismatch::Mistrust(Mistrust::Mismatch));
+    let mismatch = Err(KeyMismatch::Signature(SignatureError::Mismatch));
     assert_eq!(signer(RouteSigner::Twilio, "a primary", Some(b)), mismatch);
     assert_eq!(signer(RouteSigner::Twilio, "b primary", Some(a)), mismatch);
     assert_eq!(signer(RouteSigner::Twilio, "a app", None), mismatch, "a key of the other kind");
@@ -107,7 +107,7 @@ fn an_account_that_is_not_configured_is_rejected_with_every_key() {
         let refused = signer(RouteSigner::Twilio, secret, unknown);
         assert_eq!(refused, Err(KeyMismatch::OtherAccount), "{secret}");
     }
-    let mismatch = Err(KeyMismatch::Mistrust(Mistrust::Mismatch));
+    let mismatch = Err(KeyMismatch::Signature(SignatureError::Mismatch));
     assert_eq!(signer(RouteSigner::Twilio, "b primary", unknown), mismatch);
     assert_eq!(signer(RouteSigner::Twilio, "a guess", unknown), mismatch);
     assert_eq!(signer(RouteSigner::App, "any app", unknown), Err(KeyMismatch::OtherAccount));

@@ -35,7 +35,7 @@ pub(crate) const LARGE_BODY: usize = 64 << 10;
 /// The longest time for the body of a request to the operator's listener or the control socket.
 const OPERATOR_BODY_DEADLINE: Duration = Duration::from_secs(5);
 /// The deadline of a connection that has none.
-const NEVER: u64 = u64::MAX;
+const NO_DEADLINE: u64 = u64::MAX;
 /// The shortest time between two lines about evicted connections.
 const LOG_EVERY: Duration = Duration::from_mins(1);
 
@@ -84,7 +84,7 @@ impl Connection {
     /// The request is complete: until it is answered, the connection is not evicted and has no deadline.
     fn begin_answer(&self) {
         self.mark_authenticated();
-        self.deadline.store(NEVER, Ordering::Relaxed);
+        self.deadline.store(NO_DEADLINE, Ordering::Relaxed);
     }
 
     /// Lets a newer connection evict this one, which waits for a request or streams an answer.

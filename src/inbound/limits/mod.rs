@@ -14,9 +14,9 @@ use jiff::Timestamp;
 use crate::domain::matching::later;
 
 /// The shortest time between two log lines about one subject.
-const QUIET: Duration = Duration::from_mins(1);
+const LOG_INTERVAL: Duration = Duration::from_mins(1);
 
-/// Whether the last line is younger than [`QUIET`]. A clock that went back does not suppress a line.
+/// Whether the last line is younger than [`LOG_INTERVAL`]. A clock that went back does not suppress a line.
 fn is_quiet(last: Timestamp, now: Timestamp) -> bool {
-    last <= now && now < later(last, QUIET)
+    last <= now && now < later(last, LOG_INTERVAL)
 }

@@ -16,19 +16,19 @@ use crate::store::engine::loader::{Loader, MAX_RELATED};
 
 /// The most candidates that are judged for one command.
 const MAX_CANDIDATES: usize = 1024;
-/// About how many records are read to make room for one command.
+/// The approximate limit of records that are read to make room for one command.
 const MAX_READS: usize = 4096;
 /// A candidate with too many related messages is judged again after this time.
-const CROWD_RECHECK: Duration = Duration::from_mins(10);
+const RECHECK_AFTER: Duration = Duration::from_mins(10);
 
 /// The decision on a candidate.
 enum EvictionDecision {
-    /// These are evicted together.
-    Goes(Vec<Message>),
-    /// The candidate stays, because this command changes a related message or its reads are used up.
-    Stays,
-    /// The candidate stays until this time, or until this message changes.
-    Postponed(Timestamp, MessageSid),
+    /// These messages are evicted together.
+    Evict(Vec<Message>),
+    /// The candidate stays, because this command changes a related message, or the limit of reads is reached.
+    Keep,
+    /// The candidate stays until this time, or until this other message changes.
+    Postpone(Timestamp, MessageSid),
 }
 
 /// Selects the messages to evict for `new` messages: as many as needed to stay within the limit, plus one if the
@@ -58,9 +58,9 @@ pub(crate) fn make_room<B: Backend>(
         }
         let Some(message) = backend.message(sid)? else { continue };
         match judge(&Loader(backend), &message, changed, by, &mut reads)? {
-            EvictionDecision::Goes(together) => evicted.extend(together),
-            EvictionDecision::Stays => {}
-            EvictionDecision::Postponed(until, blocker) => {
+            EvictionDecision::Evict(together) => evicted.extend(together),
+            EvictionDecision::Keep => {}
+            EvictionDecision::Postpone(until, blocker) => {
                 backend.postpone_eviction(&message, until, blocker);
             }
         }
@@ -82,7 +82,7 @@ fn judge<B: Backend>(
             && other.account == message.account
     };
     if changed.iter().any(|other| other.sid == message.sid || shares_reference(other)) {
-        return Ok(EvictionDecision::Stays);
+        return Ok(EvictionDecision::Keep);
     }
     let mut together = match &message.reference {
         Some(reference) => {
@@ -93,9 +93,9 @@ fn judge<B: Backend>(
     *reads += together.len();
     if together.len() > MAX_RELATED {
         // Evidence is matched with the newest of them only, so an older one is evicted alone.
-        let Some(first_unseen) = together.pop() else { return Ok(EvictionDecision::Stays) };
+        let Some(first_unseen) = together.pop() else { return Ok(EvictionDecision::Keep) };
         if together.iter().any(|seen| seen.sid == message.sid) {
-            return Ok(EvictionDecision::Postponed(later(by, CROWD_RECHECK), first_unseen.sid));
+            return Ok(EvictionDecision::Postpone(later(by, RECHECK_AFTER), first_unseen.sid));
         }
         together = vec![message.clone()];
     }
@@ -104,11 +104,11 @@ fn judge<B: Backend>(
         aged.age(by);
         match policy.evictable_from(&aged) {
             Some((_, from)) if from <= by => {}
-            Some((_, from)) => return Ok(EvictionDecision::Postponed(from, one.sid)),
+            Some((_, from)) => return Ok(EvictionDecision::Postpone(from, one.sid)),
             None => {
                 let pending = aged.state == State::Pending;
                 let until = if pending { aged.expires_at } else { Timestamp::MAX };
-                return Ok(EvictionDecision::Postponed(until, one.sid));
+                return Ok(EvictionDecision::Postpone(until, one.sid));
             }
         }
     }
@@ -123,7 +123,7 @@ fn judge<B: Backend>(
         let names = all_names(loader, one)?;
         for other in changed {
             if blocks(other).is_some() && may_share_evidence(loader, one, &names, other)? {
-                return Ok(EvictionDecision::Stays);
+                return Ok(EvictionDecision::Keep);
             }
         }
         let room = MAX_READS.saturating_sub(*reads).max(MAX_RELATED);
@@ -135,18 +135,18 @@ fn judge<B: Backend>(
             if let Some((until, blocker)) = blocks(&other)
                 && may_share_evidence(loader, one, &names, &other)?
             {
-                return Ok(EvictionDecision::Postponed(until, blocker));
+                return Ok(EvictionDecision::Postpone(until, blocker));
             }
         }
         if count >= room {
             return Ok(if room >= MAX_READS / 2 {
-                EvictionDecision::Postponed(later(by, CROWD_RECHECK), message.sid)
+                EvictionDecision::Postpone(later(by, RECHECK_AFTER), message.sid)
             } else {
-                EvictionDecision::Stays
+                EvictionDecision::Keep
             });
         }
     }
-    Ok(EvictionDecision::Goes(together))
+    Ok(EvictionDecision::Evict(together))
 }
 
 /// The names of a message's recipient.

@@ -32,7 +32,7 @@ impl Merged {
         if is_here { Self::Updated } else { Self::Added }
     }
 
-    /// The outcome for a record that the export adds nothing to.
+    /// The outcome for a record of the store to which the export adds nothing.
     fn unchanged(is_equal: bool) -> Self {
         if is_equal { Self::Skipped } else { Self::Kept }
     }
@@ -228,7 +228,7 @@ fn import_automatic<B: Backend>(
     Ok(Merged::changed(before.is_some()))
 }
 
-/// Adds a row that is not here. `is_equal`: a row is here, and equal or not.
+/// Adds a row if the store has none with its key. `is_equal`: whether the row of the store equals it.
 fn add<B: Backend>(
     backend: &mut B,
     is_equal: Option<bool>,

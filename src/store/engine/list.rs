@@ -12,7 +12,7 @@ pub fn list_entry(filter: Filter, row: StoredRow, now: Timestamp) -> Option<List
     match (filter, row) {
         (Filter::Messages(select), StoredRow::Message(mut message)) => {
             message.age(now);
-            select.takes(&message).then_some(ListEntry::Message(message))
+            select.matches(&message).then_some(ListEntry::Message(message))
         }
         (Filter::Parked | Filter::Orphaned, StoredRow::Parked(mut parked)) => {
             parked.age(now);

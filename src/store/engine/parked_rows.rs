@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::matching::Parked;
 use crate::domain::sid::AccountSid;
+use crate::store::engine::mutation::Mutation;
 
-/// Rows that are not orphaned. Orphaned evidence can prove nothing, so it never takes room from other evidence.
+/// Rows that are not orphaned. Orphaned evidence can prove nothing, so it takes no room from other evidence.
 #[derive(Debug, Clone, Default)]
 pub struct ParkedRows {
     by_account: BTreeMap<AccountSid, u64>,
@@ -33,6 +35,18 @@ impl ParkedRows {
         self.total -= 1;
         if *rows == 0 {
             self.by_account.remove(&account);
+        }
+    }
+
+    /// Counts the changes of a mutation.
+    pub(crate) fn apply(&mut self, mutation: &Mutation) {
+        for (before, after) in &mutation.parked {
+            let account = |parked: &Option<Parked>| {
+                let parked = parked.as_ref().filter(|parked| !parked.orphaned)?;
+                Some(parked.evidence.account)
+            };
+            account(before).inspect(|account| self.remove(*account));
+            account(after).inspect(|account| self.insert(*account));
         }
     }
 
@@ -71,7 +85,7 @@ mod tests {
         for limit in [1, 2, 7, 100, 10_000] {
             for accounts in 1..=4 {
                 let mut rows = ParkedRows::default();
-                // They take turns until none has room.
+                // The accounts add rows in turns until none has room.
                 while (0..accounts).any(|n| rows.has_room(account(n), limit)) {
                     for n in 0..accounts {
                         if rows.has_room(account(n), limit) {

@@ -76,7 +76,7 @@ pub fn requeue<B: Backend>(
         return Ok(Err(full));
     }
     let Some(before) = backend.message(sid)? else { return Ok(Ok(Requeued::Unknown)) };
-    if !from.takes(&before) {
+    if !from.matches(&before) {
         return Ok(Ok(Requeued::Otherwise(before.state)));
     }
     let now = backend.now();

@@ -3,7 +3,7 @@
 //! The engine reads synchronously. A read of a row that is not loaded returns an empty result and notes the row as
 //! missing. Then the outcome is discarded, the missing rows are loaded, and the command runs again.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::convert::Infallible;
@@ -113,14 +113,49 @@ pub(super) struct RowCache {
     pub(super) changed: Changed,
     pub(super) counts: RecordCounts,
     pub(super) missing: RefCell<BTreeSet<Read>>,
+    /// Whether a command of a group saw too few candidates for eviction, because earlier commands took them.
+    pub(super) lacks_candidates: Cell<bool>,
     pub(super) next_lease: u64,
 }
 
 impl RowCache {
+    /// A cache without rows.
+    pub(super) fn new(
+        config: EngineConfig,
+        now: Timestamp,
+        counts: RecordCounts,
+        next_lease: u64,
+    ) -> Self {
+        Self {
+            config,
+            now,
+            loaded: Loaded { counts, ..Loaded::default() },
+            changed: Changed::default(),
+            counts,
+            missing: RefCell::default(),
+            lacks_candidates: Cell::default(),
+            next_lease,
+        }
+    }
+
     /// Discards the changes of a run that missed rows.
     pub(super) fn discard_changes(&mut self) {
         self.changed = Changed::default();
         self.counts = self.loaded.counts;
+    }
+
+    /// Keeps only the first mutations: a refused command leaves no change of its own. The candidates for eviction that stay
+    /// are kept, so that they are not judged again for each message that a full store refuses.
+    pub(super) fn keep_mutations(&mut self, kept: usize) {
+        if self.changed.mutations.len() == kept {
+            return;
+        }
+        let Changed { mutations, postponed, .. } = std::mem::take(&mut self.changed);
+        self.discard_changes();
+        for mutation in mutations.into_iter().take(kept) {
+            let Ok(()) = self.apply(mutation);
+        }
+        self.changed.postponed = postponed;
     }
 
     /// Whether the database has answered a read. Otherwise it is missing.
@@ -268,15 +303,20 @@ impl Backend for RowCache {
         };
         let changed = self.changed.links.iter();
         let changed = changed.filter(|(_, link)| link.as_ref().is_some_and(is_unbound));
-        Ok(kept.chain(changed.map(|(id, _)| *id)).collect())
+        let mut ids: Vec<LinkId> = kept.chain(changed.map(|(id, _)| *id)).collect();
+        ids.sort_unstable_by(|one, other| other.cmp(one));
+        ids.truncate(limit);
+        Ok(ids)
     }
 
     fn parked(&self, key: &WaitsFor) -> Result<Vec<Parked>, Infallible> {
         self.has(Read::Evidence(key.clone()));
         let mut rows: BTreeMap<&ParkedKey, Option<&Parked>> = BTreeMap::new();
-        let loaded = self.loaded.parked.iter().filter(|(row, _)| row.waits_for == *key);
+        let loaded = self.loaded.parked.range(ParkedKey::first(key)..);
+        let loaded = loaded.take_while(|(row, _)| row.waits_for == *key);
         rows.extend(loaded.map(|(row, parked)| (row, Some(parked))));
-        let changed = self.changed.parked.iter().filter(|(row, _)| row.waits_for == *key);
+        let changed = self.changed.parked.range(ParkedKey::first(key)..);
+        let changed = changed.take_while(|(row, _)| row.waits_for == *key);
         rows.extend(changed.map(|(row, parked)| (row, parked.as_ref())));
         Ok(rows.into_values().flatten().cloned().collect())
     }
@@ -374,7 +414,16 @@ impl Backend for RowCache {
 
     fn evictable(&self, by: Timestamp, limit: usize) -> Result<Vec<MessageSid>, Infallible> {
         self.has(Read::Evictable(by, limit));
-        Ok(self.loaded.evictable.clone())
+        let is_taken = |sid: &MessageSid| {
+            self.changed.postponed.contains_key(sid)
+                || matches!(self.changed.messages.get(sid), Some(None))
+        };
+        let loaded = &self.loaded.evictable;
+        let left: Vec<MessageSid> = loaded.iter().filter(|sid| !is_taken(sid)).copied().collect();
+        // Only the database knows the candidates after these.
+        let is_cut = loaded.len() >= limit && left.len() < loaded.len();
+        self.lacks_candidates.set(self.lacks_candidates.get() || is_cut);
+        Ok(left)
     }
 
     fn postpone_eviction(&mut self, message: &Message, until: Timestamp, blocker: MessageSid) {
@@ -387,23 +436,17 @@ impl Backend for RowCache {
         for (before, after) in &mutation.messages {
             if let Some(message) = after.as_ref().or(before.as_ref()) {
                 changed.messages.insert(message.sid, after.clone());
+                changed.postponed.retain(|_, (_, blocker)| *blocker != message.sid);
             }
         }
         if !mutation.parked.is_empty() {
-            let mut rows = changed.parked_rows.take();
-            let rows = rows.get_or_insert_with(|| self.loaded.parked_rows.clone());
+            let rows = changed.parked_rows.get_or_insert_with(|| self.loaded.parked_rows.clone());
             for (before, after) in &mutation.parked {
                 if let Some(parked) = after.as_ref().or(before.as_ref()) {
                     changed.parked.insert(ParkedKey::of(parked), after.clone());
                 }
-                let account = |parked: &Option<Parked>| {
-                    let parked = parked.as_ref().filter(|parked| !parked.orphaned)?;
-                    Some(parked.evidence.account)
-                };
-                account(before).inspect(|account| rows.remove(*account));
-                account(after).inspect(|account| rows.insert(*account));
             }
-            changed.parked_rows = Some(rows.clone());
+            rows.apply(&mutation);
         }
         for (id, (_, after)) in &mutation.links {
             changed.links.insert(*id, after.clone());

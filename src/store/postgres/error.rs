@@ -1,6 +1,9 @@
 //! Errors of the database, as a store reports them.
 
+use std::time::Duration;
+
 use crate::store::StoreError;
+use crate::store::postgres::queue::late;
 
 /// Why a transaction did not commit.
 #[derive(Debug)]
@@ -11,6 +14,31 @@ pub(super) enum TransactionError {
     Database(sqlx::Error),
     /// A row cannot be read.
     Damaged(String),
+    /// The database did not answer in time.
+    Late(Duration),
+}
+
+impl TransactionError {
+    /// Whether a command of a group may be the cause, so that the others succeed without it.
+    pub(super) fn is_of_a_command(&self) -> bool {
+        match self {
+            Self::Conflict(_) | Self::Late(_) => false,
+            Self::Damaged(_) => true,
+            Self::Database(sqlx::Error::Database(error)) => {
+                let code = error.code().unwrap_or_default();
+                // Data that a column or an index cannot hold, and a group with too many rows or locks.
+                ["21", "22", "23", "54"].iter().any(|class| code.starts_with(class))
+                    || code == "53200"
+            }
+            Self::Database(
+                sqlx::Error::Encode(_)
+                | sqlx::Error::Decode(_)
+                | sqlx::Error::ColumnDecode { .. }
+                | sqlx::Error::RowNotFound,
+            ) => true,
+            Self::Database(_) => false,
+        }
+    }
 }
 
 impl From<sqlx::Error> for TransactionError {
@@ -37,11 +65,12 @@ impl From<TransactionError> for StoreError {
         let (reason, label) = match error {
             TransactionError::Conflict(cause) => (
                 format!("other transactions were in the way several times ({cause}); try again"),
-                "conflict",
+                "busy",
             ),
             TransactionError::Damaged(cause) => {
                 (format!("a row of the database cannot be read: {cause}"), "unreadable")
             }
+            TransactionError::Late(max_wait) => return late(max_wait),
             TransactionError::Database(error) => describe(&error),
         };
         Self::Unavailable { reason, label }

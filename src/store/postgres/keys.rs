@@ -20,6 +20,11 @@ pub(super) struct ParkedKey {
 }
 
 impl ParkedKey {
+    /// A key that is not after any key of this evidence.
+    pub(super) fn first(waits_for: &WaitsFor) -> Self {
+        Self { waits_for: waits_for.clone(), parked_at: Timestamp::MIN, digest: [0; 8] }
+    }
+
     pub(super) fn of(parked: &Parked) -> Self {
         let evidence = serde_json::to_vec(&parked.evidence).unwrap_or_default();
         Self {

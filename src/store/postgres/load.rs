@@ -1,9 +1,10 @@
-//! Loads the rows that the commands of a transaction miss: one statement for each kind.
+//! Loads the rows that the commands of a transaction miss: one statement for all rows by key and by search.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::domain::address::RecipientHash;
 use crate::domain::click_link::LinkId;
@@ -11,6 +12,7 @@ use crate::domain::hex;
 use crate::domain::matching::{Parked, WaitsFor};
 use crate::domain::message::Message;
 use crate::domain::sid::{AccountSid, MessageSid};
+use crate::domain::signal::DedupKey;
 use crate::store::engine::{DueKind, ParkedRows, RecipientKey};
 use crate::store::postgres::cache::{Loaded, Read};
 use crate::store::postgres::error::TransactionError;
@@ -18,14 +20,76 @@ use crate::store::postgres::keys::{ParkedKey, dedup, kind_number, waits_for};
 
 type Result<T> = std::result::Result<T, TransactionError>;
 
+// The rows by key and by search, in one round trip. `search` is the number of a search in its arrays; Rust sorts and cuts
+// the rows of a search. A statement has only the parts that a transaction needs: the server prepares to read each part.
+const MESSAGES: &str =
+    "SELECT 0, 0::bigint, NULL::text, rev, body::text FROM message WHERE sid = ANY($1)";
+const EVIDENCE: &str = "
+    SELECT 1, 0::bigint, NULL::text, NULL::bigint, body::text FROM parked WHERE waits_for = ANY($2)
+    UNION ALL
+    SELECT 2, 0::bigint, NULL::text, rev, body::text FROM message WHERE held_by = ANY($2)";
+const COUNTED: &str = "SELECT 3, 0::bigint, key, at, NULL::text FROM counted WHERE key = ANY($3)";
+const LINKS: &str =
+    "SELECT 4, 0::bigint, id, NULL::bigint, body::text FROM link WHERE id = ANY($4)";
+const AUTOMATIC: &str = "
+    SELECT 5, 0::bigint, encode(person, 'hex'), NULL::bigint, body::text
+    FROM automatic WHERE person = ANY($5)";
+const NAMES: &str = "
+    SELECT 6, k.search, NULL::text, NULL::bigint, row.body::text
+    FROM unnest($6::text[], $7::bytea[]) WITH ORDINALITY AS k(account, person, search)
+    CROSS JOIN LATERAL (SELECT body FROM tied_name
+                        WHERE account = k.account AND person = k.person LIMIT 1) row";
+const SENDERS: &str = "
+    SELECT 7, k.search, row.service, NULL::bigint, NULL::text
+    FROM unnest($8::text[], $9::text[]) WITH ORDINALITY AS k(account, address, search)
+    CROSS JOIN LATERAL (SELECT service FROM sender
+                        WHERE account = k.account AND address = k.address LIMIT 1) row";
+const PERSONS: &str = "
+    SELECT 8, k.search, NULL::text, row.rev, row.body::text
+    FROM unnest($10::bytea[], $11::bigint[], $12::bigint[], $13::bigint[])
+         WITH ORDINALITY AS k(person, first, last, most, search)
+    CROSS JOIN LATERAL (SELECT rev, body FROM message
+                        WHERE person = k.person AND created_at BETWEEN k.first AND k.last
+                        ORDER BY created_at DESC, sid DESC LIMIT k.most) row
+    UNION ALL
+    SELECT 8, k.search, NULL::text, row.rev, row.body::text
+    FROM unnest($10::bytea[], $11::bigint[], $12::bigint[], $13::bigint[])
+         WITH ORDINALITY AS k(person, first, last, most, search)
+    CROSS JOIN LATERAL (SELECT rev, body FROM message
+                        WHERE alias = k.person AND person IS DISTINCT FROM k.person
+                          AND created_at BETWEEN k.first AND k.last
+                        ORDER BY created_at DESC, sid DESC LIMIT k.most) row";
+const UNTIED: &str = "
+    SELECT 9, k.search, NULL::text, row.rev, row.body::text
+    FROM unnest($14::text[], $15::smallint[], $16::bigint[], $17::bigint[], $18::bigint[])
+         WITH ORDINALITY AS k(account, kind, first, last, most, search)
+    CROSS JOIN LATERAL (SELECT rev, body FROM message
+                        WHERE account = k.account AND untied = k.kind
+                          AND created_at BETWEEN k.first AND k.last
+                        ORDER BY created_at DESC, sid DESC LIMIT k.most) row";
+const REFERENCES: &str = "
+    SELECT 10, k.search, NULL::text, row.rev, row.body::text
+    FROM unnest($19::text[], $20::text[], $21::bigint[])
+         WITH ORDINALITY AS k(account, reference, most, search)
+    CROSS JOIN LATERAL (SELECT rev, body FROM message
+                        WHERE account = k.account AND reference = k.reference
+                        ORDER BY created_at DESC, sid DESC LIMIT k.most) row";
+const UNBOUND: &str = "
+    SELECT 11, k.search, row.id, NULL::bigint, NULL::text
+    FROM unnest($22::text[], $23::text[], $24::bigint[])
+         WITH ORDINALITY AS k(account, reference, most, search)
+    CROSS JOIN LATERAL (SELECT id FROM link
+                        WHERE account = k.account AND reference = k.reference AND unbound
+                        ORDER BY id DESC LIMIT k.most) row";
+
 const DUE_AFTER: &str = "SELECT due_at, rev, body::text FROM message
     WHERE account = $1 AND due_kind = $2 AND due_at > $3 AND sid <> ALL($5) ORDER BY due_at, sid LIMIT $4";
 const LAST_DUE_BY: &str = "SELECT due_at, rev, body::text FROM message
     WHERE account = $1 AND due_kind = $2 AND due_at <= $3 AND sid <> ALL($5)
     ORDER BY due_at DESC, sid DESC LIMIT $4";
 
-/// A message of a search: the number of the search, and the row.
-type Found = (i32, String, i64, String);
+/// A row by key or by search: its kind, the number of the search from 1 on, a key, a revision or a time, and the body.
+type Row = (i32, i64, Option<String>, Option<i64>, Option<String>);
 
 /// Loads rows, and notes that the database has answered these reads.
 pub(super) async fn load(
@@ -33,59 +97,245 @@ pub(super) async fn load(
     loaded: &mut Loaded,
     reads: BTreeSet<Read>,
 ) -> Result<()> {
-    let mut kinds = Kinds::default();
+    let mut keys = Keys::default();
+    let mut others = Vec::new();
     for read in &reads {
-        kinds.add(read);
+        if !keys.add(read) {
+            others.push(read);
+        }
     }
-    messages(connection, loaded, &kinds.messages).await?;
-    sent_to(connection, loaded, &kinds.to).await?;
-    with_reference(connection, loaded, &kinds.references).await?;
-    evidence(connection, loaded, &kinds.evidence).await?;
-    links(connection, loaded, &kinds.links, &kinds.unbound).await?;
-    facts(connection, loaded, &kinds).await?;
-    due(connection, loaded, &kinds.due).await?;
-    for read in kinds.others {
+    if others.len() < reads.len() {
+        let rows = keys.rows(connection).await?;
+        keys.insert(loaded, rows)?;
+    }
+    let (due_reads, others): (Vec<&Read>, Vec<&Read>) =
+        others.iter().partition(|read| matches!(read, Read::DueAfter(..) | Read::LastDueBy(..)));
+    due(connection, loaded, &due_reads).await?;
+    for read in others {
         other(connection, loaded, read).await?;
     }
     loaded.reads.extend(reads);
     Ok(())
 }
 
+/// Spans of time, and the most rows of each.
 #[derive(Default)]
-struct Kinds<'a> {
-    messages: Vec<MessageSid>,
-    to: Vec<&'a Read>,
-    references: Vec<&'a Read>,
-    links: Vec<LinkId>,
-    unbound: Vec<&'a Read>,
-    evidence: Vec<&'a WaitsFor>,
-    counted: Vec<&'a Read>,
-    senders: Vec<&'a Read>,
-    names: Vec<(AccountSid, RecipientHash)>,
-    automatic: Vec<RecipientHash>,
-    due: Vec<&'a Read>,
-    others: Vec<&'a Read>,
+struct Spans {
+    first: Vec<i64>,
+    last: Vec<i64>,
+    most: Vec<i64>,
 }
 
-impl<'a> Kinds<'a> {
-    fn add(&mut self, read: &'a Read) {
+impl Spans {
+    fn push(&mut self, first: Timestamp, last: Timestamp, most: usize) {
+        self.first.push(first.as_millisecond());
+        self.last.push(last.as_millisecond());
+        self.most.push(at_most(most));
+    }
+}
+
+/// The parameters of the statement.
+#[derive(Default)]
+struct Keys<'a> {
+    messages: Vec<MessageSid>,
+    evidence: Vec<String>,
+    counted: HashMap<String, DedupKey>,
+    links: Vec<LinkId>,
+    automatic: Vec<RecipientHash>,
+    names: Vec<(AccountSid, RecipientHash)>,
+    senders: Vec<(AccountSid, &'a str)>,
+    persons: Vec<(&'a Read, RecipientHash)>,
+    person_spans: Spans,
+    untied: Vec<(&'a Read, AccountSid, Option<i16>)>,
+    untied_spans: Spans,
+    references: Vec<(&'a Read, AccountSid, &'a str, i64)>,
+    unbound: Vec<(&'a Read, AccountSid, &'a str, i64)>,
+}
+
+impl<'a> Keys<'a> {
+    /// Adds the key of a read. Returns `false` for a read that needs another statement.
+    fn add(&mut self, read: &'a Read) -> bool {
         match read {
             Read::Message(sid) => self.messages.push(*sid),
-            Read::To(..) => self.to.push(read),
-            Read::Reference(..) => self.references.push(read),
+            Read::To(RecipientKey::Person(person), first, last, most) => {
+                self.persons.push((read, *person));
+                self.person_spans.push(*first, *last, *most);
+            }
+            Read::To(RecipientKey::Untied(account, kind), first, last, most) => {
+                self.untied.push((read, *account, kind_number(*kind)));
+                self.untied_spans.push(*first, *last, *most);
+            }
+            Read::Reference(account, reference, most) => {
+                self.references.push((read, *account, reference.as_str(), at_most(*most)));
+            }
             Read::Link(id) => self.links.push(*id),
-            Read::UnboundLinks(..) => self.unbound.push(read),
-            Read::Evidence(key) => self.evidence.push(key),
-            Read::Counted(_) => self.counted.push(read),
-            Read::Sender(..) => self.senders.push(read),
+            Read::UnboundLinks(account, reference, most) => {
+                self.unbound.push((read, *account, reference.as_str(), at_most(*most)));
+            }
+            Read::Evidence(key) => self.evidence.push(waits_for(key)),
+            Read::Counted(key) => {
+                self.counted.insert(dedup(key), *key);
+            }
+            Read::Sender(account, address) => self.senders.push((*account, address)),
             Read::Names(account, person) => self.names.push((*account, *person)),
             Read::Automatic(person) => self.automatic.push(*person),
-            Read::DueAfter(..) | Read::LastDueBy(..) => self.due.push(read),
-            Read::ParkedRows | Read::Holds | Read::Evictable(..) | Read::AccountsWithDue => {
-                self.others.push(read);
+            _ => return false,
+        }
+        true
+    }
+
+    /// The parts that have keys.
+    fn statement(&self) -> String {
+        let parts = [
+            (MESSAGES, self.messages.is_empty()),
+            (EVIDENCE, self.evidence.is_empty()),
+            (COUNTED, self.counted.is_empty()),
+            (LINKS, self.links.is_empty()),
+            (AUTOMATIC, self.automatic.is_empty()),
+            (NAMES, self.names.is_empty()),
+            (SENDERS, self.senders.is_empty()),
+            (PERSONS, self.persons.is_empty()),
+            (UNTIED, self.untied.is_empty()),
+            (REFERENCES, self.references.is_empty()),
+            (UNBOUND, self.unbound.is_empty()),
+        ];
+        let parts = parts.into_iter().filter(|(_, is_empty)| !is_empty);
+        parts.map(|(part, _)| part).collect::<Vec<_>>().join(" UNION ALL ")
+    }
+
+    async fn rows(&self, connection: &mut PgConnection) -> Result<Vec<Row>> {
+        let bytes = |person: &RecipientHash| person.as_bytes().to_vec();
+        let by_name = |reads: &[(&Read, AccountSid, &str, i64)]| {
+            let accounts: Vec<String> = reads.iter().map(|read| read.1.to_string()).collect();
+            let names: Vec<String> = reads.iter().map(|read| read.2.to_owned()).collect();
+            let most: Vec<i64> = reads.iter().map(|read| read.3).collect();
+            (accounts, names, most)
+        };
+        let references = by_name(&self.references);
+        let unbound = by_name(&self.unbound);
+        let rows = sqlx::query_as(AssertSqlSafe(self.statement()))
+            .bind(self.messages.iter().map(MessageSid::to_string).collect::<Vec<_>>())
+            .bind(&self.evidence)
+            .bind(self.counted.keys().cloned().collect::<Vec<_>>())
+            .bind(self.links.iter().map(|id| hex::hex(id.as_bytes())).collect::<Vec<_>>())
+            .bind(self.automatic.iter().map(bytes).collect::<Vec<_>>())
+            .bind(self.names.iter().map(|(account, _)| account.to_string()).collect::<Vec<_>>())
+            .bind(self.names.iter().map(|(_, person)| bytes(person)).collect::<Vec<_>>())
+            .bind(self.senders.iter().map(|(account, _)| account.to_string()).collect::<Vec<_>>())
+            .bind(self.senders.iter().map(|(_, address)| *address).collect::<Vec<_>>())
+            .bind(self.persons.iter().map(|(_, person)| bytes(person)).collect::<Vec<_>>())
+            .bind(&self.person_spans.first)
+            .bind(&self.person_spans.last)
+            .bind(&self.person_spans.most)
+            .bind(self.untied.iter().map(|(_, account, _)| account.to_string()).collect::<Vec<_>>())
+            .bind(self.untied.iter().map(|(.., kind)| *kind).collect::<Vec<_>>())
+            .bind(&self.untied_spans.first)
+            .bind(&self.untied_spans.last)
+            .bind(&self.untied_spans.most)
+            .bind(references.0)
+            .bind(references.1)
+            .bind(references.2)
+            .bind(unbound.0)
+            .bind(unbound.1)
+            .bind(unbound.2)
+            .fetch_all(connection)
+            .await?;
+        Ok(rows)
+    }
+
+    fn insert(&self, loaded: &mut Loaded, rows: Vec<Row>) -> Result<()> {
+        for sid in &self.messages {
+            loaded.messages.entry(*sid).or_insert(None);
+        }
+        let mut lists: BTreeMap<&Read, Vec<MessageSid>> = BTreeMap::new();
+        let persons = self.persons.iter().map(|(read, ..)| *read);
+        let untied = self.untied.iter().map(|(read, ..)| *read);
+        let references = self.references.iter().map(|(read, ..)| *read);
+        for read in persons.chain(untied).chain(references) {
+            lists.insert(read, Vec::new());
+        }
+        for (read, ..) in &self.unbound {
+            loaded.unbound.insert(Read::clone(read), Vec::new());
+        }
+        for (kind, search, name, number, body) in rows {
+            let body = body.unwrap_or_default();
+            let (name, number) = (name.unwrap_or_default(), number.unwrap_or_default());
+            let search = usize::try_from(search - 1).unwrap_or(usize::MAX);
+            let read = match kind {
+                8 => self.persons.get(search).map(|(read, ..)| *read),
+                9 => self.untied.get(search).map(|(read, ..)| *read),
+                10 => self.references.get(search).map(|(read, ..)| *read),
+                _ => None,
+            };
+            if let Some(read) = read {
+                let sid = add_message(loaded, number, &body)?;
+                lists.entry(read).or_default().push(sid);
+                continue;
+            }
+            match kind {
+                0 => {
+                    add_message(loaded, number, &body)?;
+                }
+                1 => {
+                    let parked: Parked = serde_json::from_str(&body)?;
+                    loaded.parked.insert(ParkedKey::of(&parked), parked);
+                }
+                2 => add_holder(loaded, number, &body)?,
+                3 => {
+                    let key = self.counted.get(&name).copied();
+                    loaded.counted.extend(key.map(|key| (key, timestamp(number))));
+                }
+                4 => {
+                    if let Some(id) = hex::bytes(&name).map(LinkId::from_bytes) {
+                        loaded.links.insert(id, serde_json::from_str(&body)?);
+                    }
+                }
+                5 => {
+                    if let Some(person) = hex::bytes(&name).map(RecipientHash::from_bytes) {
+                        loaded.automatic.insert(person, serde_json::from_str(&body)?);
+                    }
+                }
+                6 => {
+                    if let Some(key) = self.names.get(search) {
+                        loaded.names.insert(*key, serde_json::from_str(&body)?);
+                    }
+                }
+                7 => {
+                    let key = self.senders.get(search).zip(name.parse().ok());
+                    let key = key.map(|((account, address), service)| {
+                        ((*account, (*address).to_owned()), service)
+                    });
+                    loaded.senders.extend(key);
+                }
+                _ => {
+                    let list = self.unbound.get(search);
+                    let list = list.and_then(|(read, ..)| loaded.unbound.get_mut(*read));
+                    let id = hex::bytes(&name).map(LinkId::from_bytes);
+                    list.into_iter().for_each(|list| list.extend(id));
+                }
             }
         }
+        for (read, mut sids) in lists {
+            sids.sort_by_key(|sid| Reverse((created_at(loaded, *sid), *sid)));
+            if let Read::To(.., most) | Read::Reference(.., most) = read {
+                sids.truncate(*most);
+            }
+            loaded.to.insert(read.clone(), sids);
+        }
+        for ids in loaded.unbound.values_mut() {
+            ids.sort_unstable_by(|one, other| other.cmp(one));
+        }
+        Ok(())
     }
+}
+
+fn at_most(most: usize) -> i64 {
+    i64::try_from(most).unwrap_or(i64::MAX)
+}
+
+fn created_at(loaded: &Loaded, sid: MessageSid) -> Timestamp {
+    let message = loaded.messages.get(&sid).and_then(Option::as_ref);
+    message.map_or(Timestamp::MIN, |(message, _)| message.created_at)
 }
 
 fn add_message(loaded: &mut Loaded, rev: i64, body: &str) -> Result<MessageSid> {
@@ -95,273 +345,15 @@ fn add_message(loaded: &mut Loaded, rev: i64, body: &str) -> Result<MessageSid> 
     Ok(sid)
 }
 
-fn add_found(loaded: &mut Loaded, reads: &[&Read], found: Vec<Found>) -> Result<()> {
-    let mut lists = vec![Vec::new(); reads.len()];
-    for (search, _, rev, body) in found {
-        let sid = add_message(loaded, rev, &body)?;
-        if let Some(list) = usize::try_from(search).ok().and_then(|at| lists.get_mut(at)) {
-            list.push(sid);
-        }
-    }
-    loaded.to.extend(reads.iter().map(|read| Read::clone(read)).zip(lists));
-    Ok(())
-}
-
-async fn messages(
-    connection: &mut PgConnection,
-    loaded: &mut Loaded,
-    sids: &[MessageSid],
-) -> Result<()> {
-    if sids.is_empty() {
-        return Ok(());
-    }
-    let names: Vec<&str> = sids.iter().map(MessageSid::as_str).collect();
-    let rows: Vec<(i64, String)> =
-        sqlx::query_as("SELECT rev, body::text FROM message WHERE sid = ANY($1)")
-            .bind(names)
-            .fetch_all(connection)
-            .await?;
-    for sid in sids {
-        loaded.messages.entry(*sid).or_insert(None);
-    }
-    for (rev, body) in rows {
-        add_message(loaded, rev, &body)?;
-    }
-    Ok(())
-}
-
-async fn sent_to(
-    connection: &mut PgConnection,
-    loaded: &mut Loaded,
-    reads: &[&Read],
-) -> Result<()> {
-    if reads.is_empty() {
-        return Ok(());
-    }
-    let (mut persons, mut accounts, mut kinds) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut from, mut to, mut limits) = (Vec::new(), Vec::new(), Vec::new());
-    for read in reads {
-        let Read::To(group, first, last, limit) = read else { continue };
-        let (person, account, kind) = match group {
-            RecipientKey::Person(person) => (Some(person.as_bytes().to_vec()), None, None),
-            RecipientKey::Untied(account, kind) => {
-                (None, Some(account.to_string()), kind_number(*kind))
-            }
-        };
-        persons.push(person);
-        accounts.push(account);
-        kinds.push(kind);
-        from.push(first.as_millisecond());
-        to.push(last.as_millisecond());
-        limits.push(i64::try_from(*limit).unwrap_or(i64::MAX));
-    }
-    let found: Vec<Found> = sqlx::query_as(
-        "SELECT k.search::int - 1, m.sid, m.rev, m.body::text
-         FROM unnest($1::bytea[], $2::text[], $3::smallint[], $4::bigint[], $5::bigint[], $6::bigint[])
-              WITH ORDINALITY AS k(person, account, kind, first, last, most, search)
-         CROSS JOIN LATERAL (
-             SELECT * FROM (
-                 (SELECT sid, rev, body, created_at FROM message
-                  WHERE person = k.person AND created_at BETWEEN k.first AND k.last
-                  ORDER BY created_at DESC, sid DESC LIMIT k.most)
-                 UNION ALL
-                 (SELECT sid, rev, body, created_at FROM message
-                  WHERE alias = k.person AND person IS DISTINCT FROM k.person
-                    AND created_at BETWEEN k.first AND k.last
-                  ORDER BY created_at DESC, sid DESC LIMIT k.most)
-                 UNION ALL
-                 (SELECT sid, rev, body, created_at FROM message
-                  WHERE account = k.account AND untied = k.kind AND created_at BETWEEN k.first AND k.last
-                  ORDER BY created_at DESC, sid DESC LIMIT k.most)
-             ) found ORDER BY created_at DESC, sid DESC LIMIT k.most
-         ) m
-         ORDER BY k.search, m.created_at DESC, m.sid DESC",
-    )
-    .bind(persons)
-    .bind(accounts)
-    .bind(kinds)
-    .bind(from)
-    .bind(to)
-    .bind(limits)
-    .fetch_all(connection)
-    .await?;
-    add_found(loaded, reads, found)
-}
-
-async fn with_reference(
-    connection: &mut PgConnection,
-    loaded: &mut Loaded,
-    reads: &[&Read],
-) -> Result<()> {
-    if reads.is_empty() {
-        return Ok(());
-    }
-    let (mut accounts, mut references, mut limits) = (Vec::new(), Vec::new(), Vec::new());
-    for read in reads {
-        let Read::Reference(account, reference, limit) = read else { continue };
-        accounts.push(account.to_string());
-        references.push(reference.as_str());
-        limits.push(i64::try_from(*limit).unwrap_or(i64::MAX));
-    }
-    let found: Vec<Found> = sqlx::query_as(
-        "SELECT k.search::int - 1, m.sid, m.rev, m.body::text
-         FROM unnest($1::text[], $2::text[], $3::bigint[])
-              WITH ORDINALITY AS k(account, reference, most, search)
-         CROSS JOIN LATERAL (
-             SELECT sid, rev, body, created_at FROM message
-             WHERE account = k.account AND reference = k.reference
-             ORDER BY created_at DESC, sid DESC LIMIT k.most
-         ) m
-         ORDER BY k.search, m.created_at DESC, m.sid DESC",
-    )
-    .bind(accounts)
-    .bind(references)
-    .bind(limits)
-    .fetch_all(connection)
-    .await?;
-    add_found(loaded, reads, found)
-}
-
-async fn evidence(
-    connection: &mut PgConnection,
-    loaded: &mut Loaded,
-    keys: &[&WaitsFor],
-) -> Result<()> {
-    if keys.is_empty() {
-        return Ok(());
-    }
-    let names: Vec<String> = keys.iter().map(|key| waits_for(key)).collect();
-    let rows: Vec<(Option<String>, Option<i64>, String)> = sqlx::query_as(
-        "SELECT NULL, NULL, body::text FROM parked WHERE waits_for = ANY($1)
-         UNION ALL
-         SELECT held_by, rev, body::text FROM message WHERE held_by = ANY($1)",
-    )
-    .bind(names)
-    .fetch_all(connection)
-    .await?;
-    for (held_by, rev, body) in rows {
-        match held_by.zip(rev) {
-            None => {
-                let parked: Parked = serde_json::from_str(&body)?;
-                loaded.parked.insert(ParkedKey::of(&parked), parked);
-            }
-            Some((_, rev)) => {
-                let sid = add_message(loaded, rev, &body)?;
-                let message = loaded.messages.get(&sid).and_then(Option::as_ref);
-                let held = message.and_then(|(message, _)| message.held.as_ref());
-                if let Some(key) = held.map(|held| WaitsFor::of(&held.evidence)) {
-                    let holders = loaded.holders.entry(key).or_default();
-                    if !holders.contains(&sid) {
-                        holders.push(sid);
-                    }
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-async fn links(
-    connection: &mut PgConnection,
-    loaded: &mut Loaded,
-    ids: &[LinkId],
-    unbound: &[&Read],
-) -> Result<()> {
-    if !ids.is_empty() {
-        let names: Vec<String> = ids.iter().map(|id| hex::hex(id.as_bytes())).collect();
-        let rows: Vec<(String, String)> =
-            sqlx::query_as("SELECT id, body::text FROM link WHERE id = ANY($1)")
-                .bind(names)
-                .fetch_all(&mut *connection)
-                .await?;
-        for (id, body) in rows {
-            if let Some(id) = hex::bytes(&id).map(LinkId::from_bytes) {
-                loaded.links.insert(id, serde_json::from_str(&body)?);
-            }
-        }
-    }
-    for read in unbound {
-        let Read::UnboundLinks(account, reference, limit) = read else { continue };
-        let ids: Vec<(String,)> = sqlx::query_as(
-            "SELECT id FROM link WHERE account = $1 AND reference = $2 AND unbound ORDER BY id DESC LIMIT $3",
-        )
-        .bind(account.as_str())
-        .bind(reference.as_str())
-        .bind(i64::try_from(*limit).unwrap_or(i64::MAX))
-        .fetch_all(&mut *connection)
-        .await?;
-        let ids = ids.iter().filter_map(|(id,)| hex::bytes(id).map(LinkId::from_bytes));
-        loaded.unbound.insert(Read::clone(read), ids.collect());
-    }
-    Ok(())
-}
-
-/// Deduplication keys, senders, names and automatic replies.
-async fn facts(
-    connection: &mut PgConnection,
-    loaded: &mut Loaded,
-    kinds: &Kinds<'_>,
-) -> Result<()> {
-    if !kinds.counted.is_empty() {
-        let keys = kinds.counted.iter().filter_map(|read| match read {
-            Read::Counted(key) => Some((dedup(key), *key)),
-            _ => None,
-        });
-        let keys: Vec<_> = keys.collect();
-        let names: Vec<&str> = keys.iter().map(|(name, _)| name.as_str()).collect();
-        let rows: Vec<(String, i64)> =
-            sqlx::query_as("SELECT key, at FROM counted WHERE key = ANY($1)")
-                .bind(names)
-                .fetch_all(&mut *connection)
-                .await?;
-        for (name, at) in rows {
-            let known = keys.iter().filter(|(key, _)| *key == name);
-            loaded.counted.extend(known.map(|(_, key)| (*key, timestamp(at))));
-        }
-    }
-    for read in &kinds.senders {
-        let Read::Sender(account, address) = read else { continue };
-        let row: Option<(String,)> =
-            sqlx::query_as("SELECT service FROM sender WHERE account = $1 AND address = $2")
-                .bind(account.as_str())
-                .bind(address.as_str())
-                .fetch_optional(&mut *connection)
-                .await?;
-        if let Some(service) = row.and_then(|(service,)| service.parse().ok()) {
-            loaded.senders.insert((*account, address.clone()), service);
-        }
-    }
-    if !kinds.names.is_empty() {
-        let accounts: Vec<&str> = kinds.names.iter().map(|(account, _)| account.as_str()).collect();
-        let persons = kinds.names.iter().map(|(_, person)| person.as_bytes().to_vec());
-        let rows: Vec<(String, Vec<u8>, String)> = sqlx::query_as(
-            "SELECT account, person, body::text FROM tied_name
-             JOIN unnest($1::text[], $2::bytea[]) AS k(account, person) USING (account, person)",
-        )
-        .bind(accounts)
-        .bind(persons.collect::<Vec<_>>())
-        .fetch_all(&mut *connection)
-        .await?;
-        for (account, person, body) in rows {
-            let account = account.parse().ok();
-            let person = person.try_into().ok().map(RecipientHash::from_bytes);
-            if let Some(key) = account.zip(person) {
-                loaded.names.insert(key, serde_json::from_str(&body)?);
-            }
-        }
-    }
-    if !kinds.automatic.is_empty() {
-        let persons = kinds.automatic.iter().map(|person| person.as_bytes().to_vec());
-        let rows: Vec<(Vec<u8>, String)> =
-            sqlx::query_as("SELECT person, body::text FROM automatic WHERE person = ANY($1)")
-                .bind(persons.collect::<Vec<_>>())
-                .fetch_all(&mut *connection)
-                .await?;
-        for (person, body) in rows {
-            if let Ok(person) = person.try_into() {
-                let automatic = serde_json::from_str(&body)?;
-                loaded.automatic.insert(RecipientHash::from_bytes(person), automatic);
-            }
+/// Adds a message that holds evidence.
+fn add_holder(loaded: &mut Loaded, rev: i64, body: &str) -> Result<()> {
+    let sid = add_message(loaded, rev, body)?;
+    let message = loaded.messages.get(&sid).and_then(Option::as_ref);
+    let held = message.and_then(|(message, _)| message.held.as_ref());
+    if let Some(key) = held.map(|held| WaitsFor::of(&held.evidence)) {
+        let holders = loaded.holders.entry(key).or_default();
+        if !holders.contains(&sid) {
+            holders.push(sid);
         }
     }
     Ok(())

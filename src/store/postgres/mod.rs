@@ -1,24 +1,32 @@
 //! The store in a PostgreSQL database, for any number of receivers.
 //!
-//! Each command is one transaction (`transaction`): it takes advisory locks (`locks`), loads the rows that `engine` reads
-//! (`cache`, `load`), and writes the rows that it changes (`write`). Counters are rows too (`tally`). No rule, time window or
-//! limit stands in SQL.
+//! Writers carry out the queued commands in groups (`queue`). Each group is one transaction (`transaction`): it takes advisory
+//! locks (`locks`), loads the rows that `engine` reads (`cache`, `load`), and writes the rows that change (`write`). Counters
+//! are rows too (`tally`). No rule, time window or limit stands in SQL.
 
 mod cache;
 mod error;
+mod inspect;
+mod kept;
 mod keys;
 mod load;
 mod locks;
 mod options;
 mod own_schema;
 mod pages;
+mod queries;
+mod queue;
 mod recount;
+mod runtime;
 mod schema;
 mod store;
 mod tally;
+mod totals;
 mod transaction;
+mod upkeep;
 mod write;
 
+pub use inspect::{DatabaseFacts, SCHEMA_VERSION};
 pub use options::PostgresOptions;
 pub use own_schema::OwnSchema;
 pub use recount::{Recount, WrongCounter};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::postgres::PgConnectOptions;
 
 use crate::domain::matching::{DEFAULT_MAX_PARKED, Policy};
+use crate::store::postgres::queue::GROUP;
 use crate::store::{Clock, ClockGuard};
 
 /// How to open a PostgreSQL store.
@@ -18,7 +19,11 @@ pub struct PostgresOptions {
     pub max_parked: u64,
     /// The most connections of this receiver.
     pub max_connections: u32,
-    /// The longest wait for a free connection.
+    /// The writers, each with one transaction at a time.
+    pub writers: u32,
+    /// The most commands of a transaction.
+    pub group: usize,
+    /// The longest wait for a free connection, and of a command for its outcome.
     pub acquire_timeout: Duration,
     /// The age at which a connection is replaced: managed databases close old connections.
     pub max_lifetime: Duration,
@@ -39,6 +44,8 @@ impl PostgresOptions {
             max_messages: 1_000_000,
             max_parked: DEFAULT_MAX_PARKED,
             max_connections: 8,
+            writers: 2,
+            group: GROUP,
             acquire_timeout: Duration::from_secs(2),
             max_lifetime: Duration::from_mins(10),
             idle_timeout: Duration::from_mins(5),

@@ -1,6 +1,6 @@
 //! Reads rows of one kind in the order of their keys, a page at a time.
 
-use sqlx::PgPool;
+use sqlx::PgConnection;
 
 use crate::domain::address::RecipientHash;
 use crate::domain::click_link::LinkId;
@@ -164,7 +164,7 @@ impl Cursor {
 
 /// Up to `limit` rows of the cursor's kind, and the cursor after the last of them. `None`: there are no more.
 pub(super) async fn page(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     cursor: &Cursor,
     limit: usize,
 ) -> Result<(Vec<StoredRow>, Option<Cursor>)> {
@@ -172,7 +172,7 @@ pub(super) async fn page(
     let mut found: Vec<(String, String, String)> = sqlx::query_as(cursor.kind.statement())
         .bind(&cursor.after)
         .bind(most)
-        .fetch_all(pool)
+        .fetch_all(connection)
         .await?;
     let has_more = found.len() > limit;
     found.truncate(limit);

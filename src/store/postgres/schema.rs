@@ -7,9 +7,15 @@ use sqlx::migrate::{Migrate as _, Migration, MigrationType, Migrator};
 
 use crate::store::postgres::store::PostgresOpenError;
 
+/// The version of this release's schema.
+pub(super) const LATEST: i64 = 1;
+/// How much newer a schema may be. While a release is deployed, receivers of the release before it run on its schema. So
+/// a migration only adds what the release before it can ignore (docs/design.md, "PostgreSQL").
+const NEWER: i64 = 1;
+
 /// All migrations, the oldest first: version, description, SQL.
 const MIGRATIONS: [(i64, &str, &str); 1] =
-    [(1, "rows", include_str!("../../../migrations/0001_rows.sql"))];
+    [(LATEST, "rows", include_str!("../../../migrations/0001_rows.sql"))];
 
 fn migrator() -> Migrator {
     let migrations = MIGRATIONS.map(|(version, description, sql)| {
@@ -30,27 +36,28 @@ fn migrator() -> Migrator {
 /// The database refuses, or its schema is newer.
 pub(super) async fn migrate(pool: &PgPool) -> Result<i64, PostgresOpenError> {
     migrator().run(pool).await?;
-    Ok(latest())
-}
-
-fn latest() -> i64 {
-    MIGRATIONS.last().map_or(0, |(version, ..)| *version)
+    Ok(LATEST)
 }
 
 /// Refuses a database with another schema.
 pub(super) async fn check(pool: &PgPool) -> Result<(), PostgresOpenError> {
+    let found = version(pool).await?;
+    if found < LATEST {
+        return Err(PostgresOpenError::OlderSchema { found, known: LATEST });
+    }
+    if found > LATEST + NEWER {
+        return Err(PostgresOpenError::NewerSchema { found, known: LATEST });
+    }
+    Ok(())
+}
+
+/// The version of the database's schema; 0 without one.
+pub(super) async fn version(pool: &PgPool) -> Result<i64, PostgresOpenError> {
     let mut connection = pool.acquire().await?;
     let applied = connection.list_applied_migrations("_sqlx_migrations").await;
-    let found = match applied {
+    Ok(match applied {
         Ok(applied) => applied.iter().map(|migration| migration.version).max().unwrap_or_default(),
         // Without the table of migrations the database has no schema of ours.
         Err(_) => 0,
-    };
-    match found.cmp(&latest()) {
-        std::cmp::Ordering::Less => Err(PostgresOpenError::OlderSchema { found, known: latest() }),
-        std::cmp::Ordering::Equal => Ok(()),
-        std::cmp::Ordering::Greater => {
-            Err(PostgresOpenError::NewerSchema { found, known: latest() })
-        }
-    }
+    })
 }

@@ -61,8 +61,8 @@ fn record_differences(mutation: &Mutation) -> Vec<(String, i64)> {
     states.chain(others).filter(|(_, n)| *n != 0).collect()
 }
 
-/// The number of records, from the sums by key.
-pub(super) fn record_counts(sums: &[(String, i64)], max_parked: u64) -> RecordCounts {
+/// The number of records and the rows of parked evidence by account, from the sums by key.
+pub(super) fn record_counts(sums: &[(String, i64)]) -> (RecordCounts, ParkedRows) {
     let mut counts = RecordCounts::default();
     let mut parked = Vec::new();
     for (key, n) in sums {
@@ -83,9 +83,7 @@ pub(super) fn record_counts(sums: &[(String, i64)], max_parked: u64) -> RecordCo
             Some(_) | None => {}
         }
     }
-    (counts.parked_fullest, counts.parked_share) =
-        ParkedRows::from_counts(parked).fullest(max_parked);
-    counts
+    (counts, ParkedRows::from_counts(parked))
 }
 
 /// The statistics, from the sums by key.

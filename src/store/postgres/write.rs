@@ -1,4 +1,4 @@
-//! Writes the changes of a transaction: one statement for each kind of row.
+//! Writes the changes of a transaction: one statement for the rows of most commands, and one for each other kind of row.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::domain::hex;
 use crate::domain::matching::{EvictionRank, Policy, WaitsFor};
 use crate::domain::message::{Message, State};
 use crate::domain::sid::MessageSid;
-use crate::store::engine::{DueKind, EngineConfig, Mutation};
+use crate::store::engine::{DueKind, EngineConfig};
 use crate::store::postgres::cache::{Changed, Loaded};
 use crate::store::postgres::error::TransactionError;
 use crate::store::postgres::keys::{dedup, untied, waits_for};
@@ -21,6 +21,40 @@ type Result<T> = std::result::Result<T, TransactionError>;
 /// A store with fewer free places counts as full.
 const NEARLY: u64 = 10_000;
 
+/// New and changed messages, deduplication keys and counters: the rows of most commands, in one round trip. Returns the
+/// number of messages that had the expected revision.
+const WRITE: &str = "
+WITH written AS (
+    INSERT INTO message (sid, account, state, person, alias, untied, reference, created_at, stands_since,
+                         due_at, due_kind, held_by, evict_rank, evict_from, evict_own, rev, body)
+    SELECT sid, account, state, person, alias, untied, reference, created_at, stands_since,
+           due_at, due_kind, held_by, evict_rank, evict_from, evict_from, rev, body::jsonb
+    FROM unnest($1::text[], $2::text[], $3::smallint[], $4::bytea[], $5::bytea[], $6::smallint[], $7::text[],
+                $8::bigint[], $9::bigint[], $10::bigint[], $11::smallint[], $12::text[], $13::smallint[],
+                $14::bigint[], $15::bigint[], $16::text[])
+         AS row(sid, account, state, person, alias, untied, reference, created_at, stands_since,
+                due_at, due_kind, held_by, evict_rank, evict_from, rev, body)
+    ORDER BY sid
+    ON CONFLICT (sid) DO UPDATE SET
+        account = excluded.account, state = excluded.state, person = excluded.person,
+        alias = excluded.alias, untied = excluded.untied, reference = excluded.reference,
+        created_at = excluded.created_at, stands_since = excluded.stands_since,
+        due_at = excluded.due_at, due_kind = excluded.due_kind, held_by = excluded.held_by,
+        evict_rank = excluded.evict_rank, evict_from = excluded.evict_from,
+        evict_own = excluded.evict_own, blocked_by = NULL, rev = excluded.rev,
+        body = excluded.body
+    WHERE message.rev = excluded.rev - 1
+    RETURNING 1
+), added AS (
+    INSERT INTO counted (key, at) SELECT key, at FROM unnest($17::text[], $18::bigint[]) AS row(key, at) ORDER BY key
+    ON CONFLICT (key) DO NOTHING
+), tallied AS (
+    INSERT INTO tally (key, slot, n)
+    SELECT key, $19, n FROM unnest($20::text[], $21::bigint[]) AS row(key, n) ORDER BY key
+    ON CONFLICT (key, slot) DO UPDATE SET n = tally.n + excluded.n
+)
+SELECT count(*) FROM written";
+
 /// Writes all changes. A row that another transaction has changed since it was read is a conflict.
 pub(super) async fn write(
     connection: &mut PgConnection,
@@ -29,7 +63,8 @@ pub(super) async fn write(
     config: &EngineConfig,
     slot: i16,
 ) -> Result<()> {
-    messages(connection, loaded, changed, &config.policy).await?;
+    remove_messages(connection, loaded, changed).await?;
+    upsert(connection, loaded, changed, &config.policy, slot).await?;
     // Only a full store has such candidates.
     if !changed.messages.is_empty() && loaded.counts.total() + NEARLY >= config.max_messages {
         resume_blocked(connection, changed).await?;
@@ -38,7 +73,6 @@ pub(super) async fn write(
     links(connection, changed).await?;
     facts(connection, changed).await?;
     holds(connection, changed).await?;
-    tallies(connection, &changed.mutations, slot).await?;
     postponed(connection, changed).await
 }
 
@@ -107,48 +141,33 @@ fn stands_since(message: &Message) -> Timestamp {
     confirmed.filter(|_| message.state == State::Confirmed).unwrap_or(message.since)
 }
 
-async fn messages(
+async fn upsert(
     connection: &mut PgConnection,
     loaded: &Loaded,
     changed: &Changed,
     policy: &Policy,
+    slot: i16,
 ) -> Result<()> {
     let mut columns = MessageColumns::default();
-    let (mut removed, mut removed_revs) = (Vec::new(), Vec::new());
     for (sid, message) in &changed.messages {
-        let rev = loaded.messages.get(sid).and_then(Option::as_ref).map_or(0, |(_, rev)| *rev);
-        match message {
-            Some(message) => columns.push(message, rev + 1, policy)?,
-            None if rev == 0 => {}
-            None => {
-                removed.push(sid.to_string());
-                removed_revs.push(rev);
-            }
+        if let Some(message) = message {
+            columns.push(message, rev(loaded, *sid) + 1, policy)?;
         }
     }
-    if !columns.sids.is_empty() {
-        let expected = columns.sids.len() as u64;
-        let done = sqlx::query(
-            "INSERT INTO message (sid, account, state, person, alias, untied, reference, created_at, stands_since,
-                                  due_at, due_kind, held_by, evict_rank, evict_from, evict_own, rev, body)
-             SELECT sid, account, state, person, alias, untied, reference, created_at, stands_since,
-                    due_at, due_kind, held_by, evict_rank, evict_from, evict_from, rev, body::jsonb
-             FROM unnest($1::text[], $2::text[], $3::smallint[], $4::bytea[], $5::bytea[], $6::smallint[], $7::text[],
-                         $8::bigint[], $9::bigint[], $10::bigint[], $11::smallint[], $12::text[], $13::smallint[],
-                         $14::bigint[], $15::bigint[], $16::text[])
-                  AS row(sid, account, state, person, alias, untied, reference, created_at, stands_since,
-                         due_at, due_kind, held_by, evict_rank, evict_from, rev, body)
-             ORDER BY sid
-             ON CONFLICT (sid) DO UPDATE SET
-                 account = excluded.account, state = excluded.state, person = excluded.person,
-                 alias = excluded.alias, untied = excluded.untied, reference = excluded.reference,
-                 created_at = excluded.created_at, stands_since = excluded.stands_since,
-                 due_at = excluded.due_at, due_kind = excluded.due_kind, held_by = excluded.held_by,
-                 evict_rank = excluded.evict_rank, evict_from = excluded.evict_from,
-                 evict_own = excluded.evict_own, blocked_by = NULL, rev = excluded.rev,
-                 body = excluded.body
-             WHERE message.rev = excluded.rev - 1",
-        )
+    let added = changed.counted.iter().filter_map(|(key, at)| Some((dedup(key), (*at)?)));
+    let (keys, times): (Vec<String>, Vec<i64>) =
+        added.map(|(key, at)| (key, at.as_millisecond())).unzip();
+    let mut sums: BTreeMap<String, i64> = BTreeMap::new();
+    for mutation in &changed.mutations {
+        tally::add(&mut sums, mutation);
+    }
+    sums.retain(|_, n| *n != 0);
+    if columns.sids.is_empty() && keys.is_empty() && sums.is_empty() {
+        return Ok(());
+    }
+    let (counters, counts): (Vec<String>, Vec<i64>) = sums.into_iter().unzip();
+    let expected = columns.sids.len();
+    let (written,): (i64,) = sqlx::query_as(WRITE)
         .bind(columns.sids)
         .bind(columns.accounts)
         .bind(columns.states)
@@ -165,224 +184,260 @@ async fn messages(
         .bind(columns.evict_from)
         .bind(columns.revs)
         .bind(columns.bodies)
-        .execute(&mut *connection)
+        .bind(keys)
+        .bind(times)
+        .bind(slot)
+        .bind(counters)
+        .bind(counts)
+        .fetch_one(connection)
         .await?;
-        if done.rows_affected() != expected {
-            return Err(TransactionError::Conflict("a message changed meanwhile".to_owned()));
-        }
+    if usize::try_from(written).ok() == Some(expected) { Ok(()) } else { Err(changed_meanwhile()) }
+}
+
+fn rev(loaded: &Loaded, sid: MessageSid) -> i64 {
+    loaded.messages.get(&sid).and_then(Option::as_ref).map_or(0, |(_, rev)| *rev)
+}
+
+fn changed_meanwhile() -> TransactionError {
+    TransactionError::Conflict("a message changed meanwhile".to_owned())
+}
+
+async fn remove_messages(
+    connection: &mut PgConnection,
+    loaded: &Loaded,
+    changed: &Changed,
+) -> Result<()> {
+    let removed = changed.messages.iter().filter(|(_, message)| message.is_none());
+    let removed = removed.map(|(sid, _)| (sid.to_string(), rev(loaded, *sid)));
+    let (sids, revs): (Vec<String>, Vec<i64>) = removed.filter(|(_, rev)| *rev > 0).unzip();
+    if sids.is_empty() {
+        return Ok(());
     }
-    if !removed.is_empty() {
-        let expected = removed.len() as u64;
-        let done = sqlx::query(
-            "DELETE FROM message USING unnest($1::text[], $2::bigint[]) AS row(sid, rev)
-             WHERE message.sid = row.sid AND message.rev = row.rev",
-        )
-        .bind(removed)
-        .bind(removed_revs)
-        .execute(&mut *connection)
-        .await?;
-        if done.rows_affected() != expected {
-            return Err(TransactionError::Conflict("a message changed meanwhile".to_owned()));
-        }
-    }
-    Ok(())
+    let expected = sids.len() as u64;
+    let done = sqlx::query(
+        "DELETE FROM message USING unnest($1::text[], $2::bigint[]) AS row(sid, rev)
+         WHERE message.sid = row.sid AND message.rev = row.rev",
+    )
+    .bind(sids)
+    .bind(revs)
+    .execute(connection)
+    .await?;
+    if done.rows_affected() == expected { Ok(()) } else { Err(changed_meanwhile()) }
 }
 
 async fn parked(connection: &mut PgConnection, changed: &Changed) -> Result<()> {
+    let mut removed = (Vec::new(), Vec::new(), Vec::new());
+    let mut kept = (Vec::new(), Vec::new(), Vec::new());
+    let (mut accounts, mut orphaned, mut waiting, mut bodies) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (key, parked) in &changed.parked {
-        let (name, at) = (waits_for(&key.waits_for), key.parked_at.as_millisecond());
-        match parked {
-            Some(parked) => {
-                sqlx::query(
-                    "INSERT INTO parked (waits_for, parked_at, digest, account, orphaned, waiting, body)
-                     VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb)
-                     ON CONFLICT (waits_for, parked_at, digest) DO UPDATE SET
-                         orphaned = excluded.orphaned, waiting = excluded.waiting, body = excluded.body",
-                )
-                .bind(name)
-                .bind(at)
-                .bind(&key.digest[..])
-                .bind(parked.evidence.account.as_str())
-                .bind(parked.orphaned)
-                .bind(parked.is_waiting())
-                .bind(serde_json::to_string(parked)?)
-                .execute(&mut *connection)
-                .await?;
-            }
-            None => {
-                sqlx::query(
-                    "DELETE FROM parked WHERE waits_for = $1 AND parked_at = $2 AND digest = $3",
-                )
-                .bind(name)
-                .bind(at)
-                .bind(&key.digest[..])
-                .execute(&mut *connection)
-                .await?;
-            }
+        let keys = if parked.is_some() { &mut kept } else { &mut removed };
+        keys.0.push(waits_for(&key.waits_for));
+        keys.1.push(key.parked_at.as_millisecond());
+        keys.2.push(key.digest.to_vec());
+        if let Some(parked) = parked {
+            accounts.push(parked.evidence.account.to_string());
+            orphaned.push(parked.orphaned);
+            waiting.push(parked.is_waiting());
+            bodies.push(serde_json::to_string(parked)?);
         }
+    }
+    if !removed.0.is_empty() {
+        sqlx::query(
+            "DELETE FROM parked USING unnest($1::text[], $2::bigint[], $3::bytea[]) AS row(waits_for, parked_at, digest)
+             WHERE parked.waits_for = row.waits_for AND parked.parked_at = row.parked_at
+               AND parked.digest = row.digest",
+        )
+        .bind(removed.0)
+        .bind(removed.1)
+        .bind(removed.2)
+        .execute(&mut *connection)
+        .await?;
+    }
+    if !kept.0.is_empty() {
+        sqlx::query(
+            "INSERT INTO parked (waits_for, parked_at, digest, account, orphaned, waiting, body)
+             SELECT waits_for, parked_at, digest, account, orphaned, waiting, body::jsonb
+             FROM unnest($1::text[], $2::bigint[], $3::bytea[], $4::text[], $5::boolean[], $6::boolean[], $7::text[])
+                  AS row(waits_for, parked_at, digest, account, orphaned, waiting, body)
+             ORDER BY waits_for, parked_at, digest
+             ON CONFLICT (waits_for, parked_at, digest) DO UPDATE SET
+                 orphaned = excluded.orphaned, waiting = excluded.waiting, body = excluded.body",
+        )
+        .bind(kept.0)
+        .bind(kept.1)
+        .bind(kept.2)
+        .bind(accounts)
+        .bind(orphaned)
+        .bind(waiting)
+        .bind(bodies)
+        .execute(connection)
+        .await?;
     }
     Ok(())
 }
 
 async fn links(connection: &mut PgConnection, changed: &Changed) -> Result<()> {
+    let removed = changed.links.iter().filter(|(_, link)| link.is_none());
+    let removed: Vec<String> = removed.map(|(id, _)| hex::hex(id.as_bytes())).collect();
+    if !removed.is_empty() {
+        sqlx::query("DELETE FROM link WHERE id = ANY($1)")
+            .bind(removed)
+            .execute(&mut *connection)
+            .await?;
+    }
+    let (mut ids, mut accounts, mut references) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut unbound, mut bodies) = (Vec::new(), Vec::new());
     for (id, link) in &changed.links {
-        let id = hex::hex(id.as_bytes());
-        match link {
-            Some(link) => {
-                sqlx::query(
-                    "INSERT INTO link (id, account, reference, unbound, body) VALUES ($1, $2, $3, $4, $5::jsonb)
-                     ON CONFLICT (id) DO UPDATE SET
-                         account = excluded.account, reference = excluded.reference, unbound = excluded.unbound,
-                         body = excluded.body",
-                )
-                .bind(id)
-                .bind(link.account.as_str())
-                .bind(link.reference.as_ref().map(crate::domain::message::Reference::as_str))
-                .bind(link.message.is_none())
-                .bind(serde_json::to_string(link)?)
-                .execute(&mut *connection)
-                .await?;
-            }
-            None => {
-                sqlx::query("DELETE FROM link WHERE id = $1")
-                    .bind(id)
-                    .execute(&mut *connection)
-                    .await?;
-            }
-        }
+        let Some(link) = link else { continue };
+        ids.push(hex::hex(id.as_bytes()));
+        accounts.push(link.account.to_string());
+        references.push(link.reference.as_ref().map(|name| name.as_str().to_owned()));
+        unbound.push(link.message.is_none());
+        bodies.push(serde_json::to_string(link)?);
+    }
+    if !ids.is_empty() {
+        sqlx::query(
+            "INSERT INTO link (id, account, reference, unbound, body)
+             SELECT id, account, reference, unbound, body::jsonb
+             FROM unnest($1::text[], $2::text[], $3::text[], $4::boolean[], $5::text[])
+                  AS row(id, account, reference, unbound, body)
+             ORDER BY id
+             ON CONFLICT (id) DO UPDATE SET
+                 account = excluded.account, reference = excluded.reference, unbound = excluded.unbound,
+                 body = excluded.body",
+        )
+        .bind(ids)
+        .bind(accounts)
+        .bind(references)
+        .bind(unbound)
+        .bind(bodies)
+        .execute(connection)
+        .await?;
     }
     Ok(())
 }
 
-/// Deduplication keys, senders, names and automatic replies.
+/// Removed deduplication keys, senders, names and automatic replies.
 async fn facts(connection: &mut PgConnection, changed: &Changed) -> Result<()> {
-    for (key, at) in &changed.counted {
-        match at {
-            Some(at) => {
-                sqlx::query(
-                    "INSERT INTO counted (key, at) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING",
-                )
-                .bind(dedup(key))
-                .bind(at.as_millisecond())
-                .execute(&mut *connection)
-                .await?;
-            }
-            None => {
-                sqlx::query("DELETE FROM counted WHERE key = $1")
-                    .bind(dedup(key))
-                    .execute(&mut *connection)
-                    .await?;
-            }
-        }
+    let removed = changed.counted.iter().filter(|(_, at)| at.is_none());
+    let removed: Vec<String> = removed.map(|(key, _)| dedup(key)).collect();
+    if !removed.is_empty() {
+        sqlx::query("DELETE FROM counted WHERE key = ANY($1)")
+            .bind(removed)
+            .execute(&mut *connection)
+            .await?;
     }
-    for ((account, address), service) in &changed.senders {
+    if !changed.senders.is_empty() {
+        let (mut accounts, mut addresses, mut services) = (Vec::new(), Vec::new(), Vec::new());
+        for ((account, address), service) in &changed.senders {
+            accounts.push(account.to_string());
+            addresses.push(address.clone());
+            services.push(service.to_string());
+        }
         sqlx::query(
-            "INSERT INTO sender (account, address, service) VALUES ($1, $2, $3)
+            "INSERT INTO sender (account, address, service)
+             SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) AS row(account, address, service)
+             ORDER BY account, address
              ON CONFLICT (account, address) DO UPDATE SET service = excluded.service",
         )
-        .bind(account.as_str())
-        .bind(address)
-        .bind(service.as_str())
+        .bind(accounts)
+        .bind(addresses)
+        .bind(services)
         .execute(&mut *connection)
         .await?;
     }
+    names(connection, changed).await?;
+    automatic(connection, changed).await
+}
+
+async fn names(connection: &mut PgConnection, changed: &Changed) -> Result<()> {
+    let mut removed = (Vec::new(), Vec::new());
+    let (mut kept, mut bodies) = ((Vec::new(), Vec::new()), Vec::new());
     for ((account, person), tied) in &changed.names {
-        let person = person.as_bytes().to_vec();
-        match tied {
-            Some(tied) => {
-                sqlx::query(
-                    "INSERT INTO tied_name (account, person, body) VALUES ($1, $2, $3::jsonb)
-                     ON CONFLICT (account, person) DO UPDATE SET body = excluded.body",
-                )
-                .bind(account.as_str())
-                .bind(person)
-                .bind(serde_json::to_string(tied)?)
-                .execute(&mut *connection)
-                .await?;
-            }
-            None => {
-                sqlx::query("DELETE FROM tied_name WHERE account = $1 AND person = $2")
-                    .bind(account.as_str())
-                    .bind(person)
-                    .execute(&mut *connection)
-                    .await?;
-            }
+        let keys = if tied.is_some() { &mut kept } else { &mut removed };
+        keys.0.push(account.to_string());
+        keys.1.push(person.as_bytes().to_vec());
+        if let Some(tied) = tied {
+            bodies.push(serde_json::to_string(tied)?);
         }
     }
+    if !removed.0.is_empty() {
+        sqlx::query(
+            "DELETE FROM tied_name USING unnest($1::text[], $2::bytea[]) AS row(account, person)
+             WHERE tied_name.account = row.account AND tied_name.person = row.person",
+        )
+        .bind(removed.0)
+        .bind(removed.1)
+        .execute(&mut *connection)
+        .await?;
+    }
+    if !bodies.is_empty() {
+        sqlx::query(
+            "INSERT INTO tied_name (account, person, body)
+             SELECT account, person, body::jsonb
+             FROM unnest($1::text[], $2::bytea[], $3::text[]) AS row(account, person, body)
+             ORDER BY account, person
+             ON CONFLICT (account, person) DO UPDATE SET body = excluded.body",
+        )
+        .bind(kept.0)
+        .bind(kept.1)
+        .bind(bodies)
+        .execute(connection)
+        .await?;
+    }
+    Ok(())
+}
+
+async fn automatic(connection: &mut PgConnection, changed: &Changed) -> Result<()> {
+    let (mut removed, mut kept, mut bodies) = (Vec::new(), Vec::new(), Vec::new());
     for (person, automatic) in &changed.automatic {
-        let person = person.as_bytes().to_vec();
-        match automatic {
-            Some(automatic) => {
-                sqlx::query(
-                    "INSERT INTO automatic (person, body) VALUES ($1, $2::jsonb)
-                     ON CONFLICT (person) DO UPDATE SET body = excluded.body",
-                )
-                .bind(person)
-                .bind(serde_json::to_string(automatic)?)
-                .execute(&mut *connection)
-                .await?;
-            }
-            None => {
-                sqlx::query("DELETE FROM automatic WHERE person = $1")
-                    .bind(person)
-                    .execute(&mut *connection)
-                    .await?;
-            }
+        let keys = if automatic.is_some() { &mut kept } else { &mut removed };
+        keys.push(person.as_bytes().to_vec());
+        if let Some(automatic) = automatic {
+            bodies.push(serde_json::to_string(automatic)?);
         }
+    }
+    if !removed.is_empty() {
+        sqlx::query("DELETE FROM automatic WHERE person = ANY($1)")
+            .bind(removed)
+            .execute(&mut *connection)
+            .await?;
+    }
+    if !kept.is_empty() {
+        sqlx::query(
+            "INSERT INTO automatic (person, body)
+             SELECT person, body::jsonb FROM unnest($1::bytea[], $2::text[]) AS row(person, body) ORDER BY person
+             ON CONFLICT (person) DO UPDATE SET body = excluded.body",
+        )
+        .bind(kept)
+        .bind(bodies)
+        .execute(connection)
+        .await?;
     }
     Ok(())
 }
 
 async fn holds(connection: &mut PgConnection, changed: &Changed) -> Result<()> {
     for (account, since) in &changed.holds {
-        match since {
-            Some(since) => {
-                sqlx::query(
-                    "INSERT INTO hold (account, since) VALUES ($1, $2) ON CONFLICT (account) DO NOTHING",
-                )
-                .bind(account.as_str())
-                .bind(since.as_millisecond())
-                .execute(&mut *connection)
-                .await?;
+        let statement = match since {
+            Some(_) => {
+                "INSERT INTO hold (account, since) VALUES ($1, $2) ON CONFLICT (account) DO NOTHING"
             }
-            None => {
-                sqlx::query("DELETE FROM hold WHERE account = $1")
-                    .bind(account.as_str())
-                    .execute(&mut *connection)
-                    .await?;
-            }
-        }
+            None => "DELETE FROM hold WHERE account = $1 AND $2::bigint IS NULL",
+        };
+        sqlx::query(statement)
+            .bind(account.as_str())
+            .bind(since.map(Timestamp::as_millisecond))
+            .execute(&mut *connection)
+            .await?;
     }
-    Ok(())
-}
-
-/// Adds the differences to the counters of one slot.
-async fn tallies(connection: &mut PgConnection, mutations: &[Mutation], slot: i16) -> Result<()> {
-    let mut sums: BTreeMap<String, i64> = BTreeMap::new();
-    for mutation in mutations {
-        tally::add(&mut sums, mutation);
-    }
-    sums.retain(|_, n| *n != 0);
-    if sums.is_empty() {
-        return Ok(());
-    }
-    let (keys, counts): (Vec<String>, Vec<i64>) = sums.into_iter().unzip();
-    sqlx::query(
-        "INSERT INTO tally (key, slot, n)
-         SELECT key, $3, n FROM unnest($1::text[], $2::bigint[]) AS row(key, n) ORDER BY key
-         ON CONFLICT (key, slot) DO UPDATE SET n = tally.n + excluded.n",
-    )
-    .bind(keys)
-    .bind(counts)
-    .bind(slot)
-    .execute(connection)
-    .await?;
     Ok(())
 }
 
 /// Notes until when candidates for eviction stay. This is no change of a row, so the revisions stay the same. A row that is
 /// locked is judged again later.
-pub(super) async fn postponed(connection: &mut PgConnection, changed: &Changed) -> Result<()> {
+async fn postponed(connection: &mut PgConnection, changed: &Changed) -> Result<()> {
     let (mut sids, mut times, mut blockers) = (Vec::new(), Vec::new(), Vec::new());
     for (sid, (until, blocker)) in &changed.postponed {
         if !changed.messages.contains_key(sid) {

@@ -11,8 +11,8 @@ use crate::store::sled::rows::read_row;
 /// before evidence, so that no act counts twice. Evidence comes before messages, which may be confirmed by it meanwhile, and
 /// links after messages, which may be found in them meanwhile.
 const KINDS: [u8; 8] = [
-    keys::PAUSED,
-    keys::SEEN,
+    keys::HOLD,
+    keys::DEDUP,
     keys::NAMES,
     keys::AUTOMATIC,
     keys::PARKED,
@@ -29,7 +29,7 @@ pub(crate) fn records(
     let limit = limit.max(1);
     let mut page = Records::default();
     let kind_of = |cursor: &Vec<u8>| KINDS.iter().position(|kind| cursor.first() == Some(kind));
-    // The cursor comes from a client. An unknown one starts at the beginning.
+    // The cursor comes from a client. An unknown cursor starts at the beginning.
     let at = cursor.as_ref().and_then(kind_of);
     let (first, mut cursor) = (at.unwrap_or_default(), cursor.filter(|_| at.is_some()));
     for kind in KINDS.into_iter().skip(first) {

@@ -50,9 +50,9 @@ fn personal_rows(
         }
     }
     for (account, reference) in erasure.references() {
-        for entry in reader.tree.scan_prefix(keys::reference(account, reference)) {
+        for entry in reader.tree.scan_prefix(keys::reference_prefix(account, reference)) {
             // The messages to these people are erased before.
-            rows.extend(keys::read_named(&entry?.0).map(PersonalRow::SharedReference));
+            rows.extend(keys::read_reference_entry(&entry?.0).map(PersonalRow::SharedReference));
         }
     }
     Ok((erasure, rows))

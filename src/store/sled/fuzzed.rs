@@ -1,8 +1,8 @@
-//! What the fuzz target `record` claims (`fuzz/`): whatever bytes lie on the disk, reading them is no
-//! panic; and what was read, written and read again is the same, with the same keys.
+//! The claim of the fuzz target `record` (`fuzz/`): no bytes on the disk make a reader panic. A record that is encoded
+//! and decoded again is unchanged, with the same keys.
 //!
-//! Here because records and keys are nobody else's affair. Compiled for tests, which replay the
-//! target's corpus, and for the fuzzer (`--cfg fuzzing`); the service has none of it.
+//! The checks are here because records and keys are private to the store. They are compiled for tests, which replay the
+//! target's corpus, and for the fuzzer (`--cfg fuzzing`), but not into the service.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -31,56 +31,62 @@ const POLICY: Policy = Policy {
     resend: Resend::Newest,
 };
 
-/// Takes `data` for a value of every kind, in every version, and for a key.
+/// Reads `data` as a value of every kind, in every version, and as a key.
 ///
 /// # Panics
-/// Where the claim does not hold.
+/// If the claim does not hold.
 pub fn holds(data: &[u8]) {
-    if let Some(message) = survives::<Message>(data) {
-        is_found_again(&message);
+    if let Some(message) = check_round_trip::<Message>(data) {
+        check_index(&message);
     }
-    if let Some(link) = survives::<Link>(data) {
+    if let Some(link) = check_round_trip::<Link>(data) {
         let _ = (link.target.host().len(), POLICY.link_until(&link));
     }
-    if let Some(parked) = survives::<Parked>(data) {
+    if let Some(parked) = check_round_trip::<Parked>(data) {
         let key = parked_key(&parked).map_err(|error| error.to_string());
-        assert!(key.is_ok_and(|key| keys::scanned(&key).is_some_and(|scan| key.starts_with(scan))));
+        assert!(
+            key.is_ok_and(|key| keys::scan_prefix(&key).is_some_and(|scan| key.starts_with(scan)))
+        );
     }
-    survives::<Evidence>(data);
-    survives::<ServiceSid>(data);
-    survives::<Vec<u8>>(data);
-    reads_as_a_key(data);
+    check_round_trip::<Evidence>(data);
+    check_round_trip::<ServiceSid>(data);
+    check_round_trip::<Vec<u8>>(data);
+    read_as_key(data);
 }
 
-/// Reads a record; written and read again it is the same, byte for byte from then on.
-fn survives<T: Serialize + DeserializeOwned + PartialEq + Debug>(data: &[u8]) -> Option<T> {
+/// Decodes a record. Encoded and decoded again, it must be equal, and its next encoding must have the same bytes.
+fn check_round_trip<T: Serialize + DeserializeOwned + PartialEq + Debug>(data: &[u8]) -> Option<T> {
     let record: T = decode(data).ok()?;
     let bytes = encode(&record).unwrap_or_default();
     let again: Option<T> = decode(&bytes).ok();
-    assert_eq!(again.as_ref(), Some(&record), "what was written is read");
-    assert_eq!(again.and_then(|again| encode(&again).ok()), Some(bytes), "and written alike");
+    assert_eq!(again.as_ref(), Some(&record), "an encoded record decodes to itself");
+    assert_eq!(
+        again.and_then(|again| encode(&again).ok()),
+        Some(bytes),
+        "and encodes to the same bytes"
+    );
     Some(record)
 }
 
-/// The entry by its reference names it, and the index has it where it stands.
-fn is_found_again(message: &Message) {
-    if let Some(key) = keys::reference_of(message) {
-        assert_eq!(keys::read_named(&key), Some(message.sid));
+/// Checks that the reference entry names the message, and that the index finds the message by its state.
+fn check_index(message: &Message) {
+    if let Some(key) = keys::reference_entry(message) {
+        assert_eq!(keys::read_reference_entry(&key), Some(message.sid));
     }
     let mut index = Index::default();
     index.insert(&IndexEntry::of(message, &POLICY));
-    let due = index.accounts_waiting().flat_map(|account| index.due_of(account, 2));
+    let due = index.accounts_with_due().flat_map(|account| index.due_of(account, 2));
     let waits = message.state == State::Confirmed && message.delivery.due_at.is_some();
     assert_eq!(due.count(), usize::from(waits));
     index.remove(&IndexEntry::of(message, &POLICY));
-    assert_eq!(index.accounts_waiting().count(), 0);
+    assert_eq!(index.accounts_with_due().count(), 0);
     let mut aged = message.clone();
     aged.age(Timestamp::MAX);
     let _ = (POLICY.kept_until(&aged), keys::message(aged.sid));
 }
 
-fn reads_as_a_key(data: &[u8]) {
-    let _ = (keys::read_named(data), keys::read_link(data), keys::scanned(data));
+fn read_as_key(data: &[u8]) {
+    let _ = (keys::read_reference_entry(data), keys::read_link(data), keys::scan_prefix(data));
     if let Some(seal) = Seal::from_bytes(data) {
         assert_eq!(Some(seal.to_bytes().as_slice()), data.get(..16));
     }

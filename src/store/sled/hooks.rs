@@ -12,9 +12,9 @@ pub struct Commit {
     /// The entries that were written. An entry that the group changed twice counts once; the seal does not count.
     pub entries: usize,
     /// The time from the first command to the end of the sync.
-    pub took: Duration,
-    /// The part of this time that the disk took.
-    pub synced: Duration,
+    pub duration: Duration,
+    /// The part of this time for the write and the sync.
+    pub disk_time: Duration,
 }
 
 /// Called after each commit, for metrics.

@@ -1,8 +1,8 @@
-//! Keys: one tree, a prefix byte a kind, big-endian, so that order is meaning.
+//! The keys of the one tree: a byte for the kind, then big-endian fields, so that keys sort by these fields.
 //!
-//! Each entry ever live costs about 42 B of memory and 390 B of disk (docs/design.md, "Durability"), so a message
-//! has its record, and one entry by reference if it bears one. What else it is found by is worked out
-//! from the records (`index`). Nothing is indexed by expiry: a sweep walks the records.
+//! Each entry ever live costs about 42 B of memory and 390 B of disk (docs/design.md, "Durability"). So a message has only
+//! its record, and an entry for its reference: other searches use an index in memory (`index`). No entry is sorted by
+//! expiry: a sweep walks the records.
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -16,45 +16,51 @@ use crate::domain::sid::{AccountSid, CallSid, MessageSid};
 use crate::domain::signal::DedupKey;
 
 /// Accounts on hold.
-pub(super) const PAUSED: u8 = b'h';
-/// Inbound messages, calls and events that were counted.
-pub(super) const SEEN: u8 = b'i';
+pub(super) const HOLD: u8 = b'h';
+/// Deduplication keys of the inbound messages, calls and events that were counted.
+pub(super) const DEDUP: u8 = b'i';
 /// Persons whose texts are automatic.
 pub(super) const AUTOMATIC: u8 = b'j';
-/// Evidence that waits for its message.
+/// Parked evidence.
 pub(super) const PARKED: u8 = b'k';
 /// Click links.
 pub(super) const LINK: u8 = b'l';
 /// Messages.
 pub(super) const MESSAGE: u8 = b'm';
-/// Tied names of one person, by account and name.
+/// Tied names of a person, by account and name.
 pub(super) const NAMES: u8 = b'n';
-/// Click links that are not yet in a message, by the reference that they were made for.
+/// Click links that are not in a message yet, by their reference.
 const LINK_REFERENCE: u8 = b'q';
-/// Messages by reference and creation.
+/// Messages by reference and creation time.
 const REFERENCE: u8 = b'r';
 /// Messaging Services by account and sender.
 pub(super) const SENDER: u8 = b's';
 
-/// Room for most keys, in bytes.
-const USUAL: usize = 48;
+/// The capacity of a new key, in bytes. Most keys fit.
+const TYPICAL_LEN: usize = 48;
+/// The length of a hash or of a click link's id in a key.
+const HASH_LEN: usize = 16;
+/// The length of a time in a key.
+const TIME_LEN: usize = 8;
+/// The length of the hash at the end of a key of parked evidence.
+const DIGEST_LEN: usize = 8;
 
-/// The first key that a sweep reads. Seen, automatic, parked, links, messages and names lie side by side.
-pub(super) const SWEEP_FROM: [u8; 1] = [SEEN];
-/// The first key after those that a sweep looks at.
+/// The first key that a sweep reads. The kinds from [`DEDUP`] to [`NAMES`] are adjacent.
+pub(super) const SWEEP_FROM: [u8; 1] = [DEDUP];
+/// The end of the keys that a sweep reads, exclusive.
 pub(super) const SWEEP_TO: [u8; 1] = [NAMES + 1];
 
 /// The store's own secret for hashing recipients.
 pub(super) const PERSON_KEY: &[u8] = b"!person-key";
-/// Tells whether the key that hashes recipients is still the one the records were made with.
+/// A value that depends on the key that hashes recipients: it detects that the key was replaced.
 pub(super) const PERSON_CHECK: &[u8] = b"!person-check";
-/// How many batches were written, and what all entries come to.
+/// The number of batches, and the checksum of all entries.
 pub(super) const SEAL: &[u8] = b"!seal";
-/// What the keys of the store's own affairs begin with; the seal does not cover them.
-pub(super) const OWN: u8 = b'!';
+/// The first byte of keys of the store's own state. The seal does not cover them.
+pub(super) const META_PREFIX: u8 = b'!';
 /// The trusted time at one of the last commits.
 pub(super) const LAST_SEEN: &[u8] = b"!last-seen";
-/// Written to prove that writing works.
+/// Written by the health check, to prove that the store can write.
 pub(super) const HEALTH: &[u8] = b"!health";
 
 /// The value of [`LAST_SEEN`].
@@ -77,16 +83,16 @@ pub(super) fn read_last_seen(value: &[u8]) -> Option<LastSeen> {
     }
 }
 
-/// A key of that kind, with room for all that follows in most.
+/// The beginning of a key.
 fn begin(kind: u8) -> Vec<u8> {
-    let mut key = Vec::with_capacity(USUAL);
+    let mut key = Vec::with_capacity(TYPICAL_LEN);
     key.push(kind);
     key
 }
 
-fn begin_parked(waits_for: u8) -> Vec<u8> {
+fn begin_parked(kind: u8) -> Vec<u8> {
     let mut key = begin(PARKED);
-    key.push(waits_for);
+    key.push(kind);
     key
 }
 
@@ -96,21 +102,20 @@ pub(super) fn message(sid: MessageSid) -> Vec<u8> {
     key
 }
 
-pub(super) fn paused(account: AccountSid) -> Vec<u8> {
-    let mut key = begin(PAUSED);
+pub(super) fn hold(account: AccountSid) -> Vec<u8> {
+    let mut key = begin(HOLD);
     account.pack_into(&mut key);
     key
 }
 
-/// The account that such a key names.
-pub(super) fn read_paused(key: &[u8]) -> Option<AccountSid> {
+pub(super) fn read_hold(key: &[u8]) -> Option<AccountSid> {
     AccountSid::unpack(key.get(1..)?)
 }
 
-/// A packed message's SID begins with a tag that is no letter.
-pub(super) fn marked(mark: &DedupKey) -> Vec<u8> {
-    let mut key = begin(SEEN);
-    match mark {
+/// A call's SID follows a `c`, and an event's hash an `e`. A message's packed SID begins with a tag that is no letter.
+pub(super) fn dedup(dedup_key: &DedupKey) -> Vec<u8> {
+    let mut key = begin(DEDUP);
+    match dedup_key {
         DedupKey::Message(sid) => sid.pack_into(&mut key),
         DedupKey::Call(sid) => {
             key.push(b'c');
@@ -124,8 +129,7 @@ pub(super) fn marked(mark: &DedupKey) -> Vec<u8> {
     key
 }
 
-/// What such a key stands for.
-pub(super) fn read_marked(key: &[u8]) -> Option<DedupKey> {
+pub(super) fn read_dedup(key: &[u8]) -> Option<DedupKey> {
     match key.get(1..)? {
         [b'c', sid @ ..] => CallSid::unpack(sid).map(DedupKey::Call),
         [b'e', hash @ ..] => hash.try_into().ok().map(DedupKey::Event),
@@ -139,21 +143,21 @@ pub(super) fn link(id: LinkId) -> Vec<u8> {
     key
 }
 
-/// All click links made for a reference that are not yet in a message.
-pub(super) fn links_for(account: AccountSid, reference: &Reference) -> Vec<u8> {
+/// The prefix of the click links of a reference that are not in a message yet.
+pub(super) fn links_prefix(account: AccountSid, reference: &Reference) -> Vec<u8> {
     let mut key = begin(LINK_REFERENCE);
     key.extend_from_slice(&reference_hash(account, reference));
     key
 }
 
-/// The index entry of a click link with a reference.
-pub(super) fn link_index(id: LinkId, link: &Link) -> Option<Vec<u8>> {
-    let mut key = links_for(link.account, link.reference.as_ref()?);
+/// The key by which a click link is found from its reference, if it has one.
+pub(super) fn link_reference_entry(id: LinkId, link: &Link) -> Option<Vec<u8>> {
+    let mut key = links_prefix(link.account, link.reference.as_ref()?);
     key.extend_from_slice(id.as_bytes());
     Some(key)
 }
 
-/// The click link that a key names, be it its own or that of its index entry.
+/// The click link of a key from [`link`] or [`link_reference_entry`].
 pub(super) fn read_link(key: &[u8]) -> Option<LinkId> {
     key.last_chunk().copied().map(LinkId::from_bytes)
 }
@@ -165,7 +169,6 @@ pub(super) fn sender(account: AccountSid, address: &str) -> Vec<u8> {
     key
 }
 
-/// The account and the sender that such a key names.
 pub(super) fn read_sender(key: &[u8]) -> Option<(AccountSid, &str)> {
     let key = key.get(1..)?;
     let (account, address) = key.split_at_checked(AccountSid::packed_len(key)?)?;
@@ -178,7 +181,6 @@ pub(super) fn automatic(person: RecipientHash) -> Vec<u8> {
     key
 }
 
-/// The person that such a key names.
 pub(super) fn read_automatic(key: &[u8]) -> Option<RecipientHash> {
     key.get(1..)?.try_into().ok().map(RecipientHash::from_bytes)
 }
@@ -190,41 +192,40 @@ pub(super) fn names(account: AccountSid, person: RecipientHash) -> Vec<u8> {
     key
 }
 
-/// The account and the person that such a key names.
 pub(super) fn read_names(key: &[u8]) -> Option<(AccountSid, RecipientHash)> {
     let key = key.get(1..)?;
     let (account, person) = key.split_at_checked(AccountSid::packed_len(key)?)?;
     Some((AccountSid::unpack(account)?, RecipientHash::from_bytes(person.try_into().ok()?)))
 }
 
-/// All messages that bear a reference.
-pub(super) fn reference(account: AccountSid, reference: &Reference) -> Vec<u8> {
+/// The prefix of the messages with a reference.
+pub(super) fn reference_prefix(account: AccountSid, reference: &Reference) -> Vec<u8> {
     let mut key = begin(REFERENCE);
     key.extend_from_slice(&reference_hash(account, reference));
     key
 }
 
-/// The same, created at one moment or later.
-fn created(mut prefix: Vec<u8>, at: Timestamp) -> Vec<u8> {
+/// Appends a time, by which the keys with this prefix sort.
+fn with_time(mut prefix: Vec<u8>, at: Timestamp) -> Vec<u8> {
     prefix.extend_from_slice(&timestamp_bytes(at));
     prefix
 }
 
-/// The message that such an entry names.
-pub(super) fn read_named(key: &[u8]) -> Option<MessageSid> {
-    MessageSid::unpack(key.get(1 + 16 + 8..)?)
+/// The message of a key from [`reference_entry`].
+pub(super) fn read_reference_entry(key: &[u8]) -> Option<MessageSid> {
+    MessageSid::unpack(key.get(1 + HASH_LEN + TIME_LEN..)?)
 }
 
-/// The entry by which a message is found that bears a reference.
-pub(super) fn reference_of(message: &Message) -> Option<Vec<u8>> {
+/// The key by which a message is found from its reference, if it has one.
+pub(super) fn reference_entry(message: &Message) -> Option<Vec<u8>> {
     let name = message.reference.as_ref()?;
-    let mut key = created(reference(message.account, name), message.created_at);
+    let mut key = with_time(reference_prefix(message.account, name), message.created_at);
     message.sid.pack_into(&mut key);
     Some(key)
 }
 
-/// All evidence parked under one key.
-pub(super) fn parked_for(key: &WaitsFor) -> Vec<u8> {
+/// The prefix of the evidence that is parked under a key.
+pub(super) fn parked_prefix(key: &WaitsFor) -> Vec<u8> {
     match key {
         WaitsFor::Message(sid) => {
             let mut key = begin_parked(b'm');
@@ -249,39 +250,40 @@ pub(super) fn parked_for(key: &WaitsFor) -> Vec<u8> {
     }
 }
 
-/// What the scan begins with that looks for such a key: one for what waits, be it evidence or a link.
-pub(super) fn scanned(key: &[u8]) -> Option<&[u8]> {
+/// The prefix of the scans that find this key: parked evidence, a click link by reference, or tied names. `None`: the
+/// presence filter does not count keys of this kind.
+pub(super) fn scan_prefix(key: &[u8]) -> Option<&[u8]> {
     match key {
         [PARKED, b'm', sid @ ..] => key.get(..2 + MessageSid::packed_len(sid)?),
-        [PARKED, ..] => key.get(..2 + 16),
-        [LINK_REFERENCE, ..] => key.get(..1 + 16),
+        [PARKED, ..] => key.get(..2 + HASH_LEN),
+        [LINK_REFERENCE, ..] => key.get(..1 + HASH_LEN),
         [NAMES, ..] => Some(key),
         _ => None,
     }
 }
 
-/// One piece of parked evidence. The end tells apart what waits for the same since the same moment.
+/// The hash at the end distinguishes pieces of evidence that were parked under one key at one time.
 pub(super) fn parked(parked: &Parked, value: &[u8]) -> Vec<u8> {
-    let prefix = parked_for(&WaitsFor::of(&parked.evidence));
-    let mut key = created(prefix, parked.parked_at);
-    key.extend(Sha256::digest(value).iter().take(8));
+    let prefix = parked_prefix(&WaitsFor::of(&parked.evidence));
+    let mut key = with_time(prefix, parked.parked_at);
+    key.extend(Sha256::digest(value).iter().take(DIGEST_LEN));
     key
 }
 
-fn reference_hash(account: AccountSid, reference: &Reference) -> [u8; 16] {
+fn reference_hash(account: AccountSid, reference: &Reference) -> [u8; HASH_LEN] {
     let digest = Sha256::new()
         .chain_update(account.as_str())
         .chain_update(b"\0")
         .chain_update(reference.as_str())
         .finalize();
-    let mut hash = [0; 16];
+    let mut hash = [0; HASH_LEN];
     for (to, from) in hash.iter_mut().zip(digest) {
         *to = from;
     }
     hash
 }
 
-/// Milliseconds, shifted so that moments before 1970 sort first.
-fn timestamp_bytes(at: Timestamp) -> [u8; 8] {
+/// Milliseconds, shifted so that times before 1970 sort first.
+fn timestamp_bytes(at: Timestamp) -> [u8; TIME_LEN] {
     (at.as_millisecond().cast_unsigned() ^ (1 << 63)).to_be_bytes()
 }

@@ -1,5 +1,4 @@
-//! How a store is opened: what is asked of it, and what it asks of the machine. Tests give it a clock,
-//! a disk and an end of their own.
+//! The options of opening a store. Tests replace the clock, the free space and the end of the process.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,44 +15,39 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 /// How to open a store.
 pub struct Options {
     pub path: PathBuf,
-    /// The key that hashes recipients; `None`: a random one, kept in the store.
+    /// The key that hashes recipients. `None`: a random key, kept in the store.
     pub person_key: Option<Vec<u8>>,
-    /// It has to be there, with the key that its records were made with: for a command, which would
-    /// otherwise make a store, or find nobody, and not say so.
-    pub must_be_there: bool,
-    /// Keep a marker beside the folder, and create no empty store while there is one: for a service, whose supervisor
-    /// starts it again after its folder was moved or deleted.
+    /// The store must exist, and `person_key` must be the key of its records. For a command, which would otherwise create a
+    /// store, or find no recipient, without an error.
+    pub must_exist: bool,
+    /// Keep a marker beside the folder, and create no empty store while the marker exists. For a service: its supervisor
+    /// restarts it after its folder was moved or deleted.
     pub marks_path: bool,
-    /// What judgement depends on.
     pub policy: Policy,
-    /// The most messages, and the most links. Beyond it, a new message evicts a finished one, or is refused if
-    /// there is none; a new link is refused.
+    /// The limit of messages, and of links. Beyond it, a new message evicts a finished one, or is refused if there is
+    /// none; a new link is refused.
     pub max_messages: u64,
-    /// The most rows of parked evidence that are not orphaned, and the most that are. An account may hold as many as are
-    /// left free; beyond its share, evidence that would be parked is refused.
+    /// The limit of rows of parked evidence that are not orphaned, and of orphaned rows. An account may have as many rows
+    /// as are free. Beyond this share, evidence that would be parked is refused.
     pub max_parked: u64,
-    /// How much of itself sled keeps in memory, in bytes; it takes about twice as much.
+    /// The size of sled's cache, in bytes. sled takes about twice as much memory.
     pub cache: u64,
-    /// The wall clock, and the trusted time to expire and remove records by.
     pub clock: Arc<ClockGuard>,
-    /// How long to wait for another process to let go of the folder.
+    /// The time to wait until another process releases the folder.
     pub lock_patience: Duration,
-    /// Tells how much room there is.
     pub free_space: FreeSpace,
-    /// Told of each commit.
     pub on_commit: OnCommit,
-    /// Told that the store cannot go on.
     pub on_fatal: OnFatal,
 }
 
 impl Options {
-    /// The defaults: the wall clock is trusted, the free space is the disk's, the lock is awaited for ten seconds, and
-    /// the process ends with [`crate::store::sled::Failure::exit_code`] when the store cannot go on.
+    /// The defaults. The wall clock is trusted. The process ends with [`crate::store::sled::Failure::exit_code`] if the
+    /// store cannot go on.
     pub fn new(path: &Path, policy: Policy, clock: Clock) -> Self {
         Self {
             path: path.to_path_buf(),
             person_key: None,
-            must_be_there: false,
+            must_exist: false,
             marks_path: false,
             policy,
             max_messages: 1_000_000,

@@ -14,7 +14,7 @@ const MAX_READ: usize = 100;
 impl SledBackend {
     pub(super) fn outbox(&self, limit: usize) -> Result<Vec<Message>, Fatal> {
         let limit = limit.min(MAX_READ);
-        let accounts = self.index.accounts_waiting();
+        let accounts = self.index.accounts_with_due();
         let due = accounts.flat_map(|account| self.index.due_of(account, limit));
         let mut due: Vec<_> = due.collect();
         due.sort_by_key(|(at, _)| *at);

@@ -1,4 +1,4 @@
-//! Reads records beside the writer, for lists and click links. Such a read may miss the writes of the last moment.
+//! Reads records beside the writer, for lists and click links. A read may miss the latest writes.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use crate::store::sled::record::decode;
 use crate::store::sled::rows::read_row;
 use crate::store::{ClockGuard, Filter, ListPage};
 
-/// The tree, and what a read needs. sled closes its files with the last of its handles. So each reader holds our lock,
-/// and drops it after sled's handle.
+/// The tree, and the clock and policy that decide which records have expired. sled closes its files with the last of its
+/// handles, so each reader holds our lock, and drops it after sled's handle.
 #[derive(Clone)]
 pub(crate) struct StoreReader {
     pub(super) tree: Tree,
@@ -42,7 +42,7 @@ impl StoreReader {
             Filter::Parked | Filter::Orphaned => keys::PARKED,
         };
         let mut page = ListPage::default();
-        // The cursor comes from a client. One of another list starts at the beginning.
+        // The cursor comes from a client. A cursor of another list starts at the beginning.
         let cursor = cursor.filter(|cursor| cursor.first() == Some(&prefix));
         for entry in self.tree.range(cursor.unwrap_or_else(|| vec![prefix])..vec![prefix + 1]) {
             let (key, value) = entry?;

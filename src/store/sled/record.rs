@@ -1,29 +1,29 @@
-//! Values: one byte for the version, then postcard. Each stays far below 4 KiB, since sled keeps
-//! large values in files that it never syncs (docs/design.md, "Durability").
+//! The encoding of values: a byte for the version, then postcard. Each value stays far below 4 KiB, because sled keeps larger
+//! values in files that it never syncs (docs/design.md, "Durability").
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// The version of all records of this format.
 const VERSION: u8 = 5;
-/// Room for most records, in bytes.
-const USUAL: usize = 192;
+/// The capacity of a new record, in bytes. Most records fit.
+const TYPICAL_LEN: usize = 192;
 
-/// A value cannot be read (or, which cannot happen, not be written).
+/// An entry cannot be read. Writing returns this error as well, but cannot fail.
 #[derive(Debug, thiserror::Error)]
 #[error("a record of the store cannot be read: {0}")]
 pub(crate) struct Damaged(String);
 
 impl Damaged {
-    /// A key that stands for nothing.
+    /// A key or a time is invalid.
     pub(super) fn key() -> Self {
-        Self("its key stands for nothing".to_owned())
+        Self("its key or its time is invalid".to_owned())
     }
 }
 
 pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Damaged> {
-    // Postcard writes byte by byte: a vector that begins small is moved five times on its way.
-    let mut bytes = Vec::with_capacity(USUAL);
+    // Postcard writes byte by byte: a vector without this capacity would be moved five times.
+    let mut bytes = Vec::with_capacity(TYPICAL_LEN);
     bytes.push(VERSION);
     postcard::to_extend(value, bytes).map_err(|error| Damaged(error.to_string()))
 }
@@ -33,8 +33,8 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Damaged> {
         Some((&VERSION, rest)) => {
             postcard::from_bytes(rest).map_err(|error| Damaged(error.to_string()))
         }
-        Some((version, _)) => Err(Damaged(format!("version {version} is not known"))),
-        None => Err(Damaged("it is empty".to_owned())),
+        Some((version, _)) => Err(Damaged(format!("unknown version {version}"))),
+        None => Err(Damaged("the record is empty".to_owned())),
     }
 }
 
@@ -67,7 +67,7 @@ mod tests {
         Timestamp::from_millisecond(1_750_000_000_000 + milliseconds).expect("a time")
     }
 
-    /// Everything that a record may hold is in one of them.
+    /// Together, these records have a value in every field.
     fn full() -> (Message, Parked, Parked, Link) {
         let account: AccountSid = "AC0123456789ABCDEF0123456789abcdef".parse().expect("valid");
         let sid: MessageSid = "MM0123456789abcdef0123456789abcdef".parse().expect("valid");
@@ -152,7 +152,7 @@ mod tests {
         format!("{} bytes, {}", bytes.len(), &hex(&digest)[..16])
     }
 
-    /// What is read as text elsewhere must not change what lies on the disk.
+    /// A change of a type for its text form, such as JSON, must not change the bytes on disk.
     #[test]
     fn records_lie_on_the_disk_as_format_5_wrote_them() {
         let (message, caller, opened, link) = full();
@@ -162,13 +162,13 @@ mod tests {
             sum(&encode(&opened).expect("encoded")),
             sum(&encode(&link).expect("encoded")),
         ];
-        let were = [
+        let expected = [
             "320 bytes, 597c33ea40e84815",
             "161 bytes, 92ab9cf8086ded77",
             "127 bytes, 4cb154ac3bc586f2",
             "100 bytes, 6d74d120bfa05a35",
         ];
-        assert_eq!(sums, were);
+        assert_eq!(sums, expected);
         assert_eq!(decode::<Message>(&encode(&message).expect("encoded")).expect("read"), message);
     }
 

@@ -15,30 +15,30 @@ pub(crate) fn read_row(key: &[u8], value: &[u8]) -> Result<Option<StoredRow>, Da
     Ok(Some(match key.first() {
         Some(&keys::MESSAGE) => StoredRow::Message(decode(value)?),
         Some(&keys::PARKED) => StoredRow::Parked(decode(value)?),
-        Some(&keys::LINK) => StoredRow::Link(known(keys::read_link(key))?, decode(value)?),
-        Some(&keys::SEEN) => {
-            StoredRow::Counted(known(keys::read_marked(key))?, read_counted_at(value)?)
+        Some(&keys::LINK) => StoredRow::Link(valid(keys::read_link(key))?, decode(value)?),
+        Some(&keys::DEDUP) => {
+            StoredRow::Counted(valid(keys::read_dedup(key))?, read_counted_at(value)?)
         }
         Some(&keys::SENDER) => {
-            let (account, address) = known(keys::read_sender(key))?;
+            let (account, address) = valid(keys::read_sender(key))?;
             StoredRow::Sender(account, address.to_owned(), decode(value)?)
         }
         Some(&keys::NAMES) => {
-            let (account, person) = known(keys::read_names(key))?;
+            let (account, person) = valid(keys::read_names(key))?;
             StoredRow::Names(account, person, decode(value)?)
         }
         Some(&keys::AUTOMATIC) => {
-            StoredRow::Automatic(known(keys::read_automatic(key))?, decode(value)?)
+            StoredRow::Automatic(valid(keys::read_automatic(key))?, decode(value)?)
         }
         // An unreadable hold is damage: it must not end the hold.
-        Some(&keys::PAUSED) => {
-            StoredRow::Hold(known(keys::read_paused(key))?, timestamp(decode(value)?)?)
+        Some(&keys::HOLD) => {
+            StoredRow::Hold(valid(keys::read_hold(key))?, timestamp(decode(value)?)?)
         }
         Some(_) | None => return Ok(None),
     }))
 }
 
-fn known<T>(part: Option<T>) -> Result<T, Damaged> {
+fn valid<T>(part: Option<T>) -> Result<T, Damaged> {
     part.ok_or_else(Damaged::key)
 }
 

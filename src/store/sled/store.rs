@@ -32,7 +32,7 @@ use crate::store::sled::reader::StoreReader;
 use crate::store::sled::rows::is_readable;
 use crate::store::sled::writer::backend::SledBackend;
 use crate::store::sled::writer::overlay::Overlay;
-use crate::store::sled::writer::{Job, Shared, Writer};
+use crate::store::sled::writer::{Shared, Writer, WriterCommand};
 use crate::store::{
     ClockGuard, ExportRecord, Filter, Forgotten, ImportOutcome, ListPage, Presence, QUEUE, Quotas,
     Reconsidered, RecordCounts, Records, RequeueFrom, Requeued, SettleOutcome, Store, StoreError,
@@ -45,7 +45,7 @@ pub struct SledStore {
     /// The secret of the key, if it is in the store.
     own_person_key: Option<SecretSlice<u8>>,
     clock: Arc<ClockGuard>,
-    pub(crate) jobs: Mutex<Option<SyncSender<Job>>>,
+    pub(crate) commands: Mutex<Option<SyncSender<WriterCommand>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     pub(crate) reader: Mutex<Option<StoreReader>>,
     pub(crate) shared: Arc<Shared>,
@@ -71,7 +71,7 @@ impl SledStore {
             max_parked: options.max_parked,
         };
         // A store with records but without a time lost its time. Then every time counts as a jump.
-        let has_records = opened.surveyed.entries > 0;
+        let has_records = opened.scan.entries > 0;
         clock.begin(opened.last_seen.or(has_records.then(|| Timestamp::UNIX_EPOCH.into())));
         let lock = Arc::new(opened.lock);
         let reader = StoreReader {
@@ -80,13 +80,13 @@ impl SledStore {
             policy,
             _lock: Arc::clone(&lock),
         };
-        let interrupted = std::mem::take(&mut opened.surveyed.interrupted);
+        let interrupted = std::mem::take(&mut opened.scan.interrupted);
         let mut backend = SledBackend::new(
             Overlay::over(opened.tree),
             config,
             (Arc::clone(&clock), opened.last_seen),
             free_space,
-            opened.surveyed,
+            opened.scan,
         );
         let damaged = |fatal: Fatal| OpenError::Damaged {
             path: path.display().to_string(),
@@ -99,15 +99,15 @@ impl SledStore {
             backend.write().map_err(damaged)?;
         }
         backend.written = 0;
-        let noted = note_holder(&lock);
-        noted.map_err(|error| Folder { path: &path }.io("write the lock file of", error))?;
+        note_holder(&lock)
+            .map_err(|error| Folder { path: &path }.io("write the lock file of", error))?;
         let shared = Arc::new(Shared {
             counts: Mutex::new(backend.counts),
             changed: Notify::new(),
             ended: watch::Sender::new(false),
             queued: AtomicUsize::new(0),
         });
-        let (jobs, queue) = sync_channel(QUEUE);
+        let (commands, queue) = sync_channel(QUEUE);
         let writer = Writer {
             db: opened.db,
             file: opened.file,
@@ -133,7 +133,7 @@ impl SledStore {
             person_key: opened.person_key,
             own_person_key: opened.own_person_key,
             clock,
-            jobs: Mutex::new(Some(jobs)),
+            commands: Mutex::new(Some(commands)),
             thread: Mutex::new(Some(thread)),
             reader: Mutex::new(Some(reader)),
             shared,
@@ -311,7 +311,7 @@ impl Store for SledStore {
     }
 
     async fn close(&self) {
-        drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(self.commands.lock().unwrap_or_else(PoisonError::into_inner).take());
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             // The folder is free for another process once the last reader is done.
@@ -326,7 +326,7 @@ impl Store for SledStore {
 
 impl Drop for SledStore {
     fn drop(&mut self) {
-        drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(self.commands.lock().unwrap_or_else(PoisonError::into_inner).take());
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         // The folder is free for the next process, or the next test, once this returns.
         if let Some(thread) = thread {

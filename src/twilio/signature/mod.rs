@@ -80,7 +80,7 @@ pub struct Match {
 
 /// The reason to reject a request. Only our counters show it: every client gets the same answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Mistrust {
+pub enum SignatureError {
     #[error("there is no X-Twilio-Signature")]
     Missing,
     /// The header has the wrong length for its algorithm, or is no padded standard base64.
@@ -97,7 +97,7 @@ pub enum Mistrust {
     BodyHashMismatch,
 }
 
-impl Mistrust {
+impl SignatureError {
     /// The label in metrics.
     pub fn as_label(&self) -> &'static str {
         match self {
@@ -116,12 +116,12 @@ impl Mistrust {
 /// a known one. Without a key, the work is done with a stand-in.
 ///
 /// # Errors
-/// [`Mistrust`], which no response shows.
+/// [`SignatureError`], which no response shows.
 pub fn verify<'k>(
     keys: impl IntoIterator<Item = &'k SigningKey, IntoIter: Clone>,
     request: &Presented<'_>,
     header: Option<&[u8]>,
-) -> Result<Match, Mistrust> {
+) -> Result<Match, SignatureError> {
     let claim = ClaimedSignature::new(&request.content, request.is_get, header, request.settings)?;
     let bases = request.bases.iter().map(String::as_str);
     claim.verify(keys.into_iter(), &bases, request.path_and_query)
@@ -135,14 +135,14 @@ pub fn is_signature(header: &[u8]) -> bool {
 /// Verifies a request that names no `SharedKey`, by its whole public URL. [`verify`] does the same for each base.
 ///
 /// # Errors
-/// [`Mistrust`], which no response shows.
+/// [`SignatureError`], which no response shows.
 pub fn verify_url<'k>(
     keys: impl IntoIterator<Item = &'k SigningKey, IntoIter: Clone>,
     url: &str,
     content: &Content<'_>,
     is_get: bool,
     header: Option<&[u8]>,
-) -> Result<Match, Mistrust> {
+) -> Result<Match, SignatureError> {
     let (base, rest) = origin(url);
     ClaimedSignature::new(content, is_get, header, None)?.verify(
         keys.into_iter(),
@@ -211,10 +211,10 @@ impl<'a> ClaimedSignature<'a> {
         is_get: bool,
         header: Option<&[u8]>,
         settings: Option<&'a [u8]>,
-    ) -> Result<Self, Mistrust> {
+    ) -> Result<Self, SignatureError> {
         let selection = KeySelection::of(settings);
-        let tag = Tag::read(header.ok_or(Mistrust::Missing)?);
-        let tag = tag.filter(|tag| tag.suits(selection)).ok_or(Mistrust::Malformed)?;
+        let tag = Tag::read(header.ok_or(SignatureError::Missing)?);
+        let tag = tag.filter(|tag| tag.suits(selection)).ok_or(SignatureError::Malformed)?;
         let (parameters, work) = (signed_parameters(content), Cell::default());
         Ok(Self { tag, selection, content, parameters, is_get, work })
     }
@@ -224,10 +224,10 @@ impl<'a> ClaimedSignature<'a> {
         keys: impl Iterator<Item = &'k SigningKey> + Clone,
         bases: &(impl Iterator<Item = &'b str> + Clone),
         rest: &str,
-    ) -> Result<Match, Mistrust> {
+    ) -> Result<Match, SignatureError> {
         let query = rest.split_once('?').map_or("", |(_, query)| query);
         if matches!(self.content, Content::Other(_)) && body_hashes(query).next().is_none() {
-            return Err(Mistrust::BodyHashMissing);
+            return Err(SignatureError::BodyHashMissing);
         }
         let chosen = keys.enumerate().filter(|(_, key)| self.selection.takes(key));
         // Selecting no key costs as much as selecting one.
@@ -245,7 +245,7 @@ impl<'a> ClaimedSignature<'a> {
             }
             ControlFlow::Continue(())
         });
-        let ControlFlow::Break(Some(key)) = key else { return Err(Mistrust::Mismatch) };
+        let ControlFlow::Break(Some(key)) = key else { return Err(SignatureError::Mismatch) };
         // Only now, because hashing the body of an unauthenticated client costs too much.
         self.verify_body(query)?;
         Ok(Match { key })
@@ -273,7 +273,7 @@ impl<'a> ClaimedSignature<'a> {
     }
 
     /// Every hash in the query must be the body's. With two different hashes, it would be unclear which counts.
-    fn verify_body(&self, query: &str) -> Result<(), Mistrust> {
+    fn verify_body(&self, query: &str) -> Result<(), SignatureError> {
         let body = match *self.content {
             Content::Nothing => return Ok(()),
             Content::Form { body, .. } | Content::Other(body) => body,
@@ -286,7 +286,7 @@ impl<'a> ClaimedSignature<'a> {
         if hashes.all(|claimed| *claimed == *hash.as_bytes()) {
             Ok(())
         } else {
-            Err(Mistrust::BodyHashMismatch)
+            Err(SignatureError::BodyHashMismatch)
         }
     }
 }

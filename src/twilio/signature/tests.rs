@@ -19,7 +19,7 @@ fn form<'a>(pairs: &'a [FormPair<'a>]) -> Content<'a> {
     Content::Form { pairs, body: b"" }
 }
 
-fn check(url: &str, content: &Content<'_>, signature: &str) -> Result<Match, Mistrust> {
+fn check(url: &str, content: &Content<'_>, signature: &str) -> Result<Match, SignatureError> {
     verify_url(&[key()], url, content, false, Some(signature.as_bytes()))
 }
 
@@ -47,11 +47,11 @@ fn each_base_and_each_key_is_tried_and_the_key_is_named() {
     let header = Some(header.as_bytes());
     let keys = [SigningKey::new(b"primary"), key()];
     assert_eq!(verify(&keys, &presented, header), Ok(Match { key: 1 }));
-    assert_eq!(verify(&keys[..1], &presented, header), Err(Mistrust::Mismatch));
-    assert_eq!(verify(&[] as &[SigningKey], &presented, header), Err(Mistrust::Mismatch));
-    assert_eq!(verify(&keys, &presented, None), Err(Mistrust::Missing));
+    assert_eq!(verify(&keys[..1], &presented, header), Err(SignatureError::Mismatch));
+    assert_eq!(verify(&[] as &[SigningKey], &presented, header), Err(SignatureError::Mismatch));
+    assert_eq!(verify(&keys, &presented, None), Err(SignatureError::Missing));
     let presented = Presented { bases: &[], ..presented };
-    assert_eq!(verify(&keys, &presented, header), Err(Mistrust::Mismatch));
+    assert_eq!(verify(&keys, &presented, header), Err(SignatureError::Mismatch));
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn a_stand_in_key_opens_nothing() {
         false,
         Some(header.as_bytes()),
     );
-    assert_eq!(got, Err(Mistrust::Mismatch));
+    assert_eq!(got, Err(SignatureError::Mismatch));
 }
 
 #[test]
@@ -78,7 +78,11 @@ fn only_strict_base64_of_twenty_bytes_is_a_signature() {
     for bad in
         ["", "=", bare, &spaced, &short, &long, "ŚŚŚŚŚŚŚŚŚŚŚŚŚŚ", "_-_-_-_-_-_-_-_-_-_-_-_-_-8="]
     {
-        assert_eq!(check("https://h/", &Content::Nothing, bad), Err(Mistrust::Malformed), "{bad}");
+        assert_eq!(
+            check("https://h/", &Content::Nothing, bad),
+            Err(SignatureError::Malformed),
+            "{bad}"
+        );
     }
 }
 
@@ -90,16 +94,16 @@ fn a_body_that_is_no_form_needs_its_hash_in_the_url() {
     assert!(url.starts_with("https://h/e?k=1&bodySHA256="), "{url}");
     assert!(check(&url, &content, &signed(&url)).is_ok());
     let altered = Content::Other(b"[]");
-    assert_eq!(check(&url, &altered, &signed(&url)), Err(Mistrust::BodyHashMismatch));
+    assert_eq!(check(&url, &altered, &signed(&url)), Err(SignatureError::BodyHashMismatch));
 
     let bare = "https://h/e?k=1";
-    assert_eq!(check(bare, &content, &signed(bare)), Err(Mistrust::BodyHashMissing));
+    assert_eq!(check(bare, &content, &signed(bare)), Err(SignatureError::BodyHashMissing));
     let upper =
         url.replace(url.rsplit('=').next().unwrap(), &hex(&Sha256::digest(BODY)).to_uppercase());
-    assert_eq!(check(&upper, &content, &signed(&upper)), Err(Mistrust::BodyHashMismatch));
+    assert_eq!(check(&upper, &content, &signed(&upper)), Err(SignatureError::BodyHashMismatch));
     let twice = format!("{url}&bodySHA256=00");
-    assert_eq!(check(&twice, &content, &signed(&twice)), Err(Mistrust::BodyHashMismatch));
-    assert_eq!(check(&url, &content, &signed(bare)), Err(Mistrust::Mismatch));
+    assert_eq!(check(&twice, &content, &signed(&twice)), Err(SignatureError::BodyHashMismatch));
+    assert_eq!(check(&url, &content, &signed(bare)), Err(SignatureError::Mismatch));
 }
 
 #[test]
@@ -111,8 +115,8 @@ fn a_form_stays_a_form_when_the_url_carries_a_hash_and_the_hash_counts_too() {
     let signature = sign(&key(), &url, &content);
     assert!(check(&url, &content, &signature).is_ok());
     let other = Content::Form { pairs: &pairs, body: b"b=2&a=1" };
-    assert_eq!(check(&url, &other, &signature), Err(Mistrust::BodyHashMismatch));
-    assert_eq!(check(&url, &Content::Other(body), &signature), Err(Mistrust::Mismatch));
+    assert_eq!(check(&url, &other, &signature), Err(SignatureError::BodyHashMismatch));
+    assert_eq!(check(&url, &Content::Other(body), &signature), Err(SignatureError::Mismatch));
 }
 
 #[test]
@@ -170,7 +174,7 @@ proptest! {
             signed_parameters(content).pieces().flatten().copied().collect::<Vec<u8>>()
         };
         prop_assume!(text(&form(&pairs)) != text(&form(&owned(&sent))));
-        prop_assert_eq!(check(url, &form(&pairs), &signature), Err(Mistrust::Mismatch));
+        prop_assert_eq!(check(url, &form(&pairs), &signature), Err(SignatureError::Mismatch));
     }
 
     #[test]
@@ -205,7 +209,7 @@ fn work_of(
     let claim = claim.expect("a signature by its shape");
     let bases: Vec<_> = (0..bases).map(|base| format!("https://h{base}.example.com")).collect();
     let bases = bases.iter().map(String::as_str);
-    assert_eq!(claim.verify(keys.iter(), &bases, path_and_query), Err(Mistrust::Mismatch));
+    assert_eq!(claim.verify(keys.iter(), &bases, path_and_query), Err(SignatureError::Mismatch));
     claim.work.get()
 }
 

@@ -11,10 +11,10 @@ use crate::domain::feedback::OutcomeDetail;
 use crate::domain::findings::UNKNOWN_SIDS;
 use crate::domain::sid::MessageSid;
 
-/// This many 404s without a success between them pause the lane.
+/// The number of 404s, without a success between them, that pauses the lane.
 const MISSING_LIMIT: u32 = 20;
-/// How many messages that got 403 are remembered. One that is forgotten merely costs one more pause.
-const DENIED_CAP: usize = 1024;
+/// The most messages that got 403 and are remembered. A forgotten message merely costs one more pause.
+const MAX_DENIED: usize = 1024;
 
 /// A post that has ended.
 #[derive(Debug, Clone, Copy)]
@@ -165,7 +165,7 @@ impl Breaker {
     pub(super) fn is_suspect(&mut self, message: MessageSid) -> bool {
         let known = self.denied.iter().position(|(denied, _)| *denied == message);
         let Some((at, &(_, before))) = known.and_then(|at| Some((at, self.denied.get(at)?))) else {
-            if self.denied.len() >= DENIED_CAP {
+            if self.denied.len() >= MAX_DENIED {
                 self.denied.pop_front();
             }
             self.denied.push_back((message, self.successes));
@@ -182,17 +182,16 @@ impl Breaker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::worker::lane::tests::{LaneFixture, MINUTE, done, missing, pause, post};
+    use crate::worker::lane::tests::{LaneFixture, MINUTE, done, missing, pause, post, sid};
     use crate::worker::lane::{LaneChange, LaneState, Room};
 
     #[test]
     fn the_memory_of_403s_is_bounded() {
         let mut breaker = Breaker::new(Duration::ZERO, crate::worker::clock::monotonic());
         for message in 0..3000 {
-            let sid = MessageSid::parse(&format!("SM{message:032x}")).expect("valid");
-            assert!(!breaker.is_suspect(sid));
+            assert!(!breaker.is_suspect(sid(message)));
         }
-        assert_eq!(breaker.denied.len(), DENIED_CAP);
+        assert_eq!(breaker.denied.len(), MAX_DENIED);
     }
 
     #[test]

@@ -14,7 +14,7 @@ const HOLD_BASE: Duration = Duration::from_secs(1);
 /// Consecutive 429s double the hold up to this.
 const HOLD_CAP: Duration = Duration::from_mins(1);
 /// A failed post that took this long held a slot for nothing. Shorter than any timeout of a post.
-const SLOW: Duration = Duration::from_secs(2);
+const SLOW_POST: Duration = Duration::from_secs(2);
 /// From this count on, each slow failure halves the limit. A conclusive verdict resets the count.
 const SLOW_LIMIT: u32 = 2;
 
@@ -103,7 +103,7 @@ impl ConcurrencyLimit {
     /// Records a failure. Returns the new limit if the failure was slow and lowers it. Concurrent posts that hang
     /// together count once.
     pub(super) fn fail(&mut self, began: Instant, now: Instant) -> Option<usize> {
-        if now.saturating_duration_since(began) < SLOW {
+        if now.saturating_duration_since(began) < SLOW_POST {
             return None;
         }
         self.clean_since = now;

@@ -19,9 +19,9 @@ const MISSING_WAIT: u32 = 12;
 /// Whether a post may start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Room {
-    /// This many posts may start now.
+    /// The number of posts that may start now.
     Now(usize),
-    /// No post may start for this long.
+    /// The time until a post may start.
     After(Duration),
     /// No post may start until a running one ends.
     Full,

@@ -1,6 +1,6 @@
 //! A valid request, and methods that invalidate one part of it.
 
-use crate::harness::wire;
+use crate::harness::http_client;
 use crate::harness::{signed, status_callback};
 
 /// The message in refused requests: the service must never store it.
@@ -17,8 +17,8 @@ impl Base {
     pub(super) fn of(number: u32) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("ASCII");
         let request = status_callback(number, "sent");
-        let whole = text(wire::bytes(&signed(&request)));
-        Self { whole, unsigned: text(wire::bytes(&request)), body: text(request.body) }
+        let whole = text(http_client::bytes(&signed(&request)));
+        Self { whole, unsigned: text(http_client::bytes(&request)), body: text(request.body) }
     }
 
     pub(super) fn swap(&self, from: &str, to: &str) -> String {

@@ -7,12 +7,12 @@ use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::abuse::crowd::affordable;
+use crate::abuse::many_connections::affordable;
+use crate::harness::http_client;
 use crate::harness::running::{BINARY, Running, wrapped};
 use crate::harness::twilio::Twilio;
-use crate::harness::wire;
 use crate::harness::{LONG, eventually, signed, status_callback};
-use crate::weather::open_files;
+use crate::slow_clients::open_files;
 
 /// Heads that never end, bodies that never come, and a second request that never ends.
 const HALF_OPEN: [&str; 4] = [
@@ -59,7 +59,8 @@ fn half_open_requests_to_the_operator_and_the_control_socket_delay_no_other_list
                 assert!(began.elapsed() < AT_MOST, "{what} {number}: {:?}", began.elapsed());
             };
             let began = Instant::now();
-            let answer = service.exchange(&wire::bytes(&signed(&status_callback(number, "sent"))));
+            let answer =
+                service.exchange(&http_client::bytes(&signed(&status_callback(number, "sent"))));
             assert_eq!(answer.status, 204, "{number}");
             within("a webhook", began);
             let began = Instant::now();
@@ -88,8 +89,8 @@ fn half_open_requests_to_the_operator_and_the_control_socket_delay_no_other_list
 
 #[test]
 fn a_long_command_on_the_control_socket_is_not_closed_for_newer_connections() {
-    let scene = crate::harness::Scene::new(&[]);
-    let socket = scene.store().join("control.sock");
+    let harness = crate::harness::Harness::new(&[]);
+    let socket = harness.store().join("control.sock");
     let mut watch = UnixStream::connect(&socket).expect("connected");
     watch.set_read_timeout(Some(LONG)).expect("set");
     let body = r#"{"seconds":60,"count":1}"#;
@@ -98,10 +99,10 @@ fn a_long_command_on_the_control_socket_is_not_closed_for_newer_connections() {
         body.len()
     );
     watch.write_all(head.as_bytes()).expect("sent");
-    scene.service.says("watch of rejected requests began");
+    harness.service.says("watch of rejected requests began");
     let idle: Vec<_> = (0..100).map(|_| UnixStream::connect(&socket).expect("connected")).collect();
     let forged = status_callback(7, "sent");
-    assert_eq!(scene.service.exchange(&wire::bytes(&forged)).status, 403);
+    assert_eq!(harness.service.exchange(&http_client::bytes(&forged)).status, 403);
     let mut said = Vec::new();
     while !String::from_utf8_lossy(&said).contains("recording") {
         let mut buffer = [0; 4096];

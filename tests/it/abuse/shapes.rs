@@ -3,8 +3,8 @@
 
 use crate::abuse::base::{Base, REFUSED};
 use crate::abuse::honest_is_answered_within_a_second;
-use crate::harness::wire::{self, Line};
-use crate::harness::{LONG, Scene, get, signed};
+use crate::harness::http_client::{self, Line};
+use crate::harness::{Harness, LONG, get, signed};
 
 /// The message in accepted requests.
 const TAKEN: u32 = 8;
@@ -225,7 +225,7 @@ fn targets(bad: &Base, good: &Base) -> Vec<Row> {
 
 fn several(bad: &Base, good: &Base) -> Vec<Row> {
     let smuggling = bad.with("Transfer-Encoding: chunked");
-    let with_a_body = wire::bytes(&signed(&get("/twilio/status")));
+    let with_a_body = http_client::bytes(&signed(&get("/twilio/status")));
     let with_a_body = String::from_utf8(with_a_body).expect("ASCII");
     let with_a_body = with_a_body.replacen("\r\n\r\n", "\r\nContent-Length: 3\r\n\r\nabc", 1);
     vec![
@@ -273,13 +273,13 @@ fn comes_back(line: &mut Line, expected: &str) -> String {
 }
 
 fn check(rows: impl IntoIterator<Item = Row>) {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     let mut wrong = Vec::new();
     for (name, bytes, expected) in rows {
-        let mut line = scene.service.line();
+        let mut line = harness.service.line();
         // The service may have refused the request before all of it was sent.
         line.send(bytes.as_bytes());
-        let took = honest_is_answered_within_a_second(&scene, name);
+        let took = honest_is_answered_within_a_second(&harness, name);
         let found = comes_back(&mut line, expected);
         println!("| {name} | {found} | {} ms |", took.as_millis());
         if found != expected {
@@ -287,11 +287,15 @@ fn check(rows: impl IntoIterator<Item = Row>) {
         }
     }
     assert!(wrong.is_empty(), "\n  {}", wrong.join("\n  "));
-    assert!(scene.message(REFUSED).is_none(), "the store has the message of a refused request");
-    assert!(scene.message(TAKEN).is_some());
+    assert!(harness.message(REFUSED).is_none(), "the store has the message of a refused request");
+    assert!(harness.message(TAKEN).is_some());
     let known = "heardback_messages{state=\"untracked\"}";
-    assert_eq!(scene.service.metric(known), 2, "the honest caller's message, and the accepted one");
-    assert!(!scene.service.logs().contains("ERROR"), "{}", scene.service.logs());
+    assert_eq!(
+        harness.service.metric(known),
+        2,
+        "the honest caller's message, and the accepted one"
+    );
+    assert!(!harness.service.logs().contains("ERROR"), "{}", harness.service.logs());
 }
 
 #[test]

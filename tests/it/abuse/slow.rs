@@ -1,4 +1,4 @@
-//! Requests that only a timeout can end, all at once, in addition to those of `weather.rs`; and
+//! Requests that only a timeout can end, all at once, in addition to those of `slow_clients.rs`; and
 //! half-closed connections.
 
 use std::thread;
@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use crate::abuse::base::{Base, REFUSED};
 use crate::abuse::honest_is_answered_within_a_second;
-use crate::harness::{LONG, Scene};
+use crate::harness::{Harness, LONG};
 
 /// The five seconds of a body, with tolerance for a busy machine.
 const AT_MOST: Duration = Duration::from_secs(10);
 
 #[test]
 fn a_body_that_is_announced_and_never_comes_is_408_after_five_seconds() {
-    let scene = &Scene::new(&[]);
+    let harness = &Harness::new(&[]);
     let base = Base::of(REFUSED);
     let rows = [
         ("a chunk of 2^64-1 bytes", base.chunks("FFFFFFFFFFFFFFFF\r\nabc")),
@@ -29,7 +29,7 @@ fn a_body_that_is_announced_and_never_comes_is_408_after_five_seconds() {
     thread::scope(|scope| {
         let ends = rows.map(|(name, bytes)| {
             let wait = move || {
-                let mut line = scene.service.line();
+                let mut line = harness.service.line();
                 let began = Instant::now();
                 line.send(bytes.as_bytes());
                 let answer = line.answer();
@@ -42,17 +42,17 @@ fn a_body_that_is_announced_and_never_comes_is_408_after_five_seconds() {
             scope.spawn(wait)
         });
         while ends.iter().any(|end| !end.is_finished()) {
-            honest_is_answered_within_a_second(scene, "bodies that never come");
+            honest_is_answered_within_a_second(harness, "bodies that never come");
             thread::park_timeout(Duration::from_millis(20));
         }
         assert!(ends.map(thread::ScopedJoinHandle::join).iter().all(Result::is_ok), "see above");
     });
-    assert!(scene.message(REFUSED).is_none());
+    assert!(harness.message(REFUSED).is_none());
 }
 
 #[test]
 fn half_a_request_and_half_a_connection_is_400_or_closed_at_once() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     let base = Base::of(REFUSED);
     let cut = |from_end: usize| base.whole[..base.whole.len() - from_end].to_owned();
     for (name, bytes, expected) in [
@@ -62,12 +62,12 @@ fn half_a_request_and_half_a_connection_is_400_or_closed_at_once() {
         ("half a chunk", base.chunks("ff\r\nabc"), Some(400)),
         ("chunks without the last", base.chunks("3\r\nabc\r\n"), Some(400)),
     ] {
-        let mut line = scene.service.line();
+        let mut line = harness.service.line();
         line.send(bytes.as_bytes());
         line.end();
-        honest_is_answered_within_a_second(&scene, name);
+        honest_is_answered_within_a_second(&harness, name);
         assert_eq!(line.answer().map(|answer| answer.status), expected, "{name}");
         assert!(line.is_closed_within(LONG), "{name}");
     }
-    assert!(scene.message(REFUSED).is_none());
+    assert!(harness.message(REFUSED).is_none());
 }

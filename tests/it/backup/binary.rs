@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::disk::{Disk, holder};
 use crate::harness::running::{BINARY, Running, command, wrapped};
 use crate::harness::twilio::Twilio;
-use crate::harness::{LONG, Scene, code_entered, signed, status_callback, wire};
+use crate::harness::{Harness, LONG, code_entered, http_client, signed, status_callback};
 use crate::skip::skipped_unless_ci;
 
 /// A command of the binary about that store.
@@ -65,7 +65,7 @@ pub(crate) fn fill(service: &Running, messages: u32) {
             scope.spawn(move || {
                 let mut line = service.line();
                 for number in (part + 1..=messages).step_by(4) {
-                    line.send(&wire::bytes(&signed(&status_callback(number, "sent"))));
+                    line.send(&http_client::bytes(&signed(&status_callback(number, "sent"))));
                     assert_eq!(line.answer().expect("an answer").status, 204);
                 }
             });
@@ -75,17 +75,17 @@ pub(crate) fn fill(service: &Running, messages: u32) {
 
 #[test]
 fn a_backup_has_every_record_acknowledged_before_it_began_though_traffic_goes_on() {
-    let scene = Scene::new(&[]);
-    fill(&scene.service, 400);
+    let harness = Harness::new(&[]);
+    fill(&harness.service, 400);
     let folder = tempfile::tempdir().expect("a folder");
     let (stop, sent) = (AtomicBool::new(false), AtomicU32::new(400));
     let mut kept = Vec::new();
     thread::scope(|scope| {
         scope.spawn(|| {
-            let mut line = scene.service.line();
+            let mut line = harness.service.line();
             while !stop.load(Ordering::Acquire) {
                 let number = sent.load(Ordering::Acquire) + 1;
-                line.send(&wire::bytes(&signed(&code_entered(number))));
+                line.send(&http_client::bytes(&signed(&code_entered(number))));
                 assert_eq!(line.answer().expect("an answer").status, 200);
                 sent.store(number, Ordering::Release);
             }
@@ -93,7 +93,7 @@ fn a_backup_has_every_record_acknowledged_before_it_began_though_traffic_goes_on
         for round in 0..5 {
             let acknowledged = sent.load(Ordering::Acquire);
             let into = folder.path().join(format!("backup-{round}"));
-            backed_up(&scene.store(), &into);
+            backed_up(&harness.store(), &into);
             kept.push((into, acknowledged));
         }
         stop.store(true, Ordering::Release);
@@ -112,61 +112,65 @@ fn a_backup_has_every_record_acknowledged_before_it_began_though_traffic_goes_on
         for number in [1, 400, acknowledged] {
             let asked =
                 crate::harness::get(&format!("/app/messages/{}", crate::harness::sid(number)));
-            assert_eq!(service.exchange(&wire::bytes(&signed(&asked))).status, 200, "{number}");
+            assert_eq!(
+                service.exchange(&http_client::bytes(&signed(&asked))).status,
+                200,
+                "{number}"
+            );
         }
     }
 }
 
 #[test]
 fn the_socket_and_the_backup_are_private_and_the_socket_is_removed_with_the_service() {
-    let mut scene = Scene::new(&[]);
-    scene.send(&status_callback(1, "sent"));
-    let socket = scene.store().join("control.sock");
+    let mut harness = Harness::new(&[]);
+    harness.send(&status_callback(1, "sent"));
+    let socket = harness.store().join("control.sock");
     let found = fs::symlink_metadata(&socket).expect("there");
     assert!(found.file_type().is_socket());
     assert_eq!(found.permissions().mode() & 0o777, 0o600);
-    let into = scene.store().with_file_name("backup");
-    backed_up(&scene.store(), &into);
+    let into = harness.store().with_file_name("backup");
+    backed_up(&harness.store(), &into);
     let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
     assert_eq!((mode(&into), mode(&into.join("heardback.backup"))), (0o700, 0o600));
     assert_eq!(fs::read_dir(&into).expect("a folder").count(), 1, "nothing else is left");
-    scene.service.signal(Signal::TERM);
-    assert!(scene.service.ends_within(LONG).success(), "{}", scene.service.logs());
+    harness.service.signal(Signal::TERM);
+    assert!(harness.service.ends_within(LONG).success(), "{}", harness.service.logs());
     assert!(!socket.exists());
 }
 
 #[test]
 fn verify_store_reports_the_contents_of_a_served_store_a_stopped_store_and_a_backup() {
-    let mut scene = Scene::new(&[("HEARDBACK_DRY_RUN", "true")]);
-    fill(&scene.service, 30);
-    scene.confirm(31);
-    let served = verified(&[], &scene.store());
+    let mut harness = Harness::new(&[("HEARDBACK_DRY_RUN", "true")]);
+    fill(&harness.service, 30);
+    harness.confirm(31);
+    let served = verified(&[], &harness.store());
     assert_eq!(
         (messages(&served), &served["format"], &served["seal"]),
         (31, &5.into(), &"sound".into())
     );
     assert_eq!(served["messages"]["confirmed"], 1);
     assert_eq!(served["person_key_inside"], true);
-    let into = scene.store().with_file_name("backup");
-    backed_up(&scene.store(), &into);
+    let into = harness.store().with_file_name("backup");
+    backed_up(&harness.store(), &into);
     // A killed service leaves its socket file.
-    scene.service.signal(Signal::KILL);
-    scene.service.ends_within(LONG);
-    assert!(scene.store().join("control.sock").exists());
-    let stopped = verified(&[], &scene.store());
-    let of_backup = verified(&[&text(&into)], &scene.store());
+    harness.service.signal(Signal::KILL);
+    harness.service.ends_within(LONG);
+    assert!(harness.store().join("control.sock").exists());
+    let stopped = verified(&[], &harness.store());
+    let of_backup = verified(&[&text(&into)], &harness.store());
     for field in ["format", "messages", "parked", "orphaned", "links", "entries", "seal"] {
         assert_eq!(stopped[field], served[field], "{field}");
         assert_eq!(of_backup[field], served[field], "{field}");
     }
     assert!(of_backup["begun_at"].is_string() && stopped["begun_at"].is_null());
-    backed_up(&scene.store(), &into);
-    assert_eq!(messages(&verified(&[&text(&into)], &scene.store())), 31);
+    backed_up(&harness.store(), &into);
+    assert_eq!(messages(&verified(&[&text(&into)], &harness.store())), 31);
     // A leftover socket file does not prevent a start, and the service replaces it.
-    let service = Running::start(command(&scene.store(), &scene.twilio, &[]));
-    assert_eq!(messages(&verified(&[], &scene.store())), 31);
+    let service = Running::start(command(&harness.store(), &harness.twilio, &[]));
+    assert_eq!(messages(&verified(&[], &harness.store())), 31);
     drop(service);
-    let (code, told, _) = run(&["verify-store"], &scene.store());
+    let (code, told, _) = run(&["verify-store"], &harness.store());
     assert_eq!(code, Some(0), "{told}");
     assert!(told.contains(": sound\n") && told.contains("untracked 30"), "{told}");
 }
@@ -196,14 +200,14 @@ fn a_damaged_or_missing_store_is_reported_with_its_exit_code() {
 
 #[test]
 fn a_restore_beside_a_service_or_over_a_store_is_refused() {
-    let scene = Scene::new(&[]);
-    scene.send(&status_callback(1, "sent"));
-    let into = scene.store().with_file_name("backup");
-    backed_up(&scene.store(), &into);
-    let (code, _, talk) = run(&["restore", &text(&into)], &scene.store());
+    let harness = Harness::new(&[]);
+    harness.send(&status_callback(1, "sent"));
+    let into = harness.store().with_file_name("backup");
+    backed_up(&harness.store(), &into);
+    let (code, _, talk) = run(&["restore", &text(&into)], &harness.store());
     assert_eq!(code, Some(1), "{talk}");
     assert!(talk.contains("is not empty") && talk.contains("stop the service"), "{talk}");
-    assert_eq!(scene.send(&status_callback(2, "sent")).status, 204, "the service goes on");
+    assert_eq!(harness.send(&status_callback(2, "sent")).status, 204, "the service goes on");
 }
 
 #[test]
@@ -213,7 +217,10 @@ fn if_no_socket_can_be_created_the_service_serves_and_logs_which_commands_fail()
     let store: PathBuf = folder.path().join("s".repeat(120));
     let mut service = Running::start(command(&store, &twilio, &[]));
     service.says("no control socket");
-    assert_eq!(service.exchange(&wire::bytes(&signed(&status_callback(1, "sent")))).status, 204);
+    assert_eq!(
+        service.exchange(&http_client::bytes(&signed(&status_callback(1, "sent")))).status,
+        204
+    );
     let (code, _, talk) = run(&["backup", &text(folder.path())], &store);
     assert_eq!(code, Some(1), "{talk}");
     assert!(talk.contains("in use by another process"), "{talk}");
@@ -224,17 +231,17 @@ fn if_no_socket_can_be_created_the_service_serves_and_logs_which_commands_fail()
 
 #[test]
 fn a_backup_that_is_killed_at_any_step_leaves_the_last_one_and_the_service_goes_on() {
-    let scene = Scene::new(&[]);
-    fill(&scene.service, 1500);
-    let into = scene.store().with_file_name("backup");
-    backed_up(&scene.store(), &into);
+    let harness = Harness::new(&[]);
+    fill(&harness.service, 1500);
+    let into = harness.store().with_file_name("backup");
+    backed_up(&harness.store(), &into);
     let last = fs::read(into.join("heardback.backup")).expect("there");
     let mut unfinished = 0;
     for step in 0..30_u64 {
         // Leftovers of the previous step would hide that this backup has begun.
         let part = into.join("heardback.backup.part");
         assert!(!part.exists() || fs::remove_file(&part).is_ok());
-        let mut child = about(&["backup", &text(&into)], &scene.store())
+        let mut child = about(&["backup", &text(&into)], &harness.store())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -248,25 +255,25 @@ fn a_backup_that_is_killed_at_any_step_leaves_the_last_one_and_the_service_goes_
         unfinished += u32::from(part.exists());
         let now = fs::read(into.join("heardback.backup")).expect("there");
         if now != last {
-            assert_eq!(messages(&verified(&[&text(&into)], &scene.store())), 1500, "step {step}");
+            assert_eq!(messages(&verified(&[&text(&into)], &harness.store())), 1500, "step {step}");
         }
     }
     assert!(unfinished > 0, "no backup was interrupted");
-    assert_eq!(scene.send(&status_callback(1501, "sent")).status, 204);
+    assert_eq!(harness.send(&status_callback(1501, "sent")).status, 204);
     // The service may need a moment to abandon the backup of the killed command.
     crate::harness::eventually("a new backup succeeds", LONG, || {
-        run(&["backup", &text(&into)], &scene.store()).0 == Some(0)
+        run(&["backup", &text(&into)], &harness.store()).0 == Some(0)
     });
-    assert_eq!(messages(&verified(&[&text(&into)], &scene.store())), 1501);
+    assert_eq!(messages(&verified(&[&text(&into)], &harness.store())), 1501);
     assert!(!into.join("heardback.backup.part").exists());
 }
 
 #[test]
 fn a_restore_that_is_killed_at_any_step_leaves_no_partial_store_and_can_be_repeated() {
-    let scene = Scene::new(&[]);
-    fill(&scene.service, 1500);
-    let into = scene.store().with_file_name("backup");
-    backed_up(&scene.store(), &into);
+    let harness = Harness::new(&[]);
+    fill(&harness.service, 1500);
+    let into = harness.store().with_file_name("backup");
+    backed_up(&harness.store(), &into);
     let folder = tempfile::tempdir().expect("a folder");
     let store = folder.path().join("store");
     let (mut half, mut whole) = (0, 0);
@@ -286,7 +293,7 @@ fn a_restore_that_is_killed_at_any_step_leaves_no_partial_store_and_can_be_repea
             fs::remove_dir_all(&store).expect("removed");
         } else if format == "restoring\n" {
             half += 1;
-            let output = command(&store, &scene.twilio, &[]).output().expect("it ran");
+            let output = command(&store, &harness.twilio, &[]).output().expect("it ran");
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             assert_eq!(output.status.code(), Some(1), "{said}");
             assert!(said.contains("heardback restore"), "{said}");
@@ -303,12 +310,12 @@ fn a_restore_that_is_killed_at_any_step_leaves_no_partial_store_and_can_be_repea
 
 #[test]
 fn a_service_that_is_killed_during_a_backup_leaves_the_last_backup() {
-    let mut scene = Scene::new(&[]);
-    fill(&scene.service, 1500);
-    let into = scene.store().with_file_name("backup");
-    backed_up(&scene.store(), &into);
+    let mut harness = Harness::new(&[]);
+    fill(&harness.service, 1500);
+    let into = harness.store().with_file_name("backup");
+    backed_up(&harness.store(), &into);
     let last = fs::read(into.join("heardback.backup")).expect("there");
-    let child = about(&["backup", &text(&into)], &scene.store())
+    let child = about(&["backup", &text(&into)], &harness.store())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
@@ -317,12 +324,12 @@ fn a_service_that_is_killed_during_a_backup_leaves_the_last_backup() {
         let part = into.join("heardback.backup.part");
         part.metadata().is_ok_and(|part| part.len() > 0) || !part.exists()
     });
-    scene.service.signal(Signal::KILL);
-    scene.service.ends_within(LONG);
+    harness.service.signal(Signal::KILL);
+    harness.service.ends_within(LONG);
     let output = child.wait_with_output().expect("ended");
     let now = fs::read(into.join("heardback.backup")).expect("there");
     if output.status.success() {
-        assert_eq!(messages(&verified(&[&text(&into)], &scene.store())), 1500);
+        assert_eq!(messages(&verified(&[&text(&into)], &harness.store())), 1500);
     } else {
         assert_eq!(now, last);
         assert!(!into.join("heardback.backup.part").exists());
@@ -332,17 +339,17 @@ fn a_service_that_is_killed_during_a_backup_leaves_the_last_backup() {
 #[test]
 fn a_backup_without_room_fails_and_the_last_one_stays() {
     let Some(disk) = Disk::mount("1m") else { return };
-    let scene = Scene::new(&[]);
-    fill(&scene.service, 20);
+    let harness = Harness::new(&[]);
+    fill(&harness.service, 20);
     let into = disk.store();
-    backed_up(&scene.store(), &into);
-    fill(&scene.service, 9000);
-    let (code, _, talk) = run(&["backup", &text(&into)], &scene.store());
+    backed_up(&harness.store(), &into);
+    fill(&harness.service, 9000);
+    let (code, _, talk) = run(&["backup", &text(&into)], &harness.store());
     assert_eq!(code, Some(1), "{talk}");
     assert!(talk.contains("No space left"), "{talk}");
     assert!(!into.join("heardback.backup.part").exists());
-    assert_eq!(messages(&verified(&[&text(&into)], &scene.store())), 20);
-    assert_eq!(scene.send(&status_callback(10_000, "sent")).status, 204, "the service goes on");
+    assert_eq!(messages(&verified(&[&text(&into)], &harness.store())), 20);
+    assert_eq!(harness.send(&status_callback(10_000, "sent")).status, 204, "the service goes on");
 }
 
 #[test]
@@ -407,19 +414,19 @@ fn the_socket_accepts_no_connection_before_its_permissions_are_set() {
 
 #[test]
 fn a_partial_backup_is_readable_by_its_owner_alone_and_no_link_is_followed() {
-    let scene = Scene::new(&[]);
-    fill(&scene.service, 20);
+    let harness = Harness::new(&[]);
+    fill(&harness.service, 20);
     let folder = tempfile::tempdir().expect("a folder");
     let (part, letter) =
         (folder.path().join("heardback.backup.part"), folder.path().join("letter"));
     fs::write(&letter, "dear").expect("written");
     symlink(&letter, &part).expect("linked");
-    let (code, _, talk) = run(&["backup", &text(folder.path())], &scene.store());
+    let (code, _, talk) = run(&["backup", &text(folder.path())], &harness.store());
     assert_eq!(code, Some(1), "{talk}");
     assert_eq!(fs::read_to_string(&letter).expect("there"), "dear");
     fs::rename(&letter, &part).expect("moved");
     fs::set_permissions(&part, PermissionsExt::from_mode(0o644)).expect("set");
-    backed_up(&scene.store(), folder.path());
+    backed_up(&harness.store(), folder.path());
     let made = folder.path().join("heardback.backup").metadata().expect("there");
     assert_eq!(made.permissions().mode() & 0o777, 0o600);
 }

@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 use rustix::process::Signal;
 
 use crate::backup::binary::{backed_up, fill, messages, run, text, verified};
-use crate::harness::{LONG, Scene};
+use crate::harness::{Harness, LONG};
 use crate::skip::{skipped, skipped_unless_ci};
 
 /// The uid of an unprivileged user: `nobody` on Debian.
@@ -56,13 +56,13 @@ fn owned(folder: &Path, but: &[&str]) {
 }
 
 /// A closed store of 20 messages that belongs to the service's user.
-fn stopped() -> Scene {
-    let mut scene = Scene::new(&[]);
-    fill(&scene.service, 20);
-    scene.service.signal(Signal::TERM);
-    assert!(scene.service.ends_within(LONG).success());
-    give(&scene.store(), OWNER);
-    scene
+fn stopped() -> Harness {
+    let mut harness = Harness::new(&[]);
+    fill(&harness.service, 20);
+    harness.service.signal(Signal::TERM);
+    assert!(harness.service.ends_within(LONG).success());
+    give(&harness.store(), OWNER);
+    harness
 }
 
 /// Root's, as the root folder of a volume often is.
@@ -83,12 +83,12 @@ fn commands_of_root_leave_the_stores_files_to_its_owner() {
     if !root() {
         return;
     }
-    let scene = stopped();
-    lost_and_found(&scene.store());
+    let harness = stopped();
+    lost_and_found(&harness.store());
     let folder = tempfile::tempdir().expect("a folder");
-    backed_up(&scene.store(), folder.path());
-    owned(&scene.store(), &["lost+found"]);
-    lost_and_found_is_roots(&scene.store());
+    backed_up(&harness.store(), folder.path());
+    owned(&harness.store(), &["lost+found"]);
+    lost_and_found_is_roots(&harness.store());
     // A volume: its root folder belongs to the service, and the store is a new folder in it.
     let volume = folder.path().join("volume");
     fs::create_dir(&volume).expect("made");
@@ -106,26 +106,26 @@ fn a_store_that_root_cannot_open_keeps_its_owner() {
     if !root() {
         return;
     }
-    let scene = stopped();
-    for path in files(&scene.store()) {
+    let harness = stopped();
+    for path in files(&harness.store()) {
         if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("snap.")) {
             fs::remove_file(path).expect("removed");
         }
     }
-    let db = scene.store().join("db");
+    let db = harness.store().join("db");
     let mut bytes = fs::read(&db).expect("there");
     bytes.iter_mut().take(4096).for_each(|byte| *byte = 0);
     fs::write(&db, bytes).expect("written");
     // Root creates this file anew.
-    fs::remove_file(scene.store().join("heardback.lock")).expect("removed");
-    assert_eq!(verified(&[], &scene.store())["ok"], false);
-    owned(&scene.store(), &[]);
+    fs::remove_file(harness.store().join("heardback.lock")).expect("removed");
+    assert_eq!(verified(&[], &harness.store())["ok"], false);
+    owned(&harness.store(), &[]);
     // If the folder belongs to root, the owner comes from the store's files, and the folder stays
     // root's.
-    chown(scene.store(), Some(0), Some(0)).expect("given");
-    assert_eq!(verified(&[], &scene.store())["ok"], false);
-    assert_eq!(owners(&scene.store()), (0, 0));
-    owned(&scene.store(), &["store"]);
+    chown(harness.store(), Some(0), Some(0)).expect("given");
+    assert_eq!(verified(&[], &harness.store())["ok"], false);
+    assert_eq!(owners(&harness.store()), (0, 0));
+    owned(&harness.store(), &["store"]);
 }
 
 #[test]
@@ -136,10 +136,10 @@ fn the_services_user_needs_no_rights_of_other_users() {
     if Command::new("setpriv").arg("-V").output().is_err() {
         return skipped_unless_ci("there is no `setpriv`");
     }
-    let scene = stopped();
-    give(&scene.store(), GROUP);
-    lost_and_found(&scene.store());
-    let around = scene.store().with_file_name("");
+    let harness = stopped();
+    give(&harness.store(), GROUP);
+    lost_and_found(&harness.store());
+    let around = harness.store().with_file_name("");
     fs::set_permissions(&around, PermissionsExt::from_mode(0o755)).expect("set");
     // The binary may be in a folder that only root may enter.
     let binary = around.join("heardback");
@@ -159,11 +159,11 @@ fn the_services_user_needs_no_rights_of_other_users() {
         let told = [stdout, stderr].concat();
         assert!(status.success(), "{words:?}: {}", String::from_utf8_lossy(&told));
     };
-    does(&["verify-store"], &scene.store());
-    does(&["backup", &text(&backup)], &scene.store());
+    does(&["verify-store"], &harness.store());
+    does(&["backup", &text(&backup)], &harness.store());
     does(&["restore", &text(&backup)], &volume);
     does(&["verify-store"], &volume);
-    for store in [scene.store(), volume] {
+    for store in [harness.store(), volume] {
         lost_and_found_is_roots(&store);
         assert_eq!(owners(&store), (OWNER, GROUP));
     }

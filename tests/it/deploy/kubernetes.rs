@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::deploy::{USER, from_pip, read, root, said, settings_are_sound, text, yaml};
-use crate::harness::Scene;
+use crate::harness::Harness;
 
 fn documents() -> Vec<Value> {
     read("deploy/kubernetes.yaml").split("\n---\n").map(yaml).collect()
@@ -97,13 +97,13 @@ fn the_probes_request_routes_that_a_healthy_service_answers_on_the_operators_por
         { "name": "ops", "containerPort": port("HEARDBACK_OPS_LISTEN") },
     ]);
     assert_eq!(container["ports"], ports);
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     for (probe, path) in
         [("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")]
     {
         let get = &container[probe]["httpGet"];
         assert_eq!(get, &json!({ "path": path, "port": "ops" }), "{probe}");
-        assert_eq!(scene.service.operator(path).status, 200, "{path}");
+        assert_eq!(harness.service.operator(path).status, 200, "{path}");
     }
 }
 

@@ -1,9 +1,10 @@
 //! The deployment files agree with the program, with one another and with the schemas of the tools that read them:
-//! `Dockerfile`, `deploy/` and `.github/workflows/`. The tests run the proxies of `docs/proxies.md`.
+//! `Dockerfile`, `fly.postgres.toml`, `compose.yaml`, `deploy/` and `.github/workflows/`. The tests run the proxies of `docs/proxies.md`.
 
 mod compose;
 mod image;
 mod kubernetes;
+mod postgres;
 mod proxies;
 mod systemd;
 mod workflows;

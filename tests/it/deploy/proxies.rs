@@ -12,9 +12,9 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::deploy::{from_pip, read};
-use crate::harness::wire::{Answer, Line, bytes, connected_from};
+use crate::harness::http_client::{Answer, Line, bytes, connected_from};
 use crate::harness::{
-    LONG, RECIPIENT, SENDER, Scene, code_entered, eventually, form, get, key, sid, signed,
+    Harness, LONG, RECIPIENT, SENDER, code_entered, eventually, form, get, key, sid, signed,
     status_callback,
 };
 use crate::skip::skipped_unless_ci;
@@ -150,8 +150,8 @@ fn delicate() -> Vec<Recording> {
 
 fn passes_everything_on_as_it_came(header: &str, start: fn(SocketAddr) -> Option<Proxy>) {
     // Two services with the same history: one gets its requests directly.
-    let scenes = [Scene::new(&[]), Scene::new(&[("HEARDBACK_CLIENT_IP_HEADER", header)])];
-    let [direct, behind] = &scenes;
+    let harnesses = [Harness::new(&[]), Harness::new(&[("HEARDBACK_CLIENT_IP_HEADER", header)])];
+    let [direct, behind] = &harnesses;
     let Some(proxy) = start(behind.service.public) else { return };
     for request in delicate() {
         let request = signed(&request);

@@ -10,8 +10,8 @@ use rustix::process::Signal;
 use crate::deploy::{read, said, settings_are_sound};
 use crate::disk::holder;
 use crate::harness::running::{BINARY, Running, wrapped};
-use crate::harness::twilio::{Manner, Twilio};
-use crate::harness::{LONG, code_entered, eventually, signed, wire};
+use crate::harness::twilio::{Twilio, TwilioReply};
+use crate::harness::{LONG, code_entered, eventually, http_client, signed};
 use crate::skip::skipped_unless_ci;
 
 /// The values of a key of the unit.
@@ -130,14 +130,14 @@ fn the_unit_allows_every_system_call_that_a_working_service_makes() {
     let denied = calls_of(denied.strip_prefix('~').expect("a list of denied calls"));
 
     let twilio = Twilio::start();
-    twilio.behave(Manner::Status(200));
+    twilio.reply_with(TwilioReply::Status(200));
     let folder = tempfile::tempdir().expect("a folder");
     let (store, trace) = (folder.path().join("store"), folder.path().join("trace"));
     let path = trace.display().to_string();
     let words = ["strace", "-f", "-qq", "-o", path.as_str(), BINARY, "serve"];
     let mut service = Running::start(wrapped(&words, &store, &twilio, &[]));
     service.is_really(holder(&store));
-    assert_eq!(service.exchange(&wire::bytes(&signed(&code_entered(1)))).status, 200);
+    assert_eq!(service.exchange(&http_client::bytes(&signed(&code_entered(1)))).status, 200);
     let reported = || service.metric("heardback_messages{state=\"reported\"}") == 1;
     eventually("the confirmation is reported", LONG, reported);
     service.signal(Signal::HUP);

@@ -133,14 +133,14 @@ fn survives(example: Example, number: u32, trouble: Trouble) {
     let mut run = kit.start(&environment);
     assert_eq!(run.sid(), sid(number), "{example:?}");
     relay.open();
-    run.works_until(|| relay.scene.state(number).as_deref() == Some("reported"));
+    run.works_until(|| relay.harness.state(number).as_deref() == Some("reported"));
     run.ends_well();
-    let message = relay.scene.message(number).expect("known");
+    let message = relay.harness.message(number).expect("known");
     assert_eq!(message["evidence"], "code_entered", "{example:?}: {message}");
     // A registration after the event fills in the fields that the event lacked.
     eventually("both were accepted", LONG, || relay.taken() == ["/app/events", "/app/messages"]);
     assert_eq!(relay.turned_away(), ["/app/events", "/app/messages"], "{example:?}");
-    assert!(!relay.scene.service.logs().contains(RECIPIENT));
+    assert!(!relay.harness.service.logs().contains(RECIPIENT));
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn a_permanently_refused_request_is_sent_once() {
         run.works_until(|| true);
         assert_eq!(relay.asked(), [times, times], "an event and a registration");
     }
-    assert_eq!(relay.scene.state(21), None, "nothing was accepted");
+    assert_eq!(relay.harness.state(21), None, "nothing was accepted");
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn php_needs_a_folder_for_its_jobs_and_skips_broken_ones() {
     kit.spool("heardback-2.job", "[7]");
     let mut run = kit.start(&environment);
     run.sid();
-    run.works_until(|| relay.scene.state(23).as_deref() == Some("reported"));
+    run.works_until(|| relay.harness.state(23).as_deref() == Some("reported"));
     run.ends_well();
     assert_eq!(relay.asked(), [1, 1]);
 }

@@ -9,8 +9,8 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use serde_json::json;
 
-use crate::harness::wire::Line;
-use crate::harness::{ACCOUNT, BASE, Scene, sid};
+use crate::harness::http_client::Line;
+use crate::harness::{ACCOUNT, BASE, Harness, sid};
 
 /// The fault for the first registration and the first event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,7 @@ struct Shared {
 
 pub(super) struct Relay {
     pub(super) url: String,
-    pub(super) scene: Scene,
+    pub(super) harness: Harness,
     shared: Arc<Shared>,
 }
 
@@ -56,7 +56,7 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         // The app keys of the examples, and the account token of the harness.
-        let scene = Scene::new(&[("HEARDBACK_PUBLIC_URL", &format!("{url},{BASE}"))]);
+        let harness = Harness::new(&[("HEARDBACK_PUBLIC_URL", &format!("{url},{BASE}"))]);
         let shared = Arc::new(Shared {
             trouble,
             is_open: Mutex::default(),
@@ -64,7 +64,7 @@ impl Relay {
             seen: Mutex::default(),
             silent: Mutex::default(),
         });
-        let (service, serving) = (scene.service.public, Arc::clone(&shared));
+        let (service, serving) = (harness.service.public, Arc::clone(&shared));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let shared = Arc::clone(&serving);
@@ -73,7 +73,7 @@ impl Relay {
                 std::thread::spawn(move || pass_on(stream, behind, &shared, number));
             }
         });
-        Self { url, scene, shared }
+        Self { url, harness, shared }
     }
 
     /// Ends the fault.

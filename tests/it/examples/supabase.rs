@@ -160,8 +160,8 @@ fn supabases_hooks_send_register_and_report_and_delay_no_login() {
         assert_eq!((status, &answer["claims"]), (200, &token(method)["claims"]));
     }
     relay.open();
-    relay.scene.reaches(NUMBER, "reported");
-    let message = relay.scene.message(NUMBER).expect("known");
+    relay.harness.reaches(NUMBER, "reported");
+    let message = relay.harness.message(NUMBER).expect("known");
     assert_eq!(message["message_sid"], sid(NUMBER));
     assert_eq!(
         (&message["evidence"], &message["reference"]),

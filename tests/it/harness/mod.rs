@@ -2,9 +2,9 @@
 //! as bytes. Drop ends every process.
 
 pub(crate) mod browser;
+pub(crate) mod http_client;
 pub(crate) mod running;
 pub(crate) mod twilio;
-pub(crate) mod wire;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,9 +15,9 @@ use heardback::twilio::signature::SigningKey;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::harness::http_client::Answer;
 use crate::harness::running::{BINARY, Running, command};
 use crate::harness::twilio::Twilio;
-use crate::harness::wire::Answer;
 pub(crate) use crate::support::http::{form, get, post};
 
 pub(crate) const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
@@ -34,14 +34,14 @@ pub(crate) const LONG: Duration = Duration::from_secs(20);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A service with its own store, and its fake Twilio.
-pub(crate) struct Scene {
+pub(crate) struct Harness {
     // Fields are dropped in this order.
     pub(crate) service: Running,
     pub(crate) twilio: Twilio,
     folder: TempDir,
 }
 
-impl Scene {
+impl Harness {
     /// Starts both, with these additional settings.
     pub(crate) fn new(more: &[(&str, &str)]) -> Self {
         let twilio = Twilio::start();
@@ -56,7 +56,7 @@ impl Scene {
 
     /// Sends the request on a new connection, signed by the account.
     pub(crate) fn send(&self, request: &Recording) -> Answer {
-        self.service.exchange(&wire::bytes(&signed(request)))
+        self.service.exchange(&http_client::bytes(&signed(request)))
     }
 
     /// Registers a message and reports its code as entered, which confirms it.

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::harness::http_client::{Answer, Line};
 use crate::harness::twilio::Twilio;
-use crate::harness::wire::{Answer, Line};
 use crate::harness::{ACCOUNT, BASE, LONG, POLL_INTERVAL, TOKEN, eventually};
 use crate::support::process::{self, ChildProcess, LogFile, operator_request};
 

@@ -9,7 +9,7 @@ use crate::support::http::Connection;
 
 /// The response to a post.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Manner {
+pub(crate) enum TwilioReply {
     /// This status and Twilio's body for it: a 2xx names the message, a 4xx has a code, any other is `{}`.
     Status(u16),
     /// This status and this body.
@@ -24,14 +24,14 @@ pub(crate) enum Manner {
     Html,
     /// 400 and this error code.
     Refuse(u32),
-    /// No reply before the manner changes.
+    /// No reply before the reply changes.
     Hold,
-    /// No reply to the posts of this account before the manner changes; 200 for the others.
+    /// No reply to the posts of this account before the reply changes; 200 for the others.
     HoldOf(&'static str),
 }
 
 struct Shared {
-    manner: Mutex<Manner>,
+    current_reply: Mutex<TwilioReply>,
     changed: Condvar,
     /// The request line and the body of each post.
     posts: Mutex<Vec<String>>,
@@ -55,7 +55,7 @@ impl Twilio {
     pub(crate) fn start_at(addr: SocketAddr) -> Self {
         let listener = TcpListener::bind(addr).expect("a port");
         let shared = Arc::new(Shared {
-            manner: Mutex::new(Manner::Status(200)),
+            current_reply: Mutex::new(TwilioReply::Status(200)),
             changed: Condvar::new(),
             posts: Mutex::default(),
             date: Mutex::default(),
@@ -70,8 +70,8 @@ impl Twilio {
     }
 
     /// Changes the reply to all later posts, and to the posts that are held.
-    pub(crate) fn behave(&self, manner: Manner) {
-        *self.shared.manner.lock().expect("unpoisoned") = manner;
+    pub(crate) fn reply_with(&self, current_reply: TwilioReply) {
+        *self.shared.current_reply.lock().expect("unpoisoned") = current_reply;
         self.shared.changed.notify_all();
     }
 
@@ -89,7 +89,7 @@ impl Twilio {
 impl Drop for Twilio {
     fn drop(&mut self) {
         // The server waits for its connections, so the posts that are held need a reply.
-        self.behave(Manner::Status(503));
+        self.reply_with(TwilioReply::Status(503));
         self.server = None;
     }
 }
@@ -98,31 +98,31 @@ fn reply(mut connection: Connection, shared: &Shared) -> io::Result<()> {
     let request = ApiRequest::read(&mut connection)?;
     let post = format!("{} {}", request.request_line(), request.body);
     shared.posts.lock().expect("unpoisoned").push(post);
-    let is_held = |manner: &mut Manner| {
-        *manner == Manner::Hold
-            || matches!(manner, Manner::HoldOf(account) if request.account() == *account)
+    let is_held = |current_reply: &mut TwilioReply| {
+        *current_reply == TwilioReply::Hold
+            || matches!(current_reply, TwilioReply::HoldOf(account) if request.account() == *account)
     };
-    let manner = shared.manner.lock().expect("unpoisoned");
-    let manner = *shared.changed.wait_while(manner, is_held).expect("unpoisoned");
+    let current_reply = shared.current_reply.lock().expect("unpoisoned");
+    let current_reply = *shared.changed.wait_while(current_reply, is_held).expect("unpoisoned");
     let with = |status, headers: &str, body: &str| ApiReply {
         status,
         headers: headers.to_owned(),
         body: body.to_owned(),
     };
-    let mut reply = match manner {
-        Manner::Status(status @ 200..=299) => ApiReply::accepted(status, &request),
-        Manner::HoldOf(_) | Manner::Hold => ApiReply::accepted(200, &request),
-        Manner::Status(status @ (401 | 403)) => ApiReply::error(status, 20003, "X"),
-        Manner::Status(status @ 400..=499) => {
+    let mut reply = match current_reply {
+        TwilioReply::Status(status @ 200..=299) => ApiReply::accepted(status, &request),
+        TwilioReply::HoldOf(_) | TwilioReply::Hold => ApiReply::accepted(200, &request),
+        TwilioReply::Status(status @ (401 | 403)) => ApiReply::error(status, 20003, "X"),
+        TwilioReply::Status(status @ 400..=499) => {
             ApiReply::error(status, 20000 + u32::from(status), "X")
         }
-        Manner::Status(status) => with(status, "", "{}"),
-        Manner::Body(status, body) => with(status, "", body),
-        Manner::Throttle => with(429, "Retry-After: 1\r\n", "{}"),
-        Manner::RetryAfter(status, header) => with(status, header, "{}"),
-        Manner::Redirect => with(302, "Location: http://192.0.2.1/\r\n", ""),
-        Manner::Refuse(code) => ApiReply::error(400, code, "Not this one"),
-        Manner::Html => with(200, "Content-Type: text/html\r\n", "<html>Sign in</html>"),
+        TwilioReply::Status(status) => with(status, "", "{}"),
+        TwilioReply::Body(status, body) => with(status, "", body),
+        TwilioReply::Throttle => with(429, "Retry-After: 1\r\n", "{}"),
+        TwilioReply::RetryAfter(status, header) => with(status, header, "{}"),
+        TwilioReply::Redirect => with(302, "Location: http://192.0.2.1/\r\n", ""),
+        TwilioReply::Refuse(code) => ApiReply::error(400, code, "Not this one"),
+        TwilioReply::Html => with(200, "Content-Type: text/html\r\n", "<html>Sign in</html>"),
     };
     if let Some(date) = &*shared.date.lock().expect("unpoisoned") {
         reply.add_header("Date", date);

@@ -5,10 +5,10 @@ use heardback::twilio::signature::{Algorithm, KeyId, SigningKey};
 use serde_json::json;
 
 use crate::harness::running::{Running, command};
-use crate::harness::twilio::{Manner, Twilio};
+use crate::harness::twilio::{Twilio, TwilioReply};
 use crate::harness::{
     ACCOUNT, BASE, LONG, OTHER_ACCOUNT, RECIPIENT, SENDER, TOKEN, eventually, form, get,
-    json as json_post, sid, wire,
+    http_client, json as json_post, sid,
 };
 
 const OTHER_TOKEN: &str = "fedcba9876543210fedcba9876543210";
@@ -18,13 +18,13 @@ const UNKNOWN_ACCOUNT: &str = "AC9999999999abcdef0123456789abcdef";
 const SHARED_ID: &str = "webhooks_sharedkey_01";
 const SHARED: &str = "a shared key's secret";
 
-struct Scene {
+struct Harness {
     service: Running,
     twilio: Twilio,
     _folder: tempfile::TempDir,
 }
 
-impl Scene {
+impl Harness {
     /// The environment's account, and another one in a file.
     fn new(more: &[(&str, &str)]) -> Self {
         let twilio = Twilio::start();
@@ -45,7 +45,7 @@ impl Scene {
     }
 
     fn send(&self, request: &Recording, secret: &str) -> u16 {
-        self.service.exchange(&wire::bytes(&by(request, secret))).status
+        self.service.exchange(&http_client::bytes(&by(request, secret))).status
     }
 }
 
@@ -82,7 +82,7 @@ fn json_event(account: Option<&str>, number: u32) -> Recording {
 
 #[test]
 fn an_accounts_token_speaks_for_its_own_account_only() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     for (account, secret, expected) in [
         (ACCOUNT, TOKEN, 204),
         (OTHER_ACCOUNT, OTHER_TOKEN, 204),
@@ -94,38 +94,38 @@ fn an_accounts_token_speaks_for_its_own_account_only() {
         (ACCOUNT, APP_KEY, 403),
         (OTHER_ACCOUNT, OWN_APP_KEY, 403),
     ] {
-        let got = scene.send(&status(account, 1), secret);
+        let got = harness.send(&status(account, 1), secret);
         assert_eq!(got, expected, "{account} by {secret}");
         let mut asked = status(account, 1);
         let query = String::from_utf8(std::mem::take(&mut asked.body)).expect("a form");
         let asked = get(&format!("/twilio/status?{query}"));
-        assert_eq!(scene.send(&asked, secret), expected, "GET, {account} by {secret}");
+        assert_eq!(harness.send(&asked, secret), expected, "GET, {account} by {secret}");
     }
     // The account is in the body, so every key is tried; the key's owner still decides.
     let missing = form("/twilio/status", &[("MessageSid", &sid(1))]);
     for secret in [TOKEN, OTHER_TOKEN] {
-        assert_eq!(scene.send(&missing, secret), 400, "signed, without an account");
+        assert_eq!(harness.send(&missing, secret), 400, "signed, without an account");
     }
 }
 
 #[test]
 fn a_message_is_reported_while_another_accounts_hanging_posts_take_all_slots() {
-    let scene = Scene::new(&[]);
-    scene.twilio.behave(Manner::HoldOf(OTHER_ACCOUNT));
+    let harness = Harness::new(&[]);
+    harness.twilio.reply_with(TwilioReply::HoldOf(OTHER_ACCOUNT));
     for number in 1..=20 {
-        assert_eq!(scene.send(&event(None, number), OWN_APP_KEY), 200);
+        assert_eq!(harness.send(&event(None, number), OWN_APP_KEY), 200);
     }
-    eventually("the account's posts hang", LONG, || scene.twilio.posts().len() >= 4);
-    assert_eq!(scene.send(&event(Some(ACCOUNT), 100), APP_KEY), 200);
+    eventually("the account's posts hang", LONG, || harness.twilio.posts().len() >= 4);
+    assert_eq!(harness.send(&event(Some(ACCOUNT), 100), APP_KEY), 200);
     let metric = "heardback_upstream_attempts_total{result=\"done\"}";
     eventually("the other account's message is reported", LONG, || {
-        scene.service.metric(metric) == 1
+        harness.service.metric(metric) == 1
     });
 }
 
 #[test]
 fn an_app_key_of_an_account_speaks_for_it_and_a_shared_app_key_for_all() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     for (number, account, secret, expected) in [
         (1, Some(ACCOUNT), APP_KEY, 200),
         (2, Some(OTHER_ACCOUNT), APP_KEY, 200),
@@ -139,7 +139,7 @@ fn an_app_key_of_an_account_speaks_for_it_and_a_shared_app_key_for_all() {
         (9, Some(OTHER_ACCOUNT), OTHER_TOKEN, 403),
     ] {
         for request in [event(account, number), json_event(account, number)] {
-            let got = scene.send(&request, secret);
+            let got = harness.send(&request, secret);
             assert_eq!(got, expected, "{account:?} by {secret}: {}", request.target);
         }
     }
@@ -147,7 +147,7 @@ fn an_app_key_of_an_account_speaks_for_it_and_a_shared_app_key_for_all() {
     // account.
     let posted = |account: &str, number: u32| {
         let path = format!("/Accounts/{account}/Messages/{}/", sid(number));
-        eventually(&path, LONG, || scene.twilio.posts().iter().any(|post| post.contains(&path)));
+        eventually(&path, LONG, || harness.twilio.posts().iter().any(|post| post.contains(&path)));
     };
     posted(ACCOUNT, 1);
     for number in [2, 4, 5] {
@@ -164,18 +164,18 @@ fn an_app_key_of_an_account_speaks_for_it_and_a_shared_app_key_for_all() {
         (1, TOKEN, 403),
     ] {
         let asked = get(&format!("/app/messages/{}", sid(number)));
-        assert_eq!(scene.send(&asked, secret), expected, "{number} by {secret}");
+        assert_eq!(harness.send(&asked, secret), expected, "{number} by {secret}");
     }
     let [there, nowhere] = [1, 99].map(|number| {
         let asked = by(&get(&format!("/app/messages/{}", sid(number))), OWN_APP_KEY);
-        scene.service.exchange(&wire::bytes(&asked)).text()
+        harness.service.exchange(&http_client::bytes(&asked)).text()
     });
     assert_eq!(there, nowhere, "no hint");
 }
 
 #[test]
 fn an_account_is_never_guessed_if_a_key_speaks_for_several() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     let target = "https://app.example.com/";
     for (route, body) in [
         ("/app/messages", json!({ "MessageSid": sid(1) })),
@@ -185,58 +185,59 @@ fn an_account_is_never_guessed_if_a_key_speaks_for_several() {
         ("/app/events", json!({ "Reference": "login-1" })),
     ] {
         let request = by(&json_post(route, &body), APP_KEY);
-        let answer = scene.service.exchange(&wire::bytes(&request));
+        let answer = harness.service.exchange(&http_client::bytes(&request));
         assert_eq!(answer.status, 400, "{body}");
         assert!(answer.text().contains("AccountSid: missing"), "{}", answer.text());
-        let own = scene.send(&json_post(route, &body), OWN_APP_KEY);
+        let own = harness.send(&json_post(route, &body), OWN_APP_KEY);
         assert!((200..300).contains(&own), "the key's owner is the account: {own} {body}");
     }
 }
 
 #[test]
 fn anothers_message_cannot_be_confirmed_by_naming_it() {
-    let scene = Scene::new(&[]);
-    assert_eq!(scene.send(&json_event(Some(ACCOUNT), 1), APP_KEY), 200);
+    let harness = Harness::new(&[]);
+    assert_eq!(harness.send(&json_event(Some(ACCOUNT), 1), APP_KEY), 200);
     let register =
         json_post("/app/messages", &json!({ "MessageSid": sid(2), "AccountSid": ACCOUNT }));
-    assert_eq!(scene.send(&register, APP_KEY), 201, "the default account's");
+    assert_eq!(harness.send(&register, APP_KEY), 201, "the default account's");
     // The other account's app reports that the default account's message arrived.
-    let answer = scene.service.exchange(&wire::bytes(&by(&json_event(None, 2), OWN_APP_KEY)));
+    let answer =
+        harness.service.exchange(&http_client::bytes(&by(&json_event(None, 2), OWN_APP_KEY)));
     assert_ne!(answer.status, 200, "{}", answer.text());
     // The other account's Twilio reports it. A click adds no facts about the message, so nothing
     // contradicts it.
     let click = json!({ "event_type": "click", "sms_sid": sid(2), "account_sid": OTHER_ACCOUNT });
-    assert_eq!(scene.send(&json_post("/twilio/click", &click), OTHER_TOKEN), 204);
+    assert_eq!(harness.send(&json_post("/twilio/click", &click), OTHER_TOKEN), 204);
     let asked = by(&get(&format!("/app/messages/{}", sid(2))), APP_KEY);
-    let message = scene.service.exchange(&wire::bytes(&asked)).json();
+    let message = harness.service.exchange(&http_client::bytes(&asked)).json();
     assert_eq!(message["state"], "pending");
 }
 
 #[test]
 fn a_shared_key_speaks_for_its_own_account_only() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     let id = KeyId::parse(SHARED_ID).expect("valid");
     let key = SigningKey::shared(id, Algorithm::HmacSha256, SHARED.as_bytes());
     for (account, expected) in [(OTHER_ACCOUNT, 204), (ACCOUNT, 403), (UNKNOWN_ACCOUNT, 403)] {
         let mut request = status(account, 1).signed(&key, BASE);
         let settings = format!("key={SHARED_ID},algorithm=HMAC_SHA256");
         request.headers.push(("X-Twilio-Webhooks-Signature-Settings".to_owned(), settings));
-        let got = scene.service.exchange(&wire::bytes(&request)).status;
+        let got = harness.service.exchange(&http_client::bytes(&request)).status;
         assert_eq!(got, expected, "{account}");
     }
 }
 
 #[test]
 fn the_key_that_a_route_last_matched_is_shown_by_its_name() {
-    let scene = Scene::new(&[("TWILIO_AUTH_TOKEN", &format!("{TOKEN},{OTHER_TOKEN}0"))]);
-    scene.send(&status(ACCOUNT, 1), &format!("{OTHER_TOKEN}0"));
-    scene.send(&status(OTHER_ACCOUNT, 1), OTHER_TOKEN);
-    scene.send(&event(None, 2), APP_KEY);
-    scene.send(&event(None, 3), OWN_APP_KEY);
-    scene.send(&status(ACCOUNT, 1), "a guess");
-    scene.send(&status(UNKNOWN_ACCOUNT, 1), TOKEN);
+    let harness = Harness::new(&[("TWILIO_AUTH_TOKEN", &format!("{TOKEN},{OTHER_TOKEN}0"))]);
+    harness.send(&status(ACCOUNT, 1), &format!("{OTHER_TOKEN}0"));
+    harness.send(&status(OTHER_ACCOUNT, 1), OTHER_TOKEN);
+    harness.send(&event(None, 2), APP_KEY);
+    harness.send(&event(None, 3), OWN_APP_KEY);
+    harness.send(&status(ACCOUNT, 1), "a guess");
+    harness.send(&status(UNKNOWN_ACCOUNT, 1), TOKEN);
     let when = |route: &str, account: &str, key: &str| {
-        scene.service.metric(&format!(
+        harness.service.metric(&format!(
             "heardback_key_last_matched_timestamp_seconds\
              {{route=\"{route}\",account=\"{account}\",key=\"{key}\"}}"
         ))
@@ -252,20 +253,20 @@ fn the_key_that_a_route_last_matched_is_shown_by_its_name() {
         let when = when(route, account, key);
         assert_eq!(when > 1_700_000_000, is_there, "{route} {account} {key}: {when}");
     }
-    let text = scene.service.operator("/metrics").text();
+    let text = harness.service.operator("/metrics").text();
     assert!(!text.contains(UNKNOWN_ACCOUNT), "an unknown account creates no label");
 }
 
 #[test]
 fn a_token_of_the_wrong_region_is_logged_at_once_and_changes_no_response() {
-    let scene = Scene::new(&[("TWILIO_REGION", "us1"), ("TWILIO_EDGE", "ashburn")]);
+    let harness = Harness::new(&[("TWILIO_REGION", "us1"), ("TWILIO_EDGE", "ashburn")]);
     let from = |account: &str, secret: &str, region: &str| {
         let mut request = by(&status(account, 1), secret);
         request.headers.push(("X-Home-Region".to_owned(), region.to_owned()));
-        scene.service.exchange(&wire::bytes(&request)).status
+        harness.service.exchange(&http_client::bytes(&request)).status
     };
     let hints = |region: &str| {
-        let logs = scene.service.logs();
+        let logs = harness.service.logs();
         let said = format!("names region {region}");
         logs.lines().filter(|line| line.contains(&said)).count()
     };
@@ -279,5 +280,5 @@ fn a_token_of_the_wrong_region_is_logged_at_once_and_changes_no_response() {
         assert_eq!(from(ACCOUNT, "a guess", "forged line"), 403);
     }
     eventually("the hints are logged", LONG, || hints("ie1") == 1 && hints("us1") == 1);
-    assert!(!scene.service.logs().contains("forged"));
+    assert!(!harness.service.logs().contains("forged"));
 }

@@ -3,8 +3,8 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::wire::Answer;
-use crate::harness::{ACCOUNT, RECIPIENT, SENDER, Scene, form, json as json_post, sid};
+use crate::harness::http_client::Answer;
+use crate::harness::{ACCOUNT, Harness, RECIPIENT, SENDER, form, json as json_post, sid};
 
 fn field(answer: &Answer) -> String {
     let field = answer.json().get("field").and_then(Value::as_str).map(str::to_owned);
@@ -13,7 +13,7 @@ fn field(answer: &Answer) -> String {
 
 #[test]
 fn a_reference_that_stands_for_a_missing_value_is_refused_by_its_field_on_every_route() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     for reference in
         ["undefined", "null", "None", "NaN", "[object Object]", "login-undefined", "${id}", "0"]
     {
@@ -27,33 +27,33 @@ fn a_reference_that_stands_for_a_missing_value_is_refused_by_its_field_on_every_
                 &[("Link", "https://app.example.com/"), ("Reference", reference)],
             ),
         ] {
-            let answer = scene.send(&request);
+            let answer = harness.send(&request);
             assert_eq!((answer.status, field(&answer).as_str()), (400, "Reference"), "{reference}");
         }
     }
-    assert!(scene.message(1).is_none());
+    assert!(harness.message(1).is_none());
     let callback = form(
         "/twilio/status?feedback=1&reference=undefined",
         &[("MessageSid", &sid(2)), ("AccountSid", ACCOUNT), ("MessageStatus", "sent")],
     );
-    assert_eq!(scene.send(&callback).status, 400);
+    assert_eq!(harness.send(&callback).status, 400);
 }
 
 #[test]
 fn a_word_for_a_missing_value_is_refused_in_every_other_field() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     for (name, word) in
         [("From", "undefined"), ("From", "None"), ("To", "null"), ("Code", "nil"), ("Link", "NaN")]
     {
-        let answer = scene.send(&form("/app/messages", &[("MessageSid", &sid(1)), (name, word)]));
+        let answer = harness.send(&form("/app/messages", &[("MessageSid", &sid(1)), (name, word)]));
         assert_eq!((answer.status, field(&answer).as_str()), (400, name), "{word}");
     }
-    assert!(scene.message(1).is_none());
+    assert!(harness.message(1).is_none());
 }
 
 #[test]
 fn a_zero_time_is_refused_by_its_field() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     for zero in [
         "0001-01-01T00:00:00Z",
         "1970-01-01T00:00:00Z",
@@ -66,16 +66,16 @@ fn a_zero_time_is_refused_by_its_field() {
             ("/app/messages", "DateCreated"),
             ("/app/events", "OccurredAt"),
         ] {
-            let answer = scene.send(&form(target, &[("MessageSid", &sid(1)), (name, zero)]));
+            let answer = harness.send(&form(target, &[("MessageSid", &sid(1)), (name, zero)]));
             assert_eq!((answer.status, field(&answer).as_str()), (400, name), "{zero}");
         }
     }
-    assert!(scene.message(1).is_none());
+    assert!(harness.message(1).is_none());
 }
 
 #[test]
 fn twilios_response_is_accepted_in_the_spelling_of_each_helper_library() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     let second = "2026-11-23T09:59:58.999Z";
     let shapes = [
         json!({ "dateCreated": "2026-11-23T09:59:58.000Z", "from": SENDER, "to": RECIPIENT }),
@@ -92,16 +92,16 @@ fn twilios_response_is_accepted_in_the_spelling_of_each_helper_library() {
     for (number, mut shape) in (1..).zip(shapes) {
         let name = if number % 2 == 0 { "Sid" } else { "sid" };
         shape.as_object_mut().expect("an object").insert(name.to_owned(), json!(sid(number)));
-        let answer = scene.send(&json_post("/app/messages", &shape));
+        let answer = harness.send(&json_post("/app/messages", &shape));
         assert_eq!(answer.status, 201, "{shape}: {}", answer.text());
-        let message = scene.message(number).expect("registered");
+        let message = harness.message(number).expect("registered");
         assert_eq!(message.get("created_at"), Some(&json!(second)), "{shape}");
     }
 }
 
 #[test]
 fn feedback_in_a_callback_url_is_parsed_like_a_setting_and_an_unreadable_word_is_logged() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     for (number, query) in (1..).zip([
         "feedback=1",
         "feedback=True",
@@ -113,22 +113,22 @@ fn feedback_in_a_callback_url_is_parsed_like_a_setting_and_an_unreadable_word_is
         "provide_feedback=TRUE",
         "provide-feedback=1",
     ]) {
-        assert_eq!(scene.send(&status(number, query)).status, 204);
-        assert_eq!(scene.state(number).as_deref(), Some("pending"), "{query}");
+        assert_eq!(harness.send(&status(number, query)).status, 204);
+        assert_eq!(harness.state(number).as_deref(), Some("pending"), "{query}");
     }
     for (number, query) in
         (20..).zip(["feedback=0", "feedback=False", "feedback=off", "other=1", ""])
     {
-        assert_eq!(scene.send(&status(number, query)).status, 204);
-        assert_eq!(scene.state(number).as_deref(), Some("untracked"), "{query}");
+        assert_eq!(harness.send(&status(number, query)).status, 204);
+        assert_eq!(harness.state(number).as_deref(), Some("untracked"), "{query}");
     }
-    assert!(!scene.service.logs().contains("is not tracked"));
+    assert!(!harness.service.logs().contains("is not tracked"));
     for (number, query) in (30..).zip(["feedback=maybe", "feedback=", "feedback"]) {
-        assert_eq!(scene.send(&status(number, query)).status, 204);
-        assert_eq!(scene.state(number).as_deref(), Some("untracked"), "{query}");
-        scene.service.says(&format!("{} is not tracked", sid(number)));
+        assert_eq!(harness.send(&status(number, query)).status, 204);
+        assert_eq!(harness.state(number).as_deref(), Some("untracked"), "{query}");
+        harness.service.says(&format!("{} is not tracked", sid(number)));
     }
-    scene.service.says("feedback=\\\"maybe\\\"");
+    harness.service.says("feedback=\\\"maybe\\\"");
 }
 
 fn status(number: u32, query: &str) -> heardback::recording::Recording {

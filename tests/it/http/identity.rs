@@ -8,7 +8,7 @@ use heardback::recording::Recording;
 use serde_json::json;
 
 use crate::backup::binary::run;
-use crate::harness::{ACCOUNT, RECIPIENT, SENDER, Scene, form, json as json_post, sid};
+use crate::harness::{ACCOUNT, Harness, RECIPIENT, SENDER, form, json as json_post, sid};
 use crate::http::reply;
 use crate::http::signals::before;
 
@@ -17,8 +17,8 @@ const SERVICE: &str = "MG0123456789abcdef0123456789abcdef";
 const USER_ID: &str = "US.13491208655302741918";
 
 /// A registration of a message that was created a minute ago: a reply within seconds would count as automatic.
-fn register(scene: &Scene, number: u32, to: &str, from: &str) -> Recording {
-    let created = before(scene, 60);
+fn register(harness: &Harness, number: u32, to: &str, from: &str) -> Recording {
+    let created = before(harness, 60);
     let message =
         json!({ "MessageSid": sid(number), "To": to, "From": from, "CreatedAt": created });
     json_post("/app/messages", &message)
@@ -33,15 +33,15 @@ fn status(number: u32, to: &str, from: &str, more: &[(&str, &str)]) -> Recording
     form("/twilio/status", &fields)
 }
 
-fn replied(scene: &Scene, number: u32, from: &str, to: &str) {
+fn replied(harness: &Harness, number: u32, from: &str, to: &str) {
     let inbound = sid(0x1000 + number);
     let answer =
-        scene.send(&form("/twilio/message", &reply(&inbound, &[("From", from), ("To", to)])));
+        harness.send(&form("/twilio/message", &reply(&inbound, &[("From", from), ("To", to)])));
     assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
-fn is_proven(scene: &Scene, number: u32) -> bool {
-    matches!(scene.state(number).as_deref(), Some("confirmed" | "reported"))
+fn is_proven(harness: &Harness, number: u32) -> bool {
+    matches!(harness.state(number).as_deref(), Some("confirmed" | "reported"))
 }
 
 #[test]
@@ -53,18 +53,18 @@ fn a_registration_names_its_sender_in_any_notation_and_a_reply_finds_it() {
         "tel:+15017122661",
         "\u{2068}+15017122661\u{2069}",
     ] {
-        let scene = Scene::new(&[]);
-        assert_eq!(scene.send(&register(&scene, 1, RECIPIENT, from)).status, 201, "{from}");
+        let harness = Harness::new(&[]);
+        assert_eq!(harness.send(&register(&harness, 1, RECIPIENT, from)).status, 201, "{from}");
         let sent = status(1, RECIPIENT, SENDER, &[("MessagingServiceSid", SERVICE)]);
-        assert_eq!(scene.send(&sent).status, 204);
-        replied(&scene, 1, RECIPIENT, SENDER);
-        assert!(is_proven(&scene, 1), "{from}");
+        assert_eq!(harness.send(&sent).status, 204);
+        replied(&harness, 1, RECIPIENT, SENDER);
+        assert!(is_proven(&harness, 1), "{from}");
     }
 }
 
 #[test]
 fn an_unreadable_sender_is_refused_by_its_field() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     for from in [
         "5017122661",
         "0015017122661",
@@ -74,16 +74,16 @@ fn an_unreadable_sender_is_refused_by_its_field() {
         "+1501712266O",
         "%2B15017122661",
     ] {
-        let answer = scene.send(&register(&scene, 1, RECIPIENT, from));
+        let answer = harness.send(&register(&harness, 1, RECIPIENT, from));
         assert_eq!(answer.status, 400, "{from}");
         assert_eq!(answer.json()["field"], "From", "{from}: {}", answer.text());
     }
-    assert_eq!(scene.state(1), None);
+    assert_eq!(harness.state(1), None);
 }
 
 #[test]
 fn a_reply_finds_its_message_whatever_the_notation_of_its_recipient() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     let whatsapp = format!("whatsapp:{SENDER}");
     let user_id = format!("whatsapp:{USER_ID}");
     for (number, to, from, sender) in [
@@ -97,16 +97,16 @@ fn a_reply_finds_its_message_whatever_the_notation_of_its_recipient() {
         (8, "whatsapp:+84321234567", "whatsapp:+841621234567", &*whatsapp),
         (9, &*user_id, &*user_id, &*whatsapp),
     ] {
-        let answer = scene.send(&register(&scene, number, to, sender));
+        let answer = harness.send(&register(&harness, number, to, sender));
         assert_eq!(answer.status, 201, "{to}: {}", answer.text());
-        replied(&scene, number, from, sender);
-        assert!(is_proven(&scene, number), "{to}");
+        replied(&harness, number, from, sender);
+        assert!(is_proven(&harness, number), "{to}");
     }
 }
 
 #[test]
 fn an_unreadable_recipient_is_refused_with_the_offending_character() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     for (to, says) in [
         ("+1555867531O", "O (U+004F)"),
         ("tel:+15558675310;ext=12", "; (U+003B)"),
@@ -115,78 +115,78 @@ fn an_unreadable_recipient_is_refused_with_the_offending_character() {
         ("0044 7911 123456", "prefix"),
         ("mailto:a@example.com", "mailto:"),
     ] {
-        let answer = scene.send(&register(&scene, 1, to, SENDER));
+        let answer = harness.send(&register(&harness, 1, to, SENDER));
         let problem = answer.json();
         assert_eq!((answer.status, &problem["field"]), (400, &json!("To")), "{to}");
         assert!(answer.text().contains(says), "{to}: {}", answer.text());
     }
 }
 
-fn events(scene: &Scene, number: u32, to: &str) -> (u16, serde_json::Value) {
+fn events(harness: &Harness, number: u32, to: &str) -> (u16, serde_json::Value) {
     let event = json!({ "MessageSid": sid(number), "To": to, "Type": "code_entered" });
-    let answer = scene.send(&json_post("/app/events", &event));
+    let answer = harness.send(&json_post("/app/events", &event));
     (answer.status, answer.json())
 }
 
 #[test]
 fn a_reply_is_about_the_newest_message_to_any_address_of_its_person() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     let sender = format!("whatsapp:{SENDER}");
     let (number, user_id) = ("whatsapp:+15558675310", format!("whatsapp:{USER_ID}"));
     let tied = [("ExternalUserId", USER_ID)];
     // The newer message went to the id, and the reply comes from the number. An id without a known
     // number shields.
-    assert_eq!(scene.send(&register(&scene, 1, number, &sender)).status, 201);
+    assert_eq!(harness.send(&register(&harness, 1, number, &sender)).status, 201);
     let newer = [&tied[..], &[("MessageStatus", "delivered")]].concat();
-    assert_eq!(scene.send(&status(2, &user_id, &sender, &newer)).status, 204);
+    assert_eq!(harness.send(&status(2, &user_id, &sender, &newer)).status, 204);
     let inbound = |number: u32, more: &[(&str, &str)]| {
         let own = sid(0x2000 + number);
         let all = [&[("To", sender.as_str())], more].concat();
-        assert_eq!(scene.send(&form("/twilio/message", &reply(&own, &all))).status, 200);
+        assert_eq!(harness.send(&form("/twilio/message", &reply(&own, &all))).status, 200);
     };
     inbound(1, &[("From", number)]);
-    assert_eq!(scene.state(1).as_deref(), Some("pending"));
+    assert_eq!(harness.state(1).as_deref(), Some("pending"));
     inbound(2, &[&tied[..], &[("From", number)]].concat());
-    assert_eq!(scene.state(1).as_deref(), Some("pending"));
-    assert_eq!(scene.state(2).as_deref(), Some("untracked"));
+    assert_eq!(harness.state(1).as_deref(), Some("pending"));
+    assert_eq!(harness.state(2).as_deref(), Some("untracked"));
     // The message went to the number, and the reply comes from the id.
     let other = "whatsapp:+15558675311";
-    assert_eq!(scene.send(&register(&scene, 3, other, &sender)).status, 201);
+    assert_eq!(harness.send(&register(&harness, 3, other, &sender)).status, 201);
     inbound(3, &[("From", "whatsapp:BR.1502576394655843"), ("WaId", "15558675311")]);
-    assert!(is_proven(&scene, 3));
+    assert!(is_proven(&harness, 3));
 }
 
 #[test]
 fn two_addresses_of_one_person_are_no_contradiction_and_two_numbers_are() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     let sender = format!("whatsapp:{SENDER}");
     let user_id = format!("whatsapp:{USER_ID}");
     for number in [1, 2] {
-        assert_eq!(scene.send(&status(number, &user_id, &sender, &[])).status, 204);
+        assert_eq!(harness.send(&status(number, &user_id, &sender, &[])).status, 204);
     }
-    assert_eq!(scene.send(&register(&scene, 1, "whatsapp:+15558675310", &sender)).status, 200);
-    assert_eq!(events(&scene, 1, "whatsapp:+15558675310").0, 200);
-    let (code, answer) = events(&scene, 2, "whatsapp:+15558675310");
+    assert_eq!(harness.send(&register(&harness, 1, "whatsapp:+15558675310", &sender)).status, 200);
+    assert_eq!(events(&harness, 1, "whatsapp:+15558675310").0, 200);
+    let (code, answer) = events(&harness, 2, "whatsapp:+15558675310");
     assert_eq!((code, &answer["result"]), (200, &json!("confirmed")));
-    assert!(is_proven(&scene, 1) && is_proven(&scene, 2));
-    assert_eq!(scene.send(&register(&scene, 1, "whatsapp:+15558675311", &sender)).status, 409);
+    assert!(is_proven(&harness, 1) && is_proven(&harness, 2));
+    assert_eq!(harness.send(&register(&harness, 1, "whatsapp:+15558675311", &sender)).status, 409);
 }
 
 #[test]
 fn the_command_forgets_a_person_by_an_id_and_by_a_number() {
     for name in ["whatsapp:US.13491208655302741918", "+15558675310"] {
-        let scene = Scene::new(&[]);
+        let harness = Harness::new(&[]);
         let sender = format!("whatsapp:{SENDER}");
         let user_id = format!("whatsapp:{USER_ID}");
         let tied = [("ExternalUserId", USER_ID)];
-        assert_eq!(scene.send(&status(1, "whatsapp:+15558675310", &sender, &tied)).status, 204);
-        assert_eq!(scene.send(&register(&scene, 2, &user_id, &sender)).status, 201);
-        assert_eq!(scene.send(&register(&scene, 3, "+15558675310", SENDER)).status, 201);
-        assert_eq!(scene.send(&register(&scene, 4, "+15558675311", SENDER)).status, 201);
-        let (code, told, talk) = run(&["forget", name], &scene.store());
+        assert_eq!(harness.send(&status(1, "whatsapp:+15558675310", &sender, &tied)).status, 204);
+        assert_eq!(harness.send(&register(&harness, 2, &user_id, &sender)).status, 201);
+        assert_eq!(harness.send(&register(&harness, 3, "+15558675310", SENDER)).status, 201);
+        assert_eq!(harness.send(&register(&harness, 4, "+15558675311", SENDER)).status, 201);
+        let (code, told, talk) = run(&["forget", name], &harness.store());
         assert_eq!((code, told.contains("erased 3 messages")), (Some(0), true), "{told}{talk}");
-        assert_eq!([1, 2, 3].map(|number| scene.state(number)), [None, None, None], "{name}");
-        assert!(scene.state(4).is_some());
+        assert_eq!([1, 2, 3].map(|number| harness.state(number)), [None, None, None], "{name}");
+        assert!(harness.state(4).is_some());
     }
 }
 
@@ -202,7 +202,7 @@ fn holds(folder: &Path, digits: &str) -> bool {
 #[test]
 fn a_form_at_the_route_of_the_other_direction_is_refused_and_nothing_of_it_is_stored() {
     const DIGITS: &str = "5559731264";
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     let person = format!("+1{DIGITS}");
     let mut number = 0;
     let mut send = |target: &str, more: &[(&str, &str)], route: &str| {
@@ -210,11 +210,11 @@ fn a_form_at_the_route_of_the_other_direction_is_refused_and_nothing_of_it_is_st
         let own = sid(number);
         let mut fields = vec![("MessageSid", &*own), ("AccountSid", ACCOUNT)];
         fields.extend_from_slice(more);
-        let answer = scene.send(&form(target, &fields));
+        let answer = harness.send(&form(target, &fields));
         assert_eq!(answer.status, 400, "{target} {more:?}");
         assert!(!answer.text().contains(DIGITS), "{}", answer.text());
-        scene.service.says(route);
-        assert_eq!(scene.state(number), None, "{target} {more:?}");
+        harness.service.says(route);
+        assert_eq!(harness.state(number), None, "{target} {more:?}");
     };
     let outbound = [("From", SENDER), ("To", person.as_str())];
     for target in ["/twilio/message", "/app/twilio/message"] {
@@ -239,9 +239,9 @@ fn a_form_at_the_route_of_the_other_direction_is_refused_and_nothing_of_it_is_st
         &[&outbound[..], &[("MessageStatus", "delivered")]].concat(),
         "/app/twilio/status",
     );
-    assert!(!scene.service.logs().contains(DIGITS), "{}", scene.service.logs());
-    let (code, told, talk) = run(&["export"], &scene.store());
+    assert!(!harness.service.logs().contains(DIGITS), "{}", harness.service.logs());
+    let (code, told, talk) = run(&["export"], &harness.store());
     assert_eq!(code, Some(0), "{talk}");
     assert!(!told.contains(DIGITS), "{told}");
-    assert!(!holds(&scene.store(), DIGITS));
+    assert!(!holds(&harness.store(), DIGITS));
 }

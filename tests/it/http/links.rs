@@ -4,9 +4,9 @@
 use heardback::recording::Recording;
 use serde_json::{Value, json};
 
-use crate::harness::wire::{self, Answer};
+use crate::harness::http_client::{self, Answer};
 use crate::harness::{
-    BASE, LONG, OTHER_ACCOUNT, RECIPIENT, Scene, form, get, json as json_post, sid,
+    BASE, Harness, LONG, OTHER_ACCOUNT, RECIPIENT, form, get, json as json_post, sid,
 };
 
 const TARGET: &str = "https://app.example.com/welcome?a=1&b=%20";
@@ -19,12 +19,12 @@ fn text(json: &Value, field: &str) -> String {
 }
 
 /// Creates a link for message `number`, or for none yet. Returns its path.
-fn made(scene: &Scene, number: Option<u32>) -> String {
+fn made(harness: &Harness, number: Option<u32>) -> String {
     let body = match number {
         Some(number) => json!({ "MessageSid": sid(number), "Link": TARGET }),
         None => json!({ "Link": TARGET }),
     };
-    let answer = scene.send(&json_post("/app/messages", &body));
+    let answer = harness.send(&json_post("/app/messages", &body));
     assert_eq!(answer.status, 201, "{}", answer.text());
     path(&answer)
 }
@@ -37,7 +37,7 @@ fn path(answer: &Answer) -> String {
 }
 
 /// A browser's unsigned request on a new connection.
-fn visit(scene: &Scene, method: &str, target: &str, headers: &[(&str, &str)]) -> Answer {
+fn visit(harness: &Harness, method: &str, target: &str, headers: &[(&str, &str)]) -> Answer {
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     let request = Recording {
         method: method.to_owned(),
@@ -45,15 +45,15 @@ fn visit(scene: &Scene, method: &str, target: &str, headers: &[(&str, &str)]) ->
         headers: headers.iter().map(owned).collect(),
         ..Recording::default()
     };
-    let mut line = scene.service.line();
-    line.send(&wire::bytes(&request));
+    let mut line = harness.service.line();
+    line.send(&http_client::bytes(&request));
     let answer = line.answer_to(method).expect("an answer");
     assert!(answer.closes() && line.is_closed_within(LONG), "{method} {target}");
     answer
 }
 
-fn as_phone(scene: &Scene, method: &str, target: &str) -> Answer {
-    visit(scene, method, target, &[("User-Agent", PHONE)])
+fn as_phone(harness: &Harness, method: &str, target: &str) -> Answer {
+    visit(harness, method, target, &[("User-Agent", PHONE)])
 }
 
 /// No response below `/c/` may be cached or indexed.
@@ -92,17 +92,17 @@ fn is_the_page(answer: &Answer) {
     is_not_cached_or_indexed(answer);
 }
 
-fn evidence(scene: &Scene, outcome: &str) -> u64 {
+fn evidence(harness: &Harness, outcome: &str) -> u64 {
     let labels = format!("{{kind=\"link\",outcome=\"{outcome}\"}}");
-    scene.service.metric(&format!("heardback_evidence_total{labels}"))
+    harness.service.metric(&format!("heardback_evidence_total{labels}"))
 }
 
 #[test]
 fn a_fetch_shows_the_page_and_proves_nothing_and_the_button_proves_it_and_redirects() {
-    let scene = Scene::new(&[]);
-    let link = made(&scene, Some(1));
+    let harness = Harness::new(&[]);
+    let link = made(&harness, Some(1));
     for method in ["GET", "HEAD", "GET"] {
-        let answer = as_phone(&scene, method, &link);
+        let answer = as_phone(&harness, method, &link);
         is_the_page(&answer);
         let page = answer.text();
         assert_eq!(page.is_empty(), method == "HEAD");
@@ -113,23 +113,23 @@ fn a_fetch_shows_the_page_and_proves_nothing_and_the_button_proves_it_and_redire
             assert!(!page.contains(token) && !page.contains("/welcome"), "{page}");
         }
     }
-    assert_eq!(scene.state(1).as_deref(), Some("pending"));
-    is_sent_on(&as_phone(&scene, "POST", &link));
-    scene.reaches(1, "reported");
-    assert_eq!(text(&scene.message(1).expect("known"), "evidence"), "link_opened");
-    assert_eq!(text(&scene.message(1).expect("known"), "evidence_basis"), "direct");
-    is_sent_on(&as_phone(&scene, "POST", &link));
-    assert_eq!((evidence(&scene, "confirmed"), evidence(&scene, "already")), (1, 1));
+    assert_eq!(harness.state(1).as_deref(), Some("pending"));
+    is_sent_on(&as_phone(&harness, "POST", &link));
+    harness.reaches(1, "reported");
+    assert_eq!(text(&harness.message(1).expect("known"), "evidence"), "link_opened");
+    assert_eq!(text(&harness.message(1).expect("known"), "evidence_basis"), "direct");
+    is_sent_on(&as_phone(&harness, "POST", &link));
+    assert_eq!((evidence(&harness, "confirmed"), evidence(&harness, "already")), (1, 1));
     let requests = "heardback_http_requests_total{route=\"/c/{token}\",status=\"303\"}";
-    assert_eq!(scene.service.metric(requests), 2);
+    assert_eq!(harness.service.metric(requests), 2);
 }
 
 #[test]
 fn the_page_has_exactly_the_script_and_the_style_that_its_policy_names() {
     use base64::Engine as _;
     use sha2::Digest as _;
-    let scene = Scene::new(&[]);
-    let answer = as_phone(&scene, "GET", &made(&scene, None));
+    let harness = Harness::new(&[]);
+    let answer = as_phone(&harness, "GET", &made(&harness, None));
     let (policy, page) = (answer.header("Content-Security-Policy").expect("one"), answer.text());
     for tag in ["script", "style"] {
         let (_, rest) = page.split_once(&format!("<{tag}>")).expect(tag);
@@ -147,9 +147,9 @@ fn the_page_has_exactly_the_script_and_the_style_that_its_policy_names() {
 
 #[test]
 fn a_link_is_created_before_its_message_and_bound_to_it_afterwards() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     let asked = json!({ "link": TARGET, "reference": "login-1", "messageSid": null });
-    let answer = scene.send(&json_post("/app/messages", &asked));
+    let answer = harness.send(&json_post("/app/messages", &asked));
     assert_eq!(answer.status, 201, "{}", answer.text());
     let unbound = answer.json();
     assert_eq!(unbound.get("message_sid"), Some(&Value::Null));
@@ -157,42 +157,43 @@ fn a_link_is_created_before_its_message_and_bound_to_it_afterwards() {
     assert!(text(&unbound, "expires_at").ends_with('Z'));
     let link = path(&answer);
     // The person opens the link before the app registers the message.
-    is_sent_on(&as_phone(&scene, "POST", &link));
-    assert_eq!(evidence(&scene, "parked"), 1);
+    is_sent_on(&as_phone(&harness, "POST", &link));
+    assert_eq!(evidence(&harness, "parked"), 1);
     let address = format!("{BASE}{link}");
     let fields = [("MessageSid", &*sid(1)), ("To", RECIPIENT), ("Link", &*address)];
-    let bound = scene.send(&form("/app/messages", &fields));
+    let bound = harness.send(&form("/app/messages", &fields));
     assert_eq!((bound.status, text(&bound.json(), "link")), (201, address.clone()));
     assert_eq!(text(&bound.json(), "state"), "confirmed");
     assert_eq!(text(&bound.json(), "reference"), "login-1", "the reference of the link");
-    scene.reaches(1, "reported");
+    harness.reaches(1, "reported");
     // The bare token names the same link.
     let token = link.trim_start_matches("/c/");
-    let again = scene.send(&json_post("/app/messages", &json!({ "sid": sid(1), "Link": token })));
+    let again = harness.send(&json_post("/app/messages", &json!({ "sid": sid(1), "Link": token })));
     assert_eq!((again.status, text(&again.json(), "link")), (200, address.clone()));
-    let other = scene.send(&json_post("/app/messages", &json!({ "sid": sid(2), "Link": address })));
+    let other =
+        harness.send(&json_post("/app/messages", &json!({ "sid": sid(2), "Link": address })));
     assert_eq!((other.status, text(&other.json(), "field")), (409, "Link".to_owned()));
-    assert_eq!(scene.state(2), None, "nothing of it was stored");
+    assert_eq!(harness.state(2), None, "nothing of it was stored");
     let unknown = json!({ "sid": sid(3), "Link": "0123456789abcdef" });
-    let unknown = scene.send(&json_post("/app/messages", &unknown));
+    let unknown = harness.send(&json_post("/app/messages", &unknown));
     assert_eq!((unknown.status, text(&unknown.json(), "field")), (409, "Link".to_owned()));
-    let shown = scene.message(1).expect("known");
+    let shown = harness.message(1).expect("known");
     assert!(shown.get("link").is_none(), "the token is not stored: {shown}");
 }
 
 #[test]
 fn a_link_for_a_reference_alone_proves_the_message_with_that_reference() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     let asked = [("Link", TARGET), ("Reference", "login-1")];
-    let link = path(&scene.send(&form("/app/messages", &asked)));
-    scene.send(&form("/app/messages", &[("MessageSid", &*sid(1)), ("Reference", "login-1")]));
-    is_sent_on(&as_phone(&scene, "POST", &link));
-    scene.reaches(1, "reported");
+    let link = path(&harness.send(&form("/app/messages", &asked)));
+    harness.send(&form("/app/messages", &[("MessageSid", &*sid(1)), ("Reference", "login-1")]));
+    is_sent_on(&as_phone(&harness, "POST", &link));
+    harness.reaches(1, "reported");
 }
 
 #[test]
 fn an_invalid_link_is_refused_with_the_field_and_the_expected_form() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     let long = format!("https://example.com/{}", "x".repeat(2048));
     let ours = format!("{BASE}/somewhere");
     let ours_shouted = BASE.to_uppercase() + ":443/c/0123456789abcdef/x";
@@ -212,60 +213,60 @@ fn an_invalid_link_is_refused_with_the_field_and_the_expected_form() {
         &ours_shouted,
     ] {
         for body in [json!({ "Link": bad }), json!({ "MessageSid": sid(1), "Link": bad })] {
-            let answer = scene.send(&json_post("/app/messages", &body));
+            let answer = harness.send(&json_post("/app/messages", &body));
             assert_eq!((answer.status, text(&answer.json(), "field")), (400, "Link".to_owned()));
             assert!(text(&answer.json(), "detail").contains("expected"), "{}", answer.text());
         }
     }
-    assert_eq!(scene.state(1), None, "nothing of it was stored");
+    assert_eq!(harness.state(1), None, "nothing of it was stored");
     // An existing link must be bound to a message, and this request names none.
     let unbound = json!({ "Link": "0123456789abcdef" });
-    let answer = scene.send(&json_post("/app/messages", &unbound));
+    let answer = harness.send(&json_post("/app/messages", &unbound));
     assert_eq!((answer.status, text(&answer.json(), "field")), (400, "MessageSid".to_owned()));
     let others = json!({ "Link": TARGET, "AccountSid": OTHER_ACCOUNT });
-    assert_eq!(scene.send(&json_post("/app/messages", &others)).status, 403);
+    assert_eq!(harness.send(&json_post("/app/messages", &others)).status, 403);
     let unsigned = json_post("/app/messages", &json!({ "Link": TARGET }));
-    assert_eq!(scene.service.exchange(&wire::bytes(&unsigned)).status, 403);
+    assert_eq!(harness.service.exchange(&http_client::bytes(&unsigned)).status, 403);
     // An empty value counts as a missing one.
     let empty = json!({ "MessageSid": sid(1), "Link": "" });
-    assert_eq!(scene.send(&json_post("/app/messages", &empty)).status, 201);
+    assert_eq!(harness.send(&json_post("/app/messages", &empty)).status, 201);
 }
 
 #[test]
 fn nothing_in_a_request_chooses_the_target_of_a_link() {
-    let scene = Scene::new(&[]);
-    let link = made(&scene, Some(1));
+    let harness = Harness::new(&[]);
+    let link = made(&harness, Some(1));
     for query in
         ["?to=https://evil.example/", "?url=//evil.example", "?next=%2f%2fevil.example&target=x"]
     {
         let target = format!("{link}{query}");
-        let page = as_phone(&scene, "GET", &target);
+        let page = as_phone(&harness, "GET", &target);
         is_the_page(&page);
         assert!(!page.text().contains("evil"), "{}", page.text());
         let headers = [("X-Forwarded-Host", "evil.example"), ("Referer", "https://evil.example/")];
-        is_sent_on(&visit(&scene, "POST", &target, &headers));
+        is_sent_on(&visit(&harness, "POST", &target, &headers));
     }
     let mut post = form(&link, &[("Link", "https://evil.example/"), ("to", "//evil.example")]);
     post.headers.push(("User-Agent".to_owned(), PHONE.to_owned()));
-    is_sent_on(&scene.service.exchange(&wire::bytes(&post)));
+    is_sent_on(&harness.service.exchange(&http_client::bytes(&post)));
     for around in
         ["/c//evil.example", "/c/https:%2f%2fevil.example", "/c/%2e%2e/%2e%2e", "/c/\\evil.example"]
     {
-        let answer = as_phone(&scene, "GET", around);
+        let answer = as_phone(&harness, "GET", around);
         assert_eq!((answer.status, answer.header("Location")), (404, None), "{around}");
     }
 }
 
 #[test]
 fn an_unknown_or_malformed_token_gets_a_small_page_and_404() {
-    let scene = Scene::new(&[]);
-    let link = made(&scene, None);
+    let harness = Harness::new(&[]);
+    let link = made(&harness, None);
     let (mut cut, mut other) = (link.clone(), link.clone());
     cut.pop();
     other.replace_range(3..4, if link[3..].starts_with('A') { "B" } else { "A" });
     for target in [cut.as_str(), &other, "/c/0123456789abcdef", "/c/x", "/c/%00", "/c/%ff%fe"] {
         for method in ["GET", "HEAD", "POST"] {
-            let answer = as_phone(&scene, method, target);
+            let answer = as_phone(&harness, method, target);
             assert_eq!((answer.status, answer.header("Location")), (404, None), "{target}");
             is_not_cached_or_indexed(&answer);
             let page = answer.text();
@@ -273,31 +274,31 @@ fn an_unknown_or_malformed_token_gets_a_small_page_and_404() {
             assert!(!page.contains("<form") && !page.contains("<script"), "{page}");
         }
     }
-    assert_eq!(scene.service.metric("heardback_refusals_total{reason=\"unknown_link\"}"), 18);
+    assert_eq!(harness.service.metric("heardback_refusals_total{reason=\"unknown_link\"}"), 18);
     for none in ["/c", "/c/", "/c/a/b"] {
-        let answer = as_phone(&scene, "GET", none);
+        let answer = as_phone(&harness, "GET", none);
         assert_eq!((answer.status, answer.body.is_empty()), (404, true), "{none}");
     }
 }
 
 #[test]
 fn other_methods_and_large_bodies_are_refused_as_on_other_routes() {
-    let scene = Scene::new(&[]);
-    let link = made(&scene, Some(1));
+    let harness = Harness::new(&[]);
+    let link = made(&harness, Some(1));
     for method in ["PUT", "DELETE", "OPTIONS", "PATCH"] {
-        let answer = as_phone(&scene, method, &link);
+        let answer = as_phone(&harness, method, &link);
         assert_eq!((answer.status, answer.header("Allow")), (405, Some("GET, HEAD, POST")));
     }
     let mut large = form(&link, &[("x", &"y".repeat(5000))]);
-    assert_eq!(scene.service.exchange(&wire::bytes(&large)).status, 413);
-    let chunked = scene.service.exchange(&wire::chunked(&large, 500));
+    assert_eq!(harness.service.exchange(&http_client::bytes(&large)).status, 413);
+    let chunked = harness.service.exchange(&http_client::chunked(&large, 500));
     assert_eq!(chunked.status, 413);
     large.body.clear();
-    let mut slowly = scene.service.line();
-    slowly.send(&wire::head(&large, 100));
+    let mut slowly = harness.service.line();
+    slowly.send(&http_client::head(&large, 100));
     let slow = slowly.answer().expect("an answer");
     assert!(slow.status == 408 && slow.closes(), "{}", slow.head);
-    assert_eq!(scene.state(1).as_deref(), Some("pending"));
+    assert_eq!(harness.state(1).as_deref(), Some("pending"));
 }
 
 /// Clients that fetch links automatically. Their user agents are from their vendors' pages or from
@@ -354,24 +355,24 @@ const PEOPLE: [&str; 4] = [
 
 #[test]
 fn no_scanner_confirms_by_any_method_and_a_person_confirms_by_the_button_alone() {
-    let scene = Scene::new(&[]);
-    let link = made(&scene, Some(1));
+    let harness = Harness::new(&[]);
+    let link = made(&harness, Some(1));
     for (name, agent) in SCANNERS {
-        let fetch = |method| visit(&scene, method, &link, &[("User-Agent", agent)]);
+        let fetch = |method| visit(&harness, method, &link, &[("User-Agent", agent)]);
         is_the_page(&fetch("GET"));
         is_the_page(&fetch("HEAD"));
         is_sent_on(&fetch("POST"));
-        assert_eq!(scene.state(1).as_deref(), Some("pending"), "{name}");
+        assert_eq!(harness.state(1).as_deref(), Some("pending"), "{name}");
     }
     let scanners = SCANNERS.len() as u64;
     let crawler = "heardback_evidence_unmatched_total{reason=\"crawler\"}";
-    assert_eq!((evidence(&scene, "none"), scene.service.metric(crawler)), (scanners, scanners));
+    assert_eq!((evidence(&harness, "none"), harness.service.metric(crawler)), (scanners, scanners));
     for (number, agent) in (2..).zip(PEOPLE) {
-        let link = made(&scene, Some(number));
-        is_the_page(&visit(&scene, "GET", &link, &[("User-Agent", agent)]));
-        assert_eq!(scene.state(number).as_deref(), Some("pending"), "{agent}");
-        is_sent_on(&visit(&scene, "POST", &link, &[("User-Agent", agent)]));
-        scene.reaches(number, "reported");
+        let link = made(&harness, Some(number));
+        is_the_page(&visit(&harness, "GET", &link, &[("User-Agent", agent)]));
+        assert_eq!(harness.state(number).as_deref(), Some("pending"), "{agent}");
+        is_sent_on(&visit(&harness, "POST", &link, &[("User-Agent", agent)]));
+        harness.reaches(number, "reported");
     }
 }
 
@@ -390,42 +391,42 @@ fn a_browsers_prefetch_is_no_evidence() {
         // The browser may show a prefetched page later, and then its button counts.
         (&[("HEARDBACK_LINKS", "confirm-on-get")][..], 200),
     ] {
-        let scene = Scene::new(settings);
-        let link = made(&scene, Some(1));
+        let harness = Harness::new(settings);
+        let link = made(&harness, Some(1));
         for header in AHEAD_OF_TIME {
-            let answer = visit(&scene, "GET", &link, &[("User-Agent", PHONE), header]);
+            let answer = visit(&harness, "GET", &link, &[("User-Agent", PHONE), header]);
             assert_eq!(answer.status, get, "{header:?}");
-            is_sent_on(&visit(&scene, "POST", &link, &[("User-Agent", PHONE), header]));
+            is_sent_on(&visit(&harness, "POST", &link, &[("User-Agent", PHONE), header]));
         }
-        assert_eq!(scene.state(1).as_deref(), Some("pending"));
+        assert_eq!(harness.state(1).as_deref(), Some("pending"));
         let preview = "heardback_evidence_unmatched_total{reason=\"preview\"}";
-        assert_eq!(scene.service.metric(preview), 5);
-        is_sent_on(&as_phone(&scene, "POST", &link));
-        scene.reaches(1, "reported");
+        assert_eq!(harness.service.metric(preview), 5);
+        is_sent_on(&as_phone(&harness, "POST", &link));
+        harness.reaches(1, "reported");
     }
 }
 
 #[test]
 fn with_confirm_on_get_a_persons_fetch_is_the_evidence_and_a_scanners_is_not() {
-    let scene = Scene::new(&[("HEARDBACK_LINKS", "confirm-on-get")]);
-    let link = made(&scene, Some(1));
+    let harness = Harness::new(&[("HEARDBACK_LINKS", "confirm-on-get")]);
+    let link = made(&harness, Some(1));
     for (name, agent) in SCANNERS {
         for method in ["GET", "HEAD", "POST"] {
-            is_sent_on(&visit(&scene, method, &link, &[("User-Agent", agent)]));
+            is_sent_on(&visit(&harness, method, &link, &[("User-Agent", agent)]));
         }
-        assert_eq!(scene.state(1).as_deref(), Some("pending"), "{name}");
+        assert_eq!(harness.state(1).as_deref(), Some("pending"), "{name}");
     }
-    is_sent_on(&as_phone(&scene, "HEAD", &link));
-    assert_eq!(scene.state(1).as_deref(), Some("pending"), "no person opens a page with HEAD");
-    is_sent_on(&as_phone(&scene, "GET", &link));
-    scene.reaches(1, "reported");
+    is_sent_on(&as_phone(&harness, "HEAD", &link));
+    assert_eq!(harness.state(1).as_deref(), Some("pending"), "no person opens a page with HEAD");
+    is_sent_on(&as_phone(&harness, "GET", &link));
+    harness.reaches(1, "reported");
 }
 
 #[test]
 fn with_confirm_on_press_only_a_press_with_the_browsers_own_marks_counts() {
-    let scene = Scene::new(&[("HEARDBACK_LINKS", "confirm-on-press")]);
-    let link = made(&scene, Some(1));
-    let page = as_phone(&scene, "GET", &link);
+    let harness = Harness::new(&[("HEARDBACK_LINKS", "confirm-on-press")]);
+    let link = made(&harness, Some(1));
+    let page = as_phone(&harness, "GET", &link);
     assert!(
         page.status == 200 && page.text().contains("<button") && !page.text().contains("<script")
     );
@@ -438,90 +439,90 @@ fn with_confirm_on_press_only_a_press_with_the_browsers_own_marks_counts() {
         &[("User-Agent", PHONE), ("Sec-Fetch-User", "?1"), ("Sec-Purpose", "prefetch")],
         &[("User-Agent", "curl/8.14.1"), ("Sec-Fetch-User", "?1")],
     ] {
-        is_sent_on(&visit(&scene, "POST", &link, headers));
-        assert_eq!(scene.state(1).as_deref(), Some("pending"), "{headers:?}");
+        is_sent_on(&visit(&harness, "POST", &link, headers));
+        assert_eq!(harness.state(1).as_deref(), Some("pending"), "{headers:?}");
     }
-    is_sent_on(&visit(&scene, "POST", &link, &[("User-Agent", PHONE), ("Sec-Fetch-User", "?1")]));
-    scene.reaches(1, "reported");
+    is_sent_on(&visit(&harness, "POST", &link, &[("User-Agent", PHONE), ("Sec-Fetch-User", "?1")]));
+    harness.reaches(1, "reported");
 }
 
 #[test]
 fn crawlers_count_if_the_settings_say_so() {
-    let scene = Scene::new(&[("HEARDBACK_IGNORE_CRAWLERS", "false")]);
-    let link = made(&scene, Some(1));
-    is_sent_on(&visit(&scene, "POST", &link, &[("User-Agent", "curl/8.14.1")]));
-    scene.reaches(1, "reported");
+    let harness = Harness::new(&[("HEARDBACK_IGNORE_CRAWLERS", "false")]);
+    let link = made(&harness, Some(1));
+    is_sent_on(&visit(&harness, "POST", &link, &[("User-Agent", "curl/8.14.1")]));
+    harness.reaches(1, "reported");
     // Only a person's press counts under confirm-on-press.
     let press = ("HEARDBACK_LINKS", "confirm-on-press");
-    let scene = Scene::new(&[press, ("HEARDBACK_IGNORE_CRAWLERS", "false")]);
-    let link = made(&scene, Some(1));
-    is_sent_on(&visit(&scene, "POST", &link, &[("User-Agent", "curl/8.14.1")]));
-    assert_eq!(scene.state(1).as_deref(), Some("pending"));
+    let harness = Harness::new(&[press, ("HEARDBACK_IGNORE_CRAWLERS", "false")]);
+    let link = made(&harness, Some(1));
+    is_sent_on(&visit(&harness, "POST", &link, &[("User-Agent", "curl/8.14.1")]));
+    assert_eq!(harness.state(1).as_deref(), Some("pending"));
 }
 
 #[test]
 fn with_links_off_none_is_served_and_none_is_created() {
-    let scene = Scene::new(&[("HEARDBACK_LINKS", "off")]);
+    let harness = Harness::new(&[("HEARDBACK_LINKS", "off")]);
     for body in [json!({ "Link": TARGET }), json!({ "MessageSid": sid(1), "Link": TARGET })] {
-        let answer = scene.send(&json_post("/app/messages", &body));
+        let answer = harness.send(&json_post("/app/messages", &body));
         assert_eq!((answer.status, text(&answer.json(), "field")), (400, "Link".to_owned()));
         assert!(text(&answer.json(), "detail").contains("HEARDBACK_LINKS=off"));
     }
-    assert_eq!(scene.state(1), None);
+    assert_eq!(harness.state(1), None);
     for method in ["GET", "HEAD", "POST", "PUT"] {
-        let answer = as_phone(&scene, method, "/c/0123456789abcdef");
+        let answer = as_phone(&harness, method, "/c/0123456789abcdef");
         assert_eq!((answer.status, answer.body.is_empty()), (404, true), "{method}");
     }
     let sid = sid(1);
-    assert_eq!(scene.send(&form("/app/messages", &[("MessageSid", &sid)])).status, 201);
+    assert_eq!(harness.send(&form("/app/messages", &[("MessageSid", &sid)])).status, 201);
 }
 
 #[test]
 fn a_link_survives_a_restart_and_its_token_is_in_no_log_no_metric_and_no_file() {
-    let mut scene = Scene::new(&[("HEARDBACK_LOG", "trace")]);
-    let link = made(&scene, Some(1));
+    let mut harness = Harness::new(&[("HEARDBACK_LOG", "trace")]);
+    let link = made(&harness, Some(1));
     let token = link.trim_start_matches("/c/").to_owned();
-    is_the_page(&as_phone(&scene, "GET", &link));
-    scene.service.signal(rustix::process::Signal::TERM);
-    assert!(scene.service.ends_within(LONG).success());
-    let mut logs = scene.service.logs();
-    for file in std::fs::read_dir(scene.store()).expect("there").flatten() {
+    is_the_page(&as_phone(&harness, "GET", &link));
+    harness.service.signal(rustix::process::Signal::TERM);
+    assert!(harness.service.ends_within(LONG).success());
+    let mut logs = harness.service.logs();
+    for file in std::fs::read_dir(harness.store()).expect("there").flatten() {
         let bytes = std::fs::read(file.path()).unwrap_or_default();
         let holds = bytes.windows(token.len()).any(|window| window == token.as_bytes());
         assert!(!holds, "{} holds the token", file.path().display());
     }
     let again = crate::harness::running::command(
-        &scene.store(),
-        &scene.twilio,
+        &harness.store(),
+        &harness.twilio,
         &[("HEARDBACK_LOG", "trace")],
     );
-    scene.service = crate::harness::running::Running::start(again);
-    is_sent_on(&as_phone(&scene, "POST", &link));
-    scene.reaches(1, "reported");
-    assert_eq!(as_phone(&scene, "DELETE", &link).status, 405);
+    harness.service = crate::harness::running::Running::start(again);
+    is_sent_on(&as_phone(&harness, "POST", &link));
+    harness.reaches(1, "reported");
+    assert_eq!(as_phone(&harness, "DELETE", &link).status, 405);
     let wrong = format!("{link}x");
-    assert_eq!(as_phone(&scene, "GET", &wrong).status, 404);
-    logs.push_str(&scene.service.logs());
+    assert_eq!(as_phone(&harness, "GET", &wrong).status, 404);
+    logs.push_str(&harness.service.logs());
     assert!(logs.contains("by link"), "the log says that a link confirmed it");
     assert!(!logs.contains(&token), "the token is in the logs");
-    assert!(!scene.service.operator("/metrics").text().contains(&token));
-    let shown = scene.send(&get(&format!("/app/messages/{}", sid(1))));
+    assert!(!harness.service.operator("/metrics").text().contains(&token));
+    let shown = harness.send(&get(&format!("/app/messages/{}", sid(1))));
     assert!(!shown.text().contains(&token));
 }
 
 #[test]
 fn a_public_url_with_a_path_is_a_part_of_the_link() {
     let public = "https://example.com/heard";
-    let scene =
-        Scene::new(&[("HEARDBACK_PUBLIC_URL", "https://example.com/heard,https://b.example")]);
+    let harness =
+        Harness::new(&[("HEARDBACK_PUBLIC_URL", "https://example.com/heard,https://b.example")]);
     let sign = |request: &Recording| request.signed(&crate::harness::key(), public);
     let send = |body: Value| {
         let request = sign(&json_post("/app/messages", &body));
-        scene.service.exchange(&wire::bytes(&request))
+        harness.service.exchange(&http_client::bytes(&request))
     };
     let link = text(&send(json!({ "Link": TARGET })).json(), "link");
     let path = link.strip_prefix(public).expect("behind the prefix").to_owned();
-    is_the_page(&as_phone(&scene, "GET", &path));
+    is_the_page(&as_phone(&harness, "GET", &path));
     // The same host outside Heardback's prefix belongs to the app.
     assert_eq!(send(json!({ "Link": "https://example.com/welcome" })).status, 201);
     // Under each public URL it is a link of Heardback.

@@ -2,23 +2,23 @@
 
 use serde_json::json;
 
-use crate::harness::twilio::Manner;
-use crate::harness::wire::Line;
-use crate::harness::{ACCOUNT, LONG, RECIPIENT, Scene, TOKEN, eventually, sid, status_callback};
+use crate::harness::http_client::Line;
+use crate::harness::twilio::TwilioReply;
+use crate::harness::{ACCOUNT, Harness, LONG, RECIPIENT, TOKEN, eventually, sid, status_callback};
 
 #[test]
 fn the_operators_listener_has_liveness_readiness_and_metrics_and_the_public_one_has_none() {
-    let scene = Scene::new(&[]);
-    let alive = scene.service.operator("/livez");
+    let harness = Harness::new(&[]);
+    let alive = harness.service.operator("/livez");
     assert_eq!((alive.status, alive.text().trim_end()), (200, "alive"));
-    let ready = scene.service.operator("/readyz");
+    let ready = harness.service.operator("/readyz");
     assert_eq!((ready.status, ready.header("Content-Type")), (200, Some("application/json")));
     assert_eq!(ready.json()["status"], "ready");
-    scene.send(&status_callback(1, "sent"));
-    scene.confirm(2);
-    scene.reaches(2, "reported");
-    scene.service.exchange(b"GET /twilio/message HTTP/1.1\r\nHost: x\r\n\r\n");
-    let metrics = scene.service.operator("/metrics");
+    harness.send(&status_callback(1, "sent"));
+    harness.confirm(2);
+    harness.reaches(2, "reported");
+    harness.service.exchange(b"GET /twilio/message HTTP/1.1\r\nHost: x\r\n\r\n");
+    let metrics = harness.service.operator("/metrics");
     let media = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     assert_eq!((metrics.status, metrics.header("Content-Type")), (200, Some(media)));
     let text = metrics.text();
@@ -42,7 +42,7 @@ fn the_operators_listener_has_liveness_readiness_and_metrics_and_the_public_one_
     }
     assert!(text.ends_with("# EOF\n"));
     for (path, text) in
-        [("/metrics", &text), ("/readyz", &scene.service.operator("/readyz").text())]
+        [("/metrics", &text), ("/readyz", &harness.service.operator("/readyz").text())]
     {
         for hidden in [sid(1), sid(2), RECIPIENT.to_owned(), TOKEN.to_owned()] {
             assert!(
@@ -54,32 +54,32 @@ fn the_operators_listener_has_liveness_readiness_and_metrics_and_the_public_one_
     }
     for path in ["/livez", "/readyz", "/metrics"] {
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
-        assert_eq!(scene.service.exchange(request.as_bytes()).status, 404, "{path}");
+        assert_eq!(harness.service.exchange(request.as_bytes()).status, 404, "{path}");
     }
     for path in ["/twilio/status", "/app/messages"] {
-        assert_eq!(scene.service.operator(path).status, 404, "{path} on the operator's listener");
+        assert_eq!(harness.service.operator(path).status, 404, "{path} on the operator's listener");
     }
-    let mut line = Line::open(scene.service.ops);
+    let mut line = Line::open(harness.service.ops);
     line.send(b"POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
     assert!(matches!(line.answer().expect("an answer").status, 404 | 405));
 }
 
 #[test]
 fn a_lane_that_twilio_rejects_is_a_detail_of_readiness_and_not_a_failure() {
-    let scene = Scene::new(&[]);
-    scene.twilio.behave(Manner::Status(401));
-    scene.confirm(1);
+    let harness = Harness::new(&[]);
+    harness.twilio.reply_with(TwilioReply::Status(401));
+    harness.confirm(1);
     let is_paused = || {
-        let ready = scene.service.operator("/readyz");
+        let ready = harness.service.operator("/readyz");
         assert_eq!(ready.status, 200);
         ready.json()["lanes"][ACCOUNT]["state"] == json!("paused")
     };
     eventually("the lane is paused", LONG, is_paused);
-    let lane = scene.service.operator("/readyz").json()["lanes"][ACCOUNT].clone();
+    let lane = harness.service.operator("/readyz").json()["lanes"][ACCOUNT].clone();
     assert!(lane["why"].as_str().is_some_and(|why| !why.is_empty()), "{lane}");
     assert!(lane["since"].as_str().is_some_and(|since| !since.is_empty()), "{lane}");
     let gauge = format!("heardback_lane_paused{{account=\"{ACCOUNT}\"}}");
-    assert_eq!(scene.service.metric(&gauge), 1);
-    assert_eq!(scene.state(1).as_deref(), Some("confirmed"), "the message waits");
-    assert_eq!(scene.message(1).expect("known")["attempts"], 1, "the post that was given back");
+    assert_eq!(harness.service.metric(&gauge), 1);
+    assert_eq!(harness.state(1).as_deref(), Some("confirmed"), "the message waits");
+    assert_eq!(harness.message(1).expect("known")["attempts"], 1, "the post that was given back");
 }

@@ -4,9 +4,9 @@
 use heardback::recording::Recording;
 use serde_json::json;
 
-use crate::harness::wire::{self, Answer};
+use crate::harness::http_client::{self, Answer};
 use crate::harness::{
-    ACCOUNT, LONG, OTHER_ACCOUNT, RECIPIENT, Scene, code_entered, form, get, json as json_post,
+    ACCOUNT, Harness, LONG, OTHER_ACCOUNT, RECIPIENT, code_entered, form, get, json as json_post,
     post, sid, signed, status_callback,
 };
 use crate::http::reply;
@@ -30,7 +30,7 @@ impl Row {
     fn new(name: &str, request: &Recording, status: u16) -> Self {
         Self {
             name: format!("{name}: {} {}", request.method, request.target),
-            bytes: wire::bytes(request),
+            bytes: http_client::bytes(request),
             method: request.method.clone(),
             status,
             told: request.target.starts_with("/app/"),
@@ -44,9 +44,9 @@ impl Row {
     }
 
     /// Sends the request, checks the response, and checks that the connection ends.
-    fn check(&self, scene: &Scene) -> Answer {
+    fn check(&self, harness: &Harness) -> Answer {
         let name = &self.name;
-        let mut line = scene.service.line();
+        let mut line = harness.service.line();
         line.send(&self.bytes);
         let answer = line.answer_to(&self.method);
         let answer = answer.unwrap_or_else(|| unreachable!("no answer: {name}"));
@@ -69,15 +69,15 @@ impl Row {
 }
 
 /// No refused request had an effect.
-fn had_no_effect(scene: &Scene) {
-    assert!(scene.message(1).is_none());
-    let metrics = scene.service.operator("/metrics").text();
+fn had_no_effect(harness: &Harness) {
+    assert!(harness.message(1).is_none());
+    let metrics = harness.service.operator("/metrics").text();
     let known: Vec<_> = metrics.lines().filter(|l| l.starts_with("heardback_messages{")).collect();
     assert!(known.iter().all(|line| line.ends_with(" 0")), "{known:?}");
     for line in ["heardback_parked 0", "heardback_outbox 0"] {
         assert!(metrics.lines().any(|known| known == line), "{line}");
     }
-    assert_eq!(scene.twilio.posts(), [""; 0]);
+    assert_eq!(harness.twilio.posts(), [""; 0]);
     assert!(!metrics.contains("status=\"401\""));
 }
 
@@ -92,7 +92,7 @@ fn bare(method: &str, target: &str) -> Recording {
 
 #[test]
 fn an_unknown_route_is_404_and_a_wrong_method_405_before_any_other_check() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     let huge = post("/nowhere", FORM, &vec![b'x'; 1 << 20]);
     for request in [
         get("/nowhere"),
@@ -105,7 +105,7 @@ fn an_unknown_route_is_404_and_a_wrong_method_405_before_any_other_check() {
         signed(&status_callback(1, "sent")).at("///twilio/status"),
         signed(&status_callback(1, "sent")).at("/Twilio/status"),
     ] {
-        Row::new("no route", &request, 404).check(&scene);
+        Row::new("no route", &request, 404).check(&harness);
     }
     for (method, target, allow) in [
         ("POST", "/", "GET, HEAD"),
@@ -122,14 +122,14 @@ fn an_unknown_route_is_404_and_a_wrong_method_405_before_any_other_check() {
         ("DELETE", "/app/messages/SM1", "GET"),
         ("BREW", "/app/events", "POST"),
     ] {
-        let answer = Row::new("method", &bare(method, target), 405).check(&scene);
+        let answer = Row::new("method", &bare(method, target), 405).check(&harness);
         assert_eq!(answer.header("Allow"), Some(allow), "{method} {target}");
     }
     let mut big = status_callback(1, "sent");
     big.method = "PUT".to_owned();
     big.body = vec![b'x'; 1 << 20];
-    Row::new("a large body", &big, 405).check(&scene);
-    had_no_effect(&scene);
+    Row::new("a large body", &big, 405).check(&harness);
+    had_no_effect(&harness);
 }
 
 /// The request with another target and its old signature.
@@ -146,7 +146,7 @@ impl At for Recording {
 
 #[test]
 fn a_body_over_the_limit_is_413_by_declared_or_actual_length_with_any_signature() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     let padded = |target: &str, length: usize| {
         let mut request = status_callback(1, "sent").at(target);
         request.body.extend(vec![b'&'; length - request.body.len()]);
@@ -155,21 +155,21 @@ fn a_body_over_the_limit_is_413_by_declared_or_actual_length_with_any_signature(
     for target in ["/twilio/status", "/app/twilio/status", "/app/events"] {
         for length in [CAP + 1, 1 << 20, 8 << 20] {
             let request = padded(target, length);
-            Row::new("declared", &request, 413).check(&scene);
+            Row::new("declared", &request, 413).check(&harness);
             let mut counted = Row::new("in chunks", &request, 413);
-            counted.bytes = wire::chunked(&request, 8000);
-            counted.check(&scene);
+            counted.bytes = http_client::chunked(&request, 8000);
+            counted.check(&harness);
         }
     }
     // This check comes before the signature's.
-    Row::new("unsigned", &post("/twilio/status", FORM, &vec![b'&'; CAP + 1]), 413).check(&scene);
+    Row::new("unsigned", &post("/twilio/status", FORM, &vec![b'&'; CAP + 1]), 413).check(&harness);
     // The response comes even if the declared body never arrives.
     let mut absent = Row::new("declared only", &padded("/twilio/status", CAP + 1), 413);
     absent.bytes.truncate(absent.bytes.len() - CAP - 1);
-    absent.check(&scene);
-    had_no_effect(&scene);
+    absent.check(&harness);
+    had_no_effect(&harness);
     assert_eq!(
-        scene.send(&padded("/twilio/status", CAP)).status,
+        harness.send(&padded("/twilio/status", CAP)).status,
         204,
         "a body of exactly the limit is accepted"
     );
@@ -177,7 +177,7 @@ fn a_body_over_the_limit_is_413_by_declared_or_actual_length_with_any_signature(
 
 #[test]
 fn an_unverified_request_and_one_of_another_account_get_the_same_403() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     let good = status_callback(1, "delivered");
     let of = |account: &str| {
         let body = String::from_utf8(good.body.clone()).expect("UTF-8");
@@ -253,23 +253,23 @@ fn an_unverified_request_and_one_of_another_account_get_the_same_403() {
     for rows in [&twilios[..], &apps[..]] {
         let answers = rows
             .iter()
-            .map(|(name, request)| Row::new(name, request, 403).check(&scene).without_date());
+            .map(|(name, request)| Row::new(name, request, 403).check(&harness).without_date());
         let mut answers: Vec<_> = answers.collect();
         answers.dedup();
         assert_eq!(answers.len(), 1, "{answers:#?}");
     }
-    had_no_effect(&scene);
+    had_no_effect(&harness);
     let spelled = Row { told: true, ..Row::new("escaped", &get("/%61pp/messages/x"), 403) };
-    spelled.check(&scene);
+    spelled.check(&harness);
     for (reason, count) in [("other_account", 5), ("body_hash_mismatch", 1)] {
         let name = format!("heardback_refusals_total{{reason=\"{reason}\"}}");
-        assert_eq!(scene.service.metric(&name), count, "{reason}");
+        assert_eq!(harness.service.metric(&name), count, "{reason}");
     }
 }
 
 #[test]
 fn a_signed_body_of_the_wrong_type_is_415_before_it_is_parsed() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     let json_body = |target: &str| signed(&json_post(target, &json!({ "MessageSid": 1 })));
     for request in [
         json_body("/twilio/status"),
@@ -282,14 +282,14 @@ fn a_signed_body_of_the_wrong_type_is_415_before_it_is_parsed() {
         with(signed(&status_callback(1, "sent")), "Content-Encoding", "identity"),
         with(signed(&code_entered(1)), "Content-Encoding", "br"),
     ] {
-        Row::new("type", &request, 415).check(&scene);
+        Row::new("type", &request, 415).check(&harness);
     }
-    had_no_effect(&scene);
+    had_no_effect(&harness);
 }
 
 #[test]
 fn a_signed_but_malformed_request_is_400_and_the_app_gets_the_field() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     let (one, two) = (sid(1), sid(2));
     let app = |target: &str, fields: &[(&str, &str)]| signed(&form(target, fields));
     let raw = |target: &str, body: &[u8]| signed(&post(target, FORM, body));
@@ -323,7 +323,7 @@ fn a_signed_but_malformed_request_is_400_and_the_app_gets_the_field() {
     ] {
         let row = Row::new(&format!("{field:?}"), &request, 400);
         let row = if let Some(field) = field { row.naming(field) } else { row };
-        let detail = row.check(&scene).json();
+        let detail = row.check(&harness).json();
         let detail = detail.get("detail").and_then(|detail| detail.as_str()).unwrap_or_default();
         let body = String::from_utf8_lossy(&request.body).into_owned() + &request.target;
         if body.contains("VE0") {
@@ -343,16 +343,16 @@ fn a_signed_but_malformed_request_is_400_and_the_app_gets_the_field() {
         raw("/twilio/message", b""),
         signed(&get("/twilio/message")),
     ] {
-        Row::new("Twilio's", &request, 400).check(&scene);
+        Row::new("Twilio's", &request, 400).check(&harness);
     }
-    had_no_effect(&scene);
+    had_no_effect(&harness);
     let counted = "heardback_refusals_total{reason=\"not_a_message\"}";
-    assert_eq!(scene.service.metric(counted), 4, "each once");
+    assert_eq!(harness.service.metric(counted), 4, "each once");
 }
 
 #[test]
 fn an_unusual_but_unambiguous_request_is_accepted() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     let (one, two) = (sid(1), sid(2));
     let body = |text: &str| signed(&post("/app/messages", FORM, text.as_bytes()));
     let json_body =
@@ -371,7 +371,7 @@ fn an_unusual_but_unambiguous_request_is_accepted() {
             "c",
         ),
     ] {
-        let answer = scene.service.exchange(&wire::bytes(&request));
+        let answer = harness.service.exchange(&http_client::bytes(&request));
         assert_eq!(answer.status, 201, "{}", answer.text());
         assert_eq!(answer.json().get("reference"), Some(&json!(reference)));
     }

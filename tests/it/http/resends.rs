@@ -5,11 +5,11 @@ use heardback::domain::code::CodeKey;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::{LONG, RECIPIENT, SENDER, Scene, TOKEN, form, json as json_post, sid};
+use crate::harness::{Harness, LONG, RECIPIENT, SENDER, TOKEN, form, json as json_post, sid};
 use crate::http::reply;
 
 /// Registers message `number` of login 7, with the HMAC of its code if it has one.
-fn register(scene: &Scene, number: u32, code: Option<&str>) {
+fn register(harness: &Harness, number: u32, code: Option<&str>) {
     let hmac = code.map(|code| {
         let sid = sid(number).parse().expect("valid");
         CodeKey::new(TOKEN.as_bytes()).hmac(sid, code).to_base64()
@@ -18,16 +18,16 @@ fn register(scene: &Scene, number: u32, code: Option<&str>) {
         "MessageSid": sid(number), "To": RECIPIENT, "From": SENDER, "Reference": "login 7",
         "CodeHmac": hmac,
     });
-    let answer = scene.send(&json_post("/app/messages", &message));
+    let answer = harness.send(&json_post("/app/messages", &message));
     assert_eq!(answer.status, 201, "{}", answer.text());
 }
 
-fn entered(scene: &Scene, code: Option<&str>) -> Value {
+fn entered(harness: &Harness, code: Option<&str>) -> Value {
     let now = jiff::Timestamp::now().to_string();
     let event = json!({
         "Reference": "login 7", "Type": "code_entered", "Code": code, "OccurredAt": now, "SentAt": now,
     });
-    scene.send(&json_post("/app/events", &event)).json()
+    harness.send(&json_post("/app/events", &event)).json()
 }
 
 fn of<'a>(json: &'a Value, field: &str) -> &'a str {
@@ -36,12 +36,12 @@ fn of<'a>(json: &'a Value, field: &str) -> &'a str {
 
 #[test]
 fn an_event_with_the_code_confirms_its_message_and_the_other_names_it() {
-    let scene = Scene::new(&[]);
-    register(&scene, 1, Some("111111"));
-    register(&scene, 2, Some("222222"));
-    let answer = entered(&scene, Some("111111"));
+    let harness = Harness::new(&[]);
+    register(&harness, 1, Some("111111"));
+    register(&harness, 2, Some("222222"));
+    let answer = entered(&harness, Some("111111"));
     assert_eq!((of(&answer, "result"), of(&answer, "message_sid")), ("confirmed", &*sid(1)));
-    let (one, two) = (scene.message(1).expect("known"), scene.message(2).expect("known"));
+    let (one, two) = (harness.message(1).expect("known"), harness.message(2).expect("known"));
     assert_eq!(of(&one, "evidence_basis"), "direct");
     assert_eq!((of(&two, "state"), of(&two, "converted_by")), ("pending", &*sid(1)));
 }
@@ -54,12 +54,12 @@ fn each_resend_policy_is_a_setting() {
         ("only-deliverable", "parked", &[]),
         ("code", "parked", &[]),
     ] {
-        let scene = Scene::new(&[("HEARDBACK_RESEND", policy)]);
-        register(&scene, 1, None);
-        register(&scene, 2, None);
-        assert_eq!(of(&entered(&scene, None), "result"), result, "{policy}");
+        let harness = Harness::new(&[("HEARDBACK_RESEND", policy)]);
+        register(&harness, 1, None);
+        register(&harness, 2, None);
+        assert_eq!(of(&entered(&harness, None), "result"), result, "{policy}");
         for number in [1, 2] {
-            let state = scene.state(number).expect("known");
+            let state = harness.state(number).expect("known");
             assert_eq!(state != "pending", confirmed.contains(&number), "{policy}: {number}");
         }
     }
@@ -67,26 +67,26 @@ fn each_resend_policy_is_a_setting() {
 
 #[test]
 fn a_reply_with_the_code_is_direct_and_one_with_another_code_is_no_evidence() {
-    let scene = Scene::new(&[]);
-    register(&scene, 1, Some("111111"));
+    let harness = Harness::new(&[]);
+    register(&harness, 1, Some("111111"));
     let other = sid(101);
-    scene.send(&form("/twilio/message", &reply(&other, &[("Body", "999999")])));
-    assert_eq!(scene.state(1).as_deref(), Some("pending"));
+    harness.send(&form("/twilio/message", &reply(&other, &[("Body", "999999")])));
+    assert_eq!(harness.state(1).as_deref(), Some("pending"));
     let inbound = sid(102);
     let elsewhere = [("Body", "my code: 111111."), ("To", "+15017129999")];
-    scene.send(&form("/twilio/message", &reply(&inbound, &elsewhere)));
-    let message = scene.message(1).expect("known");
+    harness.send(&form("/twilio/message", &reply(&inbound, &elsewhere)));
+    let message = harness.message(1).expect("known");
     assert_eq!((of(&message, "evidence"), of(&message, "evidence_basis")), ("reply", "direct"));
 }
 
 #[test]
 fn a_malformed_code_hmac_is_refused_by_its_field_and_so_is_a_contradicting_one() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     let first = CodeKey::new(b"x").hmac(sid(1).parse().expect("valid"), "111111").to_base64();
     let second = CodeKey::new(b"x").hmac(sid(1).parse().expect("valid"), "222222").to_base64();
     for (hmac, status) in [("111111", 400), (&*first, 201), (&*first, 200), (&*second, 409)] {
         let message = json!({ "MessageSid": sid(1), "CodeHmac": hmac });
-        let answer = scene.send(&json_post("/app/messages", &message));
+        let answer = harness.send(&json_post("/app/messages", &message));
         assert_eq!(answer.status, status, "{}", answer.text());
         let named = answer.text().contains("CodeHmac");
         assert_eq!(named, status >= 400, "{}", answer.text());
@@ -96,19 +96,19 @@ fn a_malformed_code_hmac_is_refused_by_its_field_and_so_is_a_contradicting_one()
 
 #[test]
 fn no_entered_code_is_in_the_store_or_the_log() {
-    let mut scene = Scene::new(&[("HEARDBACK_LOG", "trace")]);
-    register(&scene, 1, Some("7391820465"));
-    register(&scene, 2, Some("8402931576"));
+    let mut harness = Harness::new(&[("HEARDBACK_LOG", "trace")]);
+    register(&harness, 1, Some("7391820465"));
+    register(&harness, 2, Some("8402931576"));
     // One event that settles, one that has to wait.
-    entered(&scene, Some("7391820465"));
+    entered(&harness, Some("7391820465"));
     let event = json!({ "Reference": "unknown yet", "Code": "8402931576" });
-    scene.send(&json_post("/app/events", &event));
+    harness.send(&json_post("/app/events", &event));
     let body = reply("SM00000000000000000000000000000099", &[("Body", "8402931576")]);
-    scene.send(&form("/twilio/message", &body));
-    scene.service.signal(Signal::TERM);
-    scene.service.ends_within(LONG);
-    let mut kept = vec![scene.service.logs().into_bytes()];
-    for entry in std::fs::read_dir(scene.store()).expect("readable") {
+    harness.send(&form("/twilio/message", &body));
+    harness.service.signal(Signal::TERM);
+    harness.service.ends_within(LONG);
+    let mut kept = vec![harness.service.logs().into_bytes()];
+    for entry in std::fs::read_dir(harness.store()).expect("readable") {
         let path = entry.expect("readable").path();
         kept.extend(path.is_file().then(|| std::fs::read(path).expect("readable")));
     }

@@ -5,9 +5,9 @@ use heardback::recording::Recording;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::harness::wire;
+use crate::harness::http_client;
 use crate::harness::{
-    ACCOUNT, OTHER_ACCOUNT, RECIPIENT, SENDER, Scene, form, get, json as json_post, post, sid,
+    ACCOUNT, Harness, OTHER_ACCOUNT, RECIPIENT, SENDER, form, get, json as json_post, post, sid,
 };
 use crate::http::reply;
 
@@ -20,17 +20,17 @@ pub(super) fn call_sid(number: u32) -> String {
 }
 
 /// Registers a message that was created this many seconds ago.
-pub(super) fn sent(scene: &Scene, number: u32, to: &str, from: &str, ago: i64) {
+pub(super) fn sent(harness: &Harness, number: u32, to: &str, from: &str, ago: i64) {
     let message = json!({
-        "MessageSid": sid(number), "To": to, "From": from, "CreatedAt": before(scene, ago),
+        "MessageSid": sid(number), "To": to, "From": from, "CreatedAt": before(harness, ago),
     });
-    let answer = scene.send(&json_post("/app/messages", &message));
+    let answer = harness.send(&json_post("/app/messages", &message));
     assert_eq!(answer.status, 201, "{}", answer.text());
 }
 
 /// This many seconds ago, by the service's own clock.
-pub(super) fn before(scene: &Scene, seconds: i64) -> Timestamp {
-    let answer = scene.send(&json_post("/app/messages", &json!({ "MessageSid": sid(0xc10c) })));
+pub(super) fn before(harness: &Harness, seconds: i64) -> Timestamp {
+    let answer = harness.send(&json_post("/app/messages", &json!({ "MessageSid": sid(0xc10c) })));
     let heard = answer.json();
     let heard = heard.get("remembered_at").and_then(Value::as_str).expect("a time");
     // The first response has the time of its first sight; the difference is far below a second.
@@ -63,12 +63,12 @@ fn click(target: &str, number: u32, kind: &str, agent: &str) -> Recording {
     json_post(target, &body)
 }
 
-fn state(scene: &Scene, number: u32) -> String {
-    scene.state(number).expect("known")
+fn state(harness: &Harness, number: u32) -> String {
+    harness.state(number).expect("known")
 }
 
-fn is_proven(scene: &Scene, number: u32) -> bool {
-    matches!(state(scene, number).as_str(), "confirmed" | "reported")
+fn is_proven(harness: &Harness, number: u32) -> bool {
+    matches!(state(harness, number).as_str(), "confirmed" | "reported")
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_call_is_rejected_or_forwarded_and_its_end_needs_no_instructions() {
     for (settings, twiml) in
         [(&[][..], REJECT), (&[("HEARDBACK_CALL_REDIRECT_URL", target)][..], REDIRECT)]
     {
-        let scene = Scene::new(settings);
+        let harness = Harness::new(settings);
         let ringing = call(&call_sid(1), PERSON, &[("CallStatus", "ringing")]);
         let query = String::from_utf8(ringing.body.clone()).expect("UTF-8");
         let outbound = call(&call_sid(2), PERSON, &[("CallStatus", "ringing")]);
@@ -102,7 +102,7 @@ fn a_call_is_rejected_or_forwarded_and_its_end_needs_no_instructions() {
             (&call(&call_sid(6), PERSON, &[("CallStatus", "busy")]), None),
             (&passed_on, None),
         ] {
-            let answer = scene.send(request);
+            let answer = harness.send(request);
             let body = expected.unwrap_or_default();
             assert_eq!(answer.status, if expected.is_some() { 200 } else { 204 });
             assert_eq!(answer.text(), body, "{}", request.target);
@@ -114,63 +114,63 @@ fn a_call_is_rejected_or_forwarded_and_its_end_needs_no_instructions() {
 
 #[test]
 fn a_code_sent_during_a_call_is_not_confirmed_by_the_call() {
-    let scene = Scene::new(&[]);
-    sent(&scene, 1, PERSON, SENDER, 30);
-    sent(&scene, 2, RECIPIENT, SENDER, 90);
+    let harness = Harness::new(&[]);
+    sent(&harness, 1, PERSON, SENDER, 30);
+    sent(&harness, 2, RECIPIENT, SENDER, 90);
     // Both calls have lasted a minute. In one the code was requested; the other was made because of
     // it.
-    assert_eq!(scene.send(&ended(&call_sid(1), PERSON, "60")).status, 204);
-    assert_eq!(scene.send(&ended(&call_sid(2), RECIPIENT, "60")).status, 204);
-    assert_eq!(state(&scene, 1), "pending");
-    scene.reaches(2, "reported");
+    assert_eq!(harness.send(&ended(&call_sid(1), PERSON, "60")).status, 204);
+    assert_eq!(harness.send(&ended(&call_sid(2), RECIPIENT, "60")).status, 204);
+    assert_eq!(state(&harness, 1), "pending");
+    harness.reaches(2, "reported");
 }
 
 #[test]
 fn a_call_counts_once_by_any_path_and_one_that_proves_nothing_does_not_use_it_up() {
-    let scene = Scene::new(&[]);
-    sent(&scene, 1, PERSON, SENDER, 5);
+    let harness = Harness::new(&[]);
+    sent(&harness, 1, PERSON, SENDER, 5);
     let under_way = call(&call_sid(1), PERSON, &[("CallStatus", "in-progress")]);
-    assert_eq!(scene.send(&under_way).status, 200);
-    assert_eq!(state(&scene, 1), "pending");
-    assert_eq!(scene.send(&call(&call_sid(1), PERSON, &[("CallStatus", "ringing")])).status, 200);
-    assert!(is_proven(&scene, 1));
+    assert_eq!(harness.send(&under_way).status, 200);
+    assert_eq!(state(&harness, 1), "pending");
+    assert_eq!(harness.send(&call(&call_sid(1), PERSON, &[("CallStatus", "ringing")])).status, 200);
+    assert!(is_proven(&harness, 1));
     // The call's end is reported when the next code is already sent. A second call does prove that
     // code.
-    sent(&scene, 2, PERSON, SENDER, 3);
-    assert_eq!(scene.send(&ended(&call_sid(1), PERSON, "0")).status, 204);
+    sent(&harness, 2, PERSON, SENDER, 3);
+    assert_eq!(harness.send(&ended(&call_sid(1), PERSON, "0")).status, 204);
     let event = json!([{
         "type": "com.twilio.voice.status-callback.call.completed", "id": "VW1",
-        "data": { "sid": call_sid(1), "timestamp": before(&scene, 0), "request": { "parameters": {
+        "data": { "sid": call_sid(1), "timestamp": before(&harness, 0), "request": { "parameters": {
             "CallSid": call_sid(1), "AccountSid": ACCOUNT, "From": PERSON, "To": SENDER,
             "Direction": "inbound", "CallStatus": "completed", "CallDuration": "0",
         } } },
     }]);
-    assert_eq!(scene.send(&json_post("/twilio/events", &event)).status, 204);
-    assert_eq!(state(&scene, 2), "pending");
+    assert_eq!(harness.send(&json_post("/twilio/events", &event)).status, 204);
+    assert_eq!(state(&harness, 2), "pending");
     let duplicates = "heardback_evidence_unmatched_total{reason=\"duplicate\"}";
-    assert_eq!(scene.service.metric(duplicates), 2);
-    assert_eq!(scene.send(&ended(&call_sid(2), PERSON, "0")).status, 204);
-    assert!(is_proven(&scene, 2));
+    assert_eq!(harness.service.metric(duplicates), 2);
+    assert_eq!(harness.send(&ended(&call_sid(2), PERSON, "0")).status, 204);
+    assert!(is_proven(&harness, 2));
 }
 
 #[test]
 fn a_call_answers_a_whatsapp_text_too_and_every_notation_is_one_person() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     for (number, to, from, caller) in [
         (1, "whatsapp:+15558675311", "whatsapp:+15017122661", "+15558675311"),
         (2, "whatsapp:+5215512345678", "+1 (501) 712-2661", "+525512345678"),
         (3, "rcs:+5511987654321", SENDER, "+551187654321"),
     ] {
-        sent(&scene, number, to, from, 5);
+        sent(&harness, number, to, from, 5);
         let ringing = [("CallStatus", "ringing")];
-        assert_eq!(scene.send(&call(&call_sid(number), caller, &ringing)).status, 200);
-        assert!(is_proven(&scene, number), "{to} called as {caller}");
+        assert_eq!(harness.send(&call(&call_sid(number), caller, &ringing)).status, 200);
+        assert!(is_proven(&harness, number), "{to} called as {caller}");
     }
 }
 
 #[test]
 fn a_reply_in_another_notation_is_from_the_registered_person() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     for (number, registered, answering, from, to) in [
         (1, "whatsapp:+525512345678", "whatsapp:+5215512345678", "whatsapp:+14155238886", None),
         (2, "+541123456789", "+5491123456789", "+1 501-712-2661", Some(SENDER)),
@@ -178,7 +178,7 @@ fn a_reply_in_another_notation_is_from_the_registered_person() {
         (4, "+1 (555) 867-53.12", "rcs:+15558675312", "rcs:acme_login_agent", None),
         (5, "+15558675313", "+15558675313", "12345", None),
     ] {
-        sent(&scene, number, registered, from, 5);
+        sent(&harness, number, registered, from, 5);
         let inbound = sid(0x1000 + number);
         let fields = [
             ("MessageSid", inbound.as_str()),
@@ -187,11 +187,11 @@ fn a_reply_in_another_notation_is_from_the_registered_person() {
             ("To", to.unwrap_or(from)),
             ("Body", "yes"),
         ];
-        assert_eq!(scene.send(&form("/twilio/message", &fields)).status, 200);
-        assert!(is_proven(&scene, number), "{registered} answered as {answering}");
+        assert_eq!(harness.send(&form("/twilio/message", &fields)).status, 200);
+        assert!(is_proven(&harness, number), "{registered} answered as {answering}");
     }
     // A landline in Brazil, and the mobile with the same digits after a nine.
-    sent(&scene, 6, "+5511923456789", SENDER, 5);
+    sent(&harness, 6, "+5511923456789", SENDER, 5);
     let inbound = sid(0x2000);
     let fields = [
         ("MessageSid", inbound.as_str()),
@@ -200,15 +200,16 @@ fn a_reply_in_another_notation_is_from_the_registered_person() {
         ("To", SENDER),
         ("Body", "yes"),
     ];
-    assert_eq!(scene.send(&form("/twilio/message", &fields)).status, 200);
-    assert_eq!(state(&scene, 6), "pending");
+    assert_eq!(harness.send(&form("/twilio/message", &fields)).status, 200);
+    assert_eq!(state(&harness, 6), "pending");
 }
 
 #[test]
 fn a_click_proves_its_message_and_neither_a_preview_nor_a_crawler_does() {
-    let scene = Scene::new(&[]);
-    sent(&scene, 1, PERSON, SENDER, 5);
-    let send = |kind: &str, agent: &str| scene.send(&click("/twilio/click", 1, kind, agent)).status;
+    let harness = Harness::new(&[]);
+    sent(&harness, 1, PERSON, SENDER, 5);
+    let send =
+        |kind: &str, agent: &str| harness.send(&click("/twilio/click", 1, kind, agent)).status;
     for (kind, agent) in [
         ("preview", SAFARI),
         ("click", "WhatsApp/2.23.20.0 A"),
@@ -216,18 +217,18 @@ fn a_click_proves_its_message_and_neither_a_preview_nor_a_crawler_does() {
         ("something-else", SAFARI),
     ] {
         assert_eq!(send(kind, agent), 204);
-        assert_eq!(state(&scene, 1), "pending", "{kind} by {agent}");
+        assert_eq!(state(&harness, 1), "pending", "{kind} by {agent}");
     }
     assert_eq!(send("click", SAFARI), 204);
-    let message = scene.message(1).expect("known");
+    let message = harness.message(1).expect("known");
     assert_eq!(message.get("evidence"), Some(&json!("click")));
     assert_eq!(message.get("evidence_basis"), Some(&json!("direct")));
     assert_eq!((send("preview", SAFARI), send("click", SAFARI)), (204, 204));
     for (reason, count) in [("preview", 2), ("crawler", 2)] {
         let name = format!("heardback_evidence_unmatched_total{{reason=\"{reason}\"}}");
-        assert_eq!(scene.service.metric(&name), count, "{reason}");
+        assert_eq!(harness.service.metric(&name), count, "{reason}");
     }
-    let lenient = Scene::new(&[("HEARDBACK_IGNORE_CRAWLERS", "false")]);
+    let lenient = Harness::new(&[("HEARDBACK_IGNORE_CRAWLERS", "false")]);
     sent(&lenient, 1, PERSON, SENDER, 5);
     lenient.send(&click("/twilio/click", 1, "preview", SAFARI));
     assert_eq!(state(&lenient, 1), "pending");
@@ -238,17 +239,17 @@ fn a_click_proves_its_message_and_neither_a_preview_nor_a_crawler_does() {
 #[test]
 fn without_a_secret_no_unsigned_click_is_accepted_and_with_one_only_the_secret_path_is() {
     let target = format!("/twilio/click/{SECRET}");
-    let unsigned = |scene: &Scene, request: &Recording| {
-        let answer = scene.service.exchange(&wire::bytes(request));
+    let unsigned = |harness: &Harness, request: &Recording| {
+        let answer = harness.service.exchange(&http_client::bytes(request));
         assert!(answer.status == 204 || (answer.closes() && answer.body.is_empty()));
         answer
     };
-    let closed = Scene::new(&[]);
+    let closed = Harness::new(&[]);
     for request in [click(&target, 1, "click", SAFARI), get(&target)] {
         assert_eq!(unsigned(&closed, &request).status, 404);
         assert_eq!(closed.send(&request).status, 404, "signed or not");
     }
-    let open = Scene::new(&[("HEARDBACK_CLICK_PATH_SECRET", SECRET), ("HEARDBACK_LOG", "trace")]);
+    let open = Harness::new(&[("HEARDBACK_CLICK_PATH_SECRET", SECRET), ("HEARDBACK_LOG", "trace")]);
     sent(&open, 1, PERSON, SENDER, 5);
     let forged = unsigned(&open, &click("/twilio/click", 1, "click", SAFARI));
     assert_eq!(forged.status, 403);
@@ -286,20 +287,20 @@ fn without_a_secret_no_unsigned_click_is_accepted_and_with_one_only_the_secret_p
 fn a_form_forwarded_late_counts_at_its_given_time_and_without_one_proves_nothing() {
     let now = jiff::Timestamp::now();
     let ago = |seconds| (now - jiff::SignedDuration::from_secs(seconds)).to_string();
-    let scene = Scene::new(&[("HEARDBACK_DRY_RUN", "true")]);
+    let harness = Harness::new(&[("HEARDBACK_DRY_RUN", "true")]);
     for (number, seconds) in [(1, 600), (2, 30)] {
         let (sid, created) = (sid(number), ago(seconds));
         let fields =
             [("MessageSid", &*sid), ("To", RECIPIENT), ("From", SENDER), ("CreatedAt", &created)];
-        assert_eq!(scene.send(&form("/app/messages", &fields)).status, 201);
+        assert_eq!(harness.send(&form("/app/messages", &fields)).status, 201);
     }
-    let states = || [1, 2].map(|number| scene.state(number).expect("known"));
+    let states = || [1, 2].map(|number| harness.state(number).expect("known"));
     let inbound_sid = sid(101);
     let inbound = reply(&inbound_sid, &[("Body", "thanks")]);
-    assert_eq!(scene.send(&form("/app/twilio/message", &inbound)).status, 204);
+    assert_eq!(harness.send(&form("/app/twilio/message", &inbound)).status, 204);
     assert_eq!(states(), ["pending", "pending"]);
     let at = ago(300).replace(':', "%3A");
     let target = format!("/app/twilio/message?OccurredAt={at}");
-    assert_eq!(scene.send(&form(&target, &inbound)).status, 204);
+    assert_eq!(harness.send(&form(&target, &inbound)).status, 204);
     assert_eq!(states(), ["confirmed", "pending"], "2 did not exist when the person wrote");
 }

@@ -6,14 +6,15 @@ use heardback::twilio::signature::{Algorithm, KeyId, SigningKey};
 use serde_json::json;
 
 use crate::harness::{
-    BASE, Scene, TOKEN, code_entered, get, json as json_post, key, sid, status_callback, wire,
+    BASE, Harness, TOKEN, code_entered, get, http_client, json as json_post, key, sid,
+    status_callback,
 };
 
 const APP_KEY: &str = "an app's own secret";
 const NEXT: &str = "fedcba9876543210fedcba9876543210";
 
-fn status(scene: &Scene, request: &Recording) -> u16 {
-    scene.service.exchange(&wire::bytes(request)).status
+fn status(harness: &Harness, request: &Recording) -> u16 {
+    harness.service.exchange(&http_client::bytes(request)).status
 }
 
 fn signed_by(request: &Recording, key: &str) -> Recording {
@@ -22,7 +23,7 @@ fn signed_by(request: &Recording, key: &str) -> Recording {
 
 #[test]
 fn host_and_forwarding_headers_play_no_part() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     let mut good = status_callback(1, "sent").signed(&key(), BASE);
     let mut wrong = status_callback(1, "sent").signed(&key(), "https://evil.example.com");
     for (name, value) in [
@@ -35,22 +36,22 @@ fn host_and_forwarding_headers_play_no_part() {
         wrong.headers.push((name.to_owned(), value.to_owned()));
     }
     let with_host = |request: &Recording| {
-        let bytes = wire::bytes(request);
+        let bytes = http_client::bytes(request);
         String::from_utf8(bytes).expect("UTF-8").replace("Host: x", "Host: evil.example.com")
     };
-    assert_eq!(scene.service.exchange(with_host(&good).as_bytes()).status, 204);
-    assert_eq!(scene.service.exchange(with_host(&wrong).as_bytes()).status, 403);
+    assert_eq!(harness.service.exchange(with_host(&good).as_bytes()).status, 204);
+    assert_eq!(harness.service.exchange(with_host(&wrong).as_bytes()).status, 403);
 }
 
 #[test]
 fn the_request_line_is_verified_as_it_was_sent_without_decoding() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     let at = |target: &str, signed: &str| {
         let mut request = status_callback(1, "sent");
         signed.clone_into(&mut request.target);
         let mut request = request.signed(&key(), BASE);
         target.clone_into(&mut request.target);
-        status(&scene, &request)
+        status(&harness, &request)
     };
     assert_eq!(at("/%74wilio/status", "/%74wilio/status"), 204);
     assert_eq!(at("/%74wilio/status", "/twilio/status"), 403);
@@ -76,7 +77,7 @@ fn the_request_line_is_verified_as_it_was_sent_without_decoding() {
 fn each_public_url_is_valid_with_its_prefix_and_with_or_without_the_port() {
     let several =
         "https://a.example.com, https://b.example.com/heardback/,https://c.example.com:8443";
-    let scene = Scene::new(&[("HEARDBACK_PUBLIC_URL", several)]);
+    let harness = Harness::new(&[("HEARDBACK_PUBLIC_URL", several)]);
     let request = status_callback(1, "sent");
     for (base, expected) in [
         ("https://a.example.com", 204),
@@ -91,28 +92,32 @@ fn each_public_url_is_valid_with_its_prefix_and_with_or_without_the_port() {
         ("https://A.example.com", 403),
         (BASE, 403),
     ] {
-        assert_eq!(status(&scene, &request.signed(&key(), base)), expected, "{base}");
+        assert_eq!(status(&harness, &request.signed(&key(), base)), expected, "{base}");
         let body = json_post("/app/messages", &json!({ "MessageSid": sid(2) }));
-        let answer = status(&scene, &body.signed(&key(), base));
+        let answer = status(&harness, &body.signed(&key(), base));
         assert_eq!(answer == 403, expected == 403, "JSON, {base}: {answer}");
     }
 }
 
 #[test]
 fn both_tokens_are_valid_during_a_rotation() {
-    let scene = Scene::new(&[("TWILIO_AUTH_TOKEN", &format!("{TOKEN},{NEXT}"))]);
+    let harness = Harness::new(&[("TWILIO_AUTH_TOKEN", &format!("{TOKEN},{NEXT}"))]);
     for (key, expected) in [(TOKEN, 204), (NEXT, 204), ("another", 403)] {
-        assert_eq!(status(&scene, &signed_by(&status_callback(1, "sent"), key)), expected, "{key}");
+        assert_eq!(
+            status(&harness, &signed_by(&status_callback(1, "sent"), key)),
+            expected,
+            "{key}"
+        );
     }
     for (key, expected) in [(TOKEN, 200), (NEXT, 200), ("another", 403)] {
-        assert_eq!(status(&scene, &signed_by(&code_entered(2), key)), expected, "{key}");
+        assert_eq!(status(&harness, &signed_by(&code_entered(2), key)), expected, "{key}");
     }
 }
 
 #[test]
 fn the_apps_keys_are_valid_on_the_apps_routes_and_the_accounts_tokens_are_not() {
     let keys = format!("{APP_KEY},{NEXT}");
-    let scene = Scene::new(&[("HEARDBACK_APP_KEYS", &keys)]);
+    let harness = Harness::new(&[("HEARDBACK_APP_KEYS", &keys)]);
     let mut passed_on = status_callback(1, "sent");
     "/app/twilio/status".clone_into(&mut passed_on.target);
     let app = [
@@ -124,11 +129,15 @@ fn the_apps_keys_are_valid_on_the_apps_routes_and_the_accounts_tokens_are_not() 
     for (request, expected) in &app {
         for (key, expected) in [(TOKEN, 403), (APP_KEY, *expected), (NEXT, *expected)] {
             let what = &request.target;
-            assert_eq!(status(&scene, &signed_by(request, key)), expected, "{what} by {key}");
+            assert_eq!(status(&harness, &signed_by(request, key)), expected, "{what} by {key}");
         }
     }
     for (key, expected) in [(TOKEN, 204), (APP_KEY, 403), (NEXT, 403)] {
-        assert_eq!(status(&scene, &signed_by(&status_callback(3, "sent"), key)), expected, "{key}");
+        assert_eq!(
+            status(&harness, &signed_by(&status_callback(3, "sent"), key)),
+            expected,
+            "{key}"
+        );
     }
 }
 
@@ -136,7 +145,7 @@ fn the_apps_keys_are_valid_on_the_apps_routes_and_the_accounts_tokens_are_not() 
 fn a_shared_key_is_valid_on_twilios_routes_by_its_own_algorithm_only() {
     const ID: &str = "webhooks_sharedkey_01";
     const SECRET: &str = "c2hhcmVkLWtleS1zZWNyZXQtZXhhbXBsZQ==";
-    let scene = Scene::new(&[
+    let harness = Harness::new(&[
         ("TWILIO_SHARED_KEYS", &format!("{ID}:HMAC_SHA256:{SECRET}")),
         ("HEARDBACK_APP_KEYS", APP_KEY),
     ]);
@@ -148,7 +157,7 @@ fn a_shared_key_is_valid_on_twilios_routes_by_its_own_algorithm_only() {
             let name = "X-Twilio-Webhooks-Signature-Settings".to_owned();
             request.headers.push((name, (*line).to_owned()));
         }
-        status(&scene, &request)
+        status(&harness, &request)
     };
     let (callback, event) = (status_callback(1, "sent"), code_entered(1));
     let (strong, weak) = (Algorithm::HmacSha256, Algorithm::HmacSha1);
@@ -172,8 +181,8 @@ fn a_shared_key_is_valid_on_twilios_routes_by_its_own_algorithm_only() {
         assert_eq!(ask(&callback, algorithm, lines), 403, "{algorithm:?} {lines:?}");
     }
     // The token stays valid beside it.
-    assert_eq!(status(&scene, &signed_by(&callback, TOKEN)), 204);
+    assert_eq!(status(&harness, &signed_by(&callback, TOKEN)), 204);
     let mut named = signed_by(&callback, TOKEN);
     named.headers.push(("X-Twilio-Webhooks-Signature-Settings".to_owned(), good.to_owned()));
-    assert_eq!(status(&scene, &named), 403);
+    assert_eq!(status(&harness, &named), 403);
 }

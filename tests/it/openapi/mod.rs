@@ -15,7 +15,7 @@ use heardback::domain::message::State;
 use heardback::domain::route;
 use serde_json::{Value, json};
 
-use crate::harness::{BASE, Scene, TOKEN, code_entered, json as json_post, sid};
+use crate::harness::{BASE, Harness, TOKEN, code_entered, json as json_post, sid};
 use crate::skip::skipped_unless_ci;
 
 /// The number of generated requests for each route, valid and invalid: about ten seconds.
@@ -66,8 +66,8 @@ fn the_served_description_is_docs_openapi_yaml() {
     let remedy = "run HEARDBACK_WRITE_OPENAPI=1 cargo test --test it openapi";
     assert!(kept == described, "src/admin/openapi.json is not docs/openapi.yaml: {remedy}");
     assert_eq!(described["info"]["version"], env!("CARGO_PKG_VERSION"));
-    let scene = Scene::new(&[]);
-    let served = scene.service.operator("/app/openapi.json");
+    let harness = Harness::new(&[]);
+    let served = harness.service.operator("/app/openapi.json");
     assert_eq!((served.status, served.header("Content-Type")), (200, Some("application/json")));
     assert!(served.json() == kept, "this binary serves an older description");
 }
@@ -120,8 +120,8 @@ fn every_word_of_a_response_is_described() {
 
 #[test]
 fn every_member_of_a_response_is_described_and_always_there() {
-    let scene = Scene::new(&[]);
-    let answer = |fields: Value| scene.send(&json_post("/app/messages", &fields)).json();
+    let harness = Harness::new(&[]);
+    let answer = |fields: Value| harness.send(&json_post("/app/messages", &fields)).json();
     let required = |name: &str| {
         let schema = schema(name);
         let names = schema["required"].as_array().expect("a list").iter();
@@ -135,7 +135,7 @@ fn every_member_of_a_response_is_described_and_always_there() {
         (&link, link.clone()),
         (&required("MadeLink"), keys(&schema("MadeLink")["properties"]))
     );
-    let event = keys(&scene.send(&code_entered(1)).json());
+    let event = keys(&harness.send(&code_entered(1)).json());
     assert_eq!((&event, event.clone()), (&required("Settled"), required("ParkedEvent")));
 }
 
@@ -155,12 +155,12 @@ fn python() -> Option<PathBuf> {
 #[test]
 fn the_service_answers_valid_and_invalid_requests_as_described() {
     let Some(python) = python() else { return };
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     let folder = tempfile::tempdir().expect("a folder");
     let ran = Command::new(python)
         .args(["-m", "schemathesis.cli", "run"])
         .arg(root().join("docs/openapi.yaml"))
-        .args(["--url", &format!("http://{}", scene.service.public)])
+        .args(["--url", &format!("http://{}", harness.service.public)])
         .args(["--checks", "all", "--mode", "all", "--continue-on-failure"])
         .args(["--max-examples", EXAMPLES, "--seed", SEED])
         .current_dir(folder.path())
@@ -173,7 +173,8 @@ fn the_service_answers_valid_and_invalid_requests_as_described() {
     let said = String::from_utf8_lossy(&ran.stdout);
     assert!(ran.status.success(), "{said}\n{}", String::from_utf8_lossy(&ran.stderr));
     assert!(said.contains("Tested: 6"), "not every route was tested:\n{said}");
-    let taken =
-        scene.service.metric("heardback_http_requests_total{route=\"/app/events\",status=\"200\"}");
+    let taken = harness
+        .service
+        .metric("heardback_http_requests_total{route=\"/app/events\",status=\"200\"}");
     assert!(taken > 0, "no generated request was accepted");
 }

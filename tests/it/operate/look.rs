@@ -7,13 +7,13 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 
 use crate::backup::binary::{about, run};
-use crate::harness::twilio::Manner;
-use crate::harness::{ACCOUNT, LONG, OTHER_ACCOUNT, RECIPIENT, Scene, eventually, form, sid};
+use crate::harness::twilio::TwilioReply;
+use crate::harness::{ACCOUNT, Harness, LONG, OTHER_ACCOUNT, RECIPIENT, eventually, form, sid};
 use crate::operate::{filled, lines, output_of, stop};
 
 /// The SIDs in the output, in their order.
-fn sids(scene: &Scene, words: &[&str]) -> Vec<String> {
-    let lines = lines(scene, &[&["list", "--json"], words].concat());
+fn sids(harness: &Harness, words: &[&str]) -> Vec<String> {
+    let lines = lines(harness, &[&["list", "--json"], words].concat());
     let sids = lines.iter().map(|line| line["message_sid"].as_str().unwrap_or("none").to_owned());
     sids.collect()
 }
@@ -24,7 +24,7 @@ fn numbered(numbers: &[u32]) -> Vec<String> {
 
 #[test]
 fn a_running_service_and_its_stopped_store_give_the_same_output() {
-    let mut scene = filled();
+    let mut harness = filled();
     let commands: [&[&str]; 12] = [
         &["list", "--json"],
         &["list", "--json", "--limit", "3"],
@@ -39,10 +39,10 @@ fn a_running_service_and_its_stopped_store_give_the_same_output() {
         &["show", "nobody-s"],
         &["stats", "--json"],
     ];
-    let running = commands.map(|words| output_of(&scene, words));
-    stop(&mut scene);
+    let running = commands.map(|words| output_of(&harness, words));
+    stop(&mut harness);
     for (words, running) in commands.iter().zip(running) {
-        assert_eq!(output_of(&scene, words), running, "{words:?}");
+        assert_eq!(output_of(&harness, words), running, "{words:?}");
         assert!(words.contains(&"nobody-s") || running.0 == Some(0), "{words:?} {running:?}");
         assert!(
             words.contains(&"--orphans") || words.contains(&"nobody-s") || !running.1.is_empty()
@@ -52,7 +52,7 @@ fn a_running_service_and_its_stopped_store_give_the_same_output() {
 
 #[test]
 fn a_list_has_exactly_the_records_that_its_flags_select() {
-    let scene = filled();
+    let harness = filled();
     for (words, numbers) in [
         (&["--state", "pending"][..], &[4, 5, 6][..]),
         (&["--state", "refused"], &[2, 3]),
@@ -66,13 +66,13 @@ fn a_list_has_exactly_the_records_that_its_flags_select() {
         // 1 was confirmed under the same reference.
         (&["--converted"], &[4]),
     ] {
-        let mut found = sids(&scene, words);
+        let mut found = sids(&harness, words);
         found.sort();
         assert_eq!(found, numbered(numbers), "{words:?}");
     }
     // The newest state comes first: 7 was seen last, and 3 was refused before that.
-    assert_eq!(sids(&scene, &["--limit", "3"]), numbered(&[7, 3, 2]));
-    let parked = lines(&scene, &["list", "--json", "--parked", "--newer-than", "1h"]);
+    assert_eq!(sids(&harness, &["--limit", "3"]), numbered(&[7, 3, 2]));
+    let parked = lines(&harness, &["list", "--json", "--parked", "--newer-than", "1h"]);
     let mut named: Vec<_> = parked.iter().map(|line| line["reference"].to_string()).collect();
     named.sort();
     assert_eq!(named, ["\"login-77\"", "\"login-78\""]);
@@ -80,9 +80,9 @@ fn a_list_has_exactly_the_records_that_its_flags_select() {
 
 #[test]
 fn a_line_has_the_fields_of_the_apps_view_and_no_number() {
-    let scene = filled();
-    let app = scene.message(3).expect("there");
-    let line = lines(&scene, &["list", "--json", "--code", "20404"]).remove(0);
+    let harness = filled();
+    let app = harness.message(3).expect("there");
+    let line = lines(&harness, &["list", "--json", "--code", "20404"]).remove(0);
     for (name, value) in app.as_object().expect("an object") {
         assert_eq!(&line[name], value, "{name}");
     }
@@ -90,17 +90,17 @@ fn a_line_has_the_fields_of_the_apps_view_and_no_number() {
     assert_eq!(line["refusal"]["message"], "Not this one");
     let digits = RECIPIENT.trim_start_matches('+');
     for words in [&["list"][..], &["list", "--json"], &["show", "login-0"], &["stats"]] {
-        let (_, stdout, stderr) = run(words, &scene.store());
+        let (_, stdout, stderr) = run(words, &harness.store());
         assert!(!format!("{stdout}{stderr}").contains(digits), "{stdout}");
     }
 }
 
 #[test]
 fn the_table_fits_every_width_and_has_all_records() {
-    let scene = filled();
+    let harness = filled();
     for width in [36, 50, 80, 160] {
         for words in [&["list"][..], &["list", "--parked"], &["stats"]] {
-            let mut command = about(words, &scene.store());
+            let mut command = about(words, &harness.store());
             let output = command.env("COLUMNS", width.to_string()).output().expect("it ran");
             let table = String::from_utf8(output.stdout).expect("UTF-8");
             let fits = |line: &str| line.chars().count() <= width;
@@ -110,7 +110,7 @@ fn the_table_fits_every_width_and_has_all_records() {
         }
     }
     // Without a terminal, a record is one line.
-    let (_, table) = output_of(&scene, &["list", "--state", "refused"]);
+    let (_, table) = output_of(&harness, &["list", "--state", "refused"]);
     let lines: Vec<_> = table.lines().collect();
     assert_eq!(lines.len(), 3, "{table}");
     assert!(lines[0].starts_with("message ") && lines[0].contains(" next "), "{table}");
@@ -119,8 +119,8 @@ fn the_table_fits_every_width_and_has_all_records() {
 
 #[test]
 fn show_prints_the_history_of_a_message() {
-    let scene = filled();
-    let (code, text) = output_of(&scene, &["show", &sid(1)]);
+    let harness = filled();
+    let (code, text) = output_of(&harness, &["show", &sid(1)]);
     assert_eq!(code, Some(0));
     for words in [
         "  reported\n",
@@ -131,20 +131,20 @@ fn show_prints_the_history_of_a_message() {
     ] {
         assert!(text.contains(words), "{words}\n{text}");
     }
-    let shown = lines(&scene, &["show", "--json", "login-0"]);
+    let shown = lines(&harness, &["show", "--json", "login-0"]);
     assert_eq!(shown.len(), 4);
     assert!(shown.iter().all(|message| !message["life"].as_array().expect("a list").is_empty()));
-    let (code, _, stderr) = run(&["show", "nobody-s"], &scene.store());
+    let (code, _, stderr) = run(&["show", "nobody-s"], &harness.store());
     assert_eq!(code, Some(1));
     assert!(stderr.contains("nobody-s is unknown"), "{stderr}");
-    let (_, waits) = output_of(&scene, &["show", "login-77"]);
+    let (_, waits) = output_of(&harness, &["show", "login-77"]);
     assert!(waits.starts_with("password_used at ") && waits.contains("no_message"), "{waits}");
 }
 
 #[test]
 fn the_statistics_add_up() {
-    let scene = filled();
-    let (code, text) = output_of(&scene, &["stats", "--json"]);
+    let harness = filled();
+    let (code, text) = output_of(&harness, &["stats", "--json"]);
     let stats: Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!(code, Some(0));
     let counts = ["pending", "reported", "refused", "untracked", "confirmed", "parked", "orphaned"];
@@ -163,64 +163,65 @@ fn the_statistics_add_up() {
     assert_eq!(codes, [(&json!("+1"), &json!(5)), (&json!("+49"), &json!(1))]);
     let since = day["since"].as_str().expect("since when");
     assert!(since.ends_with(":00:00Z"), "the beginning of an hour: {since}");
-    let (_, text) = output_of(&scene, &["stats"]);
+    let (_, text) = output_of(&harness, &["stats"]);
     assert!(text.contains("24h, since "), "{text}");
     assert!(text.contains("50.0 %") && text.contains("+49"), "{text}");
 }
 
 #[test]
 fn an_account_on_hold_has_no_next_post_and_the_last_response_is_shown() {
-    let scene = filled();
-    scene.twilio.behave(Manner::Status(503));
-    scene.confirm(4);
-    scene.service.says(&format!("{} not reported; next attempt", sid(4)));
-    assert_eq!(output_of(&scene, &["pause", ACCOUNT]).0, Some(0));
-    scene.confirm(5);
-    let (_, table) = output_of(&scene, &["list", "--state", "confirmed"]);
+    let harness = filled();
+    harness.twilio.reply_with(TwilioReply::Status(503));
+    harness.confirm(4);
+    harness.service.says(&format!("{} not reported; next attempt", sid(4)));
+    assert_eq!(output_of(&harness, &["pause", ACCOUNT]).0, Some(0));
+    harness.confirm(5);
+    let (_, table) = output_of(&harness, &["list", "--state", "confirmed"]);
     let row =
         |number: u32| table.lines().find(|line| line.starts_with(&sid(number))).expect("a row");
     assert!(row(4).contains("  on hold  HTTP 503"), "{table}");
     assert!(row(5).contains("  on hold  ") && !row(5).contains("HTTP"), "{table}");
-    let (_, life) = output_of(&scene, &["show", &sid(5)]);
+    let (_, life) = output_of(&harness, &["show", &sid(5)]);
     assert!(life.contains("  next          on hold\n"), "{life}");
     // A message that is not reported does not change.
-    assert!(!output_of(&scene, &["list", "--state", "refused"]).1.contains("on hold"));
-    assert_eq!(output_of(&scene, &["resume", ACCOUNT]).0, Some(0));
-    assert!(!output_of(&scene, &["list"]).1.contains("on hold"));
+    assert!(!output_of(&harness, &["list", "--state", "refused"]).1.contains("on hold"));
+    assert_eq!(output_of(&harness, &["resume", ACCOUNT]).0, Some(0));
+    assert!(!output_of(&harness, &["list"]).1.contains("on hold"));
 }
 
 #[test]
 fn a_list_of_several_accounts_names_each_or_has_the_records_of_one() {
-    let mut scene = filled();
-    let first = |words: &[&str]| output_of(&scene, words).1.lines().next().map(str::to_owned);
+    let mut harness = filled();
+    let first = |words: &[&str]| output_of(&harness, words).1.lines().next().map(str::to_owned);
     assert!(!first(&["list"]).expect("heads").contains("account"));
-    stop(&mut scene);
-    let file = scene.store().with_file_name("arrived.csv");
+    stop(&mut harness);
+    let file = harness.store().with_file_name("arrived.csv");
     let line = format!("MessageSid,AccountSid\n{},{OTHER_ACCOUNT}\n", sid(50));
     fs::write(&file, line).expect("written");
-    let (code, _, stderr) = run(&["import", "--csv", &file.display().to_string()], &scene.store());
+    let (code, _, stderr) =
+        run(&["import", "--csv", &file.display().to_string()], &harness.store());
     assert_eq!(code, Some(0), "{stderr}");
-    let (_, table) = output_of(&scene, &["list"]);
+    let (_, table) = output_of(&harness, &["list"]);
     assert!(table.lines().next().expect("heads").ends_with("  account"), "{table}");
     let whose = |number: u32, account: &str| {
         table.lines().any(|line| line.starts_with(&sid(number)) && line.ends_with(account))
     };
     assert!(whose(50, OTHER_ACCOUNT) && whose(4, ACCOUNT), "{table}");
-    assert_eq!(sids(&scene, &["--account", OTHER_ACCOUNT]), numbered(&[50]));
-    let (_, of_one) = output_of(&scene, &["list", "--account", OTHER_ACCOUNT]);
+    assert_eq!(sids(&harness, &["--account", OTHER_ACCOUNT]), numbered(&[50]));
+    let (_, of_one) = output_of(&harness, &["list", "--account", OTHER_ACCOUNT]);
     assert!(of_one.lines().count() == 2 && !of_one.contains("account"), "{of_one}");
-    let parked = |account| lines(&scene, &["list", "--json", "--parked", "--account", account]);
+    let parked = |account| lines(&harness, &["list", "--json", "--parked", "--account", account]);
     assert_eq!((parked(ACCOUNT).len(), parked(OTHER_ACCOUNT).len()), (2, 0));
 }
 
 #[test]
 fn a_phone_number_in_a_label_of_the_app_is_not_shown() {
-    let scene = filled();
+    let harness = filled();
     let word = format!("user of {RECIPIENT}");
     let named = form("/app/events", &[("MessageSid", &sid(4)), ("Type", &word)]);
-    assert_eq!(scene.send(&named).status, 200);
+    assert_eq!(harness.send(&named).status, 200);
     let named = form("/app/events", &[("Reference", "login-79"), ("Type", &word)]);
-    assert_eq!(scene.send(&named).status, 202);
+    assert_eq!(harness.send(&named).status, 202);
     let digits = RECIPIENT.trim_start_matches('+');
     let commands: [&[&str]; 8] = [
         &["list"],
@@ -233,7 +234,7 @@ fn a_phone_number_in_a_label_of_the_app_is_not_shown() {
         &["show", "login-79", "--json"],
     ];
     for words in commands {
-        let (code, stdout, stderr) = run(words, &scene.store());
+        let (code, stdout, stderr) = run(words, &harness.store());
         assert_eq!(code, Some(0), "{words:?} {stderr}");
         assert!(stdout.contains("user of +…") && !stdout.contains(digits), "{words:?} {stdout}");
     }
@@ -241,25 +242,25 @@ fn a_phone_number_in_a_label_of_the_app_is_not_shown() {
 
 #[test]
 fn the_statistics_distinguish_holds_by_an_operator_from_lanes_that_twilio_closed() {
-    let mut scene = Scene::new(&[]);
-    let stats = |scene: &Scene| -> Value {
-        serde_json::from_str(&output_of(scene, &["stats", "--json"]).1).expect("JSON")
+    let mut harness = Harness::new(&[]);
+    let stats = |harness: &Harness| -> Value {
+        serde_json::from_str(&output_of(harness, &["stats", "--json"]).1).expect("JSON")
     };
-    assert_eq!(stats(&scene)["lanes"], json!({}));
-    scene.twilio.behave(Manner::Status(401));
-    scene.confirm(1);
-    let is_paused = || stats(&scene)["lanes"][ACCOUNT]["state"] == "paused";
+    assert_eq!(stats(&harness)["lanes"], json!({}));
+    harness.twilio.reply_with(TwilioReply::Status(401));
+    harness.confirm(1);
+    let is_paused = || stats(&harness)["lanes"][ACCOUNT]["state"] == "paused";
     eventually("its lane is paused", LONG, is_paused);
-    assert_eq!(stats(&scene)["on_hold"], json!({}));
-    let (_, text) = output_of(&scene, &["stats"]);
+    assert_eq!(stats(&harness)["on_hold"], json!({}));
+    let (_, text) = output_of(&harness, &["stats"]);
     assert!(text.starts_with(&format!("{ACCOUNT} has been paused for ")), "{text}");
-    assert_eq!(output_of(&scene, &["pause", ACCOUNT]).0, Some(0));
-    let (_, text) = output_of(&scene, &["stats"]);
+    assert_eq!(output_of(&harness, &["pause", ACCOUNT]).0, Some(0));
+    let (_, text) = output_of(&harness, &["stats"]);
     assert!(text.starts_with(&format!("{ACCOUNT} has been on hold for ")), "{text}");
     assert!(text.contains("Twilio rejects its posts"), "{text}");
-    assert!(stats(&scene)["on_hold"][ACCOUNT].is_string());
-    stop(&mut scene);
-    let stopped = stats(&scene);
+    assert!(stats(&harness)["on_hold"][ACCOUNT].is_string());
+    stop(&mut harness);
+    let stopped = stats(&harness);
     assert!(stopped["on_hold"][ACCOUNT].is_string() && stopped["lanes"] == json!({}), "{stopped}");
 }
 
@@ -276,6 +277,7 @@ fn a_wrong_argument_is_explained_and_exits_with_2() {
         (&["requeue"], "required"),
         (&["requeue", "SM1"], "SID: expected MessageSid"),
         (&["pause"], "set TWILIO_ACCOUNT_SID"),
+        (&["pause", ""], "TWILIO_ACCOUNT_SID: name an account (AC…), or set TWILIO_ACCOUNT_SID"),
         (&["resume", "SM0123456789abcdef0123456789abcdef"], "expected AccountSid"),
     ] {
         let (code, stdout, stderr) = run(words, folder.path());
@@ -289,8 +291,8 @@ fn a_wrong_argument_is_explained_and_exits_with_2() {
 
 #[test]
 fn a_reader_that_closes_the_pipe_early_is_no_failure() {
-    let scene = filled();
-    let mut command = about(&["list", "--json"], &scene.store());
+    let harness = filled();
+    let mut command = about(&["list", "--json"], &harness.store());
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("spawned");
     drop(child.stdout.take());
     let output = child.wait_with_output().expect("it ran");
@@ -300,14 +302,14 @@ fn a_reader_that_closes_the_pipe_early_is_no_failure() {
 
 #[test]
 fn a_command_waits_for_a_service_that_starts() {
-    let mut scene = filled();
-    stop(&mut scene);
+    let mut harness = filled();
+    stop(&mut harness);
     // A service that still loads a large store has the lock, and no socket yet.
-    let path = scene.store().join("heardback.lock");
+    let path = harness.store().join("heardback.lock");
     let lock = std::fs::File::options().write(true).open(&path).expect("there");
     lock.try_lock().expect("free");
     std::fs::write(&path, "pid 1, starting\n").expect("written");
-    let mut command = about(&["stats", "--json"], &scene.store());
+    let mut command = about(&["stats", "--json"], &harness.store());
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("spawned");
     let mut said = String::new();
     BufReader::new(child.stderr.take().expect("piped")).read_line(&mut said).expect("readable");

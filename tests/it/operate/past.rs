@@ -3,13 +3,14 @@
 use std::fs;
 use std::io::Write;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::backup::binary::{about, run, text};
 use crate::harness::running::{Running, command};
 use crate::harness::{
-    ACCOUNT, LONG, OTHER_ACCOUNT, RECIPIENT, SENDER, Scene, eventually, form, sid,
+    ACCOUNT, Harness, LONG, OTHER_ACCOUNT, RECIPIENT, SENDER, eventually, form, sid,
 };
 use crate::operate::{lines, register, stop};
 
@@ -30,9 +31,9 @@ fn plain(numbers: std::ops::RangeInclusive<u32>) -> tempfile::NamedTempFile {
 
 #[test]
 fn past_messages_are_confirmed_and_reported_and_known_in_a_second_import() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     // 1 is pending, 2 is unknown.
-    register(&scene, 1, RECIPIENT, "login-1");
+    register(&harness, 1, RECIPIENT, "login-1");
     let row = |number: u32| {
         let sid = sid(number);
         format!(
@@ -42,64 +43,64 @@ fn past_messages_are_confirmed_and_reported_and_known_in_a_second_import() {
     let heads = "MessageSid,AccountSid,Reference,CreatedAt,OccurredAt,Type";
     let file = csv(heads, &[row(1), row(2)]);
     let words = ["import", "--csv", "--rate", "1000/s", &text(file.path())];
-    let (code, stdout, stderr) = run(&words, &scene.store());
+    let (code, stdout, stderr) = run(&words, &harness.store());
     assert_eq!((code, stdout.as_str(), stderr.as_str()), (Some(0), "confirmed 2, known 0\n", ""));
     for number in [1, 2] {
-        scene.reaches(number, "reported");
-        let message = scene.message(number).expect("known");
+        harness.reaches(number, "reported");
+        let message = harness.message(number).expect("known");
         assert_eq!(message["reference"], format!("login-{number}"));
         let proof = (&message["evidence"], &message["evidence_basis"]);
         assert_eq!(proof, (&json!("code_entered"), &json!("direct")));
     }
-    let shown = lines(&scene, &["show", "--json", &sid(2)]).remove(0).to_string();
+    let shown = lines(&harness, &["show", "--json", &sid(2)]).remove(0).to_string();
     assert!(shown.contains("2026-11-20T10:00:00Z"), "the creation time: {shown}");
-    assert_eq!(scene.twilio.posts().len(), 2);
-    let again = lines(&scene, &[&["import", "--json"], &words[1..]].concat());
+    assert_eq!(harness.twilio.posts().len(), 2);
+    let again = lines(&harness, &[&["import", "--json"], &words[1..]].concat());
     let known = json!({"confirmed": 0, "known": 2, "none": {}, "refused": {}, "complete": true});
     assert_eq!(again, [known]);
-    assert_eq!(scene.twilio.posts().len(), 2, "each once");
-    assert!(scene.service.logs().contains("by import"), "{}", scene.service.logs());
+    assert_eq!(harness.twilio.posts().len(), 2, "each once");
+    assert!(harness.service.logs().contains("by import"), "{}", harness.service.logs());
 }
 
 #[test]
 fn messages_imported_into_a_stopped_store_are_reported_when_it_serves() {
-    let mut scene = Scene::new(&[]);
-    stop(&mut scene);
+    let mut harness = Harness::new(&[]);
+    stop(&mut harness);
     let file = plain(1..=30);
     // Nothing is posted during the import, so --rate is rejected.
     let path = text(file.path());
-    let (code, _, stderr) = run(&["import", "--csv", "--rate", "1/m", &path], &scene.store());
+    let (code, _, stderr) = run(&["import", "--csv", "--rate", "1/m", &path], &harness.store());
     assert_eq!((code, stderr.contains("--rate: no service")), (Some(2), true), "{stderr}");
-    let (code, stdout, stderr) = run(&["import", "--csv", &path], &scene.store());
+    let (code, stdout, stderr) = run(&["import", "--csv", &path], &harness.store());
     assert_eq!((code, stdout.as_str()), (Some(0), "confirmed 30, known 0\n"), "{stderr}");
     assert!(stderr.contains("once `heardback serve` has this store"), "{stderr}");
-    assert!(scene.twilio.posts().is_empty());
-    scene.service = Running::start(command(&scene.store(), &scene.twilio, &[]));
-    scene.reaches(30, "reported");
-    scene.reaches(1, "reported");
+    assert!(harness.twilio.posts().is_empty());
+    harness.service = Running::start(command(&harness.store(), &harness.twilio, &[]));
+    harness.reaches(30, "reported");
+    harness.reaches(1, "reported");
 }
 
 #[test]
 fn a_stopped_store_judges_by_the_services_settings() {
-    let mut scene = Scene::new(&[]);
+    let mut harness = Harness::new(&[]);
     // Evidence for a reference is parked. With two messages of the reference, the policy selects one.
     let event =
         form("/app/events", &[("Reference", "login-7"), ("OccurredAt", "2026-11-20T12:00:00Z")]);
-    assert_eq!(scene.send(&event).status, 202);
-    stop(&mut scene);
+    assert_eq!(harness.send(&event).status, 202);
+    stop(&mut harness);
     let row = format!("{},{ACCOUNT},login-7,2026-11-20T10:00:00Z", sid(1));
     let file = csv("MessageSid,AccountSid,Reference,CreatedAt", &[row]);
-    let wrong = about(&["import", "--csv", &text(file.path())], &scene.store())
+    let wrong = about(&["import", "--csv", &text(file.path())], &harness.store())
         .env("HEARDBACK_RESEND", "whichever")
         .output()
         .expect("it ran");
     assert_eq!(wrong.status.code(), Some(2), "{}", String::from_utf8_lossy(&wrong.stderr));
-    let done = about(&["import", "--csv", &text(file.path())], &scene.store())
+    let done = about(&["import", "--csv", &text(file.path())], &harness.store())
         .env("HEARDBACK_PENDING_TTL", "3d")
         .output()
         .expect("it ran");
     assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
-    let shown = lines(&scene, &["show", "--json", &sid(1)]).remove(0);
+    let shown = lines(&harness, &["show", "--json", &sid(1)]).remove(0);
     assert_eq!(shown["state"], "confirmed");
     let moment = |name: &str| -> jiff::Timestamp {
         shown[name].as_str().expect("a time").parse().expect("RFC 3339")
@@ -110,8 +111,8 @@ fn a_stopped_store_judges_by_the_services_settings() {
 
 #[test]
 fn bad_lines_are_listed_without_their_text_and_the_import_continues() {
-    let scene = Scene::new(&[]);
-    register(&scene, 9, RECIPIENT, "login-9");
+    let harness = Harness::new(&[]);
+    register(&harness, 9, RECIPIENT, "login-9");
     let heads =
         "\u{feff}From,To,Body,Status,SentDate,AccountSid,Sid,Direction,Reference,OccurredAt";
     let row = |status: &str, account: &str, sid: &str, direction: &str, more: &str| {
@@ -137,7 +138,7 @@ fn bad_lines_are_listed_without_their_text_and_the_import_continues() {
     ];
     let file = csv(heads, &rows);
     let words = ["import", "--csv", "--rate", "1000/s", &text(file.path())];
-    let (code, stdout, stderr) = run(&words, &scene.store());
+    let (code, stdout, stderr) = run(&words, &harness.store());
     assert_eq!((code, stderr.as_str()), (Some(1), ""), "{stdout}");
     let lines: Vec<&str> = stdout.lines().collect();
     let expected = [
@@ -165,9 +166,9 @@ fn bad_lines_are_listed_without_their_text_and_the_import_continues() {
     for hidden in [RECIPIENT.trim_start_matches('+'), "424242", "yesterday", "another-reference"] {
         assert!(!stdout.contains(hidden), "{stdout}");
     }
-    assert_eq!(scene.state(9).as_deref(), Some("pending"), "the others are unchanged");
-    assert!(scene.message(2).is_none() && scene.message(3).is_none());
-    let mut command = about(&["import", "--json", "--csv", words[4]], &scene.store());
+    assert_eq!(harness.state(9).as_deref(), Some("pending"), "the others are unchanged");
+    assert!(harness.message(2).is_none() && harness.message(3).is_none());
+    let mut command = about(&["import", "--json", "--csv", words[4]], &harness.store());
     let output = command.env("TWILIO_ACCOUNT_SID", ACCOUNT).output().expect("it ran");
     let stdout = String::from_utf8(output.stdout).expect("UTF-8");
     let stdout: Vec<Value> =
@@ -176,11 +177,12 @@ fn bad_lines_are_listed_without_their_text_and_the_import_continues() {
     let last = stdout.last().expect("a sum");
     // 7 had no account of its own.
     assert_eq!((&last["confirmed"], &last["known"]), (&json!(1), &json!(2)), "{last}");
+    assert_eq!((output.status.code(), &last["complete"]), (Some(1), &json!(true)), "{last}");
 }
 
 #[test]
 fn columns_have_several_names_and_the_account_comes_from_the_environment() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     let created = "Fri, 20 Nov 2026 10:00:00 +0000";
     for (number, heads, row) in [
         (1, "sid;date_created", format!("{};\"{created}\"", sid(1))),
@@ -188,23 +190,23 @@ fn columns_have_several_names_and_the_account_comes_from_the_environment() {
         (3, "message_sid", sid(3)),
     ] {
         let file = csv(heads, &[row]);
-        let mut command = about(&["import", "--csv", &text(file.path())], &scene.store());
+        let mut command = about(&["import", "--csv", &text(file.path())], &harness.store());
         let output = command.env("TWILIO_ACCOUNT_SID", ACCOUNT).output().expect("it ran");
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(0), "{heads} {stderr}");
-        scene.reaches(number, "reported");
+        harness.reaches(number, "reported");
     }
-    let shown = lines(&scene, &["show", "--json", &sid(1)]).remove(0).to_string();
+    let shown = lines(&harness, &["show", "--json", &sid(1)]).remove(0).to_string();
     assert!(shown.contains("2026-11-20T10:00:00.999Z"), "{shown}");
     // From stdin, too.
-    let mut command = about(&["import", "--csv", "-"], &scene.store());
+    let mut command = about(&["import", "--csv", "-"], &harness.store());
     let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = piped.env("TWILIO_ACCOUNT_SID", ACCOUNT).spawn().expect("spawned");
     let mut stdin = child.stdin.take().expect("piped");
     stdin.write_all(format!("Sid\n{}\n", sid(4)).as_bytes()).expect("written");
     drop(stdin);
     assert!(child.wait_with_output().expect("it ran").status.success());
-    scene.reaches(4, "reported");
+    harness.reaches(4, "reported");
 }
 
 #[test]
@@ -236,14 +238,14 @@ fn a_wrong_argument_or_a_missing_file_exits_with_2_and_opens_no_store() {
 
 #[test]
 fn a_running_service_gets_at_most_the_rate_and_an_interrupted_import_can_run_again() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     let file = plain(1..=3);
     let words = ["import", "--csv", "--rate", "1/m", &text(file.path())];
-    let mut command = about(&words, &scene.store());
+    let mut command = about(&words, &harness.store());
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("spawned");
-    scene.reaches(1, "reported");
+    harness.reaches(1, "reported");
     // The second line follows after a minute.
-    assert!(scene.message(2).is_none());
+    assert!(harness.message(2).is_none());
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("signalled");
     let output = child.wait_with_output().expect("it ends");
@@ -252,35 +254,69 @@ fn a_running_service_gets_at_most_the_rate_and_an_interrupted_import_can_run_aga
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(stdout, "confirmed 1, known 0\n");
     let words = ["import", "--csv", "--rate", "1000/s", &text(file.path())];
-    let (code, stdout, stderr) = run(&words, &scene.store());
+    let (code, stdout, stderr) = run(&words, &harness.store());
     assert_eq!((code, stdout.as_str()), (Some(0), "confirmed 2, known 1\n"), "{stderr}");
-    eventually("each is reported once", LONG, || scene.twilio.posts().len() == 3);
+    eventually("each is reported once", LONG, || harness.twilio.posts().len() == 3);
 }
 
 #[test]
 fn a_full_store_stops_the_import_and_the_output_counts_the_confirmed_lines() {
-    let mut scene = Scene::new(&[("HEARDBACK_MAX_MESSAGES", "2")]);
+    let mut harness = Harness::new(&[("HEARDBACK_MAX_MESSAGES", "2")]);
     let file = plain(1..=4);
     let path = text(file.path());
     let words = ["import", "--csv", "--rate", "1000/s", &path];
-    let (code, stdout, stderr) = run(&words, &scene.store());
+    let (code, stdout, stderr) = run(&words, &harness.store());
     assert_eq!((code, stdout.as_str()), (Some(1), "confirmed 2, known 0\n"), "{stderr}");
     assert!(stderr.contains("the import stopped before line 4: the service refuses"), "{stderr}");
-    stop(&mut scene);
-    let mut command = about(&["import", "--csv", &path], &scene.store());
+    stop(&mut harness);
+    let mut command = about(&["import", "--csv", &path], &harness.store());
     let output = command.env("HEARDBACK_MAX_MESSAGES", "3").output().expect("it ran");
     let stdout = String::from_utf8(output.stdout).expect("UTF-8");
     assert_eq!((output.status.code(), stdout.as_str()), (Some(1), "confirmed 1, known 2\n"));
+    let mut command = about(&["import", "--csv", "--json", &path], &harness.store());
+    let output = command.env("HEARDBACK_MAX_MESSAGES", "3").output().expect("it ran");
+    let counts: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let expected =
+        json!({"confirmed": 0, "known": 3, "none": {}, "refused": {}, "complete": false});
+    assert_eq!((output.status.code(), counts), (Some(1), expected));
+}
+
+#[test]
+fn an_import_that_waited_for_its_first_line_confirms_no_two_lines_at_once() {
+    let interval = Duration::from_millis(500);
+    let harness = Harness::new(&[]);
+    let mut command = about(&["import", "--csv", "--rate", "2/s", "-"], &harness.store());
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = piped.spawn().expect("spawned");
+    let mut stdin = child.stdin.take().expect("piped");
+    writeln!(stdin, "Sid,AccountSid").expect("written");
+    let threads = std::path::PathBuf::from(format!("/proc/{}/task", child.id()));
+    let reads = || {
+        let mut names = fs::read_dir(&threads).expect("runs").map(|thread| {
+            fs::read_to_string(thread.expect("readable").path().join("comm")).unwrap_or_default()
+        });
+        names.any(|name| name.trim() == "heardback-csv")
+    };
+    eventually("the import waits for a line", LONG, reads);
+    let began = Instant::now();
+    eventually("the interval has passed", LONG, || began.elapsed() > 2 * interval);
+    let began = Instant::now();
+    write!(stdin, "{},{ACCOUNT}\n{},{ACCOUNT}\n", sid(1), sid(2)).expect("written");
+    drop(stdin);
+    let output = child.wait_with_output().expect("it ends");
+    let counts = String::from_utf8_lossy(&output.stdout);
+    assert_eq!((output.status.code(), counts.as_ref()), (Some(0), "confirmed 2, known 0\n"));
+    assert!(began.elapsed() >= 2 * interval, "each confirmation has its own interval");
 }
 
 #[test]
 fn an_account_is_known_if_it_is_a_sid_of_the_accounts_file_and_not_if_it_only_occurs_in_it() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     let file = plain(1..=1);
     let imported = |accounts: &str| {
         let mut path = tempfile::NamedTempFile::new().expect("a file");
         path.write_all(accounts.as_bytes()).expect("written");
-        let mut command = about(&["import", "--csv", &text(file.path())], &scene.store());
+        let mut command = about(&["import", "--csv", &text(file.path())], &harness.store());
         let output = command.env("HEARDBACK_ACCOUNTS_FILE", path.path()).output().expect("it ran");
         let said = [output.stdout, output.stderr].concat();
         (output.status.code(), String::from_utf8(said).expect("UTF-8"))

@@ -24,10 +24,10 @@ fn unread(words: &[&str], store: &Path, more: &[(String, String)], both: bool) -
 
 #[test]
 fn every_command_has_the_same_exit_code_when_its_output_is_closed() {
-    let scene = filled();
-    let store = scene.store();
+    let harness = filled();
+    let store = harness.store();
     let folder = tempfile::tempdir().expect("a folder");
-    let more: Vec<(String, String)> = settings(&store, &scene.twilio);
+    let more: Vec<(String, String)> = settings(&store, &harness.twilio);
     let recording = folder.path().join("r.http");
     std::fs::write(&recording, "POST /twilio/status HTTP/1.1\r\n\r\n").expect("written");
     let (one, three, recording) = (sid(1), sid(3), text(&recording));
@@ -71,9 +71,9 @@ fn every_command_has_the_same_exit_code_when_its_output_is_closed() {
 
 #[test]
 fn an_export_whose_reader_closes_it_fails() {
-    let scene = filled();
-    assert_eq!(unread(&["export"], &scene.store(), &[], false), Some(1));
-    assert_eq!(run(&["export"], &scene.store()).0, Some(0));
+    let harness = filled();
+    assert_eq!(unread(&["export"], &harness.store(), &[], false), Some(1));
+    assert_eq!(run(&["export"], &harness.store()).0, Some(0));
 }
 
 #[test]

@@ -8,34 +8,34 @@ use std::fs;
 use serde_json::json;
 
 use crate::harness::{
-    Scene, code_entered, form, json as json_post, sid, signed, status_callback, wire,
+    Harness, code_entered, form, http_client, json as json_post, sid, signed, status_callback,
 };
 use crate::ops::{dashboard, named, promtool, read, rules};
 
 /// Registers and confirms messages, sends duplicates, forged requests and malformed ones.
-fn after_traffic() -> (Scene, String) {
-    let scene = Scene::new(&[]);
+fn after_traffic() -> (Harness, String) {
+    let harness = Harness::new(&[]);
     for (number, to, from) in [
         (1, "+15551234567", "+15017122661"),
         (2, "+4915112345678", "ACME"),
         (3, "+447700900123", "12345"),
     ] {
         let message = json!({ "MessageSid": sid(number), "To": to, "From": from });
-        assert_eq!(scene.send(&json_post("/app/messages", &message)).status, 201);
+        assert_eq!(harness.send(&json_post("/app/messages", &message)).status, 201);
     }
-    scene.confirm(1);
-    scene.reaches(1, "reported");
-    scene.confirm(1);
-    scene.send(&status_callback(9, "sent"));
-    scene.send(&form("/app/events", &[("Reference", "nobody"), ("Type", "code_entered")]));
+    harness.confirm(1);
+    harness.reaches(1, "reported");
+    harness.confirm(1);
+    harness.send(&status_callback(9, "sent"));
+    harness.send(&form("/app/events", &[("Reference", "nobody"), ("Type", "code_entered")]));
     let event = json!([{ "type": "com.twilio.messaging.message.sent", "data": {} }]);
-    assert_eq!(scene.send(&json_post("/twilio/events", &event)).status, 204);
-    scene.service.exchange(&wire::bytes(&code_entered(2)));
+    assert_eq!(harness.send(&json_post("/twilio/events", &event)).status, 204);
+    harness.service.exchange(&http_client::bytes(&code_entered(2)));
     let mut forged = signed(&code_entered(2));
     forged.body.extend_from_slice(b"&More=1");
-    scene.service.exchange(&wire::bytes(&forged));
-    let text = scene.service.operator("/metrics").text();
-    (scene, text)
+    harness.service.exchange(&http_client::bytes(&forged));
+    let text = harness.service.operator("/metrics").text();
+    (harness, text)
 }
 
 /// The metrics of a scrape in the spelling of an expression, each with its type.
@@ -115,7 +115,7 @@ fn the_metrics_are_valid_and_each_has_a_help_text() {
 
 #[test]
 fn conversion_ages_lanes_and_the_disk_are_exposed_by_a_real_service() {
-    let (scene, text) = after_traffic();
+    let (harness, text) = after_traffic();
     for start in [
         "heardback_conversion_messages_total{calling_code=\"1\",sender=\"*2661\"} 1",
         "heardback_conversion_confirmed_total{calling_code=\"1\",sender=\"*2661\"} 1",
@@ -138,11 +138,11 @@ fn conversion_ages_lanes_and_the_disk_are_exposed_by_a_real_service() {
         assert!(text.lines().any(|line| line.starts_with(start)), "{start} is not in\n{text}");
     }
     for least in ["heardback_store_bytes", "heardback_store_free_bytes"] {
-        assert!(scene.service.metric(least) > 4096, "{least}");
+        assert!(harness.service.metric(least) > 4096, "{least}");
     }
     let lane = format!("{{account=\"{}\",state=\"open\"}}", crate::harness::ACCOUNT);
-    assert_eq!(scene.service.metric(&format!("heardback_lane_state{lane}")), 1);
-    assert!(scene.service.metric("heardback_start_timestamp_seconds") > 1_700_000_000);
+    assert_eq!(harness.service.metric(&format!("heardback_lane_state{lane}")), 1);
+    assert!(harness.service.metric("heardback_start_timestamp_seconds") > 1_700_000_000);
 }
 
 #[test]

@@ -11,9 +11,9 @@ use serde_json::json;
 
 use crate::harness::browser::Browser;
 use crate::harness::running::{Running, command};
-use crate::harness::twilio::{Manner, Twilio};
+use crate::harness::twilio::{Twilio, TwilioReply};
 use crate::harness::{ACCOUNT, RECIPIENT, SENDER, form, json as json_post, sid};
-use crate::harness::{signed, wire};
+use crate::harness::{http_client, signed};
 use crate::page::TOKEN;
 use crate::page::filled::{fill, message};
 
@@ -28,7 +28,7 @@ struct Desk {
 
 impl Desk {
     fn send(&self, request: &heardback::recording::Recording) {
-        let answer = self.service.exchange(&wire::bytes(&signed(request)));
+        let answer = self.service.exchange(&http_client::bytes(&signed(request)));
         assert!((200..300).contains(&answer.status), "{}", answer.text());
     }
 
@@ -69,7 +69,7 @@ fn sit_down(store: &Path, twilio: &Twilio, more: &[(&str, &str)]) -> Option<Desk
 fn a_live_update_does_not_disturb_input_on_the_page() {
     let folder = tempfile::tempdir().expect("a folder");
     let twilio = Twilio::start();
-    twilio.behave(Manner::Status(400));
+    twilio.reply_with(TwilioReply::Status(400));
     let Some(mut desk) = sit_down(&folder.path().join("store"), &twilio, &[]) else { return };
     desk.confirm(&sid(1));
     desk.open("/");
@@ -110,7 +110,7 @@ fn a_live_update_does_not_disturb_input_on_the_page() {
     desk.browser.evaluate(&key("keyup"));
     desk.shows("document.querySelector('#refused').innerText", &sid(4));
     // The button works from the keyboard.
-    twilio.behave(Manner::Status(200));
+    twilio.reply_with(TwilioReply::Status(200));
     desk.browser.press_enter();
     desk.shows("document.querySelector('.done')?.innerText", "Requeued");
     desk.shows("document.querySelector('.timeline').innerText", "reported, HTTP 200");
@@ -157,7 +157,7 @@ fn the_page_fits_a_phone_and_a_desktop_in_both_themes_full_empty_and_failing() {
     let store = folder.path().join("full");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(fill(&store));
-    twilio.behave(Manner::Status(503));
+    twilio.reply_with(TwilioReply::Status(503));
     let Some(mut full) = sit_down(&store, &twilio, &[]) else { return };
     for n in 0..3 {
         full.confirm(message(5_000 + n).as_str());
@@ -168,7 +168,7 @@ fn the_page_fits_a_phone_and_a_desktop_in_both_themes_full_empty_and_failing() {
     full.open(&format!("/messages/{}", message(7)));
     full.shows("document.querySelector('.timeline').innerText", "sent");
     fits(&mut full, "message");
-    twilio.behave(Manner::Status(401));
+    twilio.reply_with(TwilioReply::Status(401));
     full.confirm(message(5_003).as_str());
     full.open("/");
     full.health("which are paused");

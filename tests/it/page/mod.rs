@@ -1,7 +1,7 @@
 //! The operator's page, over real HTTP and in a real browser.
 
+mod access;
 mod browser;
-mod doors;
 mod filled;
 mod newcomer;
 mod shown;
@@ -9,7 +9,7 @@ mod shown;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use crate::harness::wire::{Answer, Line};
+use crate::harness::http_client::{Answer, Line};
 
 pub(crate) const TOKEN: &str = "an operator's token, long enough";
 

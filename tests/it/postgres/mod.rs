@@ -151,3 +151,21 @@ impl Backend for Postgres {
         Arc::new(PostgresStore::open(options).expect("it opens"))
     }
 }
+
+/// The folder of the server's socket. `None`: PostgreSQL is not installed.
+pub(crate) fn socket_folder() -> Option<&'static Path> {
+    let cluster = cluster();
+    if cluster.is_none() {
+        skipped_unless_ci("PostgreSQL's server is not installed (apt install postgresql)");
+    }
+    cluster.map(|cluster| cluster.folder.path())
+}
+
+/// psql as the cluster's administrator, which ends at the first error and prints values only.
+pub(crate) fn psql(database: &str) -> Command {
+    let folder = cluster().expect("a cluster").folder.path();
+    let mut psql = Command::new(programs().expect("installed").join("psql"));
+    psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "owner", "-d", database]);
+    psql.arg("-h").arg(folder);
+    psql
+}

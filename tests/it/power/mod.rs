@@ -21,7 +21,7 @@ use std::time::Instant;
 use heardback::config::process_env;
 use rustix::process::Signal;
 
-use crate::harness::twilio::Manner;
+use crate::harness::twilio::TwilioReply;
 use crate::power::disk::IgnoredSyncs;
 use crate::power::recorder::Recorder;
 use crate::power::report::Report;
@@ -34,12 +34,12 @@ use crate::skip::skipped_unless_ci;
 const IMAGES: usize = 60;
 const FIXED_SEED: u64 = 2026;
 /// The end of each process of a run, and Twilio's responses to it.
-const ENDS: [(Signal, Manner); 5] = [
-    (Signal::KILL, Manner::Status(200)),
-    (Signal::TERM, Manner::Status(400)),
-    (Signal::KILL, Manner::Status(500)),
-    (Signal::KILL, Manner::Status(200)),
-    (Signal::TERM, Manner::Status(200)),
+const ENDS: [(Signal, TwilioReply); 5] = [
+    (Signal::KILL, TwilioReply::Status(200)),
+    (Signal::TERM, TwilioReply::Status(400)),
+    (Signal::KILL, TwilioReply::Status(500)),
+    (Signal::KILL, TwilioReply::Status(200)),
+    (Signal::TERM, TwilioReply::Status(200)),
 ];
 /// Images of each run between two cuts.
 const BETWEEN_CUTS: usize = 15;
@@ -71,7 +71,7 @@ fn recorder() -> Option<Recorder> {
 /// A run from an empty folder, longer for a large number of images.
 fn recorded() -> Option<Run> {
     let answers = (images() * 2).clamp(200, 2000);
-    let ends = ENDS.map(|(signal, manner)| (signal, manner, answers));
+    let ends = ENDS.map(|(signal, reply)| (signal, reply, answers));
     let clients = (1..=6).map(Client::new).collect();
     let run = Run::record(&recorder()?, Before::default(), clients, &ends);
     eprintln!("recorded: {}", run.size());
@@ -100,8 +100,8 @@ fn after_repeated_power_cuts_every_acknowledged_fact_is_there() {
     let cuts = images().div_ceil(BETWEEN_CUTS);
     for (cut, client) in (0..cuts).zip((1..).step_by(2)) {
         let Some(recorder) = recorder() else { return };
-        let (signal, manner) = ENDS[cut % ENDS.len()];
-        let end: End = (signal, manner, 40);
+        let (signal, reply) = ENDS[cut % ENDS.len()];
+        let end: End = (signal, reply, 40);
         let clients = (client..client + 2).map(Client::new).collect();
         let run = Run::record(&recorder, before, clients, &[end]);
         let seed = seed.wrapping_add(cut as u64);

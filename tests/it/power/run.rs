@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::process::Signal;
 
 use crate::harness::running::{Running, command};
-use crate::harness::twilio::{Manner, Twilio};
+use crate::harness::twilio::{Twilio, TwilioReply};
 use crate::harness::{LONG, eventually};
 use crate::power::disk::{Disk, IgnoredSyncs};
 use crate::power::image::Image;
@@ -24,7 +24,7 @@ const SETTINGS: [(&str, &str); 2] =
 
 /// The end of a process of a run, Twilio's responses, and the number of responses after which it
 /// ends.
-pub(super) type End = (Signal, Manner, usize);
+pub(super) type End = (Signal, TwilioReply, usize);
 
 /// A process of the run: its positions in the log at start, at readiness and at its end, and the
 /// files it left.
@@ -69,8 +69,8 @@ impl Run {
         let settings = preload.iter().map(|(name, value)| (*name, value.as_str()));
         let settings: Vec<_> = settings.chain(SETTINGS).collect();
         let (mut lives, mut expired) = (Vec::new(), 0);
-        for (signal, manner, answers) in ends {
-            twilio.behave(*manner);
+        for (signal, reply, answers) in ends {
+            twilio.reply_with(*reply);
             let began = log.position();
             let store = recorder.below.join("store");
             let mut service = Running::start(command(&store, &twilio, &settings));

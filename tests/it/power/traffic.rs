@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use heardback::recording::Recording;
 use serde_json::{Value, json};
 
-use crate::harness::wire::{self, Answer, Line};
+use crate::harness::http_client::{self, Answer, Line};
 use crate::harness::{ACCOUNT, SENDER, form, get, json as json_post, sid, signed};
 use crate::power::recorder::Log;
 
@@ -257,7 +257,7 @@ impl Client {
             Some(line) => line,
             None => Line::try_open(addr)?,
         };
-        line.send(&wire::bytes(request));
+        line.send(&http_client::bytes(request));
         let answer = line.answer()?;
         self.line = (!answer.closes()).then_some(line);
         Some(answer)

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::harness::wire::Answer;
+use crate::harness::http_client::Answer;
 use crate::privacy::canaries::{Canaries, TARGET_IS};
 
 /// The store and copies of it.

@@ -17,7 +17,7 @@ use crate::harness::{LONG, eventually};
 
 /// The response to a batch.
 #[derive(Debug, Clone)]
-pub(super) enum Manner {
+pub(super) enum CollectorReply {
     /// With this status.
     Status(u16),
     /// With a redirect to this address.
@@ -53,7 +53,7 @@ impl Batch {
 }
 
 struct Shared {
-    manner: Mutex<Manner>,
+    reply: Mutex<CollectorReply>,
     batches: Mutex<Vec<Batch>>,
     stopped: AtomicBool,
 }
@@ -70,7 +70,7 @@ impl Collector {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let addr = listener.local_addr().expect("bound");
         let shared = Arc::new(Shared {
-            manner: Mutex::new(Manner::Status(200)),
+            reply: Mutex::new(CollectorReply::Status(200)),
             batches: Mutex::default(),
             stopped: AtomicBool::new(false),
         });
@@ -83,8 +83,8 @@ impl Collector {
         format!("http://{}", self.addr)
     }
 
-    pub(super) fn behave(&self, manner: Manner) {
-        *self.shared.manner.lock().expect("unpoisoned") = manner;
+    pub(super) fn reply_with(&self, reply: CollectorReply) {
+        *self.shared.reply.lock().expect("unpoisoned") = reply;
     }
 
     /// The requests so far.
@@ -134,11 +134,11 @@ fn serve(listener: &TcpListener, shared: &Arc<Shared>) {
         // A client that disconnects needs no response.
         let Ok(Some(batch)) = asked(&mut stream) else { continue };
         shared.batches.lock().expect("unpoisoned").push(batch);
-        let manner = shared.manner.lock().expect("unpoisoned").clone();
-        let line = match manner {
-            Manner::Status(status) => format!("{status} X\r\n"),
-            Manner::Redirect(to) => format!("307 X\r\nLocation: http://{to}/v1/traces\r\n"),
-            Manner::Silent => {
+        let reply = shared.reply.lock().expect("unpoisoned").clone();
+        let line = match reply {
+            CollectorReply::Status(status) => format!("{status} X\r\n"),
+            CollectorReply::Redirect(to) => format!("307 X\r\nLocation: http://{to}/v1/traces\r\n"),
+            CollectorReply::Silent => {
                 silent.push(stream);
                 continue;
             }

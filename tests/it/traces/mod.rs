@@ -12,14 +12,14 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::harness::http_client::{self, Answer};
 use crate::harness::running::{Running, command};
-use crate::harness::twilio::{Manner as TwilioManner, Twilio};
-use crate::harness::wire::{self, Answer};
+use crate::harness::twilio::{Twilio, TwilioReply};
 use crate::harness::{
     ACCOUNT, BASE, LONG, RECIPIENT, SENDER, TOKEN, code_entered, eventually, form, json, sid,
     signed, status_callback,
 };
-use crate::traces::collector::{Collector, Manner, attribute};
+use crate::traces::collector::{Collector, CollectorReply, attribute};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER: &str = "00f067aa0ba902b7";
@@ -50,7 +50,7 @@ impl Stage {
     fn send(&self, request: &Recording, traceparent: &str) -> Answer {
         let mut request = signed(request);
         request.headers.push(("traceparent".to_owned(), traceparent.to_owned()));
-        self.service.exchange(&wire::bytes(&request))
+        self.service.exchange(&http_client::bytes(&request))
     }
 
     fn ends(&mut self) {
@@ -179,7 +179,7 @@ fn a_post_is_linked_to_the_parked_evidence_that_confirmed_it() {
 #[test]
 fn the_link_survives_a_restart_between_the_confirmation_and_the_post() {
     let mut stage = Stage::new(&[]);
-    stage.twilio.behave(TwilioManner::Status(503));
+    stage.twilio.reply_with(TwilioReply::Status(503));
     assert_eq!(stage.send(&code_entered(1), &sent(TRACE)).status, 200);
     let request = stage.collector.span(EVENTS);
     let failed = stage.collector.span(POST);
@@ -188,7 +188,7 @@ fn the_link_survives_a_restart_between_the_confirmation_and_the_post() {
     stage.ends();
     let before = stage.collector.spans().len();
 
-    stage.twilio.behave(TwilioManner::Status(200));
+    stage.twilio.reply_with(TwilioReply::Status(200));
     let url = stage.collector.url();
     stage.restarts(&url);
     let later = || stage.collector.spans().into_iter().skip(before).find(|span| span.name == POST);
@@ -201,12 +201,12 @@ fn the_link_survives_a_restart_between_the_confirmation_and_the_post() {
 #[test]
 fn a_request_from_a_time_without_export_is_linked_to_its_caller() {
     let mut stage = Stage::new(&[("OTEL_SDK_DISABLED", "true")]);
-    stage.twilio.behave(TwilioManner::Status(503));
+    stage.twilio.reply_with(TwilioReply::Status(503));
     assert_eq!(stage.send(&code_entered(1), &sent(TRACE)).status, 200);
     stage.service.says("not reported");
     stage.ends();
     assert_eq!(stage.collector.batches().len(), 0, "the export is switched off");
-    stage.twilio.behave(TwilioManner::Status(200));
+    stage.twilio.reply_with(TwilioReply::Status(200));
     let url = stage.collector.url();
     stage.restarts(&url);
     assert_eq!(link(&stage.collector.span(POST)), (TRACE.into(), CALLER.into()));
@@ -215,7 +215,7 @@ fn a_request_from_a_time_without_export_is_linked_to_its_caller() {
 #[test]
 fn without_a_traceparent_a_post_is_linked_to_its_requests_own_span() {
     let stage = Stage::new(&[("OTEL_SERVICE_NAME", "hooks")]);
-    assert_eq!(stage.service.exchange(&wire::bytes(&signed(&code_entered(1)))).status, 200);
+    assert_eq!(stage.service.exchange(&http_client::bytes(&signed(&code_entered(1)))).status, 200);
     let (request, post) = (stage.collector.span(EVENTS), stage.collector.span(POST));
     assert!(request.parent_span_id.is_empty());
     assert_eq!(link(&post), (hex(&request.trace_id), hex(&request.span_id)));
@@ -239,7 +239,7 @@ fn unauthenticated_requests_create_no_span() {
     let mut forged = signed(&code_entered(1));
     forged.headers.push(("traceparent".to_owned(), sent(TRACE)));
     forged.body.push(b'x');
-    assert_eq!(stage.service.exchange(&wire::bytes(&forged)).status, 403);
+    assert_eq!(stage.service.exchange(&http_client::bytes(&forged)).status, 403);
     assert_eq!(stage.send(&status_callback(2, "sent"), &sent(TRACE)).status, 204);
     stage.collector.span("POST /twilio/status");
     assert_eq!(stage.collector.spans().len(), 1);
@@ -251,7 +251,7 @@ fn a_failing_collector_is_logged_once_and_spans_go_nowhere_else() {
     let proxy = elsewhere.url();
     let stage =
         Stage::new(&[("http_proxy", &proxy), ("HTTP_PROXY", &proxy), ("ALL_PROXY", &proxy)]);
-    stage.collector.behave(Manner::Redirect(elsewhere.addr));
+    stage.collector.reply_with(CollectorReply::Redirect(elsewhere.addr));
     let mut number = 0;
     let mut call = || {
         number += 1;
@@ -263,7 +263,7 @@ fn a_failing_collector_is_logged_once_and_spans_go_nowhere_else() {
         eventually("another batch", LONG, failed);
     }
     stage.service.says("spans not accepted by the collector");
-    stage.collector.behave(Manner::Status(200));
+    stage.collector.reply_with(CollectorReply::Status(200));
     call();
     stage.service.says("accepted by the collector again");
     assert_eq!(
@@ -279,7 +279,7 @@ fn a_failing_collector_is_logged_once_and_spans_go_nowhere_else() {
 #[test]
 fn neither_a_dead_nor_a_silent_collector_delays_a_request() {
     let silent = Collector::start();
-    silent.behave(Manner::Silent);
+    silent.reply_with(CollectorReply::Silent);
     let dead = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let nobody = format!("http://{}", dead.local_addr().expect("bound"));
     drop(dead);
@@ -334,7 +334,7 @@ fn secret_paths_are_in_no_span() {
     assert_eq!(status_of(&stage, "POST /c/{token}"), "303");
     let click = json!({ "EventType": "click", "MessageSid": sid(2), "AccountSid": ACCOUNT });
     let click = json(&format!("/twilio/click/{SECRET}"), &click);
-    assert_eq!(stage.service.exchange(&wire::bytes(&click)).status, 204);
+    assert_eq!(stage.service.exchange(&http_client::bytes(&click)).status, 204);
     assert_eq!(status_of(&stage, "POST /twilio/click/{secret}"), "204");
     for batch in stage.collector.batches() {
         let text = String::from_utf8_lossy(&batch.body).into_owned();

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::backup::binary::{about, fill, run, text};
 use crate::harness::running::{Running, command};
 use crate::harness::{
-    ACCOUNT, LONG, OTHER_ACCOUNT, RECIPIENT, SENDER, Scene, eventually, form, sid,
+    ACCOUNT, Harness, LONG, OTHER_ACCOUNT, RECIPIENT, SENDER, eventually, form, sid,
 };
 
 const KEY: (&str, &str) = ("HEARDBACK_PHONE_KEY", "a-phone-key-of-the-source-271828");
@@ -22,8 +22,8 @@ const OTHER_KEY: (&str, &str) = ("HEARDBACK_PHONE_KEY", "another-key-9876543210"
 const DIGITS: &str = "5551234567";
 
 /// 1 reported; 2 and 3 confirmed, on hold; 4 pending; one piece of parked evidence.
-fn filled() -> Scene {
-    let scene = Scene::new(&[KEY]);
+fn filled() -> Harness {
+    let harness = Harness::new(&[KEY]);
     for number in 1..=4 {
         let sid = sid(number);
         let fields = [
@@ -32,22 +32,22 @@ fn filled() -> Scene {
             ("From", SENDER),
             ("Link", "https://example.com/"),
         ];
-        assert_eq!(scene.send(&form("/app/messages", &fields)).status, 201);
+        assert_eq!(harness.send(&form("/app/messages", &fields)).status, 201);
     }
-    scene.confirm(1);
-    scene.reaches(1, "reported");
-    let (code, _, talk) = run(&["pause", ACCOUNT], &scene.store());
+    harness.confirm(1);
+    harness.reaches(1, "reported");
+    let (code, _, talk) = run(&["pause", ACCOUNT], &harness.store());
     assert_eq!(code, Some(0), "{talk}");
-    scene.confirm(2);
-    scene.confirm(3);
+    harness.confirm(2);
+    harness.confirm(3);
     let named = form("/app/events", &[("Reference", "login-77"), ("Type", "password_used")]);
-    assert_eq!(scene.send(&named).status, 202);
-    scene
+    assert_eq!(harness.send(&named).status, 202);
+    harness
 }
 
-fn stop(scene: &mut Scene) {
-    scene.service.signal(Signal::TERM);
-    assert!(scene.service.ends_within(LONG).success());
+fn stop(harness: &mut Harness) {
+    harness.service.signal(Signal::TERM);
+    assert!(harness.service.ends_within(LONG).success());
 }
 
 /// The export of a store, in a file of its own.
@@ -109,7 +109,7 @@ fn one_service_exports_while_it_serves_and_another_continues_with_the_records() 
     let whole = all.join("\n");
     assert!(!whole.contains(DIGITS) && !whole.contains(KEY.1), "no number, and not the key");
 
-    let target = Scene::new(&[KEY]);
+    let target = Harness::new(&[KEY]);
     let (code, told, talk) = import(&target.store(), &[&text(&file)], None);
     assert_eq!(code, Some(0), "{told}{talk}");
     let many = all.len() - 2;
@@ -153,7 +153,7 @@ fn one_service_exports_while_it_serves_and_another_continues_with_the_records() 
 
 #[test]
 fn closed_stores_are_exported_and_imported_through_a_pipe() {
-    let (mut source, mut target) = (filled(), Scene::new(&[KEY]));
+    let (mut source, mut target) = (filled(), Harness::new(&[KEY]));
     stop(&mut source);
     stop(&mut target);
     let output = about(&["export"], &source.store()).env(KEY.0, KEY.1).output().expect("it ran");
@@ -186,7 +186,7 @@ fn closed_stores_are_exported_and_imported_through_a_pipe() {
 fn persons_of_another_key_are_refused_before_any_write_with_the_remedy() {
     let source = filled();
     let (_folder, file) = exported(&source.store());
-    let target = Scene::new(&[OTHER_KEY]);
+    let target = Harness::new(&[OTHER_KEY]);
     let (code, told, talk) = import(&target.store(), &[&text(&file)], None);
     assert_eq!((code, told.as_str()), (Some(1), ""), "{talk}");
     for said in [
@@ -211,7 +211,7 @@ fn persons_of_another_key_are_refused_before_any_write_with_the_remedy() {
 fn an_empty_store_with_a_key_of_its_own_is_started_once_with_the_sources() {
     let source = filled();
     let (_folder, file) = exported(&source.store());
-    let mut target = Scene::new(&[]);
+    let mut target = Harness::new(&[]);
     let (code, _, talk) = import(&target.store(), &[&text(&file)], None);
     assert!(
         code == Some(1) && talk.contains("start it once with the HEARDBACK_PHONE_KEY"),
@@ -242,7 +242,7 @@ fn a_truncated_or_changed_file_is_refused_as_a_whole_and_a_pipe_reports_its_impo
     for (broken_lines, said) in cases {
         let broken_text = broken_lines.join("\n");
         fs::write(&broken, &broken_text).expect("written");
-        let target = Scene::new(&[KEY]);
+        let target = Harness::new(&[KEY]);
         let (code, told, talk) = import(&target.store(), &[&text(&broken)], None);
         assert_eq!((code, told.as_str()), (Some(1), ""), "{talk}");
         assert!(talk.contains("nothing was imported") && talk.contains(&said), "{talk}");
@@ -298,14 +298,14 @@ fn no_file_is_overwritten_and_no_partial_export_is_left() {
 
 #[test]
 fn a_later_export_adds_its_confirmations_and_kept_messages_are_listed() {
-    let source = Scene::new(&[KEY]);
+    let source = Harness::new(&[KEY]);
     for number in [1, 2] {
         let fields = [("MessageSid", sid(number)), ("To", RECIPIENT.to_owned())];
         let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
         assert_eq!(source.send(&form("/app/messages", &fields)).status, 201);
     }
     assert_eq!(run(&["pause", ACCOUNT], &source.store()).0, Some(0));
-    let target = Scene::new(&[KEY]);
+    let target = Harness::new(&[KEY]);
     let (_first, early) = exported(&source.store());
     assert_eq!(import(&target.store(), &[&text(&early)], None).0, Some(0));
     source.confirm(1);
@@ -335,7 +335,7 @@ fn a_later_export_adds_its_confirmations_and_kept_messages_are_listed() {
 /// The new receiver gets the traffic first; then the old store is exported into it.
 #[test]
 fn a_receiver_with_traffic_completes_its_messages_from_the_old_store() {
-    let source = Scene::new(&[KEY]);
+    let source = Harness::new(&[KEY]);
     let fields = [
         ("MessageSid", sid(1)),
         ("To", RECIPIENT.to_owned()),
@@ -344,7 +344,7 @@ fn a_receiver_with_traffic_completes_its_messages_from_the_old_store() {
     ];
     let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
     assert_eq!(source.send(&form("/app/messages", &fields)).status, 201);
-    let target = Scene::new(&[KEY]);
+    let target = Harness::new(&[KEY]);
     let callback = [
         ("MessageSid", fields[0].1),
         ("To", RECIPIENT),

@@ -3,6 +3,7 @@
 //! They change nothing: requests are GETs, the store's lock is taken and released, no file is made. A problem that may
 //! be one of this machine alone (the public URL, a service elsewhere) is a warning.
 
+mod database;
 pub(crate) mod reach;
 mod report;
 mod service;
@@ -21,7 +22,7 @@ pub(crate) async fn run_checks(settings: &Settings) -> anyhow::Result<DoctorRepo
     let mut checks = vec![Check::new("settings", CheckStatus::Ok, sound)];
     let warnings = settings.warnings.iter();
     checks.extend(warnings.map(|warning| Check::new("settings", CheckStatus::Warn, warning)));
-    checks.push(store_check(settings));
+    checks.extend(store_checks(settings));
     checks.extend(file_system_check(settings));
     checks.extend(twilio::checks(settings).await?);
     for url in &settings.public_urls {
@@ -33,10 +34,10 @@ pub(crate) async fn run_checks(settings: &Settings) -> anyhow::Result<DoctorRepo
     Ok(DoctorReport { ok, checks, webhooks })
 }
 
-fn store_check(settings: &Settings) -> Check {
+fn store_checks(settings: &Settings) -> Vec<Check> {
     match &settings.store {
-        StoreUrl::Sled(path) => sled_check(path),
-        StoreUrl::Postgres(url) => Check::new("store", CheckStatus::Ok, format!("{url} is set")),
+        StoreUrl::Sled(path) => vec![sled_check(path)],
+        StoreUrl::Postgres(url) => database::checks(settings, url),
     }
 }
 

@@ -71,9 +71,9 @@ impl DoctorReport {
         let count = |mark| self.checks.iter().filter(|check| check.mark == mark).count();
         match (count(CheckStatus::Fail), count(CheckStatus::Warn)) {
             (0, 0) => writeln!(out, "\n{GOOD}All is well.{GOOD:#}"),
-            (0, warnings) => writeln!(out, "\nNothing failed; {warnings} warnings."),
+            (0, warnings) => writeln!(out, "\nNothing failed. Warnings: {warnings}."),
             (failed, warnings) => {
-                writeln!(out, "\n{BAD}{failed} failed{BAD:#}, {warnings} warnings.")
+                writeln!(out, "\n{BAD}{failed} failed.{BAD:#} Warnings: {warnings}.")
             }
         }
     }

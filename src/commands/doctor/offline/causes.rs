@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 
-use crate::commands::check::RETRY;
+use crate::commands::check::CONNECTION_OVERRIDES;
 use crate::commands::doctor::offline::body_hash::Hashes;
 use crate::commands::doctor::offline::case::{BodyType, Case, Parameter};
 use crate::commands::doctor::offline::finding::{Deviation, no_detail};
@@ -127,7 +127,7 @@ pub(super) static CAUSES: [Cause; 83] = [
         "An app of yours: sign with SHA-1, as Twilio's helper libraries do. A SharedKey webhook of Twilio's: let the proxy pass X-Twilio-Webhooks-Signature-Settings on."),
     row("malformed", Unverifiable(|_| no_detail(true)), OF_BASE64,
         "X-Twilio-Signature is not 20 bytes in base64 (28 characters), and no known repair makes it so.",
-        "Compare the header as sent with the one that arrived: something on the way cut or rewrote it. The service does not record such a header; write it into the file, and doctor tries to repair it."),
+        "Compare the sent header with the one that arrived, and find the proxy that cut or rewrote it. The service does not record such a header: write the header into the file, and doctor tries to repair it."),
     // The signature header.
     row("second_header", Header(str::to_owned), "RFC 9110, section 5.3",
         "There are several X-Twilio-Signature headers, and only the first one counts.",
@@ -227,7 +227,7 @@ pub(super) static CAUSES: [Cause; 83] = [
         "It was signed with ?feedback=1, which was lost on the way.", QUERY),
     row("query_empty", UrlPart(Part::Query, |_, url| url::form(format!("{}?", url.get(Part::Query)))), OF_GATEWAYS,
         "It was signed with a lone ? at its end.", QUERY),
-    row("fragment", UrlPart(Part::Query, |_, url| url::form(format!("{}{RETRY}", url.get(Part::Query)))), "Twilio, Connection overrides: https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides",
+    row("fragment", UrlPart(Part::Query, |_, url| url::form(format!("{}{CONNECTION_OVERRIDES}", url.get(Part::Query)))), "Twilio, Connection overrides: https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides",
         "The fragment (#…) after the URL was signed as well. It is an instruction to Twilio, which never sends it.",
         "Sign the URL up to the #."),
     // A form's parameters, changed on the way.
@@ -315,7 +315,7 @@ pub(super) static CAUSES: [Cause; 83] = [
         "Send it as application/x-www-form-urlencoded; find the proxy that changes the header on the way."),
     // The body under a good signature.
     row("body_hash_missing", BodyHash(|hashes| no_detail(hashes.is_missing())), OF_TWILIO,
-        "URL and key are right, but the URL's query carries no bodySHA256, so nothing signs the body.",
+        "The URL and the key are right, but the query has no bodySHA256, so the signature does not cover the body.",
         "Append bodySHA256 (the body's SHA-256 in lower-case hexadecimal) to the query, and sign the URL with it; or send a form."),
     row("body_hash_upper_case", BodyHash(|hashes| no_detail(hashes.is_upper_case())), OF_TWILIO,
         "bodySHA256 is in upper case.",

@@ -1,6 +1,6 @@
 //! The diagnosis of one recorded request: rejected before a search, matched by the search, or not found.
 //!
-//! It also proves a sender: `replay` signs a recording again only if a key of the settings signed it.
+//! It also proves a sender: `replay` signs a recording again only if a configured key signed it.
 
 use crate::commands::doctor::offline::case::Case;
 use crate::commands::doctor::offline::causes::{CAUSES, Transform};

@@ -200,11 +200,19 @@ pub(super) struct SearchMatch {
 
 /// Searches for each header in turn. They share the limit evenly.
 pub(super) fn run(case: &Case<'_>, claimed: &[ClaimedHeader]) -> (Option<SearchMatch>, Tried) {
+    let affordable = MAX_BYTES / (case.recording.body.len() + 512);
+    run_within(MAX_SIGNATURES.min(affordable), case, claimed)
+}
+
+fn run_within(
+    limit: usize,
+    case: &Case<'_>,
+    claimed: &[ClaimedHeader],
+) -> (Option<SearchMatch>, Tried) {
     let (urls, contents) = (urls(case), contents(case));
     let tried = Tried { urls: urls.len(), contents: contents.len(), ..Tried::default() };
     let mut search = Search { case, urls, contents, left: 0, tried };
-    let affordable = MAX_BYTES / (case.recording.body.len() + 512);
-    let share = MAX_SIGNATURES.min(affordable) / claimed.len().max(1);
+    let share = limit / claimed.len().max(1);
     let found = claimed.iter().find_map(|claim| {
         search.left = share;
         search.run(claim)
@@ -240,7 +248,7 @@ impl Search<'_> {
             (&wrong, 1),
         ] {
             let found = self.try_keys(claim, keys, causes);
-            if found.is_some() || self.left == 0 {
+            if found.is_some() {
                 return found;
             }
         }
@@ -301,5 +309,40 @@ impl Search<'_> {
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Settings, SettingsArgs};
+    use crate::recording::Recording;
+
+    #[test]
+    fn a_search_that_ends_at_its_limit_says_so() {
+        let args = SettingsArgs::of([
+            ("HEARDBACK_PUBLIC_URL", "https://hooks.example.com"),
+            ("TWILIO_ACCOUNT_SID", "AC0123456789abcdef0123456789abcdef"),
+        ]);
+        let env = |name: &str| (name == "TWILIO_AUTH_TOKEN").then(|| "f00dbabe".repeat(4));
+        let read = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
+        let settings = Settings::gather(&args, &env, &read).expect("valid settings");
+        let signature = ("X-Twilio-Signature".to_owned(), format!("{}=", "A".repeat(27)));
+        let recording = Recording {
+            method: "GET".to_owned(),
+            target: "/twilio/call".to_owned(),
+            headers: vec![signature],
+            ..Recording::default()
+        };
+        let case = Case::new(&settings, &recording);
+        let claimed = claimed(&case);
+        let (found, whole) = run_within(MAX_SIGNATURES, &case, &claimed);
+        assert!(found.is_none() && !whole.cut_short && whole.signatures > 10, "{whole:?}");
+        let (_, tried) = run_within(whole.signatures, &case, &claimed);
+        assert_eq!(tried, whole);
+        for limit in 0..whole.signatures {
+            let (found, tried) = run_within(limit, &case, &claimed);
+            assert!(found.is_none() && tried.cut_short && tried.signatures <= limit, "{tried:?}");
+        }
     }
 }

@@ -1,35 +1,38 @@
-//! The reasons why a file is no backup.
+//! The errors of reading a backup.
 
 use std::io;
 
-/// Why a file is no backup to rely on. Says what to do.
+/// Why a file is not a complete backup. Each text says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// It begins with something else.
+    /// The file begins with other bytes than a backup.
     #[error("this is no backup of Heardback's")]
     NotABackup,
-    /// A newer release made it.
-    #[error("Heardback {made_by} made it in a way that this release cannot read; install that one")]
+    /// The backup has a newer layout.
+    #[error(
+        "the backup is of Heardback {made_by}, and this release cannot read its layout; install that release"
+    )]
     Newer { made_by: String },
-    /// Its end is missing.
-    #[error("it ends in the midst: it was cut off while it was made or copied; make another one")]
+    /// The end of the backup is missing.
+    #[error(
+        "the backup has no end: it was interrupted while it was made or copied; make another one"
+    )]
     CutShort,
-    /// Whoever made it gave up.
-    #[error("it was broken off while it was made: {why}")]
+    /// The service aborted the backup.
+    #[error("the backup was aborted while it was made: {why}")]
     BrokenOff { why: String },
-    /// Its bytes are not those that were written.
-    #[error("it is damaged after byte {after}; use another copy of it, or an older backup")]
+    /// The file's bytes are not those that were written.
+    #[error("the backup is damaged after byte {after}; use another copy of it, or an older backup")]
     Damaged {
-        /// How many bytes are good.
+        /// The number of bytes before the damage.
         after: u64,
     },
-    /// The records do not come to what the store said that they come to.
+    /// The backup's entries differ from those that the store had.
     #[error(
-        "its records are not those of the store ({what}); make another backup, and if it is like \
-         this one, restart the service: it looks at every record when it starts"
+        "the backup's records are not those of the store ({what}); make another backup, and if it \
+         has the same fault, restart the service: it checks every record when it starts"
     )]
     Incomplete { what: String },
-    /// It cannot be read.
-    #[error("it cannot be read: {0}")]
+    #[error("the backup cannot be read: {0}")]
     Read(io::Error),
 }

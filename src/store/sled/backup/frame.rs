@@ -1,8 +1,8 @@
-//! How a backup lies in its file: a line that says what it is, then frames.
+//! The layout of a backup's file: a fixed first line, then frames.
 //!
-//! A frame is a letter, a length, its content and a check: the first eight bytes of the SHA-256 over
-//! everything up to there. So a frame that was changed, left out or moved is told apart, and a file
-//! without its end frame was cut off. Nothing here knows what a record means.
+//! A frame is a letter, a length, its content and a check: the first eight bytes of the SHA-256 over the file so far,
+//! without the checks. So a changed, missing or moved frame is detected, and a file without an end frame is incomplete.
+//! Deliberately absent: the meaning of a record.
 
 use std::io::{self, Read};
 
@@ -12,27 +12,28 @@ use sha2::{Digest, Sha256};
 
 use crate::store::sled::backup::error::BackupError;
 
-/// What a backup's file begins with.
+/// The first line of a backup's file.
 const MAGIC: &[u8] = b"heardback backup\n";
 /// The layout that this release writes, and the newest that it reads.
 const LAYOUT: u32 = 1;
-/// No frame has more content, in bytes. A length beyond it is damage.
-const MAX_CONTENT: usize = 32 << 20;
-/// How much of a digest a frame bears.
-const CHECK: usize = 8;
+/// The largest content of a frame, in bytes. A larger length is damage.
+const MAX_CONTENT_LEN: usize = 32 << 20;
+/// The length of a frame's check, in bytes.
+const CHECK_LEN: usize = 8;
 
-/// An entry of the store: a key, and what it holds; `None`: nothing any more.
+/// An entry of the store: a key and its value. `None`: a batch removed the key.
 pub(crate) type Entry = (Vec<u8>, Option<Vec<u8>>);
 
-/// What a backup says of itself first.
+/// The first frame of a backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
-    /// How the file is laid out.
+    /// The version of the file's layout.
     pub layout: u32,
+    /// The store's format.
     pub format: u32,
-    /// The release that made it.
+    /// The release that made the backup.
     pub version: String,
-    /// When it was begun.
+    /// The beginning of the backup.
     pub begun_at: Timestamp,
 }
 
@@ -43,28 +44,28 @@ impl Header {
     }
 }
 
-/// What a backup says last: what there was to say, and what the store's entries came to then.
+/// The last frame of a backup: the counts of its entries and batches, and the store's seal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct End {
     /// Entries that were read from the store.
     pub(super) scanned: u64,
-    /// Batches that the store wrote meanwhile.
+    /// Batches that the store wrote during the backup.
     pub(super) teed: u64,
-    /// Batches written since the store was made.
+    /// Batches written since the store was created.
     pub(super) batches: u64,
     /// The sum of all entries' hashes.
     pub(super) sum: u64,
 }
 
-/// A piece of a backup.
+/// A frame of a backup after its header.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum BackupFrame {
-    /// Entries as they were read, in the order of their keys.
+    /// Entries that were read from the store, in the order of their keys.
     Scanned(Vec<Entry>),
-    /// What the store wrote as one batch while it was read.
+    /// The entries of one batch that the store wrote during the backup.
     Batch(Vec<Entry>),
     End(End),
-    /// It never became whole, and why.
+    /// The reason why the backup was aborted.
     BrokenOff(String),
 }
 
@@ -74,15 +75,15 @@ const BATCH: u8 = b'B';
 const END: u8 = b'E';
 const BROKEN_OFF: u8 = b'X';
 
-/// Writes frames, each with the check that belongs to it.
+/// Encodes frames with their checks.
 pub(super) struct FrameWriter(Sha256);
 
 impl FrameWriter {
-    /// The beginning of a file.
+    /// Returns the writer and the first bytes of the file.
     pub(super) fn begin(header: &Header) -> (Self, Vec<u8>) {
-        let mut pen = Self(Sha256::new_with_prefix(MAGIC));
-        let frame = pen.json(HEADER, header);
-        (pen, [MAGIC, &frame].concat())
+        let mut writer = Self(Sha256::new_with_prefix(MAGIC));
+        let frame = writer.json(HEADER, header);
+        (writer, [MAGIC, &frame].concat())
     }
 
     pub(super) fn scanned(&mut self, entries: &[Entry]) -> Vec<u8> {
@@ -93,7 +94,7 @@ impl FrameWriter {
         self.frame(SCANNED, &content)
     }
 
-    /// A batch whose entries were written with [`write_entry`].
+    /// Encodes a batch whose entries were encoded with [`write_entry`].
     pub(super) fn batch(&mut self, entries: &[u8]) -> Vec<u8> {
         self.frame(BATCH, entries)
     }
@@ -107,12 +108,12 @@ impl FrameWriter {
     }
 
     fn json(&mut self, kind: u8, content: &impl Serialize) -> Vec<u8> {
-        // Numbers, a version and a time: there is nothing in them that JSON cannot hold.
+        // Encoding cannot fail: the content is only numbers, a version and a time.
         self.frame(kind, &serde_json::to_vec(content).unwrap_or_default())
     }
 
     fn frame(&mut self, kind: u8, content: &[u8]) -> Vec<u8> {
-        let mut frame = Vec::with_capacity(1 + 4 + content.len() + CHECK);
+        let mut frame = Vec::with_capacity(1 + 4 + content.len() + CHECK_LEN);
         frame.push(kind);
         frame.extend(u32::try_from(content.len()).unwrap_or(u32::MAX).to_be_bytes());
         frame.extend_from_slice(content);
@@ -122,22 +123,22 @@ impl FrameWriter {
     }
 }
 
-/// The check after everything that a digest has seen.
-fn check(digest: &Sha256) -> [u8; CHECK] {
-    let mut check = [0; CHECK];
-    for (to, from) in check.iter_mut().zip(digest.clone().finalize()) {
-        *to = from;
+/// The check after all bytes that the digest has processed.
+fn check(digest: &Sha256) -> [u8; CHECK_LEN] {
+    let mut check = [0; CHECK_LEN];
+    for (out, byte) in check.iter_mut().zip(digest.clone().finalize()) {
+        *out = byte;
     }
     check
 }
 
-/// Lengths first. A value's is one too large, so that zero says that there is none.
-pub(super) fn write_entry(to: &mut Vec<u8>, key: &[u8], value: Option<&[u8]>) {
-    to.extend(u16::try_from(key.len()).unwrap_or(u16::MAX).to_be_bytes());
+/// Encodes an entry, with both lengths first. A value's length is one too large, so that zero means no value.
+pub(super) fn write_entry(out: &mut Vec<u8>, key: &[u8], value: Option<&[u8]>) {
+    out.extend(u16::try_from(key.len()).unwrap_or(u16::MAX).to_be_bytes());
     let length = value.map_or(0, |value| value.len() + 1);
-    to.extend(u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
-    to.extend_from_slice(key);
-    to.extend_from_slice(value.unwrap_or_default());
+    out.extend(u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
+    out.extend_from_slice(key);
+    out.extend_from_slice(value.unwrap_or_default());
 }
 
 fn read_entries(mut content: &[u8]) -> Option<Vec<Entry>> {
@@ -154,38 +155,38 @@ fn read_entries(mut content: &[u8]) -> Option<Vec<Entry>> {
     Some(entries)
 }
 
-/// Reads frames, and believes none whose check is wrong.
-pub(super) struct Frames<R> {
-    from: R,
+/// Reads frames, and rejects a frame with a wrong check.
+pub(super) struct FrameReader<R> {
+    source: R,
     digest: Sha256,
-    /// What it said of itself.
     pub(super) header: Header,
-    /// How many bytes were read and found good.
-    at: u64,
+    /// The number of bytes read so far, all with a right check.
+    checked_bytes: u64,
 }
 
-impl<R: Read> Frames<R> {
-    pub(super) fn begin(mut from: R) -> Result<Self, BackupError> {
+impl<R: Read> FrameReader<R> {
+    pub(super) fn begin(mut source: R) -> Result<Self, BackupError> {
         let mut magic = Vec::new();
         let length = MAGIC.len() as u64;
-        from.by_ref().take(length).read_to_end(&mut magic).map_err(BackupError::Read)?;
+        source.by_ref().take(length).read_to_end(&mut magic).map_err(BackupError::Read)?;
         if magic != MAGIC {
             return Err(BackupError::NotABackup);
         }
         let header = Header::of(0, Timestamp::UNIX_EPOCH);
-        let mut frames = Self { from, digest: Sha256::new_with_prefix(MAGIC), header, at: length };
-        let (kind, content) = frames.read()?;
+        let mut reader =
+            Self { source, digest: Sha256::new_with_prefix(MAGIC), header, checked_bytes: length };
+        let (kind, content) = reader.read()?;
         if kind != HEADER {
-            return Err(frames.damaged());
+            return Err(reader.damaged());
         }
-        frames.header = serde_json::from_slice(&content).map_err(|_| frames.damaged())?;
-        if frames.header.layout > LAYOUT {
-            return Err(BackupError::Newer { made_by: frames.header.version });
+        reader.header = serde_json::from_slice(&content).map_err(|_| reader.damaged())?;
+        if reader.header.layout > LAYOUT {
+            return Err(BackupError::Newer { made_by: reader.header.version });
         }
-        Ok(frames)
+        Ok(reader)
     }
 
-    /// The next one. Nothing may follow an end.
+    /// Reads the next frame. No byte may follow an end frame.
     pub(super) fn next(&mut self) -> Result<BackupFrame, BackupError> {
         let (kind, content) = self.read()?;
         match kind {
@@ -195,7 +196,7 @@ impl<R: Read> Frames<R> {
             BATCH => read_entries(&content).map(BackupFrame::Batch).ok_or_else(|| self.damaged()),
             END => {
                 let end = serde_json::from_slice(&content).map_err(|_| self.damaged())?;
-                match self.from.read(&mut [0]) {
+                match self.source.read(&mut [0]) {
                     Ok(0) => Ok(BackupFrame::End(end)),
                     Ok(_) => Err(self.damaged()),
                     Err(error) => Err(BackupError::Read(error)),
@@ -213,31 +214,31 @@ impl<R: Read> Frames<R> {
         self.fill(&mut head)?;
         let [kind, length @ ..] = head;
         let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
-        if length > MAX_CONTENT {
+        if length > MAX_CONTENT_LEN {
             return Err(self.damaged());
         }
         let mut content = vec![0; length];
         self.fill(&mut content)?;
         self.digest.update(head);
         self.digest.update(&content);
-        let mut borne = [0; CHECK];
-        self.fill(&mut borne)?;
-        if borne != check(&self.digest) {
+        let mut stored = [0; CHECK_LEN];
+        self.fill(&mut stored)?;
+        if stored != check(&self.digest) {
             return Err(self.damaged());
         }
-        self.at += (head.len() + length + CHECK) as u64;
+        self.checked_bytes += (head.len() + length + CHECK_LEN) as u64;
         Ok((kind, content))
     }
 
     fn fill(&mut self, bytes: &mut [u8]) -> Result<(), BackupError> {
-        self.from.read_exact(bytes).map_err(|error| {
+        self.source.read_exact(bytes).map_err(|error| {
             let ended = error.kind() == io::ErrorKind::UnexpectedEof;
             if ended { BackupError::CutShort } else { BackupError::Read(error) }
         })
     }
 
     fn damaged(&self) -> BackupError {
-        BackupError::Damaged { after: self.at }
+        BackupError::Damaged { after: self.checked_bytes }
     }
 }
 
@@ -249,25 +250,25 @@ mod tests {
         (key.to_vec(), value.map(<[u8]>::to_vec))
     }
 
-    const END_OF_IT: End = End { scanned: 3, teed: 1, batches: 7, sum: u64::MAX };
+    const END_FRAME: End = End { scanned: 3, teed: 1, batches: 7, sum: u64::MAX };
 
-    fn written() -> Vec<u8> {
+    fn backup_file() -> Vec<u8> {
         let header = Header::of(2, Timestamp::UNIX_EPOCH);
-        let (mut pen, mut file) = FrameWriter::begin(&header);
-        file.extend(pen.scanned(&[entry(b"a", Some(b"1")), entry(b"b", Some(b""))]));
-        file.extend(pen.scanned(&[entry(b"c", Some(&[7; 300]))]));
+        let (mut writer, mut file) = FrameWriter::begin(&header);
+        file.extend(writer.scanned(&[entry(b"a", Some(b"1")), entry(b"b", Some(b""))]));
+        file.extend(writer.scanned(&[entry(b"c", Some(&[7; 300]))]));
         let mut batch = Vec::new();
         write_entry(&mut batch, b"a", None);
-        file.extend(pen.batch(&batch));
-        file.extend(pen.end(&END_OF_IT));
+        file.extend(writer.batch(&batch));
+        file.extend(writer.end(&END_FRAME));
         file
     }
 
     fn read(file: &[u8]) -> Result<Vec<BackupFrame>, BackupError> {
-        let mut frames = Frames::begin(file)?;
+        let mut reader = FrameReader::begin(file)?;
         let mut all = Vec::new();
         loop {
-            all.push(frames.next()?);
+            all.push(reader.next()?);
             if let Some(BackupFrame::End(_) | BackupFrame::BrokenOff(_)) = all.last() {
                 return Ok(all);
             }
@@ -280,14 +281,14 @@ mod tests {
             BackupFrame::Scanned(vec![entry(b"a", Some(b"1")), entry(b"b", Some(b""))]),
             BackupFrame::Scanned(vec![entry(b"c", Some(&[7; 300]))]),
             BackupFrame::Batch(vec![entry(b"a", None)]),
-            BackupFrame::End(END_OF_IT),
+            BackupFrame::End(END_FRAME),
         ];
-        assert_eq!(read(&written()).expect("read"), expected);
+        assert_eq!(read(&backup_file()).expect("read"), expected);
     }
 
     #[test]
     fn a_file_that_ends_anywhere_earlier_was_cut_off() {
-        let file = written();
+        let file = backup_file();
         for end in 0..file.len() {
             let error = read(&file[..end]).expect_err("cut off");
             let expected = if end < MAGIC.len() {
@@ -301,7 +302,7 @@ mod tests {
 
     #[test]
     fn no_bit_can_be_changed_and_no_byte_added_unseen() {
-        let file = written();
+        let file = backup_file();
         for at in 0..file.len() {
             for bit in 0..8 {
                 let mut changed = file.clone();

@@ -1,11 +1,8 @@
-//! Backups: one file that holds the whole store as it stood at one moment.
+//! Backups: one file that holds the whole store as it was at one moment.
 //!
-//! While the store is open (`live`) it is read in pieces, past the writer, and each batch that the writer
-//! makes durable meanwhile goes into the same file by the `tee`; what was read first and then each
-//! batch in turn is the store as it stood when the last of them was synced. Nobody waits for a backup.
-//! A store that nobody has open is read as it lies (`stopped`). `frame` says how the file is laid out,
-//! `whole` reads it, and `restore` makes a store of it. Deliberately absent: a way to read a backup that
-//! is not whole.
+//! An open store is read past the writer, so no caller waits for a backup. The file gets every entry, then each batch
+//! that became durable meanwhile: together they are the store at the last sync. Deliberately absent: a way to read an
+//! incomplete backup.
 
 mod error;
 mod frame;

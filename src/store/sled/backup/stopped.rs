@@ -1,5 +1,5 @@
-//! A store that nobody has open: read as it lies. It is opened as `serve` opens it, so that what sled
-//! cannot open by itself is healed or refused likewise, but nothing is converted or taken back.
+//! Verifies or backs up a store that no process has open. It is opened as `serve` opens it, with the same repairs and
+//! refusals. Deliberately absent: conversion of records, and the return of interrupted posts to the queue.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -11,45 +11,43 @@ use crate::store::sled::backup::frame::{End, Entry, FrameWriter, Header};
 use crate::store::sled::backup::whole::BackupContents;
 use crate::store::sled::disk::data_dir::{Folder, OpenError};
 use crate::store::sled::disk::file_names::FORMAT;
-use crate::store::sled::disk::open::{Still, open_read_only};
+use crate::store::sled::disk::open::{ReadOnlyStore, open_read_only};
 use crate::store::sled::disk::ownership::OwnershipGuard;
 use crate::store::sled::keys;
 
-/// Entries in a frame.
-const PIECE: usize = 256;
+/// Entries per frame.
+const FRAME_ENTRIES: usize = 256;
 
-/// Why a stopped store could not be backed up.
+/// Why a stopped store cannot be backed up.
 #[derive(Debug, thiserror::Error)]
 pub enum StoppedError {
-    /// It cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The backup cannot be written.
     #[error("cannot write the backup: {0}")]
     Write(#[from] io::Error),
 }
 
-/// Reads a store that nobody has open, and says what is in it.
+/// Reads every record of a store that no process has open, and returns its contents.
 ///
 /// # Errors
-/// [`OpenError`], the same as if it were to be served.
+/// [`OpenError`], as `serve` would return it.
 pub fn verify(path: &Path, patience: Duration) -> Result<BackupContents, OpenError> {
-    open_stopped(path, patience, |still| {
-        let surveyed = &still.read.surveyed;
-        let person_key = still.read.tree.contains_key(keys::PERSON_KEY);
+    open_stopped(path, patience, |store| {
+        let scan = &store.read.scan;
+        let person_key = store.read.tree.contains_key(keys::PERSON_KEY);
         let damaged = |error: ::sled::Error| Folder { path }.damaged(&error.to_string());
         Ok(BackupContents {
             format: FORMAT,
-            counts: surveyed.counts,
-            entries: surveyed.entries,
-            batches: surveyed.seal.batches,
+            counts: scan.counts,
+            entries: scan.entries,
+            batches: scan.seal.batches,
             has_person_key: person_key.map_err(damaged)?,
             header: None,
         })
     })
 }
 
-/// Writes a backup of a store that nobody has open.
+/// Writes a backup of a store that no process has open.
 ///
 /// # Errors
 /// [`StoppedError`].
@@ -59,34 +57,34 @@ pub fn backup(
     now: Timestamp,
     to: &mut impl Write,
 ) -> Result<(), StoppedError> {
-    open_stopped(path, patience, |still| {
-        let (mut pen, beginning) = FrameWriter::begin(&Header::of(FORMAT, now));
+    open_stopped(path, patience, |store| {
+        let (mut writer, beginning) = FrameWriter::begin(&Header::of(FORMAT, now));
         to.write_all(&beginning)?;
-        let seal = still.read.surveyed.seal;
+        let seal = store.read.scan.seal;
         let mut end = End { scanned: 0, teed: 0, batches: seal.batches, sum: seal.sum };
-        let mut piece: Vec<Entry> = Vec::with_capacity(PIECE);
-        for entry in &still.read.tree {
+        let mut piece: Vec<Entry> = Vec::with_capacity(FRAME_ENTRIES);
+        for entry in &store.read.tree {
             let damaged = |error: ::sled::Error| Folder { path }.damaged(&error.to_string());
             let (key, value) = entry.map_err(damaged)?;
             piece.push((key.to_vec(), Some(value.to_vec())));
             end.scanned += 1;
-            if piece.len() == PIECE {
-                to.write_all(&pen.scanned(&piece))?;
+            if piece.len() == FRAME_ENTRIES {
+                to.write_all(&writer.scanned(&piece))?;
                 piece.clear();
             }
         }
-        to.write_all(&pen.scanned(&piece))?;
-        Ok(to.write_all(&pen.end(&end))?)
+        to.write_all(&writer.scanned(&piece))?;
+        Ok(to.write_all(&writer.end(&end))?)
     })
 }
 
 fn open_stopped<T, E: From<OpenError>>(
     path: &Path,
     patience: Duration,
-    at: impl FnOnce(&Still) -> Result<T, E>,
+    use_store: impl FnOnce(&ReadOnlyStore) -> Result<T, E>,
 ) -> Result<T, E> {
-    // Dropped after the store, and where it does not open as well: it may have been put back then.
-    let _hand_back = OwnershipGuard::of_store(path);
-    let still = open_read_only(path, patience)?;
-    at(&still)
+    // Dropped after the store, and also if the opening fails: that may have restored the files from a copy.
+    let _ownership = OwnershipGuard::of_store(path);
+    let store = open_read_only(path, patience)?;
+    use_store(&store)
 }

@@ -1,7 +1,7 @@
-//! The tee: while a backup reads the store, each batch that the writer makes durable goes to it as well.
+//! The tee: during a backup, each batch that becomes durable is also sent to the backup.
 //!
-//! It never holds up the writer: what it hands over is taken at once or not at all. What waits to be
-//! taken is bounded; whoever is slower than the store's own traffic gets no backup this time.
+//! The queue's bytes are bounded, so a client that is slower than the store's traffic gets no backup. Deliberately
+//! absent: a wait of the writer, which sends a batch at once or ends the backup.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,99 +12,102 @@ use crate::store::sled::backup::frame::write_entry;
 use crate::store::sled::integrity::seal::Seal;
 use crate::store::sled::writer::overlay::Overlay;
 
-/// What the writer hands over.
+/// A message of the writer to the backup.
 #[derive(Debug)]
 pub(super) enum TeePiece {
-    /// The entries of a batch that is durable, as a frame holds them.
+    /// The entries of a durable batch, encoded as in a frame.
     Batch(Vec<u8>),
-    /// The last of them that belongs to the backup was handed over; what all entries come to now.
+    /// The backup's last batch was sent. The seal of all entries at this time.
     End(Seal),
-    /// Too much waited. Nothing more will come.
-    TooMuch,
+    /// Too many bytes waited. No further piece follows.
+    Overflow,
 }
 
 pub(crate) struct Tee {
-    /// The batch that is being made durable.
-    noted: Option<Vec<u8>>,
-    /// Whether the backup ends with this group.
+    /// The encoded batch until it is durable.
+    unsynced: Option<Vec<u8>>,
+    /// Whether the backup ends with the next group that is synced.
     ending: Arc<AtomicBool>,
-    to: UnboundedSender<TeePiece>,
+    sender: UnboundedSender<TeePiece>,
     waiting: Arc<AtomicUsize>,
-    /// How many bytes may wait.
-    most: usize,
+    /// The most bytes that may wait.
+    max_waiting: usize,
 }
 
-pub(super) struct Teed {
-    from: UnboundedReceiver<TeePiece>,
+pub(super) struct TeeReceiver {
+    receiver: UnboundedReceiver<TeePiece>,
+    /// The number of bytes that wait.
     waiting: Arc<AtomicUsize>,
     ending: Arc<AtomicBool>,
 }
 
-pub(super) fn tee(most: usize) -> (Tee, Teed) {
-    let (to, from) = unbounded_channel();
+pub(super) fn tee(max_waiting: usize) -> (Tee, TeeReceiver) {
+    let (sender, receiver) = unbounded_channel();
     let (waiting, ending) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-    let teed = Teed { from, waiting: Arc::clone(&waiting), ending: Arc::clone(&ending) };
-    (Tee { noted: None, ending, to, waiting, most }, teed)
+    let tee_receiver =
+        TeeReceiver { receiver, waiting: Arc::clone(&waiting), ending: Arc::clone(&ending) };
+    (Tee { unsynced: None, ending, sender, waiting, max_waiting }, tee_receiver)
 }
 
 impl Tee {
     /// Whether the backup takes no further groups.
     pub(crate) fn is_closed(&self) -> bool {
-        self.to.is_closed()
+        self.sender.is_closed()
     }
 
-    /// What the draft is about to write.
-    pub(crate) fn note(&mut self, draft: &Overlay) {
+    /// Encodes the batch that the writer is about to write.
+    pub(crate) fn note(&mut self, overlay: &Overlay) {
         let mut entries = Vec::new();
-        for (key, value) in draft.entries() {
+        for (key, value) in overlay.entries() {
             write_entry(&mut entries, key, value.as_deref());
         }
-        self.noted = Some(entries);
+        self.unsynced = Some(entries);
     }
 
-    /// Sends the group that is durable now. Returns whether the backup goes on.
+    /// Sends the batch, which is durable now. Returns whether the backup continues.
     pub(crate) fn publish(&mut self, seal: Seal) -> bool {
-        if let Some(batch) = self.noted.take() {
+        if let Some(batch) = self.unsynced.take() {
             let waiting = self.waiting.fetch_add(batch.len(), Ordering::AcqRel) + batch.len();
-            if waiting > self.most {
-                // Whoever does not take it has gone away.
-                let _ = self.to.send(TeePiece::TooMuch);
+            if waiting > self.max_waiting {
+                // A failed send means that the backup has ended.
+                let _ = self.sender.send(TeePiece::Overflow);
                 return false;
             }
-            if self.to.send(TeePiece::Batch(batch)).is_err() {
+            if self.sender.send(TeePiece::Batch(batch)).is_err() {
                 return false;
             }
         }
         let ending = self.ending.load(Ordering::Acquire);
         if ending {
-            let _ = self.to.send(TeePiece::End(seal));
+            let _ = self.sender.send(TeePiece::End(seal));
         }
         !ending
     }
 }
 
-impl Teed {
-    /// With the group that is synced next, the backup ends.
-    pub(super) fn end_with_the_next(&self) {
+impl TeeReceiver {
+    /// Ends the backup with the group that is synced next.
+    pub(super) fn end_with_next_group(&self) {
         self.ending.store(true, Ordering::Release);
     }
 
-    /// The next thing that is there already.
-    pub(super) fn ready(&mut self) -> Option<TeePiece> {
-        let handed = self.from.try_recv().ok();
-        self.taken(handed)
+    /// Returns the next piece if one waits.
+    pub(super) fn try_next(&mut self) -> Option<TeePiece> {
+        let piece = self.receiver.try_recv().ok();
+        self.count_received(piece)
     }
 
-    /// The next thing; `None` if the writer has ended.
+    /// Waits for the next piece. `None`: the writer has ended.
     pub(super) async fn next(&mut self) -> Option<TeePiece> {
-        let handed = self.from.recv().await;
-        self.taken(handed)
+        let piece = self.receiver.recv().await;
+        self.count_received(piece)
     }
 
-    fn taken(&self, handed: Option<TeePiece>) -> Option<TeePiece> {
-        if let Some(TeePiece::Batch(batch)) = &handed {
+    /// Subtracts a received batch from the bytes that wait.
+    fn count_received(&self, piece: Option<TeePiece>) -> Option<TeePiece> {
+        if let Some(TeePiece::Batch(batch)) = &piece {
             self.waiting.fetch_sub(batch.len(), Ordering::AcqRel);
         }
-        handed
+        piece
     }
 }

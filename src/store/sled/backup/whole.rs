@@ -1,62 +1,61 @@
-//! Reading a backup's file: first to its end, which shows that it is whole, and then once more for what
-//! the store held. What was written while it was made is kept in memory for that; the rest is not.
+//! Reads a backup's file twice: first to its end, which proves that it is complete, then for its entries. Only the
+//! batches are kept in memory.
 
 use std::collections::BTreeMap;
 use std::io::{BufReader, Read, Seek};
 
-use crate::store::sled::backup::error::BackupError;
-use crate::store::sled::backup::frame::{BackupFrame, End, Frames, Header};
-
 use crate::store::RecordCounts;
+use crate::store::sled::backup::error::BackupError;
+use crate::store::sled::backup::frame::{BackupFrame, End, FrameReader, Header};
 use crate::store::sled::error::Fatal;
 use crate::store::sled::integrity::scan::ScanResult;
 use crate::store::sled::integrity::seal::Seal;
 use crate::store::sled::keys;
 
-/// What a store holds, or a backup of it.
+/// The contents of a store or of a backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackupContents {
     pub format: u32,
-    /// Records of each kind.
+    /// The number of records of each kind.
     pub counts: RecordCounts,
-    /// Entries, index entries included.
+    /// The number of entries, those of indexes included.
     pub entries: u64,
-    /// Batches written since the store was made.
+    /// Batches written since the store was created.
     pub batches: u64,
-    /// Whether the key that hashes recipients lies in it, and not in `HEARDBACK_PHONE_KEY`.
+    /// Whether the recipient hash key is in the store, and not in `HEARDBACK_PHONE_KEY`.
     pub has_person_key: bool,
-    /// Of a backup: when and by which release.
+    /// The header of a backup. `None`: the contents are a store's.
     pub header: Option<Header>,
 }
 
-/// Reads a whole backup, and finds out whether it is sound.
+/// Reads a whole backup and checks it.
 ///
 /// # Errors
 /// [`BackupError`].
 pub fn contents(file: impl Read + Seek) -> Result<BackupContents, BackupError> {
-    let mut whole = Whole::read(file)?;
-    let mut tally = EntryCounts::default();
-    whole.entries(|key, value| tally.add_entry(&key, &value))?;
-    tally.contents(&whole)
+    let mut backup = CompleteBackup::read(file)?;
+    let mut counts = EntryCounts::default();
+    backup.entries(|key, value| counts.add_entry(&key, &value))?;
+    counts.into_contents(&backup)
 }
 
-/// A backup that has its end.
-pub(super) struct Whole<F> {
+/// A backup with an end frame.
+pub(super) struct CompleteBackup<F> {
     file: F,
     pub(super) header: Header,
     pub(super) end: End,
-    /// What was written while it was made, as it stood at the end; `None`: gone.
+    /// The entries of the batches as of the end of the backup. `None`: a batch removed the key.
     written: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
 }
 
-impl<F: Read + Seek> Whole<F> {
+impl<F: Read + Seek> CompleteBackup<F> {
     pub(super) fn read(mut file: F) -> Result<Self, BackupError> {
         file.rewind().map_err(BackupError::Read)?;
-        let mut frames = Frames::begin(BufReader::new(&mut file))?;
+        let mut reader = FrameReader::begin(BufReader::new(&mut file))?;
         let mut written = BTreeMap::new();
         let (mut scanned, mut teed) = (0, 0);
         let end = loop {
-            match frames.next()? {
+            match reader.next()? {
                 BackupFrame::Scanned(entries) => scanned += entries.len() as u64,
                 BackupFrame::Batch(entries) => {
                     teed += 1;
@@ -67,22 +66,25 @@ impl<F: Read + Seek> Whole<F> {
             }
         };
         if (scanned, teed) != (end.scanned, end.teed) {
-            let what = format!("{scanned} entries and {teed} batches were to be more");
+            let what = format!(
+                "it has {scanned} entries and {teed} batches, and its end frame counts {} and {}",
+                end.scanned, end.teed
+            );
             return Err(BackupError::Incomplete { what });
         }
-        let header = frames.header.clone();
+        let header = reader.header.clone();
         Ok(Self { file, header, end, written })
     }
 
-    /// Every entry that the store held.
+    /// Calls `visit` for each entry of the store at the end of the backup.
     pub(super) fn entries<E: From<BackupError>>(
         &mut self,
         mut visit: impl FnMut(Vec<u8>, Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
         self.file.rewind().map_err(BackupError::Read)?;
-        let mut frames = Frames::begin(BufReader::new(&mut self.file))?;
+        let mut reader = FrameReader::begin(BufReader::new(&mut self.file))?;
         loop {
-            match frames.next()? {
+            match reader.next()? {
                 BackupFrame::Scanned(entries) => {
                     for (key, value) in entries {
                         if let (Some(value), false) = (value, self.written.contains_key(&key)) {
@@ -103,16 +105,16 @@ impl<F: Read + Seek> Whole<F> {
         Ok(())
     }
 
-    /// What the entries came to.
+    /// The store's seal at the end of the backup.
     pub(super) fn seal(&self) -> Seal {
         Seal { sum: self.end.sum, ..Seal::of(self.end.batches) }
     }
 }
 
-/// Counts entries as they come.
+/// Counts entries and sums their seal.
 #[derive(Default)]
 pub(super) struct EntryCounts {
-    surveyed: ScanResult,
+    scan: ScanResult,
     has_person_key: bool,
     sealed: Option<Seal>,
 }
@@ -124,31 +126,31 @@ impl EntryCounts {
         }
         self.has_person_key |= key == keys::PERSON_KEY;
         let unreadable = |error: Fatal| BackupError::Incomplete { what: error.to_string() };
-        self.surveyed.add_entry(key, value).map_err(unreadable)
+        self.scan.add_entry(key, value).map_err(unreadable)
     }
 
-    /// What it all came to, if that is what the store said.
-    pub(super) fn contents<F: Read + Seek>(
+    /// Returns the contents if the entries match the seal of the end frame and the store's own seal.
+    pub(super) fn into_contents<F: Read + Seek>(
         self,
-        of: &Whole<F>,
+        backup: &CompleteBackup<F>,
     ) -> Result<BackupContents, BackupError> {
-        let ScanResult { counts, entries, seal, .. } = self.surveyed;
-        let found = Seal { sum: seal.sum, ..Seal::of(of.end.batches) };
-        if found != of.seal() {
-            let what = "they do not come to what its end says".to_owned();
+        let ScanResult { counts, entries, seal, .. } = self.scan;
+        let found = Seal { sum: seal.sum, ..Seal::of(backup.end.batches) };
+        if found != backup.seal() {
+            let what = "their seal differs from the seal of its end frame".to_owned();
             return Err(BackupError::Incomplete { what });
         }
-        if self.sealed != Some(of.seal()) {
-            let what = "they do not come to what the store's own seal says".to_owned();
+        if self.sealed != Some(backup.seal()) {
+            let what = "their seal differs from the store's own seal".to_owned();
             return Err(BackupError::Incomplete { what });
         }
         Ok(BackupContents {
-            format: of.header.format,
+            format: backup.header.format,
             counts,
             entries,
-            batches: of.end.batches,
+            batches: backup.end.batches,
             has_person_key: self.has_person_key,
-            header: Some(of.header.clone()),
+            header: Some(backup.header.clone()),
         })
     }
 }

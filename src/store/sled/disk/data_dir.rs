@@ -1,5 +1,5 @@
-//! The folder: ours alone while we run (a lock of our own), in a format that we read (a file of our
-//! own), and synced as a whole once it is open.
+//! The store's folder: its lock, its `FORMAT` file, its sync after the opening, and the errors of an opening.
+//! Deliberately absent: sled's records.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -14,108 +14,99 @@ use crate::store::sled::disk::path_guard::PathClaim;
 use crate::store::sled::disk::path_marker::PathMarker;
 use crate::store::sled::integrity::seal::{SEAL_FILE, SealFile, SealedCount};
 
-/// The holder of a path whose lock is free: its own lock moved away with its folder.
-const DISPLACED: &str =
-    "its folder was moved or deleted; a service notices that within seconds and ends";
+/// The holder in an error if the lock is free but the path is claimed: the held lock file moved with its folder.
+const DISPLACED_HOLDER: &str =
+    "its folder was moved or deleted; a service detects that within seconds and ends";
 const LOCK_RETRY: Duration = Duration::from_millis(100);
 
-/// Why a store cannot be opened. Says what to do.
+/// Why a store cannot be opened. Each text says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Somebody else has it.
+    /// Another process has the store open.
     #[error(
-        "the store {path} is in use by another process ({holder}); stop that one first, or point \
-         HEARDBACK_STORE elsewhere"
+        "the store {path} is in use by another process ({holder}); stop that process first, or \
+         point HEARDBACK_STORE at another folder"
     )]
     InUse {
         path: String,
-        /// Who wrote into the lock file.
+        /// The text in the lock file.
         holder: String,
     },
-    /// A newer release wrote it.
     #[error(
-        "the store {path} has format {found}, this release reads {FORMAT} only; install the release that wrote it"
+        "the store {path} has format {found}, and this release reads only format {FORMAT}; install the release \
+         that wrote it"
     )]
     NewerFormat { path: String, found: u32 },
-    /// An older release wrote it.
     #[error(
-        "the store {path} has format {found}, this release reads {FORMAT} only; run `heardback export` of the release \
-         that wrote it, move the folder away, and `heardback import` the file with this release"
+        "the store {path} has format {found}, and this release reads only format {FORMAT}; run `heardback export` of \
+         the release that wrote it, move the folder away, and run `heardback import` of this release"
     )]
     OlderFormat { path: String, found: u32 },
-    /// There is none.
+    /// The folder holds no store.
     #[error(
-        "there is no store in {path}; `heardback serve` makes it at its first start, and --store or \
-         HEARDBACK_STORE says where another lies"
+        "there is no store in {path}; `heardback serve` creates one at its first start; to use another store, \
+         set --store or HEARDBACK_STORE"
     )]
     Absent { path: String },
     /// A service had a store at this path, and there is none now.
     #[error(
-        "the store {path} is gone: {marker} shows that a service had a store there. No empty store was created. If the \
+        "the store {path} is missing: {marker} shows that a service had a store there. No empty store was created. If the \
          folder was moved, move it back; if its volume is not mounted, mount it; if it was deleted, restore the latest \
          backup with `heardback restore`. To begin with an empty store, delete {marker}"
     )]
     Gone { path: String, marker: String },
-    /// A restore was begun, and did not come to its end.
+    /// A restore was interrupted.
     #[error(
-        "the store {path} was not restored to its end; run `heardback restore` again, which begins \
-         anew"
+        "the store {path} is incomplete, because a restore was interrupted; run `heardback restore` \
+         again"
     )]
     HalfRestored { path: String },
-    /// There is something in the folder, but not ours.
+    /// The folder holds files, but no valid store.
     #[error("{path} is not a Heardback store ({what}); point HEARDBACK_STORE at an empty folder")]
     NotOurs {
         path: String,
-        /// What is wrong with it.
+        /// The sign that this is no store.
         what: String,
     },
-    /// The key that hashes recipients is neither in it nor in the settings.
+    /// The recipient hash key is neither in the store nor in the settings.
     #[error(
-        "the store {path} holds no key of its own to hash recipients with: it was made with \
-         HEARDBACK_PHONE_KEY, so set that to the key it had (if it never had one, the store is \
+        "the store {path} has no recipient hash key of its own: it was created with \
+         HEARDBACK_PHONE_KEY, so set that to the key it had (if that was never set, the store is \
          damaged: restore it from a backup)"
     )]
     NoPersonKey { path: String },
-    /// It was made with another key than the one in the settings.
+    /// The store was created with another recipient hash key than that of the settings.
     #[error(
-        "HEARDBACK_PHONE_KEY is not the key that the store {path} was made with, so nobody would be \
-         found in it; set it to the key that the service has"
+        "HEARDBACK_PHONE_KEY is not the key that the store {path} was created with, so no recipient \
+         would be found in it; set it to the service's key"
     )]
     OtherPersonKey { path: String },
-    /// It is damaged.
     #[error(
         "the store {path} is damaged ({what}); keep a copy of the folder, and restore it from a \
          backup with `heardback restore` (on Fly: or from a snapshot of the volume)"
     )]
     Damaged {
         path: String,
-        /// What is wrong with it.
+        /// The damage.
         what: String,
     },
-    /// The seal's file is gone: it holds the number of synced batches.
+    /// The `SEAL` file, which holds the number of synced batches, is missing.
     #[error(
-        "the store {path} has no {SEAL_FILE} file, so records lost from the end of its log would go unnoticed; put that \
-         file back, or restore it from a backup with `heardback restore`; if nothing but {SEAL_FILE} was deleted, `touch \
-         {path}/{SEAL_FILE}` accepts the records that are there"
+        "the store {path} has no {SEAL_FILE} file, so records lost from the end of its log would not be detected; put \
+         that file back, or restore it from a backup with `heardback restore`; if only {SEAL_FILE} was deleted, `touch \
+         {path}/{SEAL_FILE}` accepts the existing records"
     )]
     SealMissing { path: String },
-    /// Access to the folder is denied.
     #[error("cannot {doing} {path}: Permission denied; {denied}")]
     Denied {
         doing: &'static str,
         path: String,
-        /// The file or folder, its owner, and the command that helps.
+        /// The file or folder, its owner, and the command that grants access.
         denied: AccessDenied,
     },
-    /// The system refuses.
+    /// A system call failed.
     #[error("cannot {doing} {path}: {error}")]
-    Io {
-        doing: &'static str,
-        /// On what.
-        path: String,
-        /// What the system said.
-        error: io::Error,
-    },
+    Io { doing: &'static str, path: String, error: io::Error },
 }
 
 impl OpenError {
@@ -125,7 +116,7 @@ impl OpenError {
     }
 }
 
-/// Keeps other processes away from a store until it is dropped.
+/// Excludes other processes from a store until it is dropped.
 pub(crate) struct StoreLock {
     file: File,
     _claim: PathClaim,
@@ -154,33 +145,32 @@ impl Folder<'_> {
         OpenError::Damaged { path: self.name(), what: what.to_owned() }
     }
 
-    /// sled's own lock outlives our handles on it by a moment, and by more if somebody else has
-    /// opened the folder with another tool.
-    pub(crate) fn await_sled(&self, patience: Duration) -> Result<(), OpenError> {
+    /// Waits for sled's own lock. It outlives our handles briefly, and longer if another tool has opened the folder.
+    pub(crate) fn wait_for_sled_lock(&self, patience: Duration) -> Result<(), OpenError> {
         let db = match File::open(self.path.join(DB_FILE)) {
             Ok(db) => db,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(self.io("open", error)),
         };
-        if locked(&db, patience).map_err(|error| self.io("lock", error))? {
+        if try_lock_for(&db, patience).map_err(|error| self.io("lock", error))? {
             return Ok(());
         }
-        let holder = "unknown, it holds sled's lock only".to_owned();
+        let holder = "unknown; it holds only sled's own lock".to_owned();
         Err(OpenError::InUse { path: self.name(), holder })
     }
 
-    pub(crate) fn check_there(&self) -> Result<(), OpenError> {
+    pub(crate) fn check_exists(&self) -> Result<(), OpenError> {
         if self.has_store()? {
             return Ok(());
         }
         Err(OpenError::Absent { path: self.name() })
     }
 
-    /// Whether the folder holds a store. A folder that cannot be read is an error, and not an absent store.
+    /// Whether the folder holds a store. An unreadable folder is an error, not an absent store.
     fn has_store(&self) -> Result<bool, OpenError> {
-        let is_there = |name: &str| self.path.join(name).try_exists();
-        is_there(FORMAT_FILE)
-            .and_then(|format| Ok(format || is_there(DB_FILE)?))
+        let exists = |name: &str| self.path.join(name).try_exists();
+        exists(FORMAT_FILE)
+            .and_then(|format| Ok(format || exists(DB_FILE)?))
             .map_err(|error| self.io("open", error))
     }
 
@@ -191,18 +181,22 @@ impl Folder<'_> {
         }
         // That service may still run, on the moved or deleted folder.
         if PathClaim::take(self.path).is_none() {
-            return Err(OpenError::InUse { path: self.name(), holder: DISPLACED.to_owned() });
+            return Err(OpenError::InUse {
+                path: self.name(),
+                holder: DISPLACED_HOLDER.to_owned(),
+            });
         }
         Err(OpenError::Gone { path: self.name(), marker: marker.name() })
     }
 
     pub(crate) fn create(&self) -> Result<(), OpenError> {
         use std::os::unix::fs::DirBuilderExt;
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(self.path);
-        made.map_err(|error| self.io("create", error))
+        let created = fs::DirBuilder::new().recursive(true).mode(0o700).create(self.path);
+        created.map_err(|error| self.io("create", error))
     }
 
-    /// sled's own lock gives up at once; a rolling restart needs a moment.
+    /// Locks the store, and waits this long for another process: a rolling restart needs a moment, and sled's own lock
+    /// does not wait.
     pub(crate) fn lock(&self, patience: Duration) -> Result<StoreLock, OpenError> {
         let mut file = File::options()
             .create(true)
@@ -211,22 +205,24 @@ impl Folder<'_> {
             .write(true)
             .open(self.path.join(LOCK_FILE))
             .map_err(|error| self.io("open the lock file of", error))?;
-        if locked(&file, patience).map_err(|error| self.io("lock", error))? {
-            let claim = awaited(patience, || Ok(PathClaim::take(self.path)))
-                .map_err(|error| self.io("claim", error))?;
+        if try_lock_for(&file, patience).map_err(|error| self.io("lock", error))? {
+            let claim = retry_for(patience, || Ok(PathClaim::take(self.path)))
+                .map_err(|error| self.io("claim the path", error))?;
             return match claim {
                 Some(claim) => Ok(StoreLock { file, _claim: claim }),
-                None => Err(OpenError::InUse { path: self.name(), holder: DISPLACED.to_owned() }),
+                None => {
+                    Err(OpenError::InUse { path: self.name(), holder: DISPLACED_HOLDER.to_owned() })
+                }
             };
         }
         let mut holder = String::new();
-        // Best effort: the lock is what counts.
+        // Best effort: the text only explains the error.
         let _ = file.read_to_string(&mut holder);
         let holder = if holder.is_empty() { "unknown" } else { holder.trim() };
         Err(OpenError::InUse { path: self.name(), holder: holder.to_owned() })
     }
 
-    /// Whether the store was made completely. Refuses a store of another format.
+    /// Whether the store was created completely. Refuses a store of another format.
     pub(crate) fn check_format(&self) -> Result<bool, OpenError> {
         let has_db = self.path.join(DB_FILE).exists();
         let text = match fs::read_to_string(self.path.join(FORMAT_FILE)) {
@@ -236,11 +232,11 @@ impl Folder<'_> {
                 return Ok(false);
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let what = format!("there is a sled database, but no {FORMAT_FILE} file");
+                let what = format!("it has a sled database, but no {FORMAT_FILE} file");
                 return Err(OpenError::NotOurs { path: self.name(), what });
             }
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                let what = format!("its {FORMAT_FILE} file is no text");
+                let what = format!("its {FORMAT_FILE} file is not text");
                 return Err(OpenError::NotOurs { path: self.name(), what });
             }
             Err(error) => return Err(self.io("read the FORMAT file of", error)),
@@ -262,16 +258,16 @@ impl Folder<'_> {
         }
         let complete = words.next().is_none();
         if complete && !has_db {
-            return Err(self.damaged("sled's file `db` is gone"));
+            return Err(self.damaged("sled's file `db` is missing"));
         }
         Ok(complete)
     }
 
-    /// The content of the seal's file of a complete store.
-    pub(crate) fn noted(&self) -> Result<SealedCount, OpenError> {
+    /// Reads the `SEAL` file of a complete store. Refuses a store without it.
+    pub(crate) fn sealed_count(&self) -> Result<SealedCount, OpenError> {
         match SealFile::read(self.path).map_err(|error| self.io("read the SEAL file of", error))? {
             SealedCount::Missing => Err(OpenError::SealMissing { path: self.name() }),
-            noted @ (SealedCount::Batches(_) | SealedCount::Torn) => Ok(noted),
+            sealed @ (SealedCount::Batches(_) | SealedCount::Torn) => Ok(sealed),
         }
     }
 
@@ -287,7 +283,7 @@ impl Folder<'_> {
         write().map_err(|error| self.io("write the FORMAT file of", error))
     }
 
-    /// Once after opening: files and folders themselves, not only what is in the log.
+    /// Syncs the files and folders themselves, once after the opening. A commit syncs only the log.
     pub(crate) fn sync(&self, db: &File) -> io::Result<()> {
         db.sync_all()?;
         File::open(self.path.join("conf"))?.sync_all()?;
@@ -297,9 +293,9 @@ impl Folder<'_> {
     }
 }
 
-/// Takes a lock, waiting for it if need be. Returns whether it was to be had.
-pub(crate) fn locked(file: &File, patience: Duration) -> io::Result<bool> {
-    let lock = awaited(patience, || match file.try_lock() {
+/// Tries for this long to lock a file. Returns whether it is locked now.
+pub(crate) fn try_lock_for(file: &File, patience: Duration) -> io::Result<bool> {
+    let lock = retry_for(patience, || match file.try_lock() {
         Ok(()) => Ok(Some(())),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(error),
@@ -307,20 +303,20 @@ pub(crate) fn locked(file: &File, patience: Duration) -> io::Result<bool> {
     Ok(lock?.is_some())
 }
 
-/// Tries until it succeeds. `None`: not within this time.
+/// Retries until the attempt succeeds. `None`: it did not succeed within this time.
 #[expect(
     clippy::disallowed_methods,
     reason = "measures the wait for a lock, before any clock is injected"
 )]
-fn awaited<T>(
+fn retry_for<T>(
     patience: Duration,
     mut attempt: impl FnMut() -> io::Result<Option<T>>,
 ) -> io::Result<Option<T>> {
     let began = Instant::now();
     loop {
-        let taken = attempt()?;
-        if taken.is_some() || began.elapsed() >= patience {
-            return Ok(taken);
+        let result = attempt()?;
+        if result.is_some() || began.elapsed() >= patience {
+            return Ok(result);
         }
         std::thread::park_timeout(LOCK_RETRY);
     }
@@ -328,18 +324,18 @@ fn awaited<T>(
 
 /// Writes the holder's process id into the lock file.
 pub(crate) fn note_holder(lock: &StoreLock) -> io::Result<()> {
-    note(&lock.file, "")
+    write_holder(&lock.file, "")
 }
 
-/// The same, for a service that still reads its store and does not listen yet.
+/// Writes the process id of a service that still reads its store and does not listen yet.
 pub(crate) fn note_starting(lock: &StoreLock) -> io::Result<()> {
-    note(&lock.file, STARTING)
+    write_holder(&lock.file, STARTING)
 }
 
-/// The text that [`note_starting`] adds to the holder's process id.
+/// The suffix that [`note_starting`] adds to the process id.
 pub(crate) const STARTING: &str = ", starting";
 
-fn note(mut lock: &File, state: &str) -> io::Result<()> {
+fn write_holder(mut lock: &File, state: &str) -> io::Result<()> {
     lock.set_len(0)?;
     lock.rewind()?;
     lock.write_all(format!("pid {}{state}\n", std::process::id()).as_bytes())

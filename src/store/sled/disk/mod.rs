@@ -1,4 +1,5 @@
-//! The store's folder: where it lies, who owns it, the lock, opening it, and the copy that is made before each opening.
+//! The store's folder: its path, owner, lock and format, how it is opened, and the copy before each opening.
+//! Deliberately absent: the checks of the records, which `integrity` has.
 
 pub(crate) mod access;
 pub(crate) mod data_dir;

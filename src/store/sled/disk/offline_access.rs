@@ -1,5 +1,4 @@
-//! A visit: a store that nobody has open, opened for one command and left as it was found, its files
-//! their owner's.
+//! Opens a store that no process has open, for one command. Afterwards its files have the same owner as before.
 
 use crate::store::Store as _;
 use crate::store::sled::disk::data_dir::OpenError;
@@ -7,29 +6,29 @@ use crate::store::sled::disk::ownership::OwnershipGuard;
 use crate::store::sled::options::Options;
 use crate::store::sled::store::SledStore;
 
-/// A store that a command has open.
+/// A store that is open for one command.
 pub struct OfflineStore {
-    // Dropped in this order.
+    // Dropped in this order: the closing store may write files, and the guard gives them to the owner.
     store: SledStore,
-    _hand_back: OwnershipGuard,
+    _ownership: OwnershipGuard,
 }
 
 impl OfflineStore {
-    /// Opens a store that is there.
+    /// Opens an existing store.
     ///
     /// # Errors
-    /// [`OpenError`]; [`OpenError::InUse`] if a service has it.
+    /// [`OpenError`]; [`OpenError::InUse`] if a service has the store open.
     pub fn begin(options: Options) -> Result<Self, OpenError> {
-        let hand_back = OwnershipGuard::of_store(&options.path);
-        let store = SledStore::open(Options { must_be_there: true, ..options })?;
-        Ok(Self { store, _hand_back: hand_back })
+        let ownership = OwnershipGuard::of_store(&options.path);
+        let store = SledStore::open(Options { must_exist: true, ..options })?;
+        Ok(Self { store, _ownership: ownership })
     }
 
     pub fn store(&self) -> &SledStore {
         &self.store
     }
 
-    /// Everything is on the disk already; this waits until the folder is free.
+    /// Closes the store, and waits until the folder is free. All records are on the disk already.
     pub async fn end(self) {
         self.store.close().await;
     }

@@ -1,5 +1,5 @@
-//! Opening: our lock, our format, then what sled cannot heal by itself, then sled, then a reading of
-//! every record. Whatever is refused is refused before a file is touched, where that can be told.
+//! Opens a store: our lock, our format, the repairs that sled lacks, sled, then a scan of every record. A refusal comes
+//! before any file changes, if the cause can be detected so early.
 
 use std::fs::{self, File};
 use std::io;
@@ -15,11 +15,11 @@ use crate::store::sled::disk::data_dir::{
 use crate::store::sled::disk::file_names::{DB_FILE, FORMAT};
 use crate::store::sled::disk::path_guard::PathGuard;
 use crate::store::sled::disk::path_marker::PathMarker;
-use crate::store::sled::disk::pre_open_copy::{Copy, sled_files};
+use crate::store::sled::disk::pre_open_copy::{PreOpenCopy, sled_files};
 use crate::store::sled::disk::usage::free_space;
 use crate::store::sled::hooks::FreeSpace;
 use crate::store::sled::index::IndexBuilder;
-use crate::store::sled::integrity::scan::{ScanResult, survey};
+use crate::store::sled::integrity::scan::{ScanResult, scan_records};
 use crate::store::sled::integrity::seal::{Seal, SealFile, SealedCount};
 use crate::store::sled::keys;
 use crate::store::sled::options::Options;
@@ -27,8 +27,8 @@ use crate::store::sled::record::{decode, encode};
 use ::sled::{Db, Tree};
 use secrecy::SecretSlice;
 
-/// What sled keeps in memory of a store that is only looked at, in bytes.
-pub(crate) const STILL_CACHE: u64 = 8 << 20;
+/// sled's cache for a store that is only read, in bytes.
+pub(crate) const READ_ONLY_CACHE: u64 = 8 << 20;
 
 /// An open store, before anything is read from it.
 pub(crate) struct Opened {
@@ -36,17 +36,17 @@ pub(crate) struct Opened {
     pub(crate) tree: Tree,
     /// Our own handle on sled's file, to sync it.
     pub(crate) file: File,
-    /// Notices that the path no longer names that file.
+    /// Detects that the path no longer names that file.
     pub(crate) guard: PathGuard,
-    /// Where the number of batches goes after each sync.
+    /// Stores the number of batches after each sync.
     pub(crate) seal: SealFile,
     pub(crate) person_key: RecipientHashKey,
     /// The secret of the key, if it is in the store.
     pub(crate) own_person_key: Option<SecretSlice<u8>>,
-    pub(crate) surveyed: ScanResult,
-    /// The clock at one of the last commits.
+    pub(crate) scan: ScanResult,
+    /// The state of the clock at one of the last commits.
     pub(crate) last_seen: Option<LastSeen>,
-    /// Held as long as the store is.
+    /// Excludes other processes while the store is open.
     pub(crate) lock: StoreLock,
     /// Whether the expected end of the log is unknown.
     pub(crate) is_end_unverified: bool,
@@ -56,25 +56,25 @@ pub(crate) fn open(options: &Options) -> Result<Opened, OpenError> {
     let Options { path, lock_patience: patience, .. } = options;
     let folder = Folder { path };
     let marker = options.marks_path.then(|| PathMarker::of(path)).flatten();
-    if options.must_be_there {
-        folder.check_there()?;
+    if options.must_exist {
+        folder.check_exists()?;
     } else {
         marker.as_ref().map_or(Ok(()), |marker| folder.check_not_gone(marker))?;
         folder.create()?;
     }
     let lock = folder.lock(*patience)?;
     let complete = folder.check_format()?;
-    if options.must_be_there && !complete {
+    if options.must_exist && !complete {
         return Err(OpenError::Absent { path: folder.name() });
     }
-    let noted = complete.then(|| folder.noted()).transpose()?;
-    let note = if options.must_be_there { note_holder } else { note_starting };
+    let sealed = complete.then(|| folder.sealed_count()).transpose()?;
+    let note = if options.must_exist { note_holder } else { note_starting };
     note(&lock).map_err(|error| folder.io("write the lock file of", error))?;
-    folder.await_sled(*patience)?;
-    let (Read { db, tree, surveyed }, (person_key, own_person_key)) =
-        folder.keeping_a_copy(&options.free_space, || {
-            let places = IndexBuilder::by(options.policy);
-            let read = folder.read_through(noted, options.cache, Some(places))?;
+    folder.wait_for_sled_lock(*patience)?;
+    let (ScannedDb { db, tree, scan }, (person_key, own_person_key)) =
+        folder.with_copy(&options.free_space, || {
+            let index = IndexBuilder::by(options.policy);
+            let read = folder.open_and_scan(sealed, options.cache, Some(index))?;
             let person_key = folder.person_key(&read.tree, complete, options)?;
             Ok((read, person_key))
         })?;
@@ -82,26 +82,27 @@ pub(crate) fn open(options: &Options) -> Result<Opened, OpenError> {
     db.flush().map_err(|error| folder.damaged(&error.to_string()))?;
     folder.sync(&file).map_err(|error| folder.io("sync", error))?;
     let seal = SealFile::open(path).and_then(|seal| {
-        seal.note(surveyed.seal.batches)?;
+        seal.note(scan.seal.batches)?;
         Ok(seal)
     });
     let seal = seal.map_err(|error| folder.io("write the SEAL file of", error))?;
     if !complete {
         // The name of the seal's file is synced before the store is complete: without it, a complete store is refused.
-        let synced = File::open(path).and_then(|folder| folder.sync_all());
-        synced.map_err(|error| folder.io("sync", error))?;
+        let result = File::open(path).and_then(|folder| folder.sync_all());
+        result.map_err(|error| folder.io("sync", error))?;
         folder.write_format(&format!("{FORMAT}\n"))?;
     }
     if let Some(marker) = marker {
         marker.write();
     }
-    let guard = PathGuard::of(path, &file).map_err(|error| folder.io("look at", error))?;
-    let is_end_unverified = noted == Some(SealedCount::Torn);
+    let guard =
+        PathGuard::of(path, &file).map_err(|error| folder.io("read the metadata of", error))?;
+    let is_end_unverified = sealed == Some(SealedCount::Torn);
     if is_end_unverified {
         tracing::warn!(
             path = %folder.name(),
-            "the SEAL file of the store {} holds no number, as after a power cut: whether records are missing from the end \
-             of the log is not known; `heardback verify-store` reads those that are there",
+            "the SEAL file of the store {} holds no number, as after a power cut; records missing from the end of the \
+             log would not be detected; `heardback verify-store` checks the existing ones",
             folder.name()
         );
     }
@@ -116,48 +117,50 @@ pub(crate) fn open(options: &Options) -> Result<Opened, OpenError> {
         seal,
         person_key,
         own_person_key,
-        surveyed,
+        scan,
         last_seen,
         lock,
         is_end_unverified,
     })
 }
 
-/// Opens a store that is to be looked at, and not to be served: nothing is taken back, and it keeps its keys.
-pub(crate) fn open_read_only(path: &Path, patience: Duration) -> Result<Still, OpenError> {
+/// Opens a store to read it, not to serve it: interrupted posts stay claimed, and the recipient hash key is not
+/// touched.
+pub(crate) fn open_read_only(path: &Path, patience: Duration) -> Result<ReadOnlyStore, OpenError> {
     let folder = Folder { path };
-    folder.check_there()?;
+    folder.check_exists()?;
     let lock = folder.lock(patience)?;
     let complete = folder.check_format()?;
     if !complete {
         return Err(OpenError::Absent { path: folder.name() });
     }
-    let noted = Some(folder.noted()?);
+    let sealed = Some(folder.sealed_count()?);
     note_holder(&lock).map_err(|error| folder.io("write the lock file of", error))?;
-    folder.await_sled(patience)?;
+    folder.wait_for_sled_lock(patience)?;
     let read = folder
-        .keeping_a_copy(&free_space(path), || folder.read_through(noted, STILL_CACHE, None))?;
+        .with_copy(&free_space(path), || folder.open_and_scan(sealed, READ_ONLY_CACHE, None))?;
     let file = File::open(path.join(DB_FILE)).map_err(|error| folder.io("open", error))?;
     read.db.flush().map_err(|error| folder.damaged(&error.to_string()))?;
     folder.sync(&file).map_err(|error| folder.io("sync", error))?;
-    Ok(Still { read, _lock: lock })
+    Ok(ReadOnlyStore { read, _lock: lock })
 }
 
-/// A store that is only looked at.
-pub(crate) struct Still {
-    // Dropped in this order.
-    pub(crate) read: Read,
+/// A store that is only read.
+pub(crate) struct ReadOnlyStore {
+    // Dropped in this order: sled closes before the lock is free.
+    pub(crate) read: ScannedDb,
     _lock: StoreLock,
 }
 
-/// What sled holds, read through.
-pub(crate) struct Read {
+/// sled's database after a scan of every record.
+pub(crate) struct ScannedDb {
     pub(crate) db: Db,
     pub(crate) tree: Tree,
-    pub(crate) surveyed: ScanResult,
+    pub(crate) scan: ScanResult,
 }
 
-/// Pending messages cannot be found by their recipients any more once the key is another one.
+/// Stores the check value of the recipient hash key, and warns if it changed: pending messages are found only with the
+/// earlier key.
 fn check_person_key(tree: &Tree, key: &RecipientHashKey) -> Result<(), String> {
     let check = key.check().to_vec();
     let known = tree.get(keys::PERSON_CHECK).map_err(|error| error.to_string())?;
@@ -165,8 +168,8 @@ fn check_person_key(tree: &Tree, key: &RecipientHashKey) -> Result<(), String> {
         && **known != *check
     {
         tracing::warn!(
-            "HEARDBACK_PHONE_KEY is not the key that this store was made with: replies cannot be \
-             matched to messages that were registered before"
+            "HEARDBACK_PHONE_KEY is not the key that this store was created with: replies cannot be \
+             matched to messages registered earlier"
         );
     }
     if known.is_none_or(|known| *known != *check) {
@@ -176,35 +179,37 @@ fn check_person_key(tree: &Tree, key: &RecipientHashKey) -> Result<(), String> {
 }
 
 impl Folder<'_> {
-    /// If it cannot be read, the files are what they were before.
-    fn keeping_a_copy<T>(
+    /// Copies sled's files before `read`, and restores the copy if `read` fails.
+    fn with_copy<T>(
         &self,
         free_space: &FreeSpace,
         read: impl FnOnce() -> Result<T, OpenError>,
     ) -> Result<T, OpenError> {
-        let copy = Copy::make(self.path, free_space).map_err(|error| self.io("copy", error))?;
+        let copy =
+            PreOpenCopy::create(self.path, free_space).map_err(|error| self.io("copy", error))?;
         let read = read();
         match &read {
-            Ok(_) => copy.discard().map_err(|error| self.io("tidy", error))?,
-            // What the operator is told to keep a copy of must be what was there.
-            Err(_) => copy.restore().map_err(|error| self.io("put back the files of", error))?,
+            Ok(_) => copy.discard().map_err(|error| self.io("delete the copy in", error))?,
+            // The error says to keep a copy of the folder, so the folder must hold the original files.
+            Err(_) => copy.restore().map_err(|error| self.io("restore the files of", error))?,
         }
         read
     }
 
-    /// `noted`: the content of the seal's file; `None` for a store that was not made completely.
-    fn read_through(
+    /// Opens sled and reads every record. `sealed`: the content of the `SEAL` file; `None` if the store was not created
+    /// completely.
+    fn open_and_scan(
         &self,
-        noted: Option<SealedCount>,
+        sealed: Option<SealedCount>,
         cache: u64,
-        places: Option<IndexBuilder>,
-    ) -> Result<Read, OpenError> {
-        let complete = noted.is_some();
+        index: Option<IndexBuilder>,
+    ) -> Result<ScannedDb, OpenError> {
+        let complete = sealed.is_some();
         let db = match self.open_sled(cache) {
             Err(OpenError::Damaged { what, .. }) if !complete => {
-                // Nobody was ever answered for this store: its making was cut short.
-                tracing::warn!(what, "the store was not made completely; making it anew");
-                self.clear().map_err(|error| self.io("make anew", error))?;
+                // The store holds no acknowledged record, because its creation was interrupted.
+                tracing::warn!(what, "the store's creation was interrupted; creating it again");
+                self.clear().map_err(|error| self.io("delete sled's files in", error))?;
                 self.open_sled(cache)?
             }
             opened => opened?,
@@ -218,15 +223,17 @@ impl Folder<'_> {
                 tree.insert(keys::SEAL, &seal).map_err(|error| damaged(&error))?;
             }
         }
-        let noted = match noted {
+        let synced_batches = match sealed {
             Some(SealedCount::Batches(batches)) => Some(batches),
             Some(SealedCount::Torn | SealedCount::Missing) | None => None,
         };
-        let read = std::panic::catch_unwind(AssertUnwindSafe(|| survey(&tree, noted, places)));
-        let surveyed = read
+        let read = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            scan_records(&tree, synced_batches, index)
+        }));
+        let scan = read
             .map_err(|_| self.damaged("sled panicked while reading it"))?
             .map_err(|loss| damaged(&loss))?;
-        Ok(Read { db, tree, surveyed })
+        Ok(ScannedDb { db, tree, scan })
     }
 
     fn person_key(
@@ -239,20 +246,20 @@ impl Folder<'_> {
         let stored = tree.get(keys::PERSON_KEY).map_err(|error| damaged(&error))?;
         let check = tree.get(keys::PERSON_CHECK).map_err(|error| damaged(&error))?;
         if complete && check.is_none() {
-            return Err(self.damaged("its first record is gone"));
+            return Err(self.damaged("its first record is missing"));
         }
         let secret = match (options.person_key.as_deref(), stored) {
             (Some(given), _) => given.to_vec(),
             (None, Some(stored)) => decode(&stored).map_err(|error| damaged(&error))?,
-            // A key of our own would find nobody whom the lost one stood for.
+            // A new key would not match recipients that were hashed with the lost key.
             (None, None) if complete => {
                 return Err(OpenError::NoPersonKey { path: self.name() });
             }
             (None, None) => {
                 let mut secret = vec![0; 32];
-                #[expect(clippy::disallowed_methods, reason = "the store makes its own secret")]
+                #[expect(clippy::disallowed_methods, reason = "creates the store's own secret")]
                 getrandom::fill(&mut secret)
-                    .map_err(|error| self.io("read", io::Error::other(error)))?;
+                    .map_err(|error| self.io("generate a key for", io::Error::other(error)))?;
                 let value = encode(&secret).map_err(|error| damaged(&error))?;
                 tree.insert(keys::PERSON_KEY, value).map_err(|error| damaged(&error))?;
                 secret
@@ -260,7 +267,7 @@ impl Folder<'_> {
         };
         let person_key = RecipientHashKey::new(&secret);
         let fits = check.is_some_and(|check| *check == person_key.check());
-        if options.must_be_there && !fits {
+        if options.must_exist && !fits {
             return Err(OpenError::OtherPersonKey { path: self.name() });
         }
         check_person_key(tree, &person_key).map_err(|what| damaged(&what))?;

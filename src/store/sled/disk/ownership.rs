@@ -1,8 +1,8 @@
-//! Whose a store's files are: what root does (on Fly, `fly ssh console` is root) must leave nothing
-//! behind that the service cannot write.
+//! Gives files that root created in a store to the store's owner, so that the service can write them. On Fly,
+//! `fly ssh console` runs as root.
 //!
-//! Only root gives anything away, only what root made, and only under names that we or sled use. Best
-//! effort: what was found out or done stands, whoever the files belong to, so there is no error in here.
+//! Only root changes an owner, only of root's files, and only under names that we or sled use. Deliberately absent: an
+//! error for the caller, because a command's result does not depend on the files' owner.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -14,73 +14,73 @@ use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid, chownat, openat
 use rustix::process::geteuid;
 
 use crate::store::sled::disk::file_names::{DB_FILE, FORMAT_DRAFT, FORMAT_FILE, LOCK_FILE};
-use crate::store::sled::disk::pre_open_copy::{COPY, is_sleds};
-use crate::store::sled::integrity::recovery::ASIDE;
+use crate::store::sled::disk::pre_open_copy::{COPY_DIR, is_sled_file};
+use crate::store::sled::integrity::recovery::SET_ASIDE_DIR;
 use crate::store::sled::integrity::seal::SEAL_FILE;
 
 const FILES: [&str; 4] = [FORMAT_FILE, FORMAT_DRAFT, LOCK_FILE, SEAL_FILE];
-/// Folders, and all in them is ours. The first is sled's.
-const FOLDERS: [&str; 3] = ["blobs", ASIDE, COPY];
+/// Folders that hold only the store's files. The first is sled's.
+const FOLDERS: [&str; 3] = ["blobs", SET_ASIDE_DIR, COPY_DIR];
 
-/// Gives the store to its owner when it goes out of scope, whichever way that is.
+/// Gives the store's files to its owner when it is dropped, after success and after an error.
 pub(crate) struct OwnershipGuard {
     folder: PathBuf,
-    /// `None`: there is nobody to give it to, or we may not.
-    to: Option<(Uid, Gid)>,
-    /// The folder itself is given away, too.
-    with_folder: bool,
+    /// `None`: there is no other owner than root, or this process is not root.
+    owner: Option<(Uid, Gid)>,
+    /// Whether the folder itself changes its owner, too.
+    includes_folder: bool,
 }
 
 impl OwnershipGuard {
-    /// To whoever's the store is now.
+    /// For an existing store. Its owner is the first owner other than root of the folder, `FORMAT` and `db`.
     pub(crate) fn of_store(folder: &Path) -> Self {
         let owners = [folder.to_path_buf(), folder.join(FORMAT_FILE), folder.join(DB_FILE)];
         let mut owners = owners.iter().filter_map(|path| fs::symlink_metadata(path).ok());
-        let to = owners.find_map(|owner| receiver(&owner));
-        Self { folder: folder.to_path_buf(), to, with_folder: false }
+        let owner = owners.find_map(|metadata| new_owner(&metadata));
+        Self { folder: folder.to_path_buf(), owner, includes_folder: false }
     }
 
-    /// To the folder's owner, or where there is none to the owner of the folder around it.
+    /// For a new store. Its owner is the owner of the folder, or of the nearest existing parent.
     pub(crate) fn of_new(folder: &Path) -> Self {
-        let around = folder
+        let parents = folder
             .ancestors()
             .map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
-        let owner = around.into_iter().find_map(|folder| folder.metadata().ok());
-        let to = owner.as_ref().and_then(receiver);
-        Self { folder: folder.to_path_buf(), to, with_folder: true }
+        let metadata = parents.into_iter().find_map(|folder| folder.metadata().ok());
+        let owner = metadata.as_ref().and_then(new_owner);
+        Self { folder: folder.to_path_buf(), owner, includes_folder: true }
     }
 
-    /// Says in the log what cannot be given away.
-    pub(crate) fn now(&self) {
-        let Some(to) = self.to else { return };
-        if let Err(error) = self.give(to) {
+    /// Changes the owners, and logs a failure.
+    pub(crate) fn apply(&self) {
+        let Some(owner) = self.owner else { return };
+        if let Err(error) = self.change_owners(owner) {
             tracing::warn!(
                 path = %self.folder.display(), %error,
-                "cannot give what root made in {} to the store's owner: {error}; do it with `chown`, \
-                 or the service may not be able to write it",
+                "cannot give root's files in {} to the store's owner: {error}; do it with `chown`, \
+                 or the service may not be able to write them",
                 self.folder.display()
             );
         }
     }
 
-    fn give(&self, to: (Uid, Gid)) -> io::Result<()> {
-        let folder = match opened(rustix::fs::CWD, &self.folder, OFlags::empty()) {
+    fn change_owners(&self, owner: (Uid, Gid)) -> io::Result<()> {
+        let folder = match open_dir(rustix::fs::CWD, &self.folder, OFlags::empty()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             folder => folder?,
         };
-        if self.with_folder {
-            given(&folder, Path::new("."), to)?;
+        if self.includes_folder {
+            chown_entry(&folder, Path::new("."), owner)?;
         }
-        for name in names(&folder)? {
+        for name in entry_names(&folder)? {
             let text = name.to_string_lossy();
-            if FILES.contains(&text.as_ref()) || is_sleds(&text) {
-                given(&folder, &name, to)?;
+            if FILES.contains(&text.as_ref()) || is_sled_file(&text) {
+                chown_entry(&folder, &name, owner)?;
             } else if FOLDERS.contains(&text.as_ref()) {
-                let inner = opened(&folder, &name, OFlags::NOFOLLOW)?;
-                for name in names(&inner)? {
-                    given(&inner, &name, to)?;
+                let inner = open_dir(&folder, &name, OFlags::NOFOLLOW)?;
+                for name in entry_names(&inner)? {
+                    chown_entry(&inner, &name, owner)?;
                 }
-                given(&folder, &name, to)?;
+                chown_entry(&folder, &name, owner)?;
             }
         }
         Ok(())
@@ -89,23 +89,23 @@ impl OwnershipGuard {
 
 impl Drop for OwnershipGuard {
     fn drop(&mut self) {
-        self.now();
+        self.apply();
     }
 }
 
-/// Root's own is left to root: then nobody else is to have it.
-fn receiver(owner: &Metadata) -> Option<(Uid, Gid)> {
-    let to = (Uid::from_raw(owner.uid()), Gid::from_raw(owner.gid()));
-    (geteuid().is_root() && !to.0.is_root()).then_some(to)
+/// Returns the owner for the store's files. `None`: root owns the store, or this process is not root.
+fn new_owner(metadata: &Metadata) -> Option<(Uid, Gid)> {
+    let owner = (Uid::from_raw(metadata.uid()), Gid::from_raw(metadata.gid()));
+    (geteuid().is_root() && !owner.0.is_root()).then_some(owner)
 }
 
-/// The owner could put a link there meanwhile, for root to follow: so nothing goes by its path.
-fn opened(around: impl AsFd, name: &Path, more: OFlags) -> io::Result<OwnedFd> {
+/// Opens a folder below an open one. A path would be unsafe: the owner could insert a link for root to follow.
+fn open_dir(parent: impl AsFd, name: &Path, more: OFlags) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | more;
-    Ok(openat(around, name, flags, Mode::empty())?)
+    Ok(openat(parent, name, flags, Mode::empty())?)
 }
 
-fn names(folder: &OwnedFd) -> io::Result<Vec<PathBuf>> {
+fn entry_names(folder: &OwnedFd) -> io::Result<Vec<PathBuf>> {
     let mut names = Vec::new();
     for entry in Dir::read_from(folder)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
@@ -116,8 +116,8 @@ fn names(folder: &OwnedFd) -> io::Result<Vec<PathBuf>> {
     Ok(names)
 }
 
-/// What has a second name may be anybody's.
-fn given(folder: &OwnedFd, name: &Path, (user, group): (Uid, Gid)) -> io::Result<()> {
+/// Changes the owner of a folder or file. Skips a file with several hard links: it may belong outside the store.
+fn chown_entry(folder: &OwnedFd, name: &Path, (user, group): (Uid, Gid)) -> io::Result<()> {
     let found = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
     let is_folder = FileType::from_raw_mode(found.st_mode).is_dir();
     if found.st_uid != 0 || !(is_folder || found.st_nlink == 1) {

@@ -1,16 +1,15 @@
 //! A file beside the store's folder, which shows that a service had a store at this path.
 //!
-//! If the folder is deleted, moved or unmounted, a supervisor restarts the service. Without the marker, that start would
-//! create an empty store, and the acknowledged records would be missing without an error. The marker lies in the parent
-//! folder, because the store's folder may be gone with everything in it. It protects as far as the parent folder lasts:
-//! a new volume or container has no marker, and starts with a new store.
+//! If the folder is deleted, moved or unmounted, a supervisor restarts the service. Without the marker, that start
+//! would create an empty store, and acknowledged records would be missing without an error. The marker lies in the
+//! parent folder: it outlasts the store's folder, but a new volume or container has none and starts with a new store.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-/// What the name of the folder becomes, as the name of the marker.
+/// The suffix of the marker's name, after the name of the store's folder.
 const SUFFIX: &str = ".served";
 const CONTENT: &[u8] = b"Heardback had a store in the folder of this name without \".served\". While this file exists, \
     `heardback serve`\ncreates no empty store there. Delete it to begin with an empty store.\n";

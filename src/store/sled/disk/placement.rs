@@ -1,8 +1,8 @@
 //! The file system under the store. Some file systems lose synced records, or do not enforce the lock that excludes a
 //! second process.
 //!
-//! `statfs` is called once, on the folder or on its nearest existing parent. It cannot detect an `emptyDir` of Kubernetes,
-//! or the disk of a machine that is discarded with the machine: both are ext4 or xfs.
+//! `statfs` is called once, on the folder or on its nearest existing parent. It cannot detect an `emptyDir` of
+//! Kubernetes, or the disk of a machine that is discarded with the machine: both are ext4 or xfs.
 
 use std::fmt;
 use std::io;
@@ -30,7 +30,7 @@ pub struct UnsafeFileSystem {
     pub hazard: Hazard,
 }
 
-/// Where a store is, or will be.
+/// A store's folder, which need not exist, and the risk of its file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StorePlacement {
     pub folder: PathBuf,
@@ -38,12 +38,12 @@ pub struct StorePlacement {
     pub risk: Option<UnsafeFileSystem>,
 }
 
-/// `f_type` of statfs(2). The numbers are those of `linux/magic.h` (7.0), where not noted otherwise.
+/// `f_type` of statfs(2). The numbers are those of `linux/magic.h` (7.0), unless noted otherwise.
 const UNSAFE: [(u64, &str, Hazard); 21] = [
     (0x0102_1994, "tmpfs", Hazard::Memory),
     (0x8584_58f6, "ramfs", Hazard::Memory),
     (0x794c_7630, "overlayfs", Hazard::Container),
-    // statfs(2); gone from Linux, still met in old container hosts.
+    // From statfs(2): removed from Linux, still used by old container hosts.
     (0x6175_6673, "aufs", Hazard::Container),
     (0x6969, "nfs", Hazard::Network),
     (0x517b, "smbfs", Hazard::Network),
@@ -54,58 +54,58 @@ const UNSAFE: [(u64, &str, Hazard); 21] = [
     (0x5346_414f, "afs", Hazard::Network),
     (0x6b41_4653, "afs", Hazard::Network),
     (0x7375_7245, "coda", Hazard::Network),
-    // fs/orangefs, and the Lustre and GPFS clients, which are not in Linux.
+    // From fs/orangefs, and from the Lustre and GPFS clients, which are not in Linux.
     (0x2003_0528, "orangefs", Hazard::Network),
     (0x0bd0_0bd0, "lustre", Hazard::Network),
     (0x4750_4653, "gpfs", Hazard::Network),
     // A hypervisor's or a sandbox's share: its flush may end in the host's memory.
     (0x0102_1997, "9p", Hazard::Network),
     (0x786f_4256, "vboxsf", Hazard::Network),
-    // VMware's open-vm-tools.
+    // From VMware's open-vm-tools.
     (0xbacb_acbc, "hgfs", Hazard::Network),
     // virtiofs has FUSE's number as well.
     (0x6573_5546, "fuse", Hazard::Userspace),
-    // statfs(2): old FUSE block devices.
+    // From statfs(2): old FUSE block devices.
     (0x6573_5542, "fuseblk", Hazard::Userspace),
 ];
 
 /// Determines the file system of a store's folder, which need not exist yet.
 ///
 /// # Errors
-/// The file system cannot be determined: the folder, or one above it, is not accessible.
+/// The file system cannot be determined: the folder or a parent is not accessible.
 pub fn placement(folder: &Path) -> io::Result<StorePlacement> {
     let mut found = None;
-    for above in folder.ancestors() {
-        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
-        match rustix::fs::statfs(above) {
+    for path in folder.ancestors() {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        match rustix::fs::statfs(path) {
             Err(rustix::io::Errno::NOENT) => {}
-            known => {
-                found = Some(known?);
+            result => {
+                found = Some(result?);
                 break;
             }
         }
     }
     let kind = found.and_then(|found| u64::try_from(found.f_type).ok());
-    Ok(StorePlacement { folder: folder.to_path_buf(), risk: kind.and_then(known) })
+    Ok(StorePlacement { folder: folder.to_path_buf(), risk: kind.and_then(unsafe_file_system) })
 }
 
-fn known(kind: u64) -> Option<UnsafeFileSystem> {
+fn unsafe_file_system(kind: u64) -> Option<UnsafeFileSystem> {
     let (_, name, hazard) = UNSAFE.into_iter().find(|(number, _, _)| *number == kind)?;
     Some(UnsafeFileSystem { name, hazard })
 }
 
 impl StorePlacement {
-    /// The danger, and the cure. `None`: the file system is not known to be unsafe.
+    /// The risk and its remedy as text. `None`: the file system is not known to be unsafe.
     pub fn warning(&self) -> Option<String> {
         let folder = self.folder.display();
         let risk = self.risk?;
-        let cure = match risk.hazard {
+        let fix = match risk.hazard {
             Hazard::Container => format!("mount a volume at {folder}, or at a folder above it"),
             Hazard::Memory | Hazard::Network | Hazard::Userspace => {
                 "point HEARDBACK_STORE at a local ext4 or xfs file system".to_owned()
             }
         };
-        Some(format!("the store {folder} is on {risk}: {cure}"))
+        Some(format!("the store {folder} is on {risk}: {fix}"))
     }
 }
 
@@ -139,15 +139,15 @@ mod tests {
         assert_eq!(numbers.len(), UNSAFE.len());
         // ext4, xfs, btrfs, zfs, f2fs, bcachefs.
         for local in [0xef53, 0x5846_5342, 0x9123_683e, 0x2fc1_2fc1, 0xf2f5_2010, 0xca45_1a4e] {
-            assert_eq!(known(local), None, "{local:x}");
+            assert_eq!(unsafe_file_system(local), None, "{local:x}");
         }
     }
 
     #[test]
     fn a_folder_in_memory_is_found_before_it_exists() {
-        // Linux has /dev/shm or /dev on tmpfs (devtmpfs has its number); without either there is nothing to test.
-        let Some(memory) = ["/dev/shm", "/dev"].iter().map(Path::new).find(|it| {
-            rustix::fs::statfs(*it)
+        // Linux has /dev/shm or /dev on tmpfs (devtmpfs has its number). Without either, the test has no subject.
+        let Some(memory) = ["/dev/shm", "/dev"].iter().map(Path::new).find(|path| {
+            rustix::fs::statfs(*path)
                 .is_ok_and(|found| u64::try_from(found.f_type) == Ok(0x0102_1994))
         }) else {
             return;

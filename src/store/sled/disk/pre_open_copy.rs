@@ -1,5 +1,5 @@
-//! A copy of sled's files, as long as it is not known whether they can be opened: sled rewrites a
-//! damaged log on opening it, and only afterwards can it be told what is missing.
+//! A copy of sled's files during an opening. sled rewrites a damaged log when it opens it, and only the scan afterwards
+//! detects missing records.
 
 use std::ffi::OsString;
 use std::fs;
@@ -9,23 +9,23 @@ use std::path::Path;
 use crate::domain::findings::MIN_FREE;
 use crate::store::sled::disk::file_names::DB_FILE;
 use crate::store::sled::hooks::FreeSpace;
-use crate::store::sled::integrity::recovery::ASIDE;
+use crate::store::sled::integrity::recovery::SET_ASIDE_DIR;
 
-/// Where sled's files are copied to while it opens them.
-pub(crate) const COPY: &str = "before-opening";
-/// Files larger than this together, in bytes, are not copied: a start must not take long.
+/// The folder of the copy, in the store's folder.
+pub(crate) const COPY_DIR: &str = "before-opening";
+/// The largest total size of files that are copied, in bytes: a start must not take long.
 const MAX_COPY: u64 = 32 << 20;
 
 /// The copy, if one was made.
-pub(crate) struct Copy<'a> {
+pub(crate) struct PreOpenCopy<'a> {
     folder: &'a Path,
-    made: bool,
+    is_made: bool,
 }
 
-impl<'a> Copy<'a> {
-    /// Copies what is small enough to be copied at every start.
-    pub(crate) fn make(folder: &'a Path, free_space: &FreeSpace) -> io::Result<Self> {
-        let copy = Self { folder, made: false };
+impl<'a> PreOpenCopy<'a> {
+    /// Copies sled's files if they are small enough to copy at every start, and the disk has room.
+    pub(crate) fn create(folder: &'a Path, free_space: &FreeSpace) -> io::Result<Self> {
+        let copy = Self { folder, is_made: false };
         copy.discard()?;
         let files = sled_files(folder)?;
         let mut size = 0;
@@ -36,35 +36,35 @@ impl<'a> Copy<'a> {
         if files.is_empty() || size > MAX_COPY || size > room {
             return Ok(copy);
         }
-        fs::create_dir(folder.join(COPY))?;
+        fs::create_dir(folder.join(COPY_DIR))?;
         for name in &files {
-            fs::copy(folder.join(name), folder.join(COPY).join(name))?;
+            fs::copy(folder.join(name), folder.join(COPY_DIR).join(name))?;
         }
-        Ok(Self { made: true, ..copy })
+        Ok(Self { is_made: true, ..copy })
     }
 
     pub(crate) fn discard(&self) -> io::Result<()> {
-        match fs::remove_dir_all(self.folder.join(COPY)) {
+        match fs::remove_dir_all(self.folder.join(COPY_DIR)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             Ok(()) | Err(_) => Ok(()),
         }
     }
 
     pub(crate) fn restore(&self) -> io::Result<()> {
-        if !self.made {
+        if !self.is_made {
             tracing::warn!(
-                "sled may have rewritten its files: they were too large to copy, or there was no room"
+                "sled may have rewritten its files, and no copy exists: they were too large, or the disk had no room"
             );
             return Ok(());
         }
         for name in sled_files(self.folder)? {
             fs::remove_file(self.folder.join(name))?;
         }
-        for name in sled_files(&self.folder.join(COPY))? {
-            fs::rename(self.folder.join(COPY).join(&name), self.folder.join(&name))?;
+        for name in sled_files(&self.folder.join(COPY_DIR))? {
+            fs::rename(self.folder.join(COPY_DIR).join(&name), self.folder.join(&name))?;
         }
-        // A snapshot that was set aside is back in its place, too.
-        match fs::remove_dir_all(self.folder.join(ASIDE)) {
+        // The copy also restored the snapshots that the recovery had moved aside.
+        match fs::remove_dir_all(self.folder.join(SET_ASIDE_DIR)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             Ok(()) | Err(_) => self.discard(),
         }
@@ -76,13 +76,13 @@ pub(crate) fn sled_files(folder: &Path) -> io::Result<Vec<OsString>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name();
-        if is_sleds(&name.to_string_lossy()) {
+        if is_sled_file(&name.to_string_lossy()) {
             names.push(name);
         }
     }
     Ok(names)
 }
 
-pub(crate) fn is_sleds(name: &str) -> bool {
+pub(crate) fn is_sled_file(name: &str) -> bool {
     name == DB_FILE || name == "conf" || name.starts_with("snap.")
 }

@@ -1,55 +1,56 @@
-//! A store's folder seen from outside, for `heardback doctor`: is it there, is it in use, can this
-//! release read it?
+//! The state of a store's folder for `heardback doctor`: absent, in use, or of a format that this release reads.
 //!
-//! Deliberately not by opening the store. That would heal it, make files that belong to whoever looks
-//! (root, often), and take the lock from a service that starts just then for as long as every record
-//! takes to read. The lock is only tried, and given back at once; a service that starts waits longer.
+//! Deliberately absent: opening the store. That would repair it, create files that belong to the command's user (often
+//! root), and lock out a starting service while every record is read. The lock is only tried and released at once; a
+//! starting service waits longer.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::store::sled::disk::data_dir::{Folder, OpenError, STARTING, locked};
+use crate::store::sled::disk::data_dir::{Folder, OpenError, STARTING, try_lock_for};
 use crate::store::sled::disk::file_names::{DB_FILE, FORMAT_FILE, LOCK_FILE};
 
-/// How a store's folder looks.
+/// The state of a store's folder.
 #[derive(Debug, PartialEq, Eq)]
 pub enum StoreProbe {
-    /// There is no store yet; `serve` will make it.
+    /// The folder holds no store yet; `serve` creates it.
     Absent,
-    /// A process has it open.
+    /// A process has the store open.
     InUse {
-        /// What that wrote into the lock file.
+        /// The text that the process wrote into the lock file.
         holder: String,
     },
     /// The store exists, this release reads its format, and no process has it open. Its records were not read.
     Free,
 }
 
-/// Looks at a store's folder, and changes nothing in it.
+/// Determines the state of a store's folder, and changes nothing in it.
 ///
 /// # Errors
-/// What would keep this release from opening it, as far as that shows from outside.
+/// The error that an opening would return, as far as it can be detected without one.
 pub fn probe(path: &Path) -> Result<StoreProbe, OpenError> {
     let folder = Folder { path };
     match path.metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(StoreProbe::Absent),
-        Err(error) => return Err(folder.io("look at", error)),
+        Err(error) => return Err(folder.io("read the metadata of", error)),
         Ok(found) if !found.is_dir() => {
             return Err(folder.io("open", io::ErrorKind::NotADirectory.into()));
         }
         Ok(_) => {}
     }
-    if let Some(holder) = holder(path).map_err(|error| folder.io("look at the lock of", error))? {
+    if let Some(holder) =
+        lock_holder(path).map_err(|error| folder.io("read the lock file of", error))?
+    {
         return Ok(StoreProbe::InUse { holder });
     }
-    let is_there = |name: &str| path.join(name).exists();
-    if !is_there(FORMAT_FILE) && !is_there(DB_FILE) {
+    let exists = |name: &str| path.join(name).exists();
+    if !exists(FORMAT_FILE) && !exists(DB_FILE) {
         return Ok(StoreProbe::Absent);
     }
     if folder.check_format()? {
-        folder.noted()?;
+        folder.sealed_count()?;
     }
     Ok(StoreProbe::Free)
 }
@@ -61,31 +62,31 @@ pub enum Lock {
     Free,
     /// A starting service holds it: it answers commands once it listens.
     Starting,
-    /// Any other process holds it.
+    /// Another process holds it.
     Held,
 }
 
-/// The state of a store's lock.
+/// Reads the state of a store's lock.
 pub fn lock(path: &Path) -> Lock {
-    match holder(path) {
+    match lock_holder(path) {
         Ok(Some(holder)) if holder.ends_with(STARTING) => Lock::Starting,
         Ok(Some(_)) => Lock::Held,
         Ok(None) | Err(_) => Lock::Free,
     }
 }
 
-/// The text that the lock's holder wrote into its file.
-fn holder(path: &Path) -> io::Result<Option<String>> {
+/// The text that the lock's holder wrote into its file. `None`: no process holds the lock.
+fn lock_holder(path: &Path) -> io::Result<Option<String>> {
     let mut lock = match File::open(path.join(LOCK_FILE)) {
         Ok(lock) => lock,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    if locked(&lock, Duration::ZERO)? {
+    if try_lock_for(&lock, Duration::ZERO)? {
         return Ok(None);
     }
     let mut holder = String::new();
-    // Best effort: the lock is what counts.
+    // Best effort: the text only explains the lock.
     let _ = lock.read_to_string(&mut holder);
     Ok(Some(holder.trim().to_owned()))
 }

@@ -1,5 +1,5 @@
-//! How much room the store takes up, and how much is left. Asks the file system alone: no record is read, and
-//! the writer is not held up.
+//! The disk space that the store uses, and the free space. Only the file system is queried: no record is read, and the
+//! writer is not delayed.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -9,27 +9,27 @@ use std::sync::Arc;
 
 use crate::store::sled::hooks::FreeSpace;
 
-/// In bytes.
+/// The used and the free disk space, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
-    /// What the folder's files take up on the disk, which is not how long they are.
+    /// The blocks of the folder's files on the disk. Their lengths may be smaller or larger.
     pub used: u64,
-    /// What is left for us.
+    /// The free space for users other than root.
     pub free: u64,
 }
 
-/// `st_blocks` counts in these, whatever the file system's own blocks are (stat(2)).
+/// The unit of `st_blocks`, independent of the file system's own blocks (stat(2)).
 const BLOCK: u64 = 512;
 
-/// Of the store in this folder.
+/// Determines the disk space of the store in this folder.
 ///
 /// # Errors
-/// Where the file system does not say.
+/// A file, the folder or the free space cannot be read.
 pub fn usage(folder: &Path) -> io::Result<Usage> {
     Ok(Usage { used: used(folder)?, free: free_space(folder)()? })
 }
 
-/// Reads the free space of the disk.
+/// Returns a function that reads the free space of a path's disk.
 pub(crate) fn free_space(path: &Path) -> FreeSpace {
     let folder = path.to_path_buf();
     Arc::new(move || {
@@ -49,7 +49,7 @@ fn used(folder: &Path) -> io::Result<u64> {
         };
         match size {
             Ok(size) => sum = sum.saturating_add(size),
-            // sled takes files away while we look.
+            // sled may delete files meanwhile.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn what_lies_in_folders_of_the_folder_counts_too() {
         let folder = tempfile::tempdir().expect("a folder");
-        let before = usage(folder.path()).expect("told");
+        let before = usage(folder.path()).expect("read");
         assert_eq!(before.used, 0);
         fs::create_dir(folder.path().join("blobs")).expect("made");
         for name in ["db", "blobs/1"] {
@@ -72,7 +72,7 @@ mod tests {
             io::Write::write_all(&mut &file, &vec![7; 100_000]).expect("written");
             file.sync_all().expect("synced");
         }
-        let after = usage(folder.path()).expect("told");
+        let after = usage(folder.path()).expect("read");
         assert!((200_000..500_000).contains(&after.used), "{after:?}");
         assert!(after.free > 0);
         assert!(usage(&folder.path().join("nowhere")).is_err());

@@ -1,7 +1,7 @@
 //! The candidates for eviction, by the time at which each becomes evictable.
 //!
-//! A candidate that has to stay for another message is postponed: it is listed at a later time until that message
-//! changes.
+//! A candidate that has to stay for another message, its blocker, is postponed: it is listed at a later time until the
+//! blocker changes. The rules that rank messages and choose blockers are elsewhere (`domain/matching`, `engine/evict`).
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::domain::matching::EvictionRank;
 use crate::domain::sid::MessageSid;
 use crate::store::sled::index::chunks::Chunks;
 use crate::store::sled::index::time_key::{
-    BY_TIME, by_time, packed, read_by_time, timestamp_bytes,
+    BY_TIME_LEN, by_time, packed, read_by_time, timestamp_bytes,
 };
 
 /// The rank and the time that follow from a candidate's own state.
@@ -19,7 +19,7 @@ type EvictionPlace = (EvictionRank, Timestamp);
 
 #[derive(Default)]
 pub(crate) struct EvictionCandidates {
-    ranked: [Chunks<BY_TIME>; EvictionRank::ALL.len()],
+    ranked: [Chunks<BY_TIME_LEN>; EvictionRank::ALL.len()],
     postponed: BTreeMap<MessageSid, Postponed>,
     /// The postponed candidates by their blocker.
     blocked: BTreeMap<MessageSid, Vec<MessageSid>>,
@@ -38,7 +38,7 @@ impl EvictionCandidates {
         }
     }
 
-    /// Removes a message. The candidates that it blocked return to their own places, and are judged anew.
+    /// Removes a message. The candidates that it blocked return to their own places, and are evaluated again.
     pub(crate) fn remove(&mut self, sid: MessageSid, place: Option<EvictionPlace>) {
         self.resume(sid);
         for blocked in self.blocked.get(&sid).cloned().unwrap_or_default() {
@@ -81,7 +81,7 @@ impl EvictionCandidates {
         }
     }
 
-    fn ranked(&mut self, rank: EvictionRank) -> &mut Chunks<BY_TIME> {
+    fn ranked(&mut self, rank: EvictionRank) -> &mut Chunks<BY_TIME_LEN> {
         let [untracked, finished, refused] = &mut self.ranked;
         match rank {
             EvictionRank::Untracked => untracked,
@@ -90,7 +90,7 @@ impl EvictionCandidates {
         }
     }
 
-    /// The messages to evict first, of those that are evictable at this time.
+    /// The messages to evict first, among the candidates that are evictable at this time.
     pub(crate) fn first_by(&self, by: Timestamp, limit: usize) -> Vec<MessageSid> {
         let mut found = Vec::new();
         for ranked in &self.ranked {
@@ -100,7 +100,7 @@ impl EvictionCandidates {
         found.iter().filter_map(|key| Some(read_by_time(key)?.1)).collect()
     }
 
-    /// How many are evictable at this time. A candidate that was not judged yet counts as evictable.
+    /// The number of candidates that are evictable at this time. A candidate that is not evaluated yet counts, too.
     pub(crate) fn count_by(&self, by: Timestamp) -> u64 {
         self.ranked.iter().map(|ranked| ranked.count(&timestamp_bytes(by)) as u64).sum()
     }

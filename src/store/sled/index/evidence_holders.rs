@@ -1,8 +1,8 @@
 //! The messages that hold the evidence that confirmed them, by the key of that evidence.
 //!
-//! In memory alone, built from the records when the store opens. A message holds evidence only until its first
-//! attempt is claimed. So there are few, except in a dry run or an outage. A hash of eight bytes stands for each key:
-//! the message's record has the evidence itself.
+//! This index is built from the records when the store opens. A message holds evidence only until its first attempt is
+//! claimed, so few messages do, except in a dry run or an outage. The index has no evidence and no key, only a hash of
+//! eight bytes: the message's record has the evidence.
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
@@ -16,14 +16,14 @@ use crate::store::sled::keys;
 /// A message that holds evidence, and the hash of that evidence's key.
 pub(crate) type HeldBy = (u64, MessageSid);
 
-/// All messages that hold evidence, by that hash. No list is empty.
+/// All messages that hold evidence, by the hash of its key. No list is empty.
 #[derive(Default)]
 pub(crate) struct EvidenceHolders(BTreeMap<u64, Vec<MessageSid>>);
 
 /// The entry of a message, if it holds evidence.
 pub(crate) fn held_by(message: &Message) -> Option<HeldBy> {
     let held = message.held.as_ref()?;
-    Some((hash(&keys::parked_for(&WaitsFor::of(&held.evidence))), message.sid))
+    Some((hash(&keys::parked_prefix(&WaitsFor::of(&held.evidence))), message.sid))
 }
 
 impl EvidenceHolders {

@@ -1,10 +1,8 @@
-//! The index: which messages went to a person, and which are due to be reported.
+//! The index: messages by recipient, by the time of the next attempt, and by the time of a refusal or an eviction.
 //!
-//! In memory alone, worked out from the records when the store opens: in sled each entry costs 390 B of
-//! the disk and as much of the processor as all that leads to it (`docs/performance.md`), and what is
-//! worked out cannot be lost or contradict the records. It is always what the ledger's draft says.
-//! A million messages take 40 MiB here, so only four bytes of a person's hash are kept. A caller that finds a
-//! message by them reads the whole hash in its record.
+//! It is built from the records when the store opens, so it cannot be lost or contradict them. It is deliberately not on
+//! the disk: in sled, each entry costs 390 B, and as much CPU time as all the work that leads to it
+//! (`docs/performance.md`).
 
 pub(crate) mod candidates;
 pub(crate) mod chunks;
@@ -27,32 +25,35 @@ use crate::store::engine::DueKind;
 use crate::store::sled::index::candidates::EvictionCandidates;
 use crate::store::sled::index::key_set::{KeySet, KeySetBuilder, KeySets};
 use crate::store::sled::index::time_key::{
-    BY_TIME, SID, by_time, packed, read_by_time, timestamp_bytes,
+    BY_TIME_LEN, SID_LEN, by_time, packed, read_by_time, timestamp_bytes,
 };
 
-/// Of a person's hash. Among a million people, one in four thousand shares it with another; whose a message is, its record says.
-const PERSON: usize = 4;
-/// That, milliseconds since 1970, the SID.
-const BY_PERSON: usize = PERSON + 6 + SID;
-/// Where a message stands in the index.
+/// The number of bytes of a person's hash in a key. They are few, because a million messages take 40 MiB in the index.
+/// Among a million people, one in four thousand shares them with another. So a caller compares the whole hash in the
+/// message's record.
+const PERSON_LEN: usize = 4;
+/// The length of a key: a part of a person's hash, milliseconds since 1970, and the SID.
+const BY_PERSON_LEN: usize = PERSON_LEN + 6 + SID_LEN;
+
+/// The values of a message that the index finds it by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct IndexEntry {
     sid: MessageSid,
-    /// The recipient's names. With one name of WhatsApp only, the second is `untied`.
+    /// The hashes of the recipient's names. If a message has only one name, and it is WhatsApp's, the second is [`untied`].
     persons: [Option<RecipientHash>; 2],
     created_at: Timestamp,
-    /// For whom it is to be reported, and when.
+    /// The account of a message that is to be reported, and the time of its next attempt.
     pub(crate) due: Option<(AccountSid, Timestamp)>,
     kind: DueKind,
-    /// Since when Twilio would not take it.
+    /// The time of Twilio's refusal.
     refused: Option<Timestamp>,
-    /// The time from which on a full store may evict it.
+    /// The rank, and the time from which a full store may evict the message.
     evictable: Option<(EvictionRank, Timestamp)>,
 }
 
 impl IndexEntry {
     pub(crate) fn of(message: &Message, policy: &Policy) -> Self {
-        let waits = message.state == State::Confirmed;
+        let is_confirmed = message.state == State::Confirmed;
         Self {
             sid: message.sid,
             persons: [
@@ -63,7 +64,7 @@ impl IndexEntry {
                     .or_else(|| message.recipient.and_then(|to| untied(message.account, to.kind))),
             ],
             created_at: message.created_at,
-            due: message.delivery.due_at.filter(|_| waits).map(|at| (message.account, at)),
+            due: message.delivery.due_at.filter(|_| is_confirmed).map(|at| (message.account, at)),
             kind: DueKind {
                 is_named: message.is_named_by_twilio(),
                 is_missing: message.is_missing(),
@@ -74,20 +75,20 @@ impl IndexEntry {
     }
 }
 
+/// All entries, including the uncommitted changes in the overlay.
 #[derive(Default)]
 pub(crate) struct Index {
-    persons: KeySets<BY_PERSON>,
-    /// The messages of each account that are due, now or later, by kind. Neither a map nor a set in it is empty.
-    due: BTreeMap<AccountSid, BTreeMap<DueKind, KeySet<BY_TIME>>>,
-    refused: KeySet<BY_TIME>,
-    /// The candidates for eviction.
+    persons: KeySets<BY_PERSON_LEN>,
+    /// The messages of each account that are due, now or later, by kind. No inner map or set is empty.
+    due: BTreeMap<AccountSid, BTreeMap<DueKind, KeySet<BY_TIME_LEN>>>,
+    refused: KeySet<BY_TIME_LEN>,
     pub(crate) evictable: EvictionCandidates,
 }
 
-/// What is to be an index, as it comes out of the records.
+/// Builds the index from the records, in any order.
 pub(crate) struct IndexBuilder {
     policy: Policy,
-    persons: KeySetBuilder<BY_PERSON>,
+    persons: KeySetBuilder<BY_PERSON_LEN>,
     index: Index,
 }
 
@@ -97,17 +98,17 @@ impl IndexBuilder {
     }
 
     pub(crate) fn add_message(&mut self, message: &Message) {
-        self.place(IndexEntry::of(message, &self.policy));
+        self.add_entry(IndexEntry::of(message, &self.policy));
     }
 
-    fn place(&mut self, places: IndexEntry) {
-        for person in places.persons.into_iter().flatten() {
-            match by_person(person, places.created_at, &packed(places.sid)).try_into() {
+    fn add_entry(&mut self, entry: IndexEntry) {
+        for person in entry.persons.into_iter().flatten() {
+            match by_person(person, entry.created_at, &packed(entry.sid)).try_into() {
                 Ok(key) => self.persons.push(key),
-                Err(odd) => self.index.persons.insert(&odd),
+                Err(longer) => self.index.persons.insert(&longer),
             }
         }
-        self.index.insert(&IndexEntry { persons: [None; 2], ..places });
+        self.index.insert(&IndexEntry { persons: [None; 2], ..entry });
     }
 
     pub(crate) fn into_index(self) -> Index {
@@ -118,44 +119,44 @@ impl IndexBuilder {
 }
 
 impl Index {
-    pub(crate) fn insert(&mut self, places: &IndexEntry) {
-        for person in places.persons.into_iter().flatten() {
-            self.persons.insert(&by_person(person, places.created_at, &packed(places.sid)));
+    pub(crate) fn insert(&mut self, entry: &IndexEntry) {
+        for person in entry.persons.into_iter().flatten() {
+            self.persons.insert(&by_person(person, entry.created_at, &packed(entry.sid)));
         }
-        if let Some((account, at)) = places.due {
-            let due = self.due.entry(account).or_default().entry(places.kind).or_default();
-            due.insert(&by_time(at, &packed(places.sid)));
+        if let Some((account, at)) = entry.due {
+            let due = self.due.entry(account).or_default().entry(entry.kind).or_default();
+            due.insert(&by_time(at, &packed(entry.sid)));
         }
-        if let Some(at) = places.refused {
-            self.refused.insert(&by_time(at, &packed(places.sid)));
+        if let Some(at) = entry.refused {
+            self.refused.insert(&by_time(at, &packed(entry.sid)));
         }
-        self.evictable.insert(places.sid, places.evictable);
+        self.evictable.insert(entry.sid, entry.evictable);
     }
 
-    pub(crate) fn remove(&mut self, places: &IndexEntry) {
-        for person in places.persons.into_iter().flatten() {
-            self.persons.remove(&by_person(person, places.created_at, &packed(places.sid)));
+    pub(crate) fn remove(&mut self, entry: &IndexEntry) {
+        for person in entry.persons.into_iter().flatten() {
+            self.persons.remove(&by_person(person, entry.created_at, &packed(entry.sid)));
         }
-        if let Some((account, at)) = places.due
-            && let Some(waiting) = self.due.get_mut(&account)
-            && let Some(keys) = waiting.get_mut(&places.kind)
+        if let Some((account, at)) = entry.due
+            && let Some(kinds) = self.due.get_mut(&account)
+            && let Some(keys) = kinds.get_mut(&entry.kind)
         {
-            keys.remove(&by_time(at, &packed(places.sid)));
+            keys.remove(&by_time(at, &packed(entry.sid)));
             if keys.is_empty() {
-                waiting.remove(&places.kind);
+                kinds.remove(&entry.kind);
             }
-            if waiting.is_empty() {
+            if kinds.is_empty() {
                 self.due.remove(&account);
             }
         }
-        if let Some(at) = places.refused {
-            self.refused.remove(&by_time(at, &packed(places.sid)));
+        if let Some(at) = entry.refused {
+            self.refused.remove(&by_time(at, &packed(entry.sid)));
         }
-        self.evictable.remove(places.sid, places.evictable);
+        self.evictable.remove(entry.sid, entry.evictable);
     }
 
-    /// The newest messages to a person, of those that were created in this time. Perhaps to somebody
-    /// else too.
+    /// The newest messages to a person, among the messages created in this time. Another person's messages may be among
+    /// them.
     pub(crate) fn to_person(
         &self,
         person: RecipientHash,
@@ -164,16 +165,16 @@ impl Index {
         limit: usize,
     ) -> impl Iterator<Item = MessageSid> {
         let (from, to) = (by_person(person, from, &[]), by_person(person, to, &[]));
-        let found = self.persons.between(&from, &to, true, limit);
-        found.into_iter().filter_map(|key| MessageSid::unpack(key.get(BY_PERSON - SID..)?))
+        let found = self.persons.range(&from, &to, true, limit);
+        found.into_iter().filter_map(|key| MessageSid::unpack(key.get(BY_PERSON_LEN - SID_LEN..)?))
     }
 
-    /// The accounts of which something is to be reported, now or later.
-    pub(crate) fn accounts_waiting(&self) -> impl Iterator<Item = AccountSid> {
+    /// The accounts with messages that are due, now or later.
+    pub(crate) fn accounts_with_due(&self) -> impl Iterator<Item = AccountSid> {
         self.due.keys().copied()
     }
 
-    /// What is due first of an account, and when.
+    /// The messages of an account that are due first, and their times.
     pub(crate) fn due_of(&self, account: AccountSid, limit: usize) -> Vec<(Timestamp, MessageSid)> {
         let kinds = DueKind::ALL.into_iter();
         let due = kinds.flat_map(|kind| self.due_after(account, kind, Timestamp::MIN, limit));
@@ -192,7 +193,7 @@ impl Index {
         limit: usize,
     ) -> Vec<(Timestamp, MessageSid)> {
         let from = timestamp_bytes(later(after, Duration::from_millis(1)));
-        self.due_between(account, kind, (&from, &[u8::MAX; BY_TIME - SID]), false, limit)
+        self.due_between(account, kind, (&from, &[u8::MAX; BY_TIME_LEN - SID_LEN]), false, limit)
     }
 
     /// The messages of an account of this kind that are due by this time, the last due first.
@@ -214,19 +215,19 @@ impl Index {
         backwards: bool,
         limit: usize,
     ) -> Vec<(Timestamp, MessageSid)> {
-        let keys = self.due.get(&account).and_then(|waiting| waiting.get(&kind));
-        let found = keys.map(|keys| keys.between(from, to, backwards, limit)).unwrap_or_default();
+        let keys = self.due.get(&account).and_then(|kinds| kinds.get(&kind));
+        let found = keys.map(|keys| keys.range(from, to, backwards, limit)).unwrap_or_default();
         found.iter().filter_map(|key| read_by_time(key)).collect()
     }
 
-    /// What Twilio would not take, the latest first.
+    /// The messages that Twilio refused, the latest first.
     pub(crate) fn refused(&self, limit: usize) -> impl Iterator<Item = MessageSid> {
-        let found = self.refused.between(&[], &[u8::MAX; BY_TIME - SID], true, limit);
+        let found = self.refused.range(&[], &[u8::MAX; BY_TIME_LEN - SID_LEN], true, limit);
         found.into_iter().filter_map(|key| Some(read_by_time(&key)?.1))
     }
 }
 
-/// A key for all recipients of an account that messages name by this kind of WhatsApp name alone.
+/// The hash that stands for all recipients of an account whose messages have this kind of WhatsApp name only.
 pub(crate) fn untied(account: AccountSid, kind: NameKind) -> Option<RecipientHash> {
     kind.counterpart()?;
     let digest = Sha256::new().chain_update(account.as_str()).chain_update(format!("{kind:?}"));
@@ -234,7 +235,7 @@ pub(crate) fn untied(account: AccountSid, kind: NameKind) -> Option<RecipientHas
 }
 
 fn by_person(person: RecipientHash, at: Timestamp, sid: &[u8]) -> Vec<u8> {
-    let part = person.as_bytes().first_chunk::<PERSON>().copied().unwrap_or_default();
+    let part = person.as_bytes().first_chunk::<PERSON_LEN>().copied().unwrap_or_default();
     [&part[..], &timestamp_bytes(at), sid].concat()
 }
 
@@ -263,13 +264,13 @@ mod tests {
         RecipientHashKey::new(b"key").recipient(account, &address).person
     }
 
-    /// Some of them as no SID of Twilio's is written.
+    /// Every third SID has capitals, unlike Twilio's.
     fn sid(n: u8) -> MessageSid {
         let digits = if n.is_multiple_of(3) { format!("{n:030}FF") } else { format!("{n:032}") };
         MessageSid::parse(&format!("SM{digits}")).expect("valid")
     }
 
-    fn places((n, to, created, account, due): (u8, u8, i64, bool, Option<i64>)) -> IndexEntry {
+    fn entry((n, to, created, account, due): (u8, u8, i64, bool, Option<i64>)) -> IndexEntry {
         let at = |seconds| Timestamp::from_second(seconds).expect("a time");
         let account = if account {
             "AC0123456789abcdef0123456789abcdef"
@@ -289,7 +290,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever came and went: it finds what looking at every message would find.
+        /// The index finds the same messages, in the same order, as a search through all entries.
         #[test]
         fn it_finds_what_is_there_in_order(
             steps in prop::collection::vec(
@@ -301,50 +302,51 @@ mod tests {
             limit in 0_usize..8,
         ) {
             let (mut index, mut all) = (Index::default(), Vec::<IndexEntry>::new());
-            for (values, enters) in steps {
-                let next = places(values);
-                // A message stands where it stands: in one place, or in none.
+            for (values, is_inserted) in steps {
+                let next = entry(values);
+                // The index has at most one entry of a message.
                 if let Some(at) = all.iter().position(|known| known.sid == next.sid) {
                     index.remove(&all.remove(at));
                 }
-                if enters {
+                if is_inserted {
                     index.insert(&next);
                     all.push(next);
                 }
             }
-            let mut gathered = IndexBuilder::by(POLICY);
-            for places in &all {
-                gathered.place(*places);
+            let mut builder = IndexBuilder::by(POLICY);
+            for entry in &all {
+                builder.add_entry(*entry);
             }
-            // As it came to be, and as it is when the store is opened again.
-            for index in [index, gathered.into_index()] {
-                judge(&index, &all, (from, to), limit)?;
+            // The index after all changes, and an index that is built when the store opens again.
+            for index in [index, builder.into_index()] {
+                check(&index, &all, (from, to), limit)?;
             }
         }
     }
 
-    fn judge(
+    fn check(
         index: &Index,
         all: &[IndexEntry],
         (from, to): (i64, i64),
         limit: usize,
     ) -> Result<(), TestCaseError> {
         let at = |seconds| Timestamp::from_second(seconds).expect("a time");
-        for to_whom in 1..4 {
+        for recipient in 1..4 {
             let mut expected: Vec<_> = all
                 .iter()
-                .filter(|places| places.persons.contains(&Some(person(to_whom))))
-                .filter(|places| (at(from)..=at(to)).contains(&places.created_at))
-                .map(|places| (places.created_at, packed(places.sid), places.sid))
+                .filter(|entry| entry.persons.contains(&Some(person(recipient))))
+                .filter(|entry| (at(from)..=at(to)).contains(&entry.created_at))
+                .map(|entry| (entry.created_at, packed(entry.sid), entry.sid))
                 .collect();
             expected.sort_by_key(|(created, packed, _)| (*created, packed.clone()));
             let expected: Vec<_> =
                 expected.iter().rev().take(limit).map(|(_, _, sid)| *sid).collect();
-            let found: Vec<_> = index.to_person(person(to_whom), at(from), at(to), limit).collect();
+            let found: Vec<_> =
+                index.to_person(person(recipient), at(from), at(to), limit).collect();
             prop_assert_eq!(found, expected);
         }
         let refused =
-            all.iter().filter_map(|places| Some((places.refused?, packed(places.sid), places.sid)));
+            all.iter().filter_map(|entry| Some((entry.refused?, packed(entry.sid), entry.sid)));
         let mut refused: Vec<_> = refused.collect();
         refused.sort();
         let refused: Vec<_> =
@@ -352,25 +354,25 @@ mod tests {
         prop_assert_eq!(index.refused(limit).collect::<Vec<_>>(), refused);
         let mut evictable: Vec<_> = all
             .iter()
-            .filter_map(|places| Some((places.evictable?, packed(places.sid), places.sid)))
+            .filter_map(|entry| Some((entry.evictable?, packed(entry.sid), entry.sid)))
             .filter(|((_, from), _, _)| *from <= at(to))
             .collect();
         evictable.sort();
         prop_assert_eq!(index.evictable.count_by(at(to)), evictable.len() as u64);
         let evictable: Vec<_> = evictable.into_iter().take(limit).map(|(_, _, sid)| sid).collect();
         prop_assert_eq!(index.evictable.first_by(at(to), limit), evictable);
-        let accounts: BTreeSet<_> = all.iter().filter_map(|places| Some(places.due?.0)).collect();
-        prop_assert_eq!(index.accounts_waiting().collect::<BTreeSet<_>>(), accounts.clone());
+        let accounts: BTreeSet<_> = all.iter().filter_map(|entry| Some(entry.due?.0)).collect();
+        prop_assert_eq!(index.accounts_with_due().collect::<BTreeSet<_>>(), accounts.clone());
         for account in accounts {
             let due =
-                all.iter().filter_map(|places| Some((places.due?, packed(places.sid), places.sid)));
+                all.iter().filter_map(|entry| Some((entry.due?, packed(entry.sid), entry.sid)));
             let mut due: Vec<_> = due.filter(|((of, _), _, _)| *of == account).collect();
             due.sort_by_key(|((_, at), packed, _)| (*at, packed.clone()));
             let due: Vec<_> = due.iter().take(limit).map(|((_, at), _, sid)| (*at, *sid)).collect();
             prop_assert_eq!(index.due_of(account, limit), due);
             for kind in DueKind::ALL {
-                let of_kind = all.iter().filter(|places| places.kind == kind);
-                let due = of_kind.filter_map(|places| places.due);
+                let of_kind = all.iter().filter(|entry| entry.kind == kind);
+                let due = of_kind.filter_map(|entry| entry.due);
                 let (after, by): (Vec<_>, Vec<_>) = due
                     .filter(|(of, _)| *of == account)
                     .map(|(_, due)| due)

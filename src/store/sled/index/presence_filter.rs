@@ -1,16 +1,16 @@
-//! Sparse: where a scan would find nothing, without asking sled.
+//! A counting filter of key prefixes, in memory: it skips scans of sled that would find nothing.
 //!
-//! Hardly any message has evidence or a link waiting for it, and yet each command has to look: by SID,
-//! by reference and by person. Such a look goes down sled's tree twice, under a lock that all readers
-//! share; together they were a third of what a command cost. So what waits is counted in memory, in a
-//! fixed number of counters: one that stands at zero says that nothing waits, any other says nothing.
+//! Hardly any message has parked evidence or a click link, but each command searches both by SID, reference and person. Each
+//! scan goes down sled's tree twice, under a lock that all readers share. Together, the scans took a third of a command's
+//! time.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
 
-/// How many counters there are, 128 KiB of them.
+/// The number of counters. They take 128 KiB.
 const COUNTERS: u64 = 1 << 16;
 
+/// A counter of zero means that no key has a prefix with this hash. Any other value means nothing.
 pub(crate) struct PresenceFilter(Vec<u16>);
 
 impl Default for PresenceFilter {
@@ -20,8 +20,8 @@ impl Default for PresenceFilter {
 }
 
 impl PresenceFilter {
-    /// Whether a key may be there that begins so.
-    pub(crate) fn may_hold(&self, prefix: &[u8]) -> bool {
+    /// Whether a key with this prefix may exist.
+    pub(crate) fn may_contain(&self, prefix: &[u8]) -> bool {
         self.0.get(counter(prefix)).is_none_or(|count| *count > 0)
     }
 
@@ -31,7 +31,7 @@ impl PresenceFilter {
         }
     }
 
-    /// A counter that is full stays so: it is not known how many it did not count.
+    /// A full counter stays full: the number of keys beyond it is unknown.
     pub(crate) fn remove(&mut self, prefix: &[u8]) {
         if let Some(count) = self.0.get_mut(counter(prefix))
             && *count < u16::MAX
@@ -53,27 +53,27 @@ mod tests {
 
     #[test]
     fn what_entered_and_did_not_leave_is_never_missed() {
-        let mut sparse = PresenceFilter::default();
-        assert!(!sparse.may_hold(b"a"));
+        let mut filter = PresenceFilter::default();
+        assert!(!filter.may_contain(b"a"));
         for _ in 0..3 {
-            sparse.insert(b"a");
+            filter.insert(b"a");
         }
-        sparse.remove(b"a");
-        assert!(sparse.may_hold(b"a"));
-        sparse.remove(b"a");
-        sparse.remove(b"a");
-        assert!(!sparse.may_hold(b"a"));
+        filter.remove(b"a");
+        assert!(filter.may_contain(b"a"));
+        filter.remove(b"a");
+        filter.remove(b"a");
+        assert!(!filter.may_contain(b"a"));
     }
 
     #[test]
     fn a_full_counter_never_says_that_there_is_nothing() {
-        let mut sparse = PresenceFilter::default();
+        let mut filter = PresenceFilter::default();
         for _ in 0..70_000 {
-            sparse.insert(b"a");
+            filter.insert(b"a");
         }
         for _ in 0..70_000 {
-            sparse.remove(b"a");
+            filter.remove(b"a");
         }
-        assert!(sparse.may_hold(b"a"));
+        assert!(filter.may_contain(b"a"));
     }
 }

@@ -1,5 +1,4 @@
-//! Reads every record when a store opens, so that damage is found before the first answer, and builds everything that is
-//! held in memory.
+//! Reads every record when a store opens, so that damage is found before the first answer, and builds all state in memory.
 
 use std::collections::BTreeMap;
 
@@ -31,22 +30,22 @@ pub(crate) struct ScanResult {
     pub(crate) parked: ParkedRows,
     pub(crate) stats: MessageStats,
     pub(crate) holds: BTreeMap<AccountSid, Timestamp>,
-    /// `None`: no index is needed.
+    /// `None`: the scan builds no index.
     pub(crate) index: Option<IndexBuilder>,
     /// Messages with an attempt that the previous process began and did not end.
     pub(crate) interrupted: Vec<Message>,
 }
 
-/// Why the records are not those that were written.
+/// Why the records differ from those that were written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LostRecord {
     #[error(transparent)]
     Unreadable(#[from] Fatal),
-    #[error("its seal is gone")]
+    #[error("the seal is missing")]
     Unsealed,
-    #[error("{missing} writes that were synced are gone from the end of sled's log")]
+    #[error("{missing} synced batches are gone from the end of sled's log")]
     CutShort { missing: u64 },
-    #[error("the records are not all there, or not as they were written")]
+    #[error("the records do not match the seal: they are not all there, or changed")]
     Incomplete,
 }
 
@@ -57,9 +56,8 @@ impl From<::sled::Error> for LostRecord {
 }
 
 impl ScanResult {
-    /// Adds one entry.
     pub(crate) fn add_entry(&mut self, key: &[u8], value: &[u8]) -> Result<(), Fatal> {
-        if key.first() == Some(&keys::OWN) {
+        if key.first() == Some(&keys::META_PREFIX) {
             return Ok(());
         }
         if let Some(row) = read_row(key, value)? {
@@ -67,14 +65,14 @@ impl ScanResult {
         }
         self.entries += 1;
         self.seal.insert(key, value);
-        keys::scanned(key).inspect(|prefix| self.presence.insert(prefix));
+        keys::scan_prefix(key).inspect(|prefix| self.presence.insert(prefix));
         Ok(())
     }
 
     fn add_row(&mut self, row: StoredRow) {
         let mut mutation = Mutation::default();
         match row {
-            // The most rows are messages, so they are counted without a mutation.
+            // Most rows are messages, so they are counted without a mutation.
             StoredRow::Message(message) => {
                 self.counts.move_message(None, Some(message.state));
                 self.stats.insert(&CountedRecord::of_message(&message));
@@ -106,15 +104,15 @@ impl ScanResult {
     }
 }
 
-/// Reads every entry. `noted` is the number of batches that were synced, if it is known.
-pub(crate) fn survey(
+/// Reads every entry of the store. `synced_batches`: the number in the seal's file, if it is known.
+pub(crate) fn scan_records(
     tree: &Tree,
-    noted: Option<u64>,
+    synced_batches: Option<u64>,
     index: Option<IndexBuilder>,
 ) -> Result<ScanResult, LostRecord> {
     let sealed = tree.get(keys::SEAL)?.and_then(|bytes| Seal::from_bytes(&bytes));
     let sealed = sealed.ok_or(LostRecord::Unsealed)?;
-    let missing = noted.unwrap_or_default().saturating_sub(sealed.batches);
+    let missing = synced_batches.unwrap_or_default().saturating_sub(sealed.batches);
     if missing > 0 {
         return Err(LostRecord::CutShort { missing });
     }

@@ -1,31 +1,28 @@
-//! The seal: how the store tells that sled lost something without a word.
+//! The seal: it detects records that sled lost without an error.
 //!
-//! sled 0.34 opens a log with a hole in it as if what lay there had never been written, and a log
-//! whose end is gone as if it had ended earlier. So every batch also writes the seal: the number of
-//! batches so far, and a sum over all entries. A hole makes the sum wrong. After each sync the number
-//! goes into a small file beside sled's as well: a log that ends earlier has the smaller number.
-//! That file needs no sync of its own: it is never ahead of what was synced. A power cut may leave it torn, but never takes
-//! it away: its name is synced before the store is complete. A complete store without it is refused.
+//! sled 0.34 opens a log with a hole, or with a missing end, as if the missing writes had never been made. So every batch
+//! also writes the seal, a sum over all entries and the number of batches: a hole makes the sum wrong. A second copy of the
+//! number in a file beside sled's detects a log that ends too early.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// Where the number of batches is kept beside sled's files.
+/// The file with the number of synced batches, beside sled's files.
 pub(crate) const SEAL_FILE: &str = "SEAL";
 
-/// What the store's entries come to.
+/// The number of batches, and a checksum of the store's entries.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Seal {
-    /// Batches written since the store was made.
+    /// Batches written since the store was created.
     pub(crate) batches: u64,
-    /// The sum of all entries' hashes, whatever their order.
+    /// The sum of all entries' hashes, which is independent of their order.
     pub(crate) sum: u64,
 }
 
 impl Seal {
-    /// That many batches, and no entries yet.
+    /// The seal of a number of batches, before any entry is added.
     pub(crate) fn of(batches: u64) -> Self {
         Self { batches, sum: 0 }
     }
@@ -54,18 +51,21 @@ impl Seal {
     }
 }
 
-/// The number of synced batches, as the seal's file has it.
+/// The content of the seal's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SealedCount {
-    /// At least so many batches were synced.
+    /// At least this number of batches was synced.
     Batches(u64),
-    /// The file holds no number: a power cut can leave it so.
+    /// The file holds no number, as after a power cut.
     Torn,
-    /// There is no file.
     Missing,
 }
 
-/// The file beside sled's. A number and its complement, so that a torn one is told apart.
+/// The file beside sled's: the number of synced batches, and its complement, which detects a torn write.
+///
+/// It is written after each sync, and needs no sync: its number is never ahead of the synced batches. A power cut may tear
+/// the file, but never removes it: its name is synced before the store is complete. So a complete store without the file
+/// is refused.
 pub(crate) struct SealFile(File);
 
 impl SealFile {
@@ -100,7 +100,7 @@ impl SealFile {
     }
 }
 
-/// FNV-1a: sled's own checksums find a flipped bit; this only has to tell entries apart.
+/// FNV-1a. The hash only has to distinguish entries: sled's own checksums detect a flipped bit.
 fn hash(key: &[u8], value: &[u8]) -> u64 {
     let length = u16::try_from(key.len()).unwrap_or(u16::MAX).to_be_bytes();
     let bytes = length.iter().chain(key).chain(value);

@@ -120,7 +120,7 @@ impl SledBackend {
     /// Clears the values that were read for the group before.
     pub(crate) fn begin_group(&mut self) {
         self.free.get_mut().take();
-        self.overlay.look_again();
+        self.overlay.clear_cache();
     }
 
     /// Gives the group to sled, with its seal.
@@ -150,8 +150,8 @@ impl SledBackend {
     /// Writes or removes one entry.
     pub(crate) fn put(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) -> Result<(), Fatal> {
         self.written += 1;
-        if key.first() != Some(&keys::OWN) {
-            let prefix = keys::scanned(&key);
+        if key.first() != Some(&keys::META_PREFIX) {
+            let prefix = keys::scan_prefix(&key);
             if let Some(old) = self.overlay.get(&key)? {
                 self.seal.remove(&key, &old);
                 prefix.inspect(|prefix| self.presence.remove(prefix));
@@ -190,10 +190,10 @@ impl SledBackend {
 
     /// Parked evidence or links under a prefix. Mostly there is none.
     fn scan(&self, prefix: &[u8], from: RangeEnd, limit: usize) -> Result<Vec<KeyValue>, Fatal> {
-        if !self.presence.may_hold(prefix) {
+        if !self.presence.may_contain(prefix) {
             return Ok(Vec::new());
         }
-        Ok(self.overlay.beginning(prefix, from, limit)?)
+        Ok(self.overlay.scan_prefix(prefix, from, limit)?)
     }
 
     fn put_message(
@@ -217,7 +217,8 @@ impl SledBackend {
             old.inspect(|entry| self.holders.remove(*entry));
             new.inspect(|entry| self.holders.insert(*entry));
         }
-        let (old, new) = (before.and_then(keys::reference_of), after.and_then(keys::reference_of));
+        let (old, new) =
+            (before.and_then(keys::reference_entry), after.and_then(keys::reference_entry));
         if old != new {
             if let Some(key) = old {
                 self.put(key, None)?;
@@ -255,7 +256,7 @@ impl SledBackend {
         after: Option<&Link>,
     ) -> Result<(), Fatal> {
         let unbound = |link: &Link| {
-            let key = keys::link_index(id, link);
+            let key = keys::link_reference_entry(id, link);
             key.filter(|_| link.message.is_none())
         };
         let (old, new) = (before.and_then(unbound), after.and_then(unbound));
@@ -356,9 +357,9 @@ impl Backend for SledBackend {
         reference: &Reference,
         limit: usize,
     ) -> Result<Vec<MessageSid>, Fatal> {
-        let prefix = keys::reference(account, reference);
-        let found = self.overlay.beginning(&prefix, RangeEnd::End, limit)?;
-        Ok(found.iter().filter_map(|(key, _)| keys::read_named(key)).collect())
+        let prefix = keys::reference_prefix(account, reference);
+        let found = self.overlay.scan_prefix(&prefix, RangeEnd::End, limit)?;
+        Ok(found.iter().filter_map(|(key, _)| keys::read_reference_entry(key)).collect())
     }
 
     fn link(&self, id: LinkId) -> Result<Option<Link>, Fatal> {
@@ -371,12 +372,12 @@ impl Backend for SledBackend {
         reference: &Reference,
         limit: usize,
     ) -> Result<Vec<LinkId>, Fatal> {
-        let found = self.scan(&keys::links_for(account, reference), RangeEnd::End, limit)?;
+        let found = self.scan(&keys::links_prefix(account, reference), RangeEnd::End, limit)?;
         Ok(found.iter().filter_map(|(key, _)| keys::read_link(key)).collect())
     }
 
     fn parked(&self, key: &WaitsFor) -> Result<Vec<Parked>, Fatal> {
-        let found = self.scan(&keys::parked_for(key), RangeEnd::Start, usize::MAX)?;
+        let found = self.scan(&keys::parked_prefix(key), RangeEnd::Start, usize::MAX)?;
         found.iter().map(|(_, value)| Ok(decode(value)?)).collect()
     }
 
@@ -385,16 +386,16 @@ impl Backend for SledBackend {
     }
 
     fn may_have_evidence(&self, key: &WaitsFor) -> Result<bool, Fatal> {
-        let prefix = keys::parked_for(key);
-        Ok(self.presence.may_hold(&prefix) || self.holders.may_have(&prefix))
+        let prefix = keys::parked_prefix(key);
+        Ok(self.presence.may_contain(&prefix) || self.holders.may_have(&prefix))
     }
 
     fn sids_holding(&self, key: &WaitsFor) -> Result<Vec<MessageSid>, Fatal> {
-        Ok(self.holders.under(&keys::parked_for(key)))
+        Ok(self.holders.under(&keys::parked_prefix(key)))
     }
 
     fn counted_at(&self, key: &DedupKey) -> Result<Option<Timestamp>, Fatal> {
-        let value = self.overlay.get(&keys::marked(key))?;
+        let value = self.overlay.get(&keys::dedup(key))?;
         Ok(value.map(|value| read_counted_at(&value)).transpose()?)
     }
 
@@ -408,7 +409,7 @@ impl Backend for SledBackend {
         person: RecipientHash,
     ) -> Result<Option<TiedNames>, Fatal> {
         let key = keys::names(account, person);
-        if self.presence.may_hold(&key) { self.read(&key) } else { Ok(None) }
+        if self.presence.may_contain(&key) { self.read(&key) } else { Ok(None) }
     }
 
     fn automatic(&self, person: RecipientHash) -> Result<Option<AutomaticReplies>, Fatal> {
@@ -416,7 +417,7 @@ impl Backend for SledBackend {
     }
 
     fn accounts_with_due(&self) -> Result<Vec<AccountSid>, Fatal> {
-        Ok(self.index.accounts_waiting().collect())
+        Ok(self.index.accounts_with_due().collect())
     }
 
     fn due_after(
@@ -467,7 +468,7 @@ impl Backend for SledBackend {
             self.put_link(*id, before.as_ref(), after.as_ref())?;
         }
         for (key, at) in mutation.counted {
-            self.put(keys::marked(&key), at.map(counted_at))?;
+            self.put(keys::dedup(&key), at.map(counted_at))?;
         }
         for (account, sender, service) in mutation.senders {
             self.put(keys::sender(account, &sender), Some(encode(&service)?))?;
@@ -479,7 +480,7 @@ impl Backend for SledBackend {
             self.put(keys::automatic(person), automatic.as_ref().map(encode).transpose()?)?;
         }
         for (account, since) in mutation.holds {
-            self.put(keys::paused(account), since.map(hold_since).transpose()?)?;
+            self.put(keys::hold(account), since.map(hold_since).transpose()?)?;
             match since {
                 Some(since) => self.holds.insert(account, since),
                 None => self.holds.remove(&account),

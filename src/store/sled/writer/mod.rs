@@ -29,13 +29,15 @@ use crate::store::sled::integrity::seal::SealFile;
 use crate::store::sled::writer::backend::SledBackend;
 use crate::store::sled::writer::watchdog::Watchdog;
 
-/// The most entries and commands of a group: with larger ones, sled's memory grows (docs/design.md, "Durability").
-const GROUP: usize = 128;
+/// The limit of entries in a group: with larger groups, sled's memory grows (docs/design.md, "Durability").
+const MAX_GROUP_ENTRIES: usize = 128;
+/// The limit of commands in a group.
+const MAX_GROUP_COMMANDS: usize = 128;
 
 /// Answers the caller of a command.
 pub(crate) type Reply = Box<dyn FnOnce() + Send>;
 /// A command. It returns the reply that is given after the sync.
-pub(crate) type Job = Box<dyn FnOnce(&mut SledBackend) -> Result<Reply, Fatal> + Send>;
+pub(crate) type WriterCommand = Box<dyn FnOnce(&mut SledBackend) -> Result<Reply, Fatal> + Send>;
 
 /// The state that the writer shares with the store.
 pub(crate) struct Shared {
@@ -60,10 +62,10 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Runs until no command can come any more, or until the store cannot go on.
-    pub(crate) fn run(mut self, jobs: &Receiver<Job>) {
+    /// Runs until the store is closed, or until it cannot go on.
+    pub(crate) fn run(mut self, commands: &Receiver<WriterCommand>) {
         let watchdog = Watchdog::start(Arc::clone(&self.on_fatal), self.guard.clone());
-        let work = AssertUnwindSafe(|| self.serve(jobs, &watchdog));
+        let work = AssertUnwindSafe(|| self.serve(commands, &watchdog));
         match std::panic::catch_unwind(work) {
             Ok(Ok(())) => {}
             Ok(Err(fatal)) => (self.on_fatal)(&Failure::of(&fatal)),
@@ -74,8 +76,12 @@ impl Writer {
     }
 
     #[expect(clippy::disallowed_methods, reason = "measures commits, by a clock without jumps")]
-    fn serve(&mut self, jobs: &Receiver<Job>, watchdog: &Watchdog) -> Result<(), Fatal> {
-        while let Ok(first) = jobs.recv() {
+    fn serve(
+        &mut self,
+        commands: &Receiver<WriterCommand>,
+        watchdog: &Watchdog,
+    ) -> Result<(), Fatal> {
+        while let Ok(first) = commands.recv() {
             self.shared.queued.fetch_sub(1, Ordering::Relaxed);
             // On a machine with one core, threads that are about to send a command run first, and their commands are
             // in this group. Otherwise the first command would have a sync of its own.
@@ -83,23 +89,23 @@ impl Writer {
             let began = Instant::now();
             watchdog.begin(began);
             self.backend.begin_group();
-            let mut answers = vec![first(&mut self.backend)?];
-            while self.backend.written < GROUP && answers.len() < GROUP {
-                match jobs.try_recv() {
-                    Ok(job) => {
+            let mut replies = vec![first(&mut self.backend)?];
+            while self.backend.written < MAX_GROUP_ENTRIES && replies.len() < MAX_GROUP_COMMANDS {
+                match commands.try_recv() {
+                    Ok(command) => {
                         self.shared.queued.fetch_sub(1, Ordering::Relaxed);
-                        answers.push(job(&mut self.backend)?);
+                        replies.push(command(&mut self.backend)?);
                     }
                     Err(_) => break,
                 }
             }
             self.commit(began)?;
-            // Nothing is acknowledged on files that the next start will not find.
+            // No command is acknowledged on files that the next start will not find.
             self.guard.check()?;
             self.backend.publish_to_backup();
             watchdog.end();
-            for answer in answers {
-                answer();
+            for reply in replies {
+                reply();
             }
         }
         Ok(())
@@ -111,20 +117,20 @@ impl Writer {
             return Ok(());
         }
         let entries = self.backend.overlay.entries().len();
-        let writing = Instant::now();
+        let write_began = Instant::now();
         self.backend.write()?;
         self.db.flush()?;
-        // sled's flush only hands the bytes to the kernel (docs/design.md, "Durability"); this is the promise.
+        // sled's flush only hands the bytes to the kernel (docs/design.md, "Durability"); this sync makes them durable.
         self.file
             .sync_data()
             .and_then(|()| self.seal.note(self.backend.seal.batches))
             .map_err(|error| Fatal::Sync { path: self.path.display().to_string(), error })?;
-        let synced = writing.elapsed();
+        let disk_time = write_began.elapsed();
         *self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner) = self.backend.counts;
         if std::mem::take(&mut self.backend.has_new_due) {
             self.shared.changed.notify_one();
         }
-        (self.on_commit)(Commit { entries, took: began.elapsed(), synced });
+        (self.on_commit)(Commit { entries, duration: began.elapsed(), disk_time });
         Ok(())
     }
 }

@@ -1,9 +1,8 @@
-//! The draft: what a group has written so far, laid over what sled holds.
+//! The overlay: the uncommitted entries of a group, over the entries in sled.
 //!
-//! A later command of a group sees an earlier one's effect here, and sled gets the whole group as one
-//! batch. It is not a matter of taste: each of sled's batches hands the log's buffer over twice, with a
-//! write and a `sync_file_range` each time, so that a batch a command costs as much as a hundred of
-//! these writes for one sync (measured with strace; `pin_log` in sled's `pagecache/mod.rs`).
+//! A later command of a group sees the changes of an earlier one here, and sled gets the whole group as one batch. Each batch
+//! costs a write of the log's buffer and a `sync_file_range`, twice. One batch per command would make a hundred of these
+//! writes for one sync (measured with strace; `pin_log` in sled's `pagecache/mod.rs`).
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -11,10 +10,10 @@ use std::ops::Range;
 
 use ::sled::{Batch, IVec, Tree};
 
-/// An entry, as sled gives it.
+/// An entry that sled returned.
 pub(crate) type KeyValue = (IVec, IVec);
 
-/// From which end a range is read.
+/// The end of a range at which reading begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RangeEnd {
     Start,
@@ -23,40 +22,40 @@ pub(crate) enum RangeEnd {
 
 pub(crate) struct Overlay {
     tree: Tree,
-    /// What each key is to hold; `None`: nothing any more.
+    /// The new value of each key. `None`: the key is removed.
     entries: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
-    /// What was looked up in this group, for one command asks for the same thing more than once: to
-    /// judge it, to note what it was, and to take it out of the seal.
-    looked_up: RefCell<HashMap<Vec<u8>, Option<IVec>>>,
+    /// The values that were read from sled for this group. A command reads a key more than once: to decide, to keep the
+    /// value before the change, and to remove it from the seal.
+    cache: RefCell<HashMap<Vec<u8>, Option<IVec>>>,
 }
 
 impl Overlay {
     pub(crate) fn over(tree: Tree) -> Self {
-        Self { tree, entries: BTreeMap::new(), looked_up: RefCell::default() }
+        Self { tree, entries: BTreeMap::new(), cache: RefCell::default() }
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> ::sled::Result<Option<IVec>> {
-        if let Some(drafted) = self.entries.get(key) {
-            return Ok(drafted.as_deref().map(IVec::from));
+        if let Some(uncommitted) = self.entries.get(key) {
+            return Ok(uncommitted.as_deref().map(IVec::from));
         }
-        if let Some(known) = self.looked_up.borrow().get(key) {
-            return Ok(known.clone());
+        if let Some(cached) = self.cache.borrow().get(key) {
+            return Ok(cached.clone());
         }
-        let held = self.tree.get(key)?;
-        self.looked_up.borrow_mut().insert(key.to_vec(), held.clone());
-        Ok(held)
+        let stored = self.tree.get(key)?;
+        self.cache.borrow_mut().insert(key.to_vec(), stored.clone());
+        Ok(stored)
     }
 
     pub(crate) fn set(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
         self.entries.insert(key, value);
     }
 
-    /// What it holds that sled does not have yet.
+    /// The uncommitted entries.
     pub(crate) fn entries(&self) -> &BTreeMap<Vec<u8>, Option<Vec<u8>>> {
         &self.entries
     }
 
-    /// Up to `limit` entries of a range, from that end on.
+    /// Up to `limit` entries of a range, from this end on.
     pub(crate) fn range(
         &self,
         keys: Range<Vec<u8>>,
@@ -66,19 +65,19 @@ impl Overlay {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        let drafted = || self.entries.range(keys.clone());
-        // So many more may turn out to be replaced, or gone.
-        let replaced = drafted().count();
+        let uncommitted = || self.entries.range(keys.clone());
+        // At most this many of sled's entries are replaced or removed.
+        let replaced = uncommitted().count();
         let enough = limit.saturating_add(replaced);
-        let held = self.tree.range(keys.clone());
-        let held: ::sled::Result<Vec<KeyValue>> = match from {
-            RangeEnd::Start => held.take(enough).collect(),
-            RangeEnd::End => held.rev().take(enough).collect(),
+        let stored = self.tree.range(keys.clone());
+        let stored: ::sled::Result<Vec<KeyValue>> = match from {
+            RangeEnd::Start => stored.take(enough).collect(),
+            RangeEnd::End => stored.rev().take(enough).collect(),
         };
-        let mut pairs = held?;
+        let mut pairs = stored?;
         if replaced > 0 {
             pairs.retain(|(key, _)| !self.entries.contains_key(key.as_ref()));
-            let live = drafted().filter_map(|(key, value)| {
+            let live = uncommitted().filter_map(|(key, value)| {
                 value
                     .as_ref()
                     .map(|value| (IVec::from(key.as_slice()), IVec::from(value.as_slice())))
@@ -93,24 +92,24 @@ impl Overlay {
         Ok(pairs)
     }
 
-    /// The same, of all keys that begin alike.
-    pub(crate) fn beginning(
+    /// Up to `limit` entries whose keys have this prefix, from this end on.
+    pub(crate) fn scan_prefix(
         &self,
-        with: &[u8],
+        prefix: &[u8],
         from: RangeEnd,
         limit: usize,
     ) -> ::sled::Result<Vec<KeyValue>> {
-        self.range(with.to_vec()..after(with), from, limit)
+        self.range(prefix.to_vec()..prefix_end(prefix), from, limit)
     }
 
-    /// What was looked up is looked up afresh: it is kept for a group's sake only.
-    pub(crate) fn look_again(&mut self) {
-        self.looked_up.get_mut().clear();
+    /// Forgets the values that were read from sled: they are kept for one group only.
+    pub(crate) fn clear_cache(&mut self) {
+        self.cache.get_mut().clear();
     }
 
-    /// Hands everything to sled, all of it or nothing.
+    /// Gives all uncommitted entries to sled as one atomic batch.
     pub(crate) fn write(&mut self) -> ::sled::Result<()> {
-        self.looked_up.get_mut().clear();
+        self.cache.get_mut().clear();
         let mut batch = Batch::default();
         for (key, value) in std::mem::take(&mut self.entries) {
             match value {
@@ -122,8 +121,8 @@ impl Overlay {
     }
 }
 
-/// The first key that comes after all those that begin so. Kinds are ASCII: there always is one.
-fn after(prefix: &[u8]) -> Vec<u8> {
+/// The first key after all keys with this prefix. It always exists, because a key begins with an ASCII letter or `!`.
+fn prefix_end(prefix: &[u8]) -> Vec<u8> {
     let mut end = prefix.to_vec();
     while let Some(last) = end.pop() {
         if last < u8::MAX {
@@ -141,11 +140,11 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Whatever was written and whatever is a draft: it reads as if all had been written.
+        /// The overlay reads as if all its entries were in sled already.
         #[test]
         fn a_draft_reads_as_if_it_had_been_written(
             written in prop::collection::btree_map(0_u8..24, any::<u8>(), 0..16),
-            drafted in prop::collection::vec((0_u8..24, prop::option::of(any::<u8>())), 0..16),
+            uncommitted in prop::collection::vec((0_u8..24, prop::option::of(any::<u8>())), 0..16),
             range in (0_u8..24, 0_u8..26),
             limit in prop_oneof![0_usize..20, Just(usize::MAX)],
         ) {
@@ -155,16 +154,16 @@ mod tests {
                 db.insert([key], &[value]).expect("writes");
                 truth.insert(key, value);
             }
-            let mut draft = Overlay::over((*db).clone());
-            for (key, value) in drafted {
-                draft.set(vec![key], value.map(|value| vec![value]));
+            let mut overlay = Overlay::over((*db).clone());
+            for (key, value) in uncommitted {
+                overlay.set(vec![key], value.map(|value| vec![value]));
                 match value {
                     Some(value) => truth.insert(key, value),
                     None => truth.remove(&key),
                 };
             }
             for key in 0..24 {
-                let got = draft.get(&[key]).expect("reads").map(|value| value.to_vec());
+                let got = overlay.get(&[key]).expect("reads").map(|value| value.to_vec());
                 prop_assert_eq!(got, truth.get(&key).map(|value| vec![*value]));
             }
             let of = |pairs: Vec<KeyValue>| -> Vec<u8> {
@@ -174,9 +173,9 @@ mod tests {
             let up: Vec<u8> = truth.keys().copied().filter(inside).take(limit).collect();
             let down: Vec<u8> = truth.keys().rev().copied().filter(inside).take(limit).collect();
             let keys = vec![range.0]..vec![range.1];
-            prop_assert_eq!(of(draft.range(keys.clone(), RangeEnd::Start, limit).expect("reads")), up);
-            prop_assert_eq!(of(draft.range(keys, RangeEnd::End, limit).expect("reads")), down);
-            draft.write().expect("writes");
+            prop_assert_eq!(of(overlay.range(keys.clone(), RangeEnd::Start, limit).expect("reads")), up);
+            prop_assert_eq!(of(overlay.range(keys, RangeEnd::End, limit).expect("reads")), down);
+            overlay.write().expect("writes");
             let all: Vec<u8> = db.iter().keys().map(|key| key.expect("reads")[0]).collect();
             prop_assert_eq!(all, truth.keys().copied().collect::<Vec<_>>());
         }

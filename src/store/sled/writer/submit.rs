@@ -11,7 +11,7 @@ use crate::store::sled::error::Fatal;
 use crate::store::sled::reader::StoreReader;
 use crate::store::sled::store::SledStore;
 use crate::store::sled::writer::backend::SledBackend;
-use crate::store::sled::writer::{Job, Reply};
+use crate::store::sled::writer::{Reply, WriterCommand};
 use crate::store::{QUEUE, StoreError};
 
 impl SledStore {
@@ -21,15 +21,15 @@ impl SledStore {
         command: impl FnOnce(&mut SledBackend) -> EngineResult<T, Fatal> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (sender, receiver) = oneshot::channel();
-        let job: Job = Box::new(move |backend| {
+        let command: WriterCommand = Box::new(move |backend| {
             let result = command(backend)?;
             let reply: Reply = Box::new(move || {
-                // The caller may have gone away. The command stays carried out.
+                // The caller may have stopped waiting. The command stays carried out.
                 let _ = sender.send(result);
             });
             Ok(reply)
         });
-        self.send(job)?;
+        self.send(command)?;
         if let Ok(result) = receiver.await {
             return result;
         }
@@ -54,15 +54,15 @@ impl SledStore {
             .map_err(|fatal| unreadable(fatal.to_string()))
     }
 
-    pub(crate) fn send(&self, job: Job) -> Result<(), StoreError> {
-        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn send(&self, command: WriterCommand) -> Result<(), StoreError> {
+        let commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
         if *self.shared.ended.borrow() {
             return Err(closed());
         }
-        let jobs = jobs.as_ref().ok_or_else(closed)?;
+        let commands = commands.as_ref().ok_or_else(closed)?;
         // Counted before it is sent: the thread subtracts it when it receives it.
         self.shared.queued.fetch_add(1, Ordering::Relaxed);
-        let sent = jobs.try_send(job);
+        let sent = commands.try_send(command);
         if sent.is_err() {
             self.shared.queued.fetch_sub(1, Ordering::Relaxed);
         }

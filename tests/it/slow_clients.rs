@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::harness::http_client::{self, Line};
 use crate::harness::running::{BINARY, Running, wrapped};
 use crate::harness::twilio::Twilio;
-use crate::harness::wire::{self, Line};
-use crate::harness::{LONG, Scene, eventually, signed, status_callback};
+use crate::harness::{Harness, LONG, eventually, signed, status_callback};
 
 /// The watchdog's ten seconds, its interval of a second, and tolerance for a busy machine.
 const CUT_OFF: Duration = Duration::from_secs(14);
@@ -23,24 +23,24 @@ const USUALLY: Duration = Duration::from_secs(1);
 /// A form with a wrong length: it declares more bytes than it has.
 fn endless() -> Vec<u8> {
     let request = signed(&status_callback(7, "sent"));
-    let mut bytes = wire::head(&request, request.body.len() + 1000);
+    let mut bytes = http_client::head(&request, request.body.len() + 1000);
     bytes.extend_from_slice(&request.body);
     bytes
 }
 
 fn endless_chunks() -> Vec<u8> {
-    let mut bytes = wire::chunked(&signed(&status_callback(7, "sent")), 20);
+    let mut bytes = http_client::chunked(&signed(&status_callback(7, "sent")), 20);
     bytes.truncate(bytes.len() - 5);
     bytes
 }
 
 fn good() -> Vec<u8> {
-    wire::bytes(&signed(&status_callback(8, "sent")))
+    http_client::bytes(&signed(&status_callback(8, "sent")))
 }
 
 /// A connection on which one request was answered already.
-pub(crate) fn kept(scene: &Scene) -> Line {
-    let mut line = scene.service.line();
+pub(crate) fn kept(harness: &Harness) -> Line {
+    let mut line = harness.service.line();
     line.send(&good());
     assert_eq!(line.answer().expect("an answer").status, 204);
     line
@@ -75,11 +75,11 @@ fn is_cut_off(mut line: Line, start: &[u8]) {
 }
 
 /// Sends honest requests until the end. Returns the duration of each.
-fn honest(scene: &Scene, over: &AtomicBool) -> Vec<Duration> {
+fn honest(harness: &Harness, over: &AtomicBool) -> Vec<Duration> {
     let mut took = Vec::new();
     while !over.load(Ordering::Acquire) {
         let began = Instant::now();
-        assert_eq!(scene.send(&status_callback(9, "sent")).status, 204);
+        assert_eq!(harness.send(&status_callback(9, "sent")).status, 204);
         took.push(began.elapsed());
         thread::park_timeout(Duration::from_millis(50));
     }
@@ -96,39 +96,39 @@ fn noticed_nothing(mut took: Vec<Duration>) {
 
 #[test]
 fn a_request_that_never_ends_is_cut_off_and_honest_callers_are_not_delayed() {
-    let scene = Scene::new(&[]);
-    let scene = &scene;
+    let harness = Harness::new(&[]);
+    let harness = &harness;
     let over = &AtomicBool::new(false);
     let unsigned = b"POST /twilio/status HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\na";
     let over_cap = b"POST /twilio/status HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\na";
     thread::scope(|scope| {
-        let calling = scope.spawn(move || honest(scene, over));
+        let calling = scope.spawn(move || honest(harness, over));
         let troublemakers = [
             // A body that never ends, signed or not, declared or in chunks, first or second.
-            scope.spawn(|| starts_and_stops(scene.service.line(), &endless())),
-            scope.spawn(|| starts_and_stops(scene.service.line(), &endless_chunks())),
-            scope.spawn(|| starts_and_stops(scene.service.line(), unsigned)),
-            scope.spawn(|| starts_and_stops(kept(scene), &endless())),
-            scope.spawn(|| trickle(scene.service.line(), &endless(), b'&')),
-            scope.spawn(|| trickle(kept(scene), &endless(), b'&')),
+            scope.spawn(|| starts_and_stops(harness.service.line(), &endless())),
+            scope.spawn(|| starts_and_stops(harness.service.line(), &endless_chunks())),
+            scope.spawn(|| starts_and_stops(harness.service.line(), unsigned)),
+            scope.spawn(|| starts_and_stops(kept(harness), &endless())),
+            scope.spawn(|| trickle(harness.service.line(), &endless(), b'&')),
+            scope.spawn(|| trickle(kept(harness), &endless(), b'&')),
             // One over the cap.
             scope.spawn(|| {
-                let mut line = scene.service.line();
+                let mut line = harness.service.line();
                 line.send(over_cap);
                 assert_eq!(line.answer().expect("an answer").status, 413);
                 assert!(line.is_closed_within(DEADLINE));
             }),
             // A head that never ends: actix has a timeout for the first, the watchdog for every
             // other.
-            scope.spawn(|| starts_and_stops(scene.service.line(), b"P")),
-            scope.spawn(|| trickle(scene.service.line(), b"GET / HTTP/1.1\r\nX: ", b'x')),
-            scope.spawn(|| is_cut_off(kept(scene), b"P")),
-            scope.spawn(|| is_cut_off(kept(scene), b"\r\n")),
-            scope.spawn(|| trickle(kept(scene), b"POST /twilio/status HTTP/1.1\r\nX: ", b'x')),
+            scope.spawn(|| starts_and_stops(harness.service.line(), b"P")),
+            scope.spawn(|| trickle(harness.service.line(), b"GET / HTTP/1.1\r\nX: ", b'x')),
+            scope.spawn(|| is_cut_off(kept(harness), b"P")),
+            scope.spawn(|| is_cut_off(kept(harness), b"\r\n")),
+            scope.spawn(|| trickle(kept(harness), b"POST /twilio/status HTTP/1.1\r\nX: ", b'x')),
             // No byte at all.
-            scope.spawn(|| is_cut_off(kept(scene), b"")),
+            scope.spawn(|| is_cut_off(kept(harness), b"")),
             scope.spawn(|| {
-                let mut line = scene.service.line();
+                let mut line = harness.service.line();
                 // actix sends 408 before it closes, or the watchdog closes without a response.
                 if let Some(answer) = line.answer() {
                     assert_eq!(answer.status, 408);
@@ -142,20 +142,20 @@ fn a_request_that_never_ends_is_cut_off_and_honest_callers_are_not_delayed() {
         assert!(ends.iter().all(Result::is_ok), "see above");
         noticed_nothing(took);
     });
-    assert!(scene.message(7).is_none(), "nothing of an unfinished request is stored");
-    assert!(scene.service.metric("heardback_refusals_total{reason=\"too_slow\"}") >= 4);
+    assert!(harness.message(7).is_none(), "nothing of an unfinished request is stored");
+    assert!(harness.service.metric("heardback_refusals_total{reason=\"too_slow\"}") >= 4);
 }
 
 #[test]
 fn two_hundred_stuck_second_requests_delay_no_other_request() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     let over = AtomicBool::new(false);
-    let mut stuck: Vec<Line> = (0..200).map(|_| kept(&scene)).collect();
+    let mut stuck: Vec<Line> = (0..200).map(|_| kept(&harness)).collect();
     for line in &mut stuck {
         line.send(b"P");
     }
     thread::scope(|scope| {
-        let calling = scope.spawn(|| honest(&scene, &over));
+        let calling = scope.spawn(|| honest(&harness, &over));
         let cut_off = stuck.iter_mut().all(|line| line.is_closed_within(CUT_OFF));
         over.store(true, Ordering::Release);
         assert!(cut_off, "still open after {CUT_OFF:?}");
@@ -183,19 +183,19 @@ pub(crate) fn kilobytes(service: &Running, name: &str) -> u64 {
 
 #[test]
 fn closed_connections_leave_no_file_descriptor_open() {
-    let scene = Scene::new(&[]);
-    drop(kept(&scene));
-    let few = open_files(&scene.service) + 8;
+    let harness = Harness::new(&[]);
+    drop(kept(&harness));
+    let few = open_files(&harness.service) + 8;
     for number in 0..2000 {
         match number % 4 {
-            0 => drop(scene.service.line()),
-            1 => drop(kept(&scene)),
-            2 => drop(scene.service.exchange(b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n")),
-            _ => drop(scene.service.line().send(&endless())),
+            0 => drop(harness.service.line()),
+            1 => drop(kept(&harness)),
+            2 => drop(harness.service.exchange(b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n")),
+            _ => drop(harness.service.line().send(&endless())),
         }
     }
-    eventually("the descriptors are closed", LONG, || open_files(&scene.service) <= few);
-    let resident = resident(&scene.service);
+    eventually("the descriptors are closed", LONG, || open_files(&harness.service) <= few);
+    let resident = resident(&harness.service);
     assert!(resident < 200_000, "{resident} kB");
 }
 
@@ -210,7 +210,7 @@ fn a_client_that_uses_every_connection_does_not_stop_the_service() {
     let mut number = 0;
     let mut tell = |line: &mut Line| {
         number += 1;
-        line.send(&wire::bytes(&signed(&status_callback(number, "sent"))));
+        line.send(&http_client::bytes(&signed(&status_callback(number, "sent"))));
         let status = line.answer().map(|answer| answer.status);
         assert_eq!(status, Some(204), "number {number}\n{}", service.logs());
     };

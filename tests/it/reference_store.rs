@@ -19,7 +19,7 @@ use jiff::Timestamp;
 
 use crate::given::{at, policy};
 
-pub(crate) struct Book {
+pub(crate) struct ReferenceStore {
     pub(crate) policy: Policy,
     pub(crate) now: i64,
     /// The most messages that are loaded for one person or reference.
@@ -35,7 +35,7 @@ pub(crate) struct Book {
     labels: BTreeSet<String>,
 }
 
-impl Default for Book {
+impl Default for ReferenceStore {
     fn default() -> Self {
         Self {
             policy: policy(),
@@ -53,7 +53,7 @@ impl Default for Book {
     }
 }
 
-impl Book {
+impl ReferenceStore {
     pub(crate) fn try_remember(
         &mut self,
         sighting: &MessageUpdate,
@@ -200,7 +200,7 @@ impl Book {
     }
 }
 
-impl RowSource for Book {
+impl RowSource for ReferenceStore {
     type Error = Infallible;
 
     fn message(&self, sid: MessageSid) -> Result<Option<Message>, Infallible> {

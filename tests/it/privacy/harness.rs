@@ -1,4 +1,4 @@
-//! The scene: the real binary with every secret set and every log open, the stand-in that echoes,
+//! The harness: the real binary with every secret set and every log open, the stand-in that echoes,
 //! and all output gathered.
 
 use std::path::PathBuf;
@@ -10,9 +10,9 @@ use heardback::twilio::signature::SigningKey;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use crate::harness::http_client::{self, Answer, Line};
 use crate::harness::running::{BINARY, Running, settings, wrapped};
 use crate::harness::twilio::Twilio;
-use crate::harness::wire::{self, Answer, Line};
 use crate::harness::{BASE, LONG, eventually, get, sid};
 use crate::privacy::canaries::{
     APP_KEY, CLICK_SECRET, Canaries, HEADER, OLD_TOKEN, PEOPLE, PHONE_KEY, SHARED_SECRET, TEXT,
@@ -28,7 +28,7 @@ const LOUDEST: &str = "trace,heardback=trace,actix_http=trace,actix_http::h1=tra
                        hyper=trace,hyper_util=trace,hyper_util::client=trace,rustls=trace,tokio=trace,\
                        mio=trace,log=trace,want=trace,h2=trace,tower=trace";
 
-pub(super) struct Scene {
+pub(super) struct Harness {
     service: Option<Running>,
     pub(super) echo: Echo,
     twilio: Twilio,
@@ -39,7 +39,7 @@ pub(super) struct Scene {
     sent: u32,
 }
 
-impl Scene {
+impl Harness {
     pub(super) fn new(format: &str, more: &[(&str, &str)]) -> Self {
         let (echo, twilio) = (Echo::start(), Twilio::start());
         echo.says(500);
@@ -67,10 +67,10 @@ impl Scene {
         }
         let (canaries, gathered) = (Canaries::new(), Gathered::default());
         let service = None;
-        let mut scene =
+        let mut harness =
             Self { service, echo, twilio, folder, settings: all, canaries, gathered, sent: 0 };
-        scene.starts();
-        scene
+        harness.starts();
+        harness
     }
 
     pub(super) fn store(&self) -> PathBuf {
@@ -136,7 +136,7 @@ impl Scene {
         request.headers.push(("X-Real-IP".to_owned(), format!("10.{high}.{low}.1")));
         request.headers.push(("Cookie".to_owned(), HEADER.to_owned()));
         let what = format!("{} {}", request.method, request.target);
-        let answer = self.bytes(&what, &wire::bytes(&request), may);
+        let answer = self.bytes(&what, &http_client::bytes(&request), may);
         answer.unwrap_or_else(|| unreachable!("no answer to {what}"))
     }
 
@@ -183,7 +183,7 @@ impl Scene {
         let request = request.signed(&SigningKey::new(APP_KEY.as_bytes()), BASE);
         let service = self.service();
         eventually(&format!("{number} {state}"), LONG, || {
-            let known = service.exchange(&wire::bytes(&request)).json();
+            let known = service.exchange(&http_client::bytes(&request)).json();
             known.get("state").and_then(|it| it.as_str()) == Some(state)
         });
     }

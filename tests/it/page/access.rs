@@ -1,21 +1,21 @@
 //! Access to the page and its buttons: with a token, without one, and from other sites.
 
+use crate::harness::http_client::Line;
 use crate::harness::running::{BINARY, Running, settings, wrapped};
-use crate::harness::twilio::{Manner, Twilio};
-use crate::harness::wire::Line;
-use crate::harness::{ACCOUNT, Scene, sid};
+use crate::harness::twilio::{Twilio, TwilioReply};
+use crate::harness::{ACCOUNT, Harness, sid};
 use crate::page::{TOKEN, ask, form_token, get, logged_in};
 
 const BUTTON: &str = "/accounts/AC0123456789abcdef0123456789abcdef/pause";
 
-fn guarded() -> Scene {
-    Scene::new(&[("HEARDBACK_OPS_TOKEN", TOKEN)])
+fn guarded() -> Harness {
+    Harness::new(&[("HEARDBACK_OPS_TOKEN", TOKEN)])
 }
 
 #[test]
 fn without_the_token_the_page_is_closed_and_probes_and_metrics_stay_open() {
-    let scene = guarded();
-    let ops = scene.service.ops;
+    let harness = guarded();
+    let ops = harness.service.ops;
     for path in ["/", "/messages?q=x", &format!("/messages/{}", sid(1))] {
         let answer = get(ops, path, &[]);
         assert_eq!((answer.status, answer.header("Location")), (303, Some("/login")), "{path}");
@@ -41,13 +41,13 @@ fn without_the_token_the_page_is_closed_and_probes_and_metrics_stay_open() {
         let cookie = format!("Cookie: heardback_operator={wrong}");
         assert_eq!(get(ops, "/", &[&cookie]).status, 303, "{wrong}");
     }
-    assert!(!scene.service.logs().contains(TOKEN));
+    assert!(!harness.service.logs().contains(TOKEN));
 }
 
 #[test]
 fn wrong_tokens_are_limited_and_a_session_goes_on_meanwhile() {
-    let scene = guarded();
-    let ops = scene.service.ops;
+    let harness = guarded();
+    let ops = harness.service.ops;
     let cookie = logged_in(ops);
     let mut answers = (0..11).map(|n| ask(ops, "POST", "/login", &[], &format!("token=guess{n}")));
     assert!(answers.by_ref().take(10).all(|answer| answer.status == 403));
@@ -62,13 +62,13 @@ fn wrong_tokens_are_limited_and_a_session_goes_on_meanwhile() {
         429,
         "a wrong token is still limited"
     );
-    scene.service.says("too many wrong tokens");
+    harness.service.says("too many wrong tokens");
 }
 
 #[test]
 fn another_sites_page_cannot_press_a_button() {
-    let scene = guarded();
-    let ops = scene.service.ops;
+    let harness = guarded();
+    let ops = harness.service.ops;
     let cookie = logged_in(ops);
     let token = form_token(&get(ops, "/", &[&cookie]).text());
     let body = format!("token={token}");
@@ -114,15 +114,15 @@ fn another_sites_page_cannot_press_a_button() {
 
 #[test]
 fn without_a_token_a_rebound_dns_name_is_refused() {
-    let scene = Scene::new(&[]);
-    let ops = scene.service.ops;
+    let harness = Harness::new(&[]);
+    let ops = harness.service.ops;
     let rebound = "Host: evil.example:9091";
     for path in ["/", "/live", "/messages?q=x"] {
         assert_eq!(get(ops, path, &[rebound]).status, 421, "{path}");
     }
     assert_eq!(ask(ops, "POST", BUTTON, &[rebound], "").status, 421);
     assert_eq!(get(ops, "/livez", &[rebound]).status, 200, "a probe may use any name");
-    scene.confirm(1);
+    harness.confirm(1);
     let page = get(ops, "/", &["Host: localhost"]);
     assert_eq!(page.status, 200);
     // A form must come from the page here too.
@@ -135,8 +135,8 @@ fn without_a_token_a_rebound_dns_name_is_refused() {
 
 #[test]
 fn without_a_token_no_request_passes_a_proxy_and_with_one_it_does() {
-    let scene = Scene::new(&[]);
-    let ops = scene.service.ops;
+    let harness = Harness::new(&[]);
+    let ops = harness.service.ops;
     let marks = [
         "Forwarded: for=203.0.113.9",
         "X-Forwarded-For: 203.0.113.9",
@@ -170,8 +170,8 @@ fn without_a_token_no_request_passes_a_proxy_and_with_one_it_does() {
 
 #[test]
 fn the_hosts_of_the_listen_address_are_accepted_without_a_token() {
-    let scene = Scene::new(&[("HEARDBACK_OPS_LISTEN", "127.0.0.2:0")]);
-    let ops = scene.service.ops;
+    let harness = Harness::new(&[("HEARDBACK_OPS_LISTEN", "127.0.0.2:0")]);
+    let ops = harness.service.ops;
     assert_eq!(get(ops, "/", &[]).status, 200);
     assert_eq!(get(ops, "/", &["Host: localhost:9091"]).status, 200);
     assert_eq!(get(ops, "/", &["Host: 127.0.0.3"]).status, 421);
@@ -180,7 +180,7 @@ fn the_hosts_of_the_listen_address_are_accepted_without_a_token() {
 #[test]
 fn a_service_that_listens_for_other_machines_without_a_token_does_not_start() {
     let twilio = Twilio::start();
-    twilio.behave(Manner::Status(200));
+    twilio.reply_with(TwilioReply::Status(200));
     let folder = tempfile::tempdir().expect("a folder");
     let store = folder.path().join("store");
     let open = ("HEARDBACK_OPS_LISTEN", "0.0.0.0:0");

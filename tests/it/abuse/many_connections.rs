@@ -8,9 +8,9 @@ use heardback::twilio::signature::SigningKey;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::abuse::honest_is_answered_within_a_second;
-use crate::harness::wire::{self, Line};
-use crate::harness::{BASE, LONG, Scene, eventually, post, signed, status_callback};
-use crate::weather::{kept, kilobytes, open_files};
+use crate::harness::http_client::{self, Line};
+use crate::harness::{BASE, Harness, LONG, eventually, post, signed, status_callback};
+use crate::slow_clients::{kept, kilobytes, open_files};
 
 const WANTED: usize = 10_000;
 /// File descriptors that this process and parallel tests need.
@@ -32,7 +32,7 @@ pub(crate) fn affordable() -> usize {
 }
 
 fn authenticate(line: &mut Line) {
-    line.send(&wire::bytes(&signed(&status_callback(8, "sent"))));
+    line.send(&http_client::bytes(&signed(&status_callback(8, "sent"))));
     let answer = line.answer().expect("an authenticated connection stays open");
     assert_eq!(answer.status, 204);
 }
@@ -40,56 +40,56 @@ fn authenticate(line: &mut Line) {
 #[test]
 fn ten_thousand_idle_connections_do_not_delay_honest_callers() {
     let count = affordable();
-    let scene = Scene::new(&[]);
-    let mut insider = kept(&scene);
+    let harness = Harness::new(&[]);
+    let mut insider = kept(&harness);
     let mut idle = Vec::with_capacity(count);
     let mut waits = Vec::new();
     for number in 0..count {
-        let stream = TcpStream::connect(scene.service.public);
+        let stream = TcpStream::connect(harness.service.public);
         idle.push(stream.unwrap_or_else(|error| unreachable!("{number}: {error}")));
         if number % 250 == 0 || number + 30 > count {
-            waits.push(honest_is_answered_within_a_second(&scene, "ten thousand are idle"));
+            waits.push(honest_is_answered_within_a_second(&harness, "ten thousand are idle"));
             authenticate(&mut insider);
         }
     }
     let shut = "heardback_connections_shut_total{reason=\"crowded_out\"}";
     let expected = u64::try_from(count).unwrap_or(u64::MAX).saturating_sub(MAX_UNAUTHENTICATED);
-    let shut = || scene.service.metric(shut);
+    let shut = || harness.service.metric(shut);
     eventually("all but the last thousand are closed", LONG, || shut() >= expected);
-    let handles = || u64::try_from(open_files(&scene.service)).unwrap_or(u64::MAX);
+    let handles = || u64::try_from(open_files(&harness.service)).unwrap_or(u64::MAX);
     eventually("their descriptors are free", LONG, || handles() < 2 * MAX_UNAUTHENTICATED + 200);
     println!("{} honest calls meanwhile, the slowest {:?}", waits.len(), waits.iter().max());
     drop(idle);
-    scene.service.says("too many unauthenticated connections");
-    let peak = kilobytes(&scene.service, "VmHWM:");
+    harness.service.says("too many unauthenticated connections");
+    let peak = kilobytes(&harness.service, "VmHWM:");
     println!("{count} idle connections: {peak} kB at most");
     assert!(peak < 200_000, "{peak} kB");
 }
 
 #[test]
 fn unfinished_heads_and_bodies_take_no_more_memory_than_a_small_machine_has() {
-    let scene = Scene::new(&[]);
+    let harness = Harness::new(&[]);
     let head = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}", "x".repeat(120 << 10));
     let body = post("/twilio/events", "application/json", &vec![b' '; 1 << 20]);
     // The service would not read a body without a signature for long.
     let forged = body.signed(&SigningKey::new(b"a guess"), BASE);
-    let mut body = wire::bytes(&forged);
+    let mut body = http_client::bytes(&forged);
     body.pop();
     let mut lines = Vec::new();
     // 240 MiB of heads, and 400 MiB of bodies that lack a byte.
     for number in 0..2400 {
-        let mut line = scene.service.line();
+        let mut line = harness.service.line();
         // The service may have closed this connection already.
         line.send(if number < 2000 { head.as_bytes() } else { &body });
         lines.push(line);
         if number % 100 == 0 {
-            honest_is_answered_within_a_second(&scene, "heads and bodies that never end");
+            honest_is_answered_within_a_second(&harness, "heads and bodies that never end");
         }
     }
-    let peak = kilobytes(&scene.service, "VmHWM:");
+    let peak = kilobytes(&harness.service, "VmHWM:");
     println!("heads and bodies without an end: {peak} kB at most");
     assert!(peak < 320_000, "{peak} kB");
     drop(lines);
     let whole = signed(&post("/twilio/events", "application/json", b"[]"));
-    assert_eq!(scene.service.exchange(&wire::bytes(&whole)).status, 204);
+    assert_eq!(harness.service.exchange(&http_client::bytes(&whole)).status, 204);
 }

@@ -1,0 +1,171 @@
+//! The queue of commands, and the writers that carry them out in groups.
+//!
+//! A writer takes the commands that are in the queue, up to a limit, into one transaction. There is no timer: the next
+//! group gathers while the writers are at work. A group is a serial order of its commands.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::{Mutex, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::store::postgres::cache::RowCache;
+use crate::store::postgres::kept::Kept;
+use crate::store::postgres::transaction::Database;
+use crate::store::{QUEUE, StoreError};
+
+/// The default of the most commands of a transaction.
+pub(super) const GROUP: usize = 64;
+/// A writer without commands returns its connection to the pool after this time.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// A command of any type, with its caller.
+pub(super) trait Command: Send {
+    /// Judges the command on the rows, and keeps the outcome. Returns `false` if it was refused.
+    fn judge(&mut self, rows: &mut RowCache) -> bool;
+    /// Returns the outcome to the caller.
+    fn answer(self: Box<Self>);
+    fn fail(self: Box<Self>, error: StoreError);
+}
+
+/// A command in the queue.
+pub(super) struct Job {
+    pub(super) command: Box<dyn Command>,
+    /// The caller has an error by this time. `None`: the caller waits for the outcome.
+    deadline: Option<Instant>,
+}
+
+impl Job {
+    /// A job, and the receiver of its outcome.
+    pub(super) fn new<T: Send + 'static>(
+        command: impl Fn(&mut RowCache) -> Result<T, StoreError> + Send + 'static,
+        deadline: Option<Instant>,
+    ) -> (Self, oneshot::Receiver<Result<T, StoreError>>) {
+        let (reply, outcome) = oneshot::channel();
+        let command = Box::new(Caller { command, outcome: None, reply });
+        (Self { command, deadline }, outcome)
+    }
+
+    pub(super) fn is_late(&self, now: Instant) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= now)
+    }
+}
+
+struct Caller<T, F> {
+    command: F,
+    outcome: Option<Result<T, StoreError>>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T: Send, F: Fn(&mut RowCache) -> Result<T, StoreError> + Send> Command for Caller<T, F> {
+    fn judge(&mut self, rows: &mut RowCache) -> bool {
+        let judged = std::panic::catch_unwind(AssertUnwindSafe(|| (self.command)(rows)));
+        let outcome = judged.unwrap_or_else(|_| {
+            let reason = "the command panicked; see the log, and report it".to_owned();
+            Err(StoreError::Unavailable { reason, label: "panicked" })
+        });
+        self.outcome.insert(outcome).is_ok()
+    }
+
+    fn answer(self: Box<Self>) {
+        // The caller may have gone away. The command stays carried out.
+        let _ = self.reply.send(self.outcome.unwrap_or_else(|| Err(closed())));
+    }
+
+    fn fail(self: Box<Self>, error: StoreError) {
+        let _ = self.reply.send(Err(error));
+    }
+}
+
+pub(super) fn closed() -> StoreError {
+    StoreError::Unavailable { reason: "the store is closed".to_owned(), label: "closed" }
+}
+
+/// The database did not answer a command in time.
+pub(super) fn late(max_wait: Duration) -> StoreError {
+    let reason = format!(
+        "the database did not answer within {} s; find the slow transaction in pg_stat_activity",
+        max_wait.as_secs_f32()
+    );
+    StoreError::Unavailable { reason, label: "busy" }
+}
+
+/// The queue. `None` after it was closed.
+pub(super) struct Queue {
+    jobs: StdMutex<Option<Sender<Job>>>,
+    writers: StdMutex<Vec<JoinHandle<()>>>,
+}
+
+impl Queue {
+    /// Starts the writers on the present runtime.
+    pub(super) fn start(database: &Arc<Database>, writers: u32, group: usize) -> Self {
+        let (sender, receiver) = channel(QUEUE);
+        let receiver = Arc::new(Mutex::new(receiver));
+        let start = |_| {
+            let (database, receiver) = (Arc::clone(database), Arc::clone(&receiver));
+            tokio::spawn(async move { serve(&database, &receiver, group.max(1)).await })
+        };
+        let writers = (0..writers.max(1)).map(start).collect();
+        Self { jobs: StdMutex::new(Some(sender)), writers: StdMutex::new(writers) }
+    }
+
+    /// Carries out a command in a group. An error after `max_wait`.
+    #[expect(clippy::disallowed_methods, reason = "bounds a wait, by a clock without jumps")]
+    pub(super) async fn submit<T: Send + 'static>(
+        &self,
+        max_wait: Duration,
+        command: impl Fn(&mut RowCache) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let deadline = Instant::now() + max_wait;
+        let (job, outcome) = Job::new(command, Some(deadline));
+        let sender = self.sender().ok_or_else(closed)?;
+        sender.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => StoreError::Unavailable {
+                reason: format!("the write queue is full ({QUEUE} commands); try again"),
+                label: "busy",
+            },
+            TrySendError::Closed(_) => closed(),
+        })?;
+        drop(sender);
+        match tokio::time::timeout_at(deadline.into(), outcome).await {
+            Ok(outcome) => outcome.unwrap_or_else(|_| Err(closed())),
+            Err(_) => Err(late(max_wait)),
+        }
+    }
+
+    fn sender(&self) -> Option<Sender<Job>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The commands that no writer has taken.
+    pub(super) fn len(&self) -> usize {
+        self.sender().map_or(0, |sender| sender.max_capacity() - sender.capacity())
+    }
+
+    /// Completes the commands in the queue, and refuses further ones.
+    pub(super) async fn close(&self) {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let writers =
+            std::mem::take(&mut *self.writers.lock().unwrap_or_else(PoisonError::into_inner));
+        for writer in writers {
+            let _ = writer.await;
+        }
+    }
+}
+
+/// Carries out groups until the queue is closed and empty.
+async fn serve(database: &Database, queue: &Mutex<Receiver<Job>>, most: usize) {
+    let mut kept = Kept::default();
+    loop {
+        let mut group = Vec::with_capacity(most);
+        let take = async { queue.lock().await.recv_many(&mut group, most).await };
+        match tokio::time::timeout(IDLE, take).await {
+            Ok(0) => return,
+            Ok(_) => database.carry_out(&mut kept, group, false).await,
+            Err(_) => kept = Kept::default(),
+        }
+    }
+}
