@@ -122,7 +122,7 @@ impl Traffic {
 
     fn register(&self, number: u32) {
         // A reply at the time of the creation would count as automatic.
-        let created = earlier(Timestamp::now(), Duration::from_secs(60));
+        let created = earlier(Timestamp::now(), Duration::from_mins(1));
         let fields = [
             ("MessageSid", sid(number)),
             ("To", recipient(number)),
