@@ -181,9 +181,10 @@ async fn confirm(store: Arc<dyn Store>, number: u32) -> anyhow::Result<Vec<Durat
     let began = Instant::now();
     store.remember(message).await?;
     let remembered = began.elapsed();
+    let began = Instant::now();
     let observed = store.observe(signal).await?;
     ensure!(observed == ObserveOutcome::Confirmed(sid), "{observed:?}");
-    Ok(vec![remembered, began.elapsed() - remembered])
+    Ok(vec![remembered, began.elapsed()])
 }
 
 fn sid(number: u32) -> MessageSid {

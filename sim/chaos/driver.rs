@@ -267,7 +267,11 @@ impl Sender {
                 // 303: a pressed link.
                 Some(200..=299 | 303) => return answer.map(|answer| answer.body),
                 // 400: the network cut off the end of the request.
-                Some(400 | 408 | 500..=599) | None => self.pause(500).await,
+                Some(400 | 408 | 500..=599) | None => {
+                    // Another receiver may accept it.
+                    self.connection = None;
+                    self.pause(500).await;
+                }
                 Some(_) => return None,
             }
         }

@@ -27,6 +27,61 @@ pub(crate) enum Fault {
     /// Unauthenticated clients that send the most expensive requests.
     Flood,
     Clock(Jump),
+    Database(DatabaseFault),
+    /// A receiver ends by SIGTERM, and another takes its place.
+    Replace,
+}
+
+/// A fault of the database, or of the network in front of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum DatabaseFault {
+    TerminateBackend,
+    /// The server then restarts all its processes.
+    KillBackend,
+    KillPostmaster,
+    RestartImmediately,
+    /// The primary dies, and the standby is promoted.
+    Failover,
+    CutAll,
+    /// Commits lose their answers.
+    CutCommits,
+    /// Nothing is forwarded to the server and back.
+    Stall,
+    /// The standby gets no log, so a synchronous primary commits nothing.
+    StallStandby,
+}
+
+/// The prefix of the names of the database's faults.
+pub(crate) const DATABASE: &str = "database: ";
+pub(crate) const REPLACED: &str = "receiver replaced";
+
+impl DatabaseFault {
+    /// The name, with [`DATABASE`] before it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::TerminateBackend => "database: backend terminated",
+            Self::KillBackend => "database: SIGKILL of a backend",
+            Self::KillPostmaster => "database: SIGKILL of the postmaster",
+            Self::RestartImmediately => "database: immediate restart",
+            Self::Failover => "database: standby promoted",
+            Self::CutAll => "database: every connection cut",
+            Self::CutCommits => "database: answers to COMMIT cut",
+            Self::Stall => "database: stalled",
+            Self::StallStandby => "database: standby stalled",
+        }
+    }
+
+    /// Whether it ends processes.
+    pub(crate) fn kills(self) -> bool {
+        matches!(
+            self,
+            Self::TerminateBackend
+                | Self::KillBackend
+                | Self::KillPostmaster
+                | Self::RestartImmediately
+                | Self::Failover
+        )
+    }
 }
 
 /// How far the wall clock jumps.
@@ -78,6 +133,8 @@ impl Fault {
             Self::Burst => "burst of Event Streams",
             Self::BogusSids => BOGUS_SIDS,
             Self::Flood => FLOOD,
+            Self::Database(fault) => fault.name(),
+            Self::Replace => REPLACED,
             Self::Clock(Jump::TwoDaysAhead) => "clock 2 days ahead",
             Self::Clock(Jump::NineDaysAhead) => "clock 9 days ahead",
             Self::Clock(Jump::TwoDaysBack) => "clock 2 days back",
@@ -105,6 +162,28 @@ pub(crate) const DECK: [(Fault, usize); 10] = [
     (Fault::BogusSids, 1),
     (Fault::Flood, 1),
 ];
+/// The deck of receivers on a database: kills of receivers, and how often each other fault is in it.
+pub(crate) const KILLS_OF_RECEIVERS: usize = 12;
+pub(crate) const DATABASE_DECK: [(Fault, usize); 15] = [
+    (Fault::Terminate, 2),
+    (Fault::Stop, 2),
+    (Fault::Rotate, 1),
+    (Fault::CutAll, 1),
+    (Fault::Burst, 1),
+    (Fault::BogusSids, 1),
+    (Fault::Database(DatabaseFault::TerminateBackend), 6),
+    (Fault::Database(DatabaseFault::KillBackend), 4),
+    (Fault::Database(DatabaseFault::KillPostmaster), 3),
+    (Fault::Database(DatabaseFault::RestartImmediately), 3),
+    (FAILOVER, 2),
+    (Fault::Database(DatabaseFault::CutAll), 1),
+    (Fault::Database(DatabaseFault::CutCommits), 6),
+    (Fault::Database(DatabaseFault::Stall), 3),
+    (STALLED_STANDBY, 1),
+];
+/// These need a standby.
+pub(crate) const FAILOVER: Fault = Fault::Database(DatabaseFault::Failover);
+pub(crate) const STALLED_STANDBY: Fault = Fault::Database(DatabaseFault::StallStandby);
 /// Each deck has one of these.
 pub(crate) const JUMPS: [Jump; 3] = [Jump::TwoDaysAhead, Jump::TwoDaysBack, Jump::NineDaysAhead];
 /// Every third deck begins with an account that hangs.

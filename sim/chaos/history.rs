@@ -41,12 +41,33 @@ pub(crate) enum Credential {
     Wrong,
 }
 
+/// How a connection to the database lost the answer to a COMMIT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum CommitCut {
+    /// The server did not get it.
+    Before,
+    /// The server got it.
+    AtOnce,
+    /// The server answered.
+    Answered,
+    /// The server answered, and the connection ended seconds later.
+    Stalled,
+}
+
 /// One event of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "e", rename_all = "snake_case")]
 pub(crate) enum EventKind {
     /// The parameters of the run.
-    Plan { seed: u64, concurrency: usize, drain_seconds: u64 },
+    Plan {
+        seed: u64,
+        concurrency: usize,
+        drain_seconds: u64,
+        /// The standby of the database is asynchronous: a promotion loses commits.
+        #[serde(default)]
+        may_lose: bool,
+    },
     /// The service was started for the `run`th time.
     Started { run: u64 },
     /// The service listens.
@@ -69,6 +90,8 @@ pub(crate) enum EventKind {
     Answered { req: u64, status: u16, port: u16 },
     /// The proxy closed the sending half of this client port in the middle of its bytes.
     HalfClosed { port: u16 },
+    /// A receiver got no answer to its COMMIT.
+    CommitCut { cut: CommitCut },
     /// No response arrived: the outcome of the request is unknown.
     Unknown { req: u64, why: String },
     /// A read of the state that began at `from`; the state is `none` for an unknown message.

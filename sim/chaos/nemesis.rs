@@ -1,5 +1,5 @@
 //! The nemesis: kills and stops the service, fills the disk, rotates secrets, cuts every connection, and starts the
-//! service again after each end.
+//! service again after each end. Each fault concerns one receiver, which is drawn, or the database of all.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,12 +13,14 @@ use crate::bursts::Bursts;
 use crate::disk::Disk;
 use crate::driver::Driver;
 use crate::faults::{
-    DECK, DENY_EVERY, Fault, GAPS, HANG_EVERY, JUMPS, Jump, KILLS, KILLS_OF_A_SHORT_RUN,
+    DATABASE_DECK, DECK, DENY_EVERY, FAILOVER, Fault, GAPS, HANG_EVERY, JUMPS, Jump, KILLS,
+    KILLS_OF_A_SHORT_RUN, KILLS_OF_RECEIVERS, STALLED_STANDBY,
 };
 use crate::flood::flood;
 use crate::history::{EventKind, History};
 use crate::identities::{ACCOUNTS, Identities};
 use crate::leaks::scan_folder;
+use crate::postgres::Database;
 use crate::proxy::Network;
 use crate::sampler::RunningProcess;
 use crate::search;
@@ -49,6 +51,26 @@ const FLOODS_FOR: Duration = Duration::from_millis(2500);
 pub(crate) enum Limit {
     Time(Duration),
     Kills(u64),
+    /// Each receiver is replaced this many times, and nothing fails.
+    Replacements(u64),
+}
+
+/// One receiver: its current process, the fake Twilio that this process posts to, and the view of the sampler.
+#[derive(Default)]
+pub(crate) struct Receiver {
+    pub(crate) running: watch::Sender<Option<RunningProcess>>,
+    pub(crate) service: Option<Service>,
+    twilio: Option<FakeTwilio>,
+}
+
+/// The deck of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Deck {
+    /// One receiver on a disk.
+    Sled,
+    Database {
+        has_standby: bool,
+    },
 }
 
 pub(crate) struct Nemesis {
@@ -59,9 +81,12 @@ pub(crate) struct Nemesis {
     pub(crate) disk: Disk,
     pub(crate) network: Arc<Network>,
     pub(crate) upstream: Arc<Upstream>,
-    pub(crate) running: watch::Sender<Option<RunningProcess>>,
-    pub(crate) service: Option<Service>,
-    pub(crate) twilio: Option<FakeTwilio>,
+    pub(crate) receivers: Vec<Receiver>,
+    /// The receiver of the current fault.
+    pub(crate) victim: usize,
+    /// A part of the name of each fault.
+    pub(crate) only: String,
+    pub(crate) database: Option<Database>,
     pub(crate) driver: Option<Arc<Driver>>,
     pub(crate) bursts: Bursts,
     pub(crate) run: u64,
@@ -72,38 +97,76 @@ pub(crate) struct Nemesis {
 impl Nemesis {
     /// Injects faults until the limit.
     pub(crate) async fn inject_faults(&mut self, limit: Limit) -> anyhow::Result<()> {
+        if let Limit::Replacements(rounds) = limit {
+            return self.replace_receivers(rounds).await;
+        }
         let began = Instant::now();
         for deck in 0_u64.. {
             for fault in self.draw_deck(deck, limit) {
                 let enough = match limit {
                     Limit::Time(time) => began.elapsed() >= time,
                     Limit::Kills(kills) => self.kills >= kills,
+                    Limit::Replacements(_) => true,
                 };
                 if enough {
                     return Ok(());
                 }
                 self.pause().await?;
-                self.history.note(EventKind::FaultBegan {
-                    id: self.faults_begun,
-                    name: fault.name().to_owned(),
-                });
-                self.inject(fault).await.with_context(|| fault.name())?;
-                self.history.note(EventKind::FaultEnded { id: self.faults_begun });
-                self.faults_begun += 1;
+                self.victim = self.random.index(self.receivers.len());
+                self.inject_noted(fault).await?;
             }
         }
         Ok(())
     }
 
+    /// Injects a fault, which the history records.
+    async fn inject_noted(&mut self, fault: Fault) -> anyhow::Result<()> {
+        let id = self.faults_begun;
+        self.history.note(EventKind::FaultBegan { id, name: fault.name().to_owned() });
+        self.inject(fault).await.with_context(|| fault.name())?;
+        self.history.note(EventKind::FaultEnded { id });
+        self.faults_begun += 1;
+        Ok(())
+    }
+
+    /// Replaces the receivers one after the other, as a deployment does. Nothing else fails.
+    async fn replace_receivers(&mut self, rounds: u64) -> anyhow::Result<()> {
+        self.heal();
+        for _ in 0..rounds {
+            for receiver in 0..self.receivers.len() {
+                self.wait_between(200, 1500).await;
+                self.victim = receiver;
+                self.inject_noted(Fault::Replace).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// From now on the networks and the fake Twilio do not fail by themselves.
+    pub(crate) fn heal(&self) {
+        self.network.healed.store(true, Ordering::Release);
+        self.upstream.healed.store(true, Ordering::Release);
+    }
+
     fn draw_deck(&mut self, deck: u64, limit: Limit) -> Vec<Fault> {
-        let kills = match limit {
-            Limit::Time(_) => KILLS_OF_A_SHORT_RUN,
-            Limit::Kills(_) => KILLS,
+        let kind = match &self.database {
+            None => Deck::Sled,
+            Some(database) => Deck::Database { has_standby: database.has_standby() },
         };
-        let cards = DECK.iter().flat_map(|(fault, times)| std::iter::repeat_n(*fault, *times));
+        let (others, kills): (&[(Fault, usize)], usize) = match (kind, limit) {
+            (Deck::Database { .. }, _) => (&DATABASE_DECK, KILLS_OF_RECEIVERS),
+            (Deck::Sled, Limit::Kills(_)) => (&DECK, KILLS),
+            (Deck::Sled, Limit::Time(_) | Limit::Replacements(_)) => (&DECK, KILLS_OF_A_SHORT_RUN),
+        };
+        let is_possible = |fault: Fault| match kind {
+            Deck::Sled => self.disk.can_be_filled() || !fault.fills_the_disk(),
+            Deck::Database { has_standby } => {
+                has_standby || ![FAILOVER, STALLED_STANDBY].contains(&fault)
+            }
+        };
+        let cards = others.iter().flat_map(|(fault, times)| std::iter::repeat_n(*fault, *times));
         let cards = cards.chain(std::iter::repeat_n(Fault::Kill, kills));
-        let mut cards: Vec<Fault> =
-            cards.filter(|fault| self.disk.can_be_filled() || !fault.fills_the_disk()).collect();
+        let mut cards: Vec<Fault> = cards.filter(|fault| is_possible(*fault)).collect();
         if self.config.clock.is_some() {
             cards.extend(self.random.one_of(&JUMPS).map(|jump| Fault::Clock(*jump)));
         }
@@ -118,6 +181,7 @@ impl Nemesis {
         if matches!(limit, Limit::Kills(kills) if kills >= 200) && deck % 12 == 3 {
             cards.insert(0, Fault::StopLongerThanALease);
         }
+        cards.retain(|fault| fault.name().contains(&self.only));
         cards
     }
 
@@ -127,21 +191,50 @@ impl Nemesis {
         self.restart_if_ended().await
     }
 
-    /// Restarts the service after an unexpected end, which is recorded and judged.
+    /// Restarts each receiver after an unexpected end, which is recorded and judged.
     async fn restart_if_ended(&mut self) -> anyhow::Result<()> {
-        let service = self.service.as_mut().context("the service is not running")?;
-        if service.has_ended(false)? { self.start(false).await.map(|_| ()) } else { Ok(()) }
+        let victim = self.victim;
+        for receiver in 0..self.receivers.len() {
+            self.victim = receiver;
+            if self.service()?.has_ended(false)? {
+                self.start(false).await?;
+            }
+        }
+        self.victim = victim;
+        Ok(())
+    }
+
+    /// Starts all receivers.
+    pub(crate) async fn start_all(&mut self) -> anyhow::Result<()> {
+        for receiver in 0..self.receivers.len() {
+            self.victim = receiver;
+            self.start(false).await?;
+        }
+        Ok(())
+    }
+
+    fn receiver(&mut self) -> anyhow::Result<&mut Receiver> {
+        self.receivers.get_mut(self.victim).context("no such receiver")
+    }
+
+    /// Directs traffic to the receivers that run.
+    fn direct(&self) {
+        let services = self.receivers.iter().filter_map(|receiver| receiver.service.as_ref());
+        self.network.targets.send_replace(services.map(|service| service.public).collect());
     }
 
     /// Starts the service. Returns whether it runs; `may_fail` on a full disk.
     pub(crate) async fn start(&mut self, may_fail: bool) -> anyhow::Result<bool> {
-        self.network.target.send_replace(None);
-        self.running.send_replace(None);
-        self.service = None;
-        self.twilio = None;
+        let (victim, upstream) = (self.victim, Arc::clone(&self.upstream));
         self.run += 1;
-        let twilio = self.twilio.insert(self.upstream.listen(self.run)?);
-        let starting = self.config.start(self.run, twilio.addr, may_fail);
+        let run = self.run;
+        let receiver = self.receiver()?;
+        receiver.running.send_replace(None);
+        receiver.service = None;
+        receiver.twilio = None;
+        let twilio = receiver.twilio.insert(upstream.listen(run)?).addr;
+        self.direct();
+        let starting = self.config.start((victim, run), twilio, may_fail);
         let started = tokio::time::timeout(STARTED, starting)
             .await
             .context("the service does not listen")??;
@@ -152,8 +245,10 @@ impl Nemesis {
             );
             return Ok(false);
         };
-        self.network.target.send_replace(Some(service.public));
-        let began = Instant::now();
+        let (pid, ops) = (service.process.pid().as_raw_nonzero().get(), service.ops);
+        self.receiver()?.service = Some(service);
+        self.direct();
+        let (service, began) = (self.service()?, Instant::now());
         while !may_fail && !service.is_ready().await {
             anyhow::ensure!(
                 began.elapsed() < STARTED,
@@ -163,36 +258,56 @@ impl Nemesis {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         if !may_fail {
-            self.history.note(EventKind::Ready { run: self.run });
+            self.history.note(EventKind::Ready { run });
         }
-        let (run, pid, ops) = (self.run, service.process.pid().as_raw_nonzero().get(), service.ops);
-        self.running.send_replace(Some(RunningProcess { run, pid, ops }));
-        self.service = Some(service);
+        self.receiver()?.running.send_replace(Some(RunningProcess { run, pid, ops }));
         Ok(true)
     }
 
-    /// Waits until the outbox is empty, then stops the service. There are no more faults.
+    /// Waits until the outbox is empty, then stops all receivers. There are no more faults.
     pub(crate) async fn drain_and_stop(&mut self, patience: Duration) -> anyhow::Result<()> {
         self.restart_if_ended().await?;
         self.history.note(EventKind::Healed);
         let began = Instant::now();
         let outbox = loop {
-            let outbox = self.service()?.metric("heardback_outbox").await;
+            let outbox = self.outbox().await?;
             match outbox {
                 Some(0) => break 0,
-                Some(outbox) if began.elapsed() > patience => break outbox,
+                Some(outbox) if began.elapsed() >= patience => break outbox,
                 Some(_) | None => {}
             }
-            anyhow::ensure!(began.elapsed() < 2 * patience, "the metrics are unavailable");
+            anyhow::ensure!(
+                began.elapsed() < 2 * patience.max(STARTED),
+                "the metrics are unavailable"
+            );
             self.restart_if_ended().await?;
             tokio::time::sleep(Duration::from_millis(100)).await;
         };
         self.history.note(EventKind::Drained { outbox });
-        self.end_by(Signal::TERM).await
+        for receiver in 0..self.receivers.len() {
+            self.victim = receiver;
+            self.end_by(Signal::TERM).await?;
+        }
+        Ok(())
+    }
+
+    /// The outbox that the receivers report. `None`: one of them cannot read it.
+    async fn outbox(&mut self) -> anyhow::Result<Option<u64>> {
+        let mut most = Some(0);
+        for receiver in &self.receivers {
+            let service = receiver.service.as_ref().context("the service is not running")?;
+            let outbox = if service.is_ready().await {
+                service.metric("heardback_outbox").await
+            } else {
+                None
+            };
+            most = most.zip(outbox).map(|(most, outbox)| most.max(outbox));
+        }
+        Ok(most)
     }
 
     fn service(&mut self) -> anyhow::Result<&mut Service> {
-        self.service.as_mut().context("the service is not running")
+        self.receiver()?.service.as_mut().context("the service is not running")
     }
 
     async fn end_by(&mut self, signal: Signal) -> anyhow::Result<()> {
@@ -211,12 +326,12 @@ impl Nemesis {
             Fault::Kill => {
                 self.kills += 1;
                 self.end_by(Signal::KILL).await?;
-                if self.kills.is_multiple_of(search::EVERY) {
+                if self.database.is_none() && self.kills.is_multiple_of(search::EVERY) {
                     scan_folder(&self.history, "the store after a kill", &self.config.store)?;
                 }
                 self.start(false).await?;
             }
-            Fault::Terminate => {
+            Fault::Terminate | Fault::Replace => {
                 self.end_by(Signal::TERM).await?;
                 self.start(false).await?;
             }
@@ -257,6 +372,10 @@ impl Nemesis {
                 flood(public, ops, FLOODS_FOR, &self.history).await;
             }
             Fault::Clock(jump) => self.jump(jump).await?,
+            Fault::Database(fault) => {
+                self.kills += u64::from(fault.kills());
+                self.database.as_mut().context("there is no database")?.inject(fault).await?;
+            }
         }
         Ok(())
     }
@@ -300,7 +419,7 @@ impl Nemesis {
     }
 
     fn shift_days(&self, days: i64) -> anyhow::Result<()> {
-        self.config.clock.as_ref().context("no clock library")?.shift_days(days)
+        self.config.clock.as_ref().context("no clock library")?.shift_days(self.victim, days)
     }
 
     async fn fill(&mut self, fault: Fault) -> anyhow::Result<()> {
@@ -331,6 +450,16 @@ impl Nemesis {
     async fn rotate(&mut self) -> anyhow::Result<()> {
         let of = self.random.index(ACCOUNTS);
         self.write_accounts(Some(of))?;
+        for receiver in 0..self.receivers.len() {
+            self.victim = receiver;
+            self.reload().await?;
+        }
+        self.identities.rotate(of);
+        Ok(())
+    }
+
+    /// The receiver reads the accounts again.
+    async fn reload(&mut self) -> anyhow::Result<()> {
         let name = "heardback_config_reloads_total{result=\"done\"}";
         let before = self.service()?.metric(name).await.unwrap_or_default();
         self.service()?.process.signal(Signal::HUP)?;
@@ -339,7 +468,6 @@ impl Nemesis {
             anyhow::ensure!(began.elapsed() < DRAINED, "the service does not reload its accounts");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        self.identities.rotate(of);
         Ok(())
     }
 

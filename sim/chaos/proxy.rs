@@ -1,4 +1,4 @@
-//! The proxy between the driver and the service. Each connection gets a random fault: a delay, a trickle, a reset, a
+//! The proxy between the driver and the receivers, as a load balancer. Each connection gets a random fault: a delay, a trickle, a reset, a
 //! half-close, a cut, or silence.
 
 use std::net::SocketAddr;
@@ -47,8 +47,8 @@ impl Fault {
 
 /// The state of the proxy, which the nemesis changes.
 pub(crate) struct Network {
-    /// The address of the service, while it runs.
-    pub(crate) target: watch::Sender<Option<SocketAddr>>,
+    /// The addresses of the receivers that run.
+    pub(crate) targets: watch::Sender<Vec<SocketAddr>>,
     /// Each change cuts every connection.
     pub(crate) cuts: watch::Sender<u64>,
     /// No more faults.
@@ -57,8 +57,8 @@ pub(crate) struct Network {
 
 impl Network {
     pub(crate) fn new() -> Arc<Self> {
-        let (target, cuts) = (watch::Sender::new(None), watch::Sender::new(0));
-        Arc::new(Self { target, cuts, healed: AtomicBool::new(false) })
+        let (targets, cuts) = (watch::Sender::default(), watch::Sender::new(0));
+        Arc::new(Self { targets, cuts, healed: AtomicBool::new(false) })
     }
 }
 
@@ -79,7 +79,7 @@ pub(crate) async fn start(
             tokio::spawn(async move {
                 let mut cuts = network.cuts.subscribe();
                 tokio::select! {
-                    () = relay(client, &network, fault, &history) => {}
+                    () = relay(client, &network, (number, fault), &history) => {}
                     _ = cuts.changed() => {}
                 }
             });
@@ -103,10 +103,26 @@ fn draw_fault(seed: u64, number: u64) -> Fault {
     }
 }
 
-async fn relay(client: TcpStream, network: &Network, fault: Fault, history: &History) {
-    let target = *network.target.borrow();
-    let Some(target) = target else { return };
-    let Ok(server) = TcpStream::connect(target).await else { return };
+/// Connects to the receivers in turn, as a load balancer does: to the next one if one refuses.
+async fn connect(network: &Network, number: u64) -> Option<TcpStream> {
+    let mut targets = network.targets.borrow().clone();
+    let first = usize::try_from(number).unwrap_or_default() % targets.len().max(1);
+    targets.rotate_left(first);
+    for target in targets {
+        if let Ok(server) = TcpStream::connect(target).await {
+            return Some(server);
+        }
+    }
+    None
+}
+
+async fn relay(
+    client: TcpStream,
+    network: &Network,
+    (number, fault): (u64, Fault),
+    history: &History,
+) {
+    let Some(server) = connect(network, number).await else { return };
     if matches!(fault, Fault::Reset(_)) {
         // From now on, each close is an RST.
         let _ = client.set_zero_linger().and_then(|()| server.set_zero_linger());

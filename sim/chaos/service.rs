@@ -28,7 +28,10 @@ const TAIL: usize = 30;
 /// The files of a start.
 pub(crate) struct ServiceConfig {
     pub(crate) binary: PathBuf,
+    /// The folder of the store. Beside a database, of the control sockets.
     pub(crate) store: PathBuf,
+    /// The URL of the database, if the store is one.
+    pub(crate) database: Option<String>,
     pub(crate) accounts: PathBuf,
     /// Shifts the wall clock, if that is possible.
     pub(crate) clock: Option<Clock>,
@@ -57,7 +60,7 @@ impl ServiceConfig {
     /// Starts the service and waits until it listens. `None`: it ended, which is recorded.
     pub(crate) async fn start(
         &self,
-        run: u64,
+        (receiver, run): (usize, u64),
         upstream: SocketAddr,
         may_fail: bool,
     ) -> anyhow::Result<Option<Service>> {
@@ -68,7 +71,11 @@ impl ServiceConfig {
             ("HEARDBACK_PHONE_KEY", &format!("{SECRET_PREFIX} for phones")),
         ]);
         if let Some(clock) = &self.clock {
-            command.envs(clock.environment());
+            command.envs(clock.environment(receiver));
+        }
+        if let Some(url) = &self.database {
+            command.env("HEARDBACK_STORE", url);
+            command.env("HEARDBACK_RUN_DIR", self.store.with_extension(receiver.to_string()));
         }
         self.history.note(EventKind::Started { run });
         let process = ChildProcess::start(command.stderr(Stdio::piped()));

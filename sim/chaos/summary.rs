@@ -1,29 +1,34 @@
 //! The summary: the two tables of `docs/reliability.md`, "Chaos", in Markdown.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::faults::{BOGUS_SIDS, HANG};
-use crate::history::Role;
+use crate::faults::{BOGUS_SIDS, DATABASE, HANG, REPLACED};
+use crate::history::{CommitCut, Role};
 use crate::identities::{BOGUS, is};
 use crate::judge::Finding;
 use crate::judge::excuses::Due;
 use crate::judge::facts::{Facts, Request};
 use crate::judge::fairness::{Wait, answer_times, waits};
 use crate::judge::posting::{excused_repeats, repeats};
-use crate::judge::process::{backing_off, start_times};
+use crate::judge::process::{attempts, backing_off, start_times};
 
 pub(crate) fn summary(facts: &Facts<'_>, findings: &[Finding]) -> String {
     let mut text = "| | |\n| --- | --: |\n".to_owned();
     let lost = findings.iter().find(|finding| finding.id == "I1");
     let lost = lost.map_or(0, |finding| finding.broken.len());
-    let rows = [faults(facts), requests(facts), messages(facts, lost), process(facts)];
+    let rows =
+        [faults(facts), database(facts), requests(facts), messages(facts, lost), process(facts)];
     for (name, value) in rows.iter().flatten() {
         let _ = writeln!(text, "| {name} | {value} |");
     }
     text.push_str("\n| | promise | |\n| --- | --- | --- |\n");
-    for Finding { id, promise, broken } in findings {
+    for Finding { id, promise, broken, is_expected } in findings {
         let verdict = match broken.len() {
             0 => "held".to_owned(),
+            count if *is_expected => {
+                format!("broken {count} times, as an asynchronous standby does")
+            }
             count => format!("**broken {count} times**"),
         };
         let _ = writeln!(text, "| {id} | {promise} | {verdict} |");
@@ -80,6 +85,42 @@ fn faults(facts: &Facts<'_>) -> Rows {
             ],
         ),
     ]
+}
+
+/// The faults of a database and its receivers. Empty for a store on a disk.
+fn database(facts: &Facts<'_>) -> Rows {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let names = facts.faults.values().map(|fault| fault.name.as_str());
+    for name in names.filter(|name| name.starts_with(DATABASE) || *name == REPLACED) {
+        *counts.entry(name).or_default() += 1;
+    }
+    if counts.is_empty() {
+        return Vec::new();
+    }
+    let rows = counts.into_iter().map(|(name, count)| row(name, &[thousands(count)]));
+    let mut rows: Rows = rows.collect();
+    let cuts = |cut| thousands_of(facts.commit_cuts.get(&cut).copied().unwrap_or_default());
+    rows.push(row(
+        "COMMITs cut off: before the server · at once · after the answer · seconds after the answer",
+        &[
+            cuts(CommitCut::Before),
+            cuts(CommitCut::AtOnce),
+            cuts(CommitCut::Answered),
+            cuts(CommitCut::Stalled),
+        ],
+    ));
+    let attempts = attempts(facts);
+    let failed = |attempts: &&Vec<&Request>| attempts.first().is_some_and(|it| !it.is_acked());
+    let lost = |attempts: &&Vec<&Request>| !attempts.iter().any(|it| it.is_acked());
+    rows.push(row(
+        "requests · not acknowledged at the first attempt · never acknowledged",
+        &[
+            thousands(attempts.len()),
+            thousands(attempts.iter().filter(failed).count()),
+            thousands(attempts.iter().filter(lost).count()),
+        ],
+    ));
+    rows
 }
 
 fn requests(facts: &Facts<'_>) -> Rows {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use heardback::domain::address::{Address, RecipientHashKey, RecipientNames};
 use heardback::domain::code::{CodeKey, Probe};
 use heardback::domain::feedback::{Claim, Lease, Settlement};
 use heardback::domain::matching::{ObserveOutcome, Policy, Reason, Resend};
@@ -19,11 +20,11 @@ use heardback::store::{
 use tempfile::TempDir;
 
 use crate::given::{
-    DAY, HOUR, Hands, MINUTE, SENDER, account, acted, at, converted, direct, evidence, in_state,
-    options, person, policy, reference, registered, reply, shared, sid, status,
+    DAY, HOUR, Hands, MINUTE, SENDER, account, acted, address, at, converted, direct, evidence,
+    in_state, options, person, policy, reference, registered, reply, shared, sid, status,
 };
 use crate::overview::seen;
-use crate::postgres::Postgres;
+use crate::postgres::{Pooled, Postgres};
 
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -34,6 +35,12 @@ pub(crate) trait Backend {
     fn usual(&self, hands: &Hands) -> Arc<dyn Store> {
         self.open(hands, policy(), 1_000_000)
     }
+}
+
+/// All backends, and PostgreSQL once more behind a pooler.
+fn every_backend() -> Vec<Box<dyn Backend>> {
+    let pooled = Pooled::new().map(|pooled| Box::new(pooled) as Box<dyn Backend>);
+    backends().into_iter().chain(pooled).collect()
 }
 
 pub(crate) fn backends() -> Vec<Box<dyn Backend>> {
@@ -137,7 +144,7 @@ fn label<T: std::fmt::Debug>(result: Result<T, StoreError>) -> &'static str {
 
 #[tokio::test]
 async fn a_message_is_remembered_once_and_a_repeat_fills_what_was_unknown() {
-    for backend in backends() {
+    for backend in every_backend() {
         let store = backend.usual(&Hands::default());
         let mut first = registered(1, 0);
         first.recipient = None;
@@ -152,7 +159,7 @@ async fn a_message_is_remembered_once_and_a_repeat_fills_what_was_unknown() {
 
 #[tokio::test]
 async fn the_apps_contradiction_is_refused_and_changes_nothing() {
-    for backend in backends() {
+    for backend in every_backend() {
         let store = backend.usual(&Hands::default());
         let known = store.remember(registered(1, 0)).await.expect("remembered").message;
         let mut other = registered(1, 0);
@@ -165,7 +172,7 @@ async fn the_apps_contradiction_is_refused_and_changes_nothing() {
 
 #[tokio::test]
 async fn every_acknowledged_record_is_there_after_closing_and_opening_again() {
-    for backend in backends() {
+    for backend in every_backend() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
         confirmed(&store, 1, 0).await;
@@ -192,7 +199,7 @@ async fn every_acknowledged_record_is_there_after_closing_and_opening_again() {
 
 #[tokio::test]
 async fn confirmed_messages_are_claimed_in_order_of_due_time_up_to_the_limit() {
-    for backend in backends() {
+    for backend in every_backend() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
         for (n, second) in [(3, 0), (1, 1), (2, 2)] {
@@ -231,7 +238,7 @@ async fn claimed(store: &Arc<dyn Store>, limit: usize, quotas: &Quotas) -> Vec<M
 
 #[tokio::test]
 async fn claims_are_in_order_of_due_time_and_no_account_exceeds_its_quota() {
-    for backend in backends() {
+    for backend in every_backend() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
         let [one, two, three] = accounts();
@@ -250,7 +257,7 @@ async fn claims_are_in_order_of_due_time_and_no_account_exceeds_its_quota() {
 
 #[tokio::test]
 async fn the_slots_of_a_claim_go_to_the_accounts_with_the_fewest_attempts_under_way() {
-    for backend in backends() {
+    for backend in every_backend() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
         let [one, two, three] = accounts();
@@ -275,7 +282,7 @@ async fn the_slots_of_a_claim_go_to_the_accounts_with_the_fewest_attempts_under_
 
 #[tokio::test]
 async fn an_account_without_an_attempt_under_way_may_have_one_beyond_the_limit() {
-    for backend in backends() {
+    for backend in every_backend() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
         let [one, two, three] = accounts();
@@ -296,7 +303,7 @@ async fn an_account_without_an_attempt_under_way_may_have_one_beyond_the_limit()
 
 #[tokio::test]
 async fn a_message_with_a_404_is_claimed_after_the_others_and_within_its_quota() {
-    for backend in backends() {
+    for backend in every_backend() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
         let [one, ..] = accounts();
@@ -337,7 +344,7 @@ async fn a_message_with_a_404_is_claimed_after_the_others_and_within_its_quota()
 
 #[tokio::test]
 async fn a_paused_accounts_backlog_is_not_claimed_and_delays_no_other_account() {
-    for backend in backends() {
+    for backend in every_backend() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
         let [one, two, three] = accounts();
@@ -374,7 +381,7 @@ async fn a_paused_accounts_backlog_is_not_claimed_and_delays_no_other_account() 
 
 #[tokio::test]
 async fn an_expired_lease_is_claimed_again_and_the_old_claim_cannot_settle_it() {
-    for backend in backends() {
+    for backend in every_backend() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
         confirmed(&store, 1, 0).await;
@@ -404,7 +411,7 @@ async fn an_expired_lease_is_claimed_again_and_the_old_claim_cannot_settle_it() 
 
 #[tokio::test]
 async fn an_attempt_that_a_crash_interrupted_counts_and_is_repeated() {
-    for backend in backends() {
+    for backend in every_backend() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
         confirmed(&store, 1, 0).await;
@@ -421,7 +428,7 @@ async fn an_attempt_that_a_crash_interrupted_counts_and_is_repeated() {
 
 #[tokio::test]
 async fn each_settlement_has_its_documented_effect() {
-    for backend in backends() {
+    for backend in every_backend() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
         confirmed(&store, 1, 0).await;
@@ -460,7 +467,7 @@ async fn each_settlement_has_its_documented_effect() {
 
 #[tokio::test]
 async fn only_a_refused_message_can_be_requeued_and_its_attempts_start_over() {
-    for backend in backends() {
+    for backend in every_backend() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
         assert_eq!(
@@ -480,7 +487,7 @@ async fn only_a_refused_message_can_be_requeued_and_its_attempts_start_over() {
 
 #[tokio::test]
 async fn a_message_is_requeued_only_if_reported_since_that_time_and_keeps_its_report() {
-    for backend in backends() {
+    for backend in every_backend() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
         let since = |second| RequeueFrom::ReportedSince(at(second));
@@ -511,7 +518,7 @@ async fn a_message_is_requeued_only_if_reported_since_that_time_and_keeps_its_re
 
 #[tokio::test]
 async fn a_post_that_is_returned_costs_no_attempt_and_is_counted_as_a_post() {
-    for backend in backends() {
+    for backend in every_backend() {
         let store = backend.usual(&Hands::default());
         confirmed(&store, 1, 0).await;
         let attempt = |number| LastAttempt {
@@ -541,7 +548,7 @@ async fn a_post_that_is_returned_costs_no_attempt_and_is_counted_as_a_post() {
 
 #[tokio::test]
 async fn next_due_is_zero_for_an_overdue_message_and_none_without_a_due_message() {
-    for backend in backends() {
+    for backend in every_backend() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
         assert_eq!(store.next_due(&Quotas::default()).await.expect("known"), None);
@@ -559,7 +566,7 @@ async fn next_due_is_zero_for_an_overdue_message_and_none_without_a_due_message(
 
 #[tokio::test]
 async fn a_due_time_from_a_clock_that_was_ahead_is_due_at_once() {
-    for backend in backends() {
+    for backend in every_backend() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
         hands.set(2 * DAY);
@@ -580,7 +587,7 @@ async fn a_due_time_from_a_clock_that_was_ahead_is_due_at_once() {
 
 #[tokio::test]
 async fn a_change_wakes_a_waiter_that_registered_before_it_and_one_that_registers_after() {
-    for backend in backends() {
+    for backend in every_backend() {
         let store = backend.usual(&Hands::default());
         let waiter = Arc::clone(&store);
         let waiting = tokio::spawn(async move {
@@ -599,7 +606,7 @@ async fn a_change_wakes_a_waiter_that_registered_before_it_and_one_that_register
 
 #[tokio::test]
 async fn a_sweep_expires_orphans_and_removes_in_bounded_steps() {
-    for backend in backends() {
+    for backend in every_backend() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
         for n in 1..=20 {
@@ -629,7 +636,7 @@ async fn a_sweep_expires_orphans_and_removes_in_bounded_steps() {
 
 #[tokio::test]
 async fn a_message_with_a_confirmed_sibling_is_listed_with_the_siblings_sid() {
-    for backend in backends() {
+    for backend in every_backend() {
         let store = backend.usual(&Hands::default());
         for (n, name) in [(1, "x"), (2, "x"), (3, "y")] {
             let bearing =
@@ -646,7 +653,7 @@ async fn a_message_with_a_confirmed_sibling_is_listed_with_the_siblings_sid() {
 
 #[tokio::test]
 async fn a_message_with_a_reference_is_kept_while_others_of_the_reference_may_be_confirmed() {
-    for backend in backends() {
+    for backend in every_backend() {
         let hands = Hands::default();
         let short = Duration::from_mins(1);
         let strict = Policy {
@@ -676,7 +683,7 @@ async fn a_message_with_a_reference_is_kept_while_others_of_the_reference_may_be
 
 #[tokio::test]
 async fn a_code_entered_days_later_finds_its_message_among_those_to_the_person() {
-    for backend in backends() {
+    for backend in every_backend() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
         let key = CodeKey::new(b"the app's key");
@@ -702,7 +709,7 @@ async fn a_code_entered_days_later_finds_its_message_among_those_to_the_person()
 
 #[tokio::test]
 async fn a_message_expires_on_time_even_without_a_sweep() {
-    for backend in backends() {
+    for backend in every_backend() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
         store.remember(registered(1, 0)).await.expect("remembered");
@@ -717,7 +724,7 @@ async fn a_message_expires_on_time_even_without_a_sweep() {
 
 #[tokio::test]
 async fn unfinished_messages_are_never_removed_and_finished_ones_after_their_retention() {
-    for backend in backends() {
+    for backend in every_backend() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
         confirmed(&store, 1, 0).await;
@@ -741,7 +748,7 @@ async fn unfinished_messages_are_never_removed_and_finished_ones_after_their_ret
 
 #[tokio::test]
 async fn a_message_that_may_still_be_the_newest_is_kept_however_short_the_retention() {
-    for backend in backends() {
+    for backend in every_backend() {
         let hands = Hands::default();
         let short = Policy { retention: Duration::from_secs(1), ..policy() };
         let store = backend.open(&hands, short, 1_000_000);
@@ -760,7 +767,7 @@ async fn a_message_that_may_still_be_the_newest_is_kept_however_short_the_retent
 
 #[tokio::test]
 async fn a_reply_stays_counted_longer_than_any_message_stays_pending() {
-    for backend in backends() {
+    for backend in every_backend() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
         store.observe(reply(1, 0)).await.expect("observed");
@@ -776,7 +783,7 @@ async fn a_reply_stays_counted_longer_than_any_message_stays_pending() {
 
 #[tokio::test]
 async fn pages_have_the_requested_length_and_contain_each_record_once() {
-    for backend in backends() {
+    for backend in every_backend() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
         for n in 1..=23 {
@@ -810,7 +817,7 @@ async fn pages_have_the_requested_length_and_contain_each_record_once() {
 
 #[tokio::test]
 async fn a_cursor_of_another_list_starts_over() {
-    for backend in backends() {
+    for backend in every_backend() {
         let store = backend.usual(&Hands::default());
         store.remember(registered(1, 0)).await.expect("remembered");
         store.observe(direct(2, 0)).await.expect("observed");
@@ -825,7 +832,7 @@ async fn a_cursor_of_another_list_starts_over() {
 
 #[tokio::test]
 async fn above_the_limit_new_messages_are_refused_and_known_ones_updated() {
-    for backend in backends() {
+    for backend in every_backend() {
         let store = backend.open(&Hands::default(), policy(), 2);
         store.remember(registered(1, 0)).await.expect("remembered");
         store.remember(status(2, "sent", 0)).await.expect("remembered");
@@ -858,7 +865,7 @@ async fn reported(store: &Arc<dyn Store>, hands: &Hands, n: u32, seconds: i64) {
 
 #[tokio::test]
 async fn a_full_store_evicts_the_messages_that_finished_first_for_new_ones() {
-    for backend in backends() {
+    for backend in every_backend() {
         let hands = Hands::default();
         let mut store = backend.open(&hands, policy(), 3);
         for (n, second) in [(3, 0), (1, 1), (2, 2)] {
@@ -889,7 +896,7 @@ async fn a_full_store_evicts_the_messages_that_finished_first_for_new_ones() {
 
 #[tokio::test]
 async fn no_pending_message_and_no_shield_is_evicted() {
-    for backend in backends() {
+    for backend in every_backend() {
         let hands = Hands::default();
         let store = backend.open(&hands, policy(), 4);
         // Message 2 shields message 1, an older one to the same person, from replies for an hour and ten minutes.
@@ -918,7 +925,7 @@ async fn no_pending_message_and_no_shield_is_evicted() {
 
 #[tokio::test]
 async fn a_message_with_a_reference_is_not_evicted_while_others_of_it_may_be_confirmed() {
-    for backend in backends() {
+    for backend in every_backend() {
         let hands = Hands::default();
         let store = backend.open(&hands, policy(), 1);
         let bearing = MessageUpdate { reference: Some(reference("x")), ..registered(1, 0) };
@@ -935,7 +942,7 @@ async fn a_message_with_a_reference_is_not_evicted_while_others_of_it_may_be_con
 
 #[tokio::test]
 async fn the_messages_of_a_reference_are_evicted_together_or_not_at_all() {
-    for backend in backends() {
+    for backend in every_backend() {
         let hands = Hands::default();
         let store = backend.open(&hands, policy(), 3);
         let bearing =
@@ -963,7 +970,7 @@ async fn the_messages_of_a_reference_are_evicted_together_or_not_at_all() {
 
 #[tokio::test]
 async fn late_evidence_confirms_no_older_message_after_an_eviction() {
-    for backend in backends() {
+    for backend in every_backend() {
         let hands = Hands::default();
         let store = backend.open(&hands, policy(), 2);
         let theirs = |n, at| MessageUpdate { recipient: Some(person(9)), ..registered(n, at) };
@@ -998,7 +1005,7 @@ async fn late_evidence_confirms_no_older_message_after_an_eviction() {
 
 #[tokio::test]
 async fn messages_that_must_stay_do_not_prevent_the_eviction_of_others() {
-    for backend in backends() {
+    for backend in every_backend() {
         let hands = Hands::default();
         let store = backend.open(&hands, policy(), 2 * 130 + 2);
         let of = |n: u32, at, user: u32| MessageUpdate {
@@ -1041,7 +1048,7 @@ async fn messages_that_must_stay_do_not_prevent_the_eviction_of_others() {
 
 #[tokio::test]
 async fn more_messages_under_one_reference_than_are_loaded_are_evicted_from_the_oldest_on() {
-    for backend in backends() {
+    for backend in every_backend() {
         let hands = Hands::default();
         let store = backend.open(&hands, policy(), 70);
         for n in 1..=70 {
@@ -1066,7 +1073,7 @@ async fn more_messages_under_one_reference_than_are_loaded_are_evicted_from_the_
 
 #[tokio::test]
 async fn untracked_messages_are_evicted_first_and_refused_ones_last() {
-    for backend in backends() {
+    for backend in every_backend() {
         let hands = Hands::default();
         let store = backend.open(&hands, policy(), 4);
         confirmed(&store, 1, 0).await;
@@ -1090,7 +1097,7 @@ async fn untracked_messages_are_evicted_first_and_refused_ones_last() {
 
 #[tokio::test]
 async fn a_store_above_a_lowered_limit_shrinks_a_little_with_each_new_message() {
-    for backend in backends() {
+    for backend in every_backend() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
         for n in 1..=10 {
@@ -1170,7 +1177,7 @@ async fn a_full_store_confirms_no_message_that_a_store_with_room_would_not() {
 
 #[tokio::test]
 async fn a_closed_store_executes_no_command() {
-    for backend in backends() {
+    for backend in every_backend() {
         let store = backend.usual(&Hands::default());
         store.health().await.expect("ready");
         store.close().await;
@@ -1191,7 +1198,7 @@ async fn a_closed_store_executes_no_command() {
 
 #[tokio::test]
 async fn evidence_parked_again_beside_its_own_orphan_is_counted_once() {
-    for backend in backends() {
+    for backend in every_backend() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
         store.observe(direct(1, 0)).await.expect("observed");
@@ -1202,6 +1209,31 @@ async fn evidence_parked_again_beside_its_own_orphan_is_counted_once() {
         sweep(&store).await;
         store.observe(direct(1, 14 * DAY)).await.expect("observed");
         assert_eq!(store.counts(), recount(&store).await, "orphaned");
+    }
+}
+
+#[tokio::test]
+async fn evidence_that_is_parked_again_beside_an_equal_act_is_counted_once() {
+    const NAMES: [&str; 2] = ["whatsapp:+15551230001", "whatsapp:US.13491208655302741918"];
+    for backend in every_backend() {
+        let store = backend.usual(&Hands::default());
+        let [number, id] = NAMES.map(address);
+        let names = NAMES.map(|name| Address::parse(name).expect("valid"));
+        let names = RecipientNames::of(&RecipientHashKey::new(b"test"), account(), &names);
+        let to = |n, recipient| MessageUpdate { recipient: Some(recipient), ..registered(n, 0) };
+        let act = acted(id, Some(SENDER), 0);
+        store.remember(to(1, number)).await.expect("remembered");
+        let key = CodeKey::new(b"the app's key");
+        let code = Probe::new("111111", std::slice::from_ref(&key));
+        store.observe(Signal { code, ..act.clone() }).await.expect("observed");
+        let names = names.map(|names| (account(), names));
+        let tied = store.observe(Signal { names, ..act }).await.expect("observed");
+        assert_eq!(tied, ObserveOutcome::Confirmed(sid(1)));
+        assert_eq!(store.counts(), recount(&store).await, "confirmed");
+        // Either message may be the one, so the confirmation is withdrawn and its evidence is parked again.
+        let newer = store.remember(to(2, number)).await.expect("remembered");
+        assert_eq!(newer.withdrawn, [sid(1)]);
+        assert_eq!(store.counts(), recount(&store).await, "withdrawn");
     }
 }
 
@@ -1222,7 +1254,7 @@ impl Dice {
 
 #[tokio::test]
 async fn counts_equal_a_recount_after_any_run_and_after_opening_again() {
-    for backend in backends() {
+    for backend in every_backend() {
         let hands = Hands::default();
         let mut store = backend.usual(&hands);
         let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
@@ -1287,7 +1319,7 @@ async fn counts_equal_a_recount_after_any_run_and_after_opening_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_registration_that_races_its_evidence_is_confirmed_exactly_once() {
-    for backend in backends() {
+    for backend in every_backend() {
         let store = backend.usual(&Hands::default());
         let mut tasks = Vec::new();
         for n in 1..=60 {
@@ -1331,7 +1363,7 @@ async fn a_registration_that_races_its_evidence_is_confirmed_exactly_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn sixty_four_concurrent_writers_are_all_answered_and_all_durable() {
-    for backend in backends() {
+    for backend in every_backend() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
         let writers: Vec<_> = (0..64)
@@ -1355,7 +1387,7 @@ async fn sixty_four_concurrent_writers_are_all_answered_and_all_durable() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_attempt_is_claimed_twice_under_concurrent_claims() {
-    for backend in backends() {
+    for backend in every_backend() {
         let store = backend.usual(&Hands::default());
         for n in 1..=40 {
             confirmed(&store, n, 0).await;
@@ -1380,7 +1412,7 @@ async fn no_attempt_is_claimed_twice_under_concurrent_claims() {
 
 #[tokio::test]
 async fn stored_times_are_returned_with_full_precision() {
-    for backend in backends() {
+    for backend in every_backend() {
         let store = backend.usual(&Hands::default());
         let fine = Duration::from_nanos(700_900);
         let mut sighting = registered(1, 0);

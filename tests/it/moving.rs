@@ -400,7 +400,7 @@ fn the_demo_on_a_database_confirms_from_one_receiver_to_the_other_and_leaves_no_
 }
 
 /// Runs a statement on the schema. Returns the number that it selects.
-fn sql(postgres: &Postgres, statement: &'static str) -> Option<i64> {
+fn sql(postgres: &Postgres<'_>, statement: &'static str) -> Option<i64> {
     let options = PgConnectOptions::from_str(&postgres.url()).expect("a URL");
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

@@ -1,6 +1,7 @@
 //! Excuses: faults that explain a repeated post or the loss of evidence. Each has an upper bound, and the report
 //! counts what each explains.
 
+use crate::faults::DATABASE;
 use crate::judge::facts::{Deferral, Facts, Message, Request, SECOND};
 use crate::signals::{DEFERRABLE, call_sid, is_timed};
 
@@ -83,9 +84,11 @@ impl Facts<'_> {
         if self.logged_losses.contains(&(deferral.run, deferral.about.clone())) {
             return true;
         }
-        // A process on a full disk, or a stopped process, writes nothing.
+        // A process on a full disk or without a database, or a stopped process, writes nothing.
         let obstacles = self.faults.values().filter(|fault| {
-            (fault.name.contains("disk") || fault.name.starts_with("SIGSTOP"))
+            (fault.name.contains("disk")
+                || fault.name.starts_with("SIGSTOP")
+                || fault.name.starts_with(DATABASE))
                 && fault.from <= ended
         });
         let writable = obstacles.map(|fault| fault.to).max().unwrap_or_default().max(deferral.at);
@@ -126,7 +129,7 @@ impl Facts<'_> {
                 "SIGKILL" | "an end of its own" => 0,
                 // A process that was stopped, or could not write, catches up. A jump of the clock ends leases.
                 act if act.starts_with("SIGSTOP") || act.starts_with("clock") => settles_within,
-                act if act.contains("disk") => DISK_TRIES,
+                act if act.contains("disk") || act.starts_with(DATABASE) => DISK_TRIES,
                 _ => return false,
             };
             fault.from <= late && replied <= fault.to.saturating_add(after)

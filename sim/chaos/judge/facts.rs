@@ -2,10 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::history::{Credential, Event, EventKind, FOREIGN, Role};
+use crate::faults::DATABASE;
+use crate::history::{CommitCut, Credential, Event, EventKind, FOREIGN, Role};
 
 /// In nanoseconds.
 pub(crate) const SECOND: u64 = 1_000_000_000;
+/// The longest time between a fault of the database and the end of a commit that it disturbed.
+const COMMITS_FOR: u64 = 10 * SECOND;
+
 /// A request and its answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
@@ -24,11 +28,6 @@ impl Request {
     /// A 303 is the response to a pressed link.
     pub(crate) fn is_acked(&self) -> bool {
         self.answer.is_some_and(|(_, status, _)| (200..300).contains(&status) || status == 303)
-    }
-
-    /// Whether the service accepted it, or may have.
-    fn may_count(&self) -> bool {
-        self.answer.is_none() || self.is_acked()
     }
 
     pub(crate) fn is_genuine(&self) -> bool {
@@ -110,6 +109,9 @@ pub(crate) struct Facts<'a> {
     pub(crate) seed: u64,
     pub(crate) concurrency: usize,
     pub(crate) drain_seconds: u64,
+    /// Commits may be lost, because the standby is asynchronous.
+    pub(crate) may_lose: bool,
+    pub(crate) commit_cuts: BTreeMap<CommitCut, u64>,
     pub(crate) requests: BTreeMap<u64, Request>,
     pub(crate) posts: BTreeMap<u64, Post>,
     pub(crate) faults: BTreeMap<u64, FaultWindow>,
@@ -147,7 +149,8 @@ impl<'a> Facts<'a> {
 
     fn apply(&mut self, at: u64, event: &EventKind) {
         match event {
-            EventKind::Plan { seed, concurrency, drain_seconds } => {
+            EventKind::Plan { seed, concurrency, drain_seconds, may_lose } => {
+                self.may_lose = *may_lose;
                 (self.seed, self.concurrency) = (*seed, *concurrency);
                 self.drain_seconds = *drain_seconds;
             }
@@ -184,6 +187,7 @@ impl<'a> Facts<'a> {
                 self.logged_losses.insert((*run, about.clone()));
             }
             EventKind::Leak { location, kind } => self.leaks.push((kind.clone(), location.clone())),
+            EventKind::CommitCut { cut } => *self.commit_cuts.entry(*cut).or_default() += 1,
             EventKind::HalfClosed { port } => self.half_closed.entry(*port).or_default().push(at),
             EventKind::AccountHangs { account } => self.hangs.push((at, account.clone())),
             EventKind::Unauthenticated { shape, answer, count } => {
@@ -274,9 +278,20 @@ impl<'a> Facts<'a> {
     pub(crate) fn may_be_proven(&self, message: &Message, before: u64) -> bool {
         let replied = |wanted: fn(&Request) -> bool| {
             let mut all = self.requests_of(message);
-            all.any(|it| it.is_genuine() && it.may_count() && it.at < before && wanted(it))
+            all.any(|it| it.is_genuine() && self.may_count(it) && it.at < before && wanted(it))
         };
         replied(|it| it.registers) && replied(|it| it.proves)
+    }
+
+    /// Whether the service accepted the request, or may have: a 503 is the answer to a COMMIT with an unknown outcome, too.
+    fn may_count(&self, request: &Request) -> bool {
+        let Some((at, status, _)) = request.answer else { return true };
+        let mut faults = self.faults.values().filter(|fault| fault.name.starts_with(DATABASE));
+        request.is_acked()
+            || status == 503
+                && faults.any(|fault| {
+                    fault.from <= at && request.at <= fault.to.saturating_add(COMMITS_FOR)
+                })
     }
 
     /// Whether the network cut off the request, so that a 400 is correct.

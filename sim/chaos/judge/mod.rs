@@ -1,4 +1,4 @@
-//! The judge: reads a history and reports the broken promises (`docs/reliability.md`, I1 to I12). It uses the history
+//! The judge: reads a history and reports the broken promises (`docs/reliability.md`, I1 to I13). It uses the history
 //! only, so a kept history can be judged again.
 
 mod durability;
@@ -20,11 +20,19 @@ pub(crate) struct Finding {
     pub(crate) promise: &'static str,
     /// Each with the events that explain it.
     pub(crate) broken: Vec<String>,
+    /// The set-up of the run loses commits: `broken` counts the loss, and is no fault of the service.
+    pub(crate) is_expected: bool,
 }
+
+/// The promises that a promoted standby without the last commits breaks: it lost messages, and results of posts.
+const LOST_WITH_COMMITS: [&str; 4] = ["I1", "I3", "I6", "I7"];
 
 /// All promises, in order.
 pub(crate) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
-    let finding = |id, promise, broken| Finding { id, promise, broken };
+    let finding = |id, promise, broken| {
+        let is_expected = facts.may_lose && LOST_WITH_COMMITS.contains(&id);
+        Finding { id, promise, broken, is_expected }
+    };
     vec![
         finding("I1", "nothing acknowledged is lost", durability::no_loss(facts)),
         finding("I2", "nothing is reported without proof", durability::no_unproven_report(facts)),
@@ -65,6 +73,11 @@ pub(crate) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
             "I12",
             "honest requests are answered during an unauthenticated flood",
             fairness::served_under_flood(facts),
+        ),
+        finding(
+            "I13",
+            "no request is lost while receivers are replaced",
+            process::lost_by_replacements(facts),
         ),
     ]
 }

@@ -1,6 +1,10 @@
-//! The process: I8, I9, I10.
+//! The process: I8, I9, I10, I13.
 
-use crate::judge::facts::{Facts, SECOND};
+use std::collections::BTreeMap;
+
+use crate::faults::REPLACED;
+use crate::history::Role;
+use crate::judge::facts::{Facts, Request, SECOND};
 
 /// From the start to the first `ready`.
 const READY_WITHIN: u64 = 5 * SECOND;
@@ -78,13 +82,16 @@ pub(crate) fn backing_off(facts: &Facts<'_>) -> u64 {
     waits.count() as u64
 }
 
-/// I10: the outbox empties. An incomplete history is a violation.
+/// I10: the outbox empties, if the run waited for it. An incomplete history is a violation.
 pub(super) fn backlog_drains(facts: &Facts<'_>) -> Vec<String> {
     let (Some(healed), Some((at, outbox)), Some(_)) = (facts.healed, facts.drained, facts.read)
     else {
         return vec!["the history is incomplete".to_owned()];
     };
     let mut broken = Vec::new();
+    if facts.drain_seconds == 0 {
+        return broken;
+    }
     let seconds = (at - healed) / SECOND;
     let backing_off = backing_off(facts);
     if outbox > backing_off || (backing_off == 0 && seconds > facts.drain_seconds) {
@@ -102,4 +109,30 @@ pub(super) fn backlog_drains(facts: &Facts<'_>) -> Vec<String> {
         }
     }
     broken
+}
+
+/// The attempts of each honest request, in order. An attempt is repeated until it is acknowledged.
+pub(crate) fn attempts<'a>(facts: &'a Facts<'_>) -> Vec<Vec<&'a Request>> {
+    let mut attempts: BTreeMap<(&str, &str, bool, bool), Vec<&Request>> = BTreeMap::new();
+    for request in facts.requests.values().filter(|request| request.role == Role::Honest) {
+        let Request { sid, kind, registers, proves, .. } = request;
+        attempts.entry((sid, kind, *registers, *proves)).or_default().push(request);
+    }
+    attempts.into_values().collect()
+}
+
+/// I13: while receivers are replaced and nothing else fails, each request is acknowledged, by another receiver if
+/// necessary.
+pub(super) fn lost_by_replacements(facts: &Facts<'_>) -> Vec<String> {
+    if !facts.faults.values().any(|fault| fault.name == REPLACED) {
+        return Vec::new();
+    }
+    let attempts = attempts(facts);
+    let lost = attempts.iter().filter(|attempts| !attempts.iter().any(|it| it.is_acked()));
+    let lost = lost.filter_map(|attempts| attempts.first());
+    lost.map(|request| {
+        let Request { kind, sid, .. } = request;
+        format!("{kind} about {sid} was never acknowledged\n{}", facts.events_about(sid))
+    })
+    .collect()
 }

@@ -21,7 +21,12 @@ struct HistoryBuilder {
 impl HistoryBuilder {
     fn new() -> Self {
         let mut history = Self::default();
-        history.push(EventKind::Plan { seed: 1, concurrency: 2, drain_seconds: 60 });
+        history.push(EventKind::Plan {
+            seed: 1,
+            concurrency: 2,
+            drain_seconds: 60,
+            may_lose: false,
+        });
         history
     }
 

@@ -129,7 +129,7 @@ impl MessageStats {
             match cell {
                 StatsCell::Hour(hour) => *stats.hours.entry(hour).or_default() += counts,
                 StatsCell::Code(day, code) => {
-                    *stats.codes.entry((day, code)).or_default() += counts
+                    *stats.codes.entry((day, code)).or_default() += counts;
                 }
                 StatsCell::Sender(day, sender) => {
                     let sender = stats.names.number(sender.as_deref());

@@ -4,14 +4,16 @@ use jiff::Timestamp;
 
 use crate::domain::click_link::{Link, LinkId};
 use crate::domain::matching;
-use crate::domain::matching::{AffectedKeys, Changes, ObserveOutcome, RegisterOutcome, Rows};
+use crate::domain::matching::{
+    AffectedKeys, Changes, ObserveOutcome, Parked, RegisterOutcome, Rows,
+};
 use crate::domain::sid::MessageSid;
 use crate::domain::signal::{Evidence, MessageUpdate, Signal};
 use crate::store::engine::backend::{Backend, EngineResult, SpaceFor};
 use crate::store::engine::evict::make_room;
 use crate::store::engine::limits::{too_many, too_many_parked};
 use crate::store::engine::loader::Loader;
-use crate::store::engine::mutation::Mutation;
+use crate::store::engine::mutation::{Change, Mutation};
 
 /// Stores facts about a message, and settles evidence that is parked for it.
 ///
@@ -144,8 +146,13 @@ fn write<B: Backend, T>(
     mutation.messages.extend(evicted.into_iter().map(|message| (Some(message), None)));
     for (before, after) in changes.parked {
         let Some(parked) = after.as_ref().or(before.as_ref()) else { continue };
-        // An orphaned row may have the same key. It is not among the rows of the judgement.
-        let before = backend.parked_row(parked)?;
+        // Evidence of the same act and the same millisecond has one row, so two changes may follow each other in it.
+        let earlier = mutation.parked.iter().rev().find(|change| has_row_of(change, parked));
+        let before = match earlier {
+            Some((_, after)) => after.clone(),
+            // An orphaned row may have the same key. It is not among the rows of the judgement.
+            None => backend.parked_row(parked)?,
+        };
         mutation.parked.push((before, after));
     }
     let now = backend.now();
@@ -162,6 +169,12 @@ fn write<B: Backend, T>(
     mutation.automatic.extend(automatic.map(|(person, automatic)| (person, Some(automatic))));
     backend.apply(mutation)?;
     Ok(Ok(outcome))
+}
+
+/// Whether a change concerns the row of this evidence.
+fn has_row_of((before, after): &Change<Parked>, parked: &Parked) -> bool {
+    let row = after.as_ref().or(before.as_ref());
+    row.is_some_and(|row| row.parked_at == parked.parked_at && row.evidence == parked.evidence)
 }
 
 /// Whether a command parks more evidence than it removes.

@@ -5,6 +5,13 @@ use std::time::Duration;
 use crate::store::StoreError;
 use crate::store::postgres::queue::late;
 
+/// The label of a command that the database did not answer in time.
+pub(super) const SLOW: &str = "slow";
+/// The label of a command that got no connection of the pool in time.
+pub(super) const POOL_EXHAUSTED: &str = "pool_exhausted";
+/// The label of a command without a server.
+pub(super) const UNREACHABLE: &str = "unreachable";
+
 /// Why a transaction did not commit.
 #[derive(Debug)]
 pub(super) enum TransactionError {
@@ -19,31 +26,36 @@ pub(super) enum TransactionError {
 }
 
 impl TransactionError {
+    /// Whether another connection may reach a server that carries out the command: a read-only one was the primary before.
+    pub(super) fn is_of_the_connection(&self) -> bool {
+        let Self::Database(sqlx::Error::Database(error)) = self else { return false };
+        error.code().as_deref() == Some("25006")
+    }
+
     /// Whether a command of a group may be the cause, so that the others succeed without it.
     pub(super) fn is_of_a_command(&self) -> bool {
         match self {
-            Self::Conflict(_) | Self::Late(_) => false,
-            Self::Damaged(_) => true,
+            Self::Damaged(_)
+            | Self::Database(
+                sqlx::Error::Encode(_)
+                | sqlx::Error::Decode(_)
+                | sqlx::Error::ColumnDecode { .. }
+                | sqlx::Error::RowNotFound,
+            ) => true,
             Self::Database(sqlx::Error::Database(error)) => {
                 let code = error.code().unwrap_or_default();
                 // Data that a column or an index cannot hold, and a group with too many rows or locks.
                 ["21", "22", "23", "54"].iter().any(|class| code.starts_with(class))
                     || code == "53200"
             }
-            Self::Database(
-                sqlx::Error::Encode(_)
-                | sqlx::Error::Decode(_)
-                | sqlx::Error::ColumnDecode { .. }
-                | sqlx::Error::RowNotFound,
-            ) => true,
-            Self::Database(_) => false,
+            Self::Conflict(_) | Self::Late(_) | Self::Database(_) => false,
         }
     }
 }
 
 impl From<sqlx::Error> for TransactionError {
     fn from(error: sqlx::Error) -> Self {
-        let code = error.as_database_error().and_then(|error| error.code());
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
         match code.as_deref() {
             // serialization_failure, deadlock_detected, lock_not_available
             Some(code @ ("40001" | "40P01" | "55P03")) => {
@@ -78,29 +90,68 @@ impl From<TransactionError> for StoreError {
 }
 
 /// The cause and its remedy, without values of rows: PostgreSQL puts these into `detail`, which is left out.
+#[expect(clippy::wildcard_enum_match_arm, reason = "all other errors are those of a connection")]
 fn describe(error: &sqlx::Error) -> (String, &'static str) {
     match error {
         sqlx::Error::PoolTimedOut => (
             "all connections to the database are in use; raise HEARDBACK_STORE_CONNECTIONS, or find the slow \
              transaction in pg_stat_activity"
                 .to_owned(),
-            "busy",
+            POOL_EXHAUSTED,
         ),
         sqlx::Error::PoolClosed => ("the store is closed".to_owned(), "closed"),
         sqlx::Error::Database(error) => {
             let code = error.code().unwrap_or_default();
-            let (hint, label) = match &*code {
-                "53100" => ("; the database server's disk is full: extend it", "disk_full"),
-                "53300" => ("; the database server has no connection left: lower HEARDBACK_STORE_CONNECTIONS of the receivers, or raise max_connections", "busy"),
-                "28P01" | "28000" => ("; check the user and the password of HEARDBACK_STORE", "refused"),
-                "42501" => ("; grant the rights of docs/postgres.md", "refused"),
-                "42P01" | "42703" | "3F000" => ("; run `heardback store migrate`", "schema"),
-                "25006" => ("; the server is read-only, as after a failover: connect to the primary", "read_only"),
-                "57P01" | "57P02" | "57P03" => ("; the server stops or starts", "unavailable"),
-                _ => ("", "unavailable"),
-            };
+            let (hint, label) = remedy(&code);
             (format!("the database refuses with SQLSTATE {code}: {}{hint}", error.message()), label)
         }
-        error => (format!("cannot reach the database: {error}"), "unavailable"),
+        error => (format!("cannot reach the database: {error}; check its address, and whether it runs"), UNREACHABLE),
+    }
+}
+
+/// What to do about a SQLSTATE, and its label.
+fn remedy(code: &str) -> (&'static str, &'static str) {
+    match code {
+        "53100" => ("; the database server's disk is full: extend it", "disk_full"),
+        "53300" => (
+            "; the database server has no connection left: lower HEARDBACK_STORE_CONNECTIONS of the receivers, or raise max_connections",
+            "server_full",
+        ),
+        "28P01" | "28000" => ("; check the user and the password of HEARDBACK_STORE", "refused"),
+        "42501" => ("; grant the rights of docs/postgres.md", "refused"),
+        "42P01" | "42703" | "3F000" => ("; run `heardback store migrate`", "schema"),
+        "25006" => {
+            ("; the server is read-only, as after a failover: connect to the primary", "read_only")
+        }
+        "26000" | "42P05" => (
+            "; a pooler separates statements from their transaction: set HEARDBACK_STORE_POOLER if it prepares no statements itself, or else unset it",
+            "pooler",
+        ),
+        "57P01" | "57P02" | "57P03" => ("; the server stops or starts", "unavailable"),
+        _ => ("", "unavailable"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_known_cause_has_its_own_remedy() {
+        let causes = [
+            ("53100", "disk_full", "extend it"),
+            ("53300", "server_full", "max_connections"),
+            ("28P01", "refused", "password"),
+            ("42501", "refused", "docs/postgres.md"),
+            ("42P01", "schema", "heardback store migrate"),
+            ("25006", "read_only", "primary"),
+            ("26000", "pooler", "HEARDBACK_STORE_POOLER"),
+            ("57P03", "unavailable", "stops or starts"),
+        ];
+        for (code, label, words) in causes {
+            let (hint, found) = remedy(code);
+            assert!(found == label && hint.contains(words), "{code}: {found}: {hint}");
+        }
+        assert_eq!(remedy("XX000"), ("", "unavailable"));
     }
 }

@@ -1,6 +1,6 @@
 //! What `doctor` reads of a database: its version, its rights, its TLS, and how durable a commit is.
 
-use sqlx::{FromRow, PgPool};
+use sqlx::{FromRow, PgConnection};
 
 use crate::store::postgres::schema;
 use crate::store::postgres::store::PostgresOpenError;
@@ -40,7 +40,9 @@ pub struct DatabaseFacts {
 pub const SCHEMA_VERSION: i64 = schema::LATEST;
 
 /// Reads the facts. It changes nothing, and needs no right but to connect.
-pub(super) async fn facts(pool: &PgPool) -> Result<DatabaseFacts, PostgresOpenError> {
+pub(super) async fn facts(
+    connection: &mut PgConnection,
+) -> Result<DatabaseFacts, PostgresOpenError> {
     let mut facts: DatabaseFacts = sqlx::query_as(
         "SELECT current_setting('server_version') AS server_version,
                 current_user::text AS role,
@@ -58,7 +60,7 @@ pub(super) async fn facts(pool: &PgPool) -> Result<DatabaseFacts, PostgresOpenEr
                 current_setting('synchronous_commit') AS synchronous_commit,
                 current_setting('synchronous_standby_names') AS synchronous_standby_names,
                 s.standbys, s.synchronous_standbys, s.hidden_standbys,
-                pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on' AS is_read_only,
+                pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS is_read_only,
                 current_setting('max_connections')::int AS max_connections,
                 (SELECT count(*) FROM pg_stat_activity) AS connections,
                 current_setting('max_locks_per_transaction')::int AS max_locks_per_transaction,
@@ -72,8 +74,8 @@ pub(super) async fn facts(pool: &PgPool) -> Result<DatabaseFacts, PostgresOpenEr
              FROM pg_stat_replication) s
          WHERE r.rolname = current_user",
     )
-    .fetch_one(pool)
+    .fetch_one(&mut *connection)
     .await?;
-    facts.schema_version = schema::version(pool).await?;
+    facts.schema_version = schema::version(connection).await?;
     Ok(facts)
 }

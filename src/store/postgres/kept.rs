@@ -14,7 +14,7 @@ const MAX_AGE: Duration = Duration::from_secs(30);
 pub(super) struct Kept(Option<Connection>);
 
 struct Connection {
-    connection: PoolConnection<Postgres>,
+    pooled: PoolConnection<Postgres>,
     since: Instant,
     is_in_transaction: bool,
 }
@@ -34,26 +34,25 @@ impl Kept {
         self.0.take_if(|kept| now - kept.since > MAX_AGE);
         if let Some(kept) = &mut self.0 {
             kept.is_in_transaction = true;
-            if raw_sql(statements).execute(&mut *kept.connection).await.is_err() {
+            if raw_sql(statements).execute(&mut *kept.pooled).await.is_err() {
                 self.close();
             }
         }
-        let kept = match self.0.take() {
-            Some(kept) => kept,
-            None => {
-                let connection = pool.acquire().await?;
-                let mut kept = Connection { connection, since: now, is_in_transaction: true };
-                raw_sql(statements).execute(&mut *kept.connection).await?;
-                kept
-            }
+        let kept = if let Some(kept) = self.0.take() {
+            kept
+        } else {
+            let pooled = pool.acquire().await?;
+            let mut kept = Connection { pooled, since: now, is_in_transaction: true };
+            raw_sql(statements).execute(&mut *kept.pooled).await?;
+            kept
         };
-        Ok(&mut self.0.insert(kept).connection)
+        Ok(&mut self.0.insert(kept).pooled)
     }
 
     /// Ends the transaction. After an error the connection is not used again.
     pub(super) async fn end(&mut self, statement: &'static str) -> Result<(), TransactionError> {
         let Some(kept) = &mut self.0 else { return Ok(()) };
-        let ended = raw_sql(statement).execute(&mut *kept.connection).await;
+        let ended = raw_sql(statement).execute(&mut *kept.pooled).await;
         match ended {
             Ok(_) => {
                 kept.is_in_transaction = false;
@@ -78,7 +77,7 @@ impl Kept {
 impl Drop for Connection {
     fn drop(&mut self) {
         if self.is_in_transaction {
-            self.connection.close_on_drop();
+            self.pooled.close_on_drop();
         }
     }
 }

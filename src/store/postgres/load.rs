@@ -179,7 +179,12 @@ impl<'a> Keys<'a> {
             Read::Sender(account, address) => self.senders.push((*account, address)),
             Read::Names(account, person) => self.names.push((*account, *person)),
             Read::Automatic(person) => self.automatic.push(*person),
-            _ => return false,
+            Read::ParkedRows
+            | Read::Holds
+            | Read::Evictable(..)
+            | Read::AccountsWithDue
+            | Read::DueAfter(..)
+            | Read::LastDueBy(..) => return false,
         }
         true
     }
@@ -311,7 +316,9 @@ impl<'a> Keys<'a> {
                     let list = self.unbound.get(search);
                     let list = list.and_then(|(read, ..)| loaded.unbound.get_mut(*read));
                     let id = hex::bytes(&name).map(LinkId::from_bytes);
-                    list.into_iter().for_each(|list| list.extend(id));
+                    if let Some(list) = list {
+                        list.extend(id);
+                    }
                 }
             }
         }
@@ -360,6 +367,7 @@ fn add_holder(loaded: &mut Loaded, rev: i64, body: &str) -> Result<()> {
 }
 
 /// Due messages, without those that another receiver claims at the moment.
+#[expect(clippy::wildcard_enum_match_arm, reason = "`Keys` and `other` load all other rows")]
 async fn due(connection: &mut PgConnection, loaded: &mut Loaded, reads: &[&Read]) -> Result<()> {
     let excluded: Vec<String> =
         loaded.claimed_elsewhere.iter().map(MessageSid::to_string).collect();
@@ -386,6 +394,7 @@ async fn due(connection: &mut PgConnection, loaded: &mut Loaded, reads: &[&Read]
     Ok(())
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "`Keys` and `due` load all other rows")]
 async fn other(connection: &mut PgConnection, loaded: &mut Loaded, read: &Read) -> Result<()> {
     match read {
         Read::ParkedRows => {

@@ -5,15 +5,38 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+use sqlx::PgConnection;
+
 use crate::domain::hex::hex;
 use crate::domain::matching::WaitsFor;
 use crate::domain::message::Message;
 use crate::store::engine::RecipientKey;
 use crate::store::postgres::cache::{Changed, Loaded, Read};
+use crate::store::postgres::error::TransactionError;
 use crate::store::postgres::keys::{dedup, kind_number, lock, untied, waits_for};
+use crate::store::postgres::load::timestamp;
+
+/// Takes locks in the order of their numbers, so that no two transactions wait for each other, and returns the time at which
+/// it has them. A transaction that does not wait for the disk could lose an acknowledged command.
+const LOCK: &str = "
+SELECT CASE WHEN exclusive THEN pg_advisory_xact_lock(number)::text
+            WHEN NOT exclusive THEN pg_advisory_xact_lock_shared(number)::text
+            WHEN current_setting('synchronous_commit') = 'off' THEN set_config('synchronous_commit', 'on', true) END,
+       (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+FROM unnest($1::bigint[], $2::boolean[]) AS k(number, exclusive) ORDER BY number NULLS LAST";
+
+/// Takes further locks. It does not wait, because these come after others in no order.
+const TRY_LOCK: &str = "
+SELECT coalesce(bool_and(CASE WHEN exclusive THEN pg_try_advisory_xact_lock(number)
+                              ELSE pg_try_advisory_xact_lock_shared(number) END), true)
+FROM unnest($1::bigint[], $2::boolean[]) AS k(number, exclusive)";
 
 /// Locks by number. `true`: exclusive, `false`: shared.
 pub(super) type Locks = BTreeMap<i64, bool>;
+
+/// Guards the list of holds. Claims read it, so no claim comes between a hold and its answer.
+const HOLDS: &str = "holds";
 
 fn add(locks: &mut Locks, text: &str, is_exclusive: bool) {
     *locks.entry(lock(text)).or_default() |= is_exclusive;
@@ -38,8 +61,8 @@ pub(super) fn add_read(locks: &mut Locks, read: &Read) {
         Read::Evidence(key) => add(locks, &of(key), true),
         Read::Counted(key) => add(locks, &format!("counted:{}", dedup(key)), true),
         Read::Sender(account, address) => add(locks, &format!("sender:{account}:{address}"), false),
+        Read::Holds => add(locks, HOLDS, false),
         Read::ParkedRows
-        | Read::Holds
         | Read::Evictable(..)
         | Read::AccountsWithDue
         | Read::DueAfter(..)
@@ -77,6 +100,9 @@ pub(super) fn add_changes(locks: &mut Locks, loaded: &Loaded, changed: &Changed)
     for (account, address) in changed.senders.keys() {
         add(locks, &format!("sender:{account}:{address}"), true);
     }
+    if !changed.holds.is_empty() {
+        add(locks, HOLDS, true);
+    }
     for (_, person) in changed.names.keys() {
         add(locks, &format!("person:{}", hex(person.as_bytes())), true);
     }
@@ -101,4 +127,43 @@ pub(super) fn lacking(wanted: &Locks, held: &Locks) -> Locks {
         None => true,
     };
     wanted.iter().filter(is_lacking).map(|(number, kind)| (*number, *kind)).collect()
+}
+
+/// Takes locks, and returns the time at which it has them.
+pub(super) async fn wait_for_locks(
+    connection: &mut PgConnection,
+    locks: &Locks,
+    salt: i64,
+) -> Result<Timestamp, TransactionError> {
+    // The last row stands for no lock.
+    let numbers = locks.keys().map(|number| Some(number ^ salt)).chain([None]);
+    let exclusive = locks.values().copied().map(Some).chain([None]);
+    let times: Vec<(Option<String>, i64)> = sqlx::query_as(LOCK)
+        .bind(numbers.collect::<Vec<Option<i64>>>())
+        .bind(exclusive.collect::<Vec<Option<bool>>>())
+        .fetch_all(connection)
+        .await?;
+    Ok(timestamp(times.last().map(|(_, now)| *now).unwrap_or_default()))
+}
+
+/// Takes further locks. Returns `false` if another transaction holds one of them.
+pub(super) async fn take_locks(
+    connection: &mut PgConnection,
+    wanted: &Locks,
+    held: &mut Locks,
+    salt: i64,
+) -> Result<bool, TransactionError> {
+    let more = lacking(wanted, held);
+    if more.is_empty() {
+        return Ok(true);
+    }
+    let (numbers, exclusive): (Vec<i64>, Vec<bool>) =
+        more.iter().map(|(number, exclusive)| (number ^ salt, *exclusive)).unzip();
+    let (is_taken,): (bool,) =
+        sqlx::query_as(TRY_LOCK).bind(numbers).bind(exclusive).fetch_one(connection).await?;
+    if !is_taken {
+        return Ok(false);
+    }
+    held.extend(more);
+    Ok(true)
 }

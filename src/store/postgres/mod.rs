@@ -5,7 +5,9 @@
 //! are rows too (`tally`). No rule, time window or limit stands in SQL.
 
 mod cache;
+mod diagnosis;
 mod error;
+mod hints;
 mod inspect;
 mod kept;
 mod keys;

@@ -28,6 +28,9 @@ pub struct PostgresOptions {
     /// The age at which a connection is replaced: managed databases close old connections.
     pub max_lifetime: Duration,
     pub idle_timeout: Duration,
+    /// Whether a pooler without prepared statements of its own gives each transaction another connection, as PgBouncer before
+    /// 1.21 does in transaction mode. Statements are then prepared in each transaction, so commands take longer.
+    pub pooler: bool,
     /// The guard of this receiver's wall clock, by which the ages of app events are judged. `None`: it is believed.
     pub clock_guard: Option<Arc<ClockGuard>>,
     /// A clock for tests. `None`: the database's clock, which is the same for all receivers.
@@ -49,6 +52,7 @@ impl PostgresOptions {
             acquire_timeout: Duration::from_secs(2),
             max_lifetime: Duration::from_mins(10),
             idle_timeout: Duration::from_mins(5),
+            pooler: false,
             clock_guard: None,
             clock: None,
         }

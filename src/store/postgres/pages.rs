@@ -106,12 +106,11 @@ impl RowKind {
         Ok(match self {
             Self::Hold => StoredRow::Hold(key.parse().map_err(|_| damaged())?, milliseconds()?),
             Self::Counted => {
-                let key = match key.strip_prefix("event:") {
-                    Some(digest) => hex::bytes(digest).map(DedupKey::Event),
-                    None => {
-                        let message = key.parse().ok().map(DedupKey::Message);
-                        message.or_else(|| key.parse().ok().map(DedupKey::Call))
-                    }
+                let key = if let Some(digest) = key.strip_prefix("event:") {
+                    hex::bytes(digest).map(DedupKey::Event)
+                } else {
+                    let message = key.parse().ok().map(DedupKey::Message);
+                    message.or_else(|| key.parse().ok().map(DedupKey::Call))
                 };
                 StoredRow::Counted(key.ok_or_else(damaged)?, milliseconds()?)
             }

@@ -156,7 +156,9 @@ impl PostgresStore {
             .await?;
         found.sort_by_key(|message| Reverse(message.created_at));
         found.truncate(limit);
-        found.iter_mut().for_each(|message| message.age(now));
+        for message in &mut found {
+            message.age(now);
+        }
         Ok(found)
     }
 

@@ -13,6 +13,7 @@ use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::store::postgres::cache::RowCache;
+use crate::store::postgres::error::SLOW;
 use crate::store::postgres::kept::Kept;
 use crate::store::postgres::transaction::Database;
 use crate::store::{QUEUE, StoreError};
@@ -90,7 +91,7 @@ pub(super) fn late(max_wait: Duration) -> StoreError {
         "the database did not answer within {} s; find the slow transaction in pg_stat_activity",
         max_wait.as_secs_f32()
     );
-    StoreError::Unavailable { reason, label: "busy" }
+    StoreError::Unavailable { reason, label: SLOW }
 }
 
 /// The queue. `None` after it was closed.

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use sqlx::PgPool;
-use sqlx::migrate::{Migrate as _, Migration, MigrationType, Migrator};
+use sqlx::migrate::{Migrate as _, MigrateError, Migration, MigrationType, Migrator};
+use sqlx::{PgConnection, PgPool};
 
 use crate::store::postgres::store::PostgresOpenError;
 
@@ -13,6 +13,8 @@ pub(super) const LATEST: i64 = 1;
 /// a migration only adds what the release before it can ignore (docs/design.md, "PostgreSQL").
 const NEWER: i64 = 1;
 
+/// The SQLSTATE of a table that does not exist.
+const UNDEFINED_TABLE: &str = "42P01";
 /// All migrations, the oldest first: version, description, SQL.
 const MIGRATIONS: [(i64, &str, &str); 1] =
     [(LATEST, "rows", include_str!("../../../migrations/0001_rows.sql"))];
@@ -40,8 +42,8 @@ pub(super) async fn migrate(pool: &PgPool) -> Result<i64, PostgresOpenError> {
 }
 
 /// Refuses a database with another schema.
-pub(super) async fn check(pool: &PgPool) -> Result<(), PostgresOpenError> {
-    let found = version(pool).await?;
+pub(super) async fn check(pool: &PgPool, begin: &'static str) -> Result<(), PostgresOpenError> {
+    let found = version(&mut *pool.begin_with(begin).await?).await?;
     if found < LATEST {
         return Err(PostgresOpenError::OlderSchema { found, known: LATEST });
     }
@@ -52,12 +54,24 @@ pub(super) async fn check(pool: &PgPool) -> Result<(), PostgresOpenError> {
 }
 
 /// The version of the database's schema; 0 without one.
-pub(super) async fn version(pool: &PgPool) -> Result<i64, PostgresOpenError> {
-    let mut connection = pool.acquire().await?;
-    let applied = connection.list_applied_migrations("_sqlx_migrations").await;
-    Ok(match applied {
-        Ok(applied) => applied.iter().map(|migration| migration.version).max().unwrap_or_default(),
-        // Without the table of migrations the database has no schema of ours.
-        Err(_) => 0,
-    })
+pub(super) async fn version(connection: &mut PgConnection) -> Result<i64, PostgresOpenError> {
+    match connection.list_applied_migrations("_sqlx_migrations").await {
+        Ok(applied) => Ok(applied.iter().map(|migration| migration.version).max().unwrap_or(0)),
+        Err(MigrateError::Execute(sqlx::Error::Database(error)))
+            if error.code().as_deref() == Some(UNDEFINED_TABLE) =>
+        {
+            Ok(0)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A number of the schema's name. All receivers of a store get the same one.
+pub(super) async fn lock_salt(pool: &PgPool, begin: &'static str) -> Result<i64, sqlx::Error> {
+    let mut transaction = pool.begin_with(begin).await?;
+    let (salt,): (i64,) =
+        sqlx::query_as("SELECT coalesce(hashtextextended(current_schema(), 0), 0)")
+            .fetch_one(&mut *transaction)
+            .await?;
+    Ok(salt)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use secrecy::SecretSlice;
-use sqlx::postgres::PgPoolOptions;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{PgPool, Postgres, Transaction};
 use tokio::sync::Notify;
 
@@ -24,7 +24,9 @@ use crate::domain::stats::MessageStats;
 use crate::store::engine;
 use crate::store::engine::{Backend as _, EngineConfig};
 use crate::store::postgres::cache::RowCache;
-use crate::store::postgres::error::TransactionError;
+use crate::store::postgres::diagnosis::Diagnosis;
+use crate::store::postgres::error::{POOL_EXHAUSTED, SLOW, TransactionError};
+use crate::store::postgres::hints::Hints;
 use crate::store::postgres::inspect;
 use crate::store::postgres::inspect::DatabaseFacts;
 use crate::store::postgres::options::PostgresOptions;
@@ -34,7 +36,7 @@ use crate::store::postgres::recount::{Recount, recount};
 use crate::store::postgres::runtime::OwnRuntime;
 use crate::store::postgres::schema;
 use crate::store::postgres::totals::Totals;
-use crate::store::postgres::transaction::Database;
+use crate::store::postgres::transaction::{Beginnings, Database};
 use crate::store::{
     ClockGuard, ExportRecord, Filter, Forgotten, ImportOutcome, ListPage, Presence, Quotas,
     Reconsidered, RecordCounts, Records, RequeueFrom, Requeued, SettleOutcome, Store, StoreError,
@@ -86,6 +88,7 @@ impl PostgresStore {
     ///
     /// # Errors
     /// [`PostgresOpenError`]; nothing was changed.
+    #[expect(clippy::disallowed_methods, reason = "slots and leases that no other receiver has")]
     pub fn open(options: PostgresOptions) -> Result<Self, PostgresOpenError> {
         let runtime = OwnRuntime::start()?;
         let person_key = RecipientHashKey::new(&options.person_key);
@@ -101,16 +104,20 @@ impl PostgresStore {
         let connections = i16::try_from(options.max_connections).unwrap_or(i16::MAX);
         let max_wait = options.acquire_timeout;
         let (writers, group) = (options.writers, options.group);
-        let pool = runtime.block_on(async move {
-            let pool = pool_options(&options).connect_with(options.connect).await?;
-            schema::check(&pool).await?;
-            check_person_key(&pool, check).await?;
-            Ok::<_, PostgresOpenError>(pool)
+        let beginnings = Beginnings::new(options.pooler);
+        let (pool, lock_salt) = runtime.block_on(async move {
+            let connect = connect_options(&options);
+            let pool = pool_options(&options).connect_with(connect).await?;
+            schema::check(&pool, beginnings.read).await?;
+            check_person_key(&pool, beginnings.write, check).await?;
+            let lock_salt = schema::lock_salt(&pool, beginnings.read).await?;
+            Ok::<_, PostgresOpenError>((pool, lock_salt))
         })?;
         let first_slot = getrandom::u32().unwrap_or_default() % 16_384;
         let first_slot = i16::try_from(first_slot).unwrap_or_default();
         let database = Arc::new(Database {
             pool,
+            beginnings,
             config,
             clock,
             totals: Totals::default(),
@@ -121,6 +128,9 @@ impl PostgresStore {
             evicted: AtomicUsize::new(0),
             last_time: AtomicI64::new(0),
             max_wait,
+            diagnosis: Diagnosis::default(),
+            hints: Hints::default(),
+            lock_salt,
         });
         let shared = Arc::clone(&database);
         let queue = runtime.block_on(async move {
@@ -167,8 +177,9 @@ impl PostgresStore {
     pub fn inspect(options: PostgresOptions) -> Result<DatabaseFacts, PostgresOpenError> {
         let runtime = OwnRuntime::start()?;
         runtime.block_on(async move {
-            let pool = pool_options(&options).connect_with(options.connect).await?;
-            let facts = inspect::facts(&pool).await;
+            let begin = Beginnings::new(options.pooler).read;
+            let pool = pool_options(&options).connect_with(connect_options(&options)).await?;
+            let facts = inspect::facts(&mut *pool.begin_with(begin).await?).await;
             pool.close().await;
             facts
         })
@@ -178,7 +189,20 @@ impl PostgresStore {
         &self,
         work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.runtime.run(work).await
+        self.explained(self.runtime.run(work).await).await
+    }
+
+    /// Replaces an error that says only how long a command waited.
+    async fn explained<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        let Err(StoreError::Unavailable { label: SLOW | POOL_EXHAUSTED, .. }) = &result else {
+            return result;
+        };
+        let database = Arc::clone(&self.database);
+        let cause = async move { Ok(database.diagnosis.cause(&database.pool).await) };
+        match self.runtime.run(cause).await {
+            Ok(Some(cause)) => Err(cause),
+            Ok(None) | Err(_) => result,
+        }
     }
 
     /// Carries out a command, in one transaction with others that are in the queue.
@@ -187,7 +211,7 @@ impl PostgresStore {
         command: impl Fn(&mut RowCache) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (queue, max_wait) = (Arc::clone(&self.queue), self.database.max_wait);
-        queue.submit(max_wait, command).await
+        self.explained(queue.submit(max_wait, command).await).await
     }
 
     /// Carries out a command in a transaction of its own: one that reads lists of due messages, or that changes many rows.
@@ -235,14 +259,30 @@ fn pool_options(options: &PostgresOptions) -> PgPoolOptions {
         .idle_timeout(options.idle_timeout)
 }
 
+/// A pooler that prepares no statements also refuses startup parameters that it does not know.
+fn connect_options(options: &PostgresOptions) -> PgConnectOptions {
+    let connect = options.connect.clone();
+    if options.pooler {
+        connect.statement_cache_capacity(0).extra_float_digits(None)
+    } else {
+        connect
+    }
+}
+
 /// Notes the key's check in an empty database, and compares it in another.
-async fn check_person_key(pool: &PgPool, check: [u8; 16]) -> Result<(), PostgresOpenError> {
+async fn check_person_key(
+    pool: &PgPool,
+    begin: &'static str,
+    check: [u8; 16],
+) -> Result<(), PostgresOpenError> {
+    let mut transaction = pool.begin_with(begin).await?;
     sqlx::query("INSERT INTO meta (person_check) VALUES ($1) ON CONFLICT DO NOTHING")
         .bind(&check[..])
-        .execute(pool)
+        .execute(&mut *transaction)
         .await?;
     let (known,): (Vec<u8>,) =
-        sqlx::query_as("SELECT person_check FROM meta").fetch_one(pool).await?;
+        sqlx::query_as("SELECT person_check FROM meta").fetch_one(&mut *transaction).await?;
+    transaction.commit().await?;
     if known == check { Ok(()) } else { Err(PostgresOpenError::OtherPersonKey) }
 }
 

@@ -1,6 +1,6 @@
 //! Runs a group of commands in a transaction: lock, load, decide, write, commit (docs/design.md, "PostgreSQL").
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,10 +14,14 @@ use crate::domain::sid::MessageSid;
 use crate::domain::stats::MessageStats;
 use crate::store::engine::EngineConfig;
 use crate::store::postgres::cache::{Changed, Read, RowCache};
+use crate::store::postgres::diagnosis::Diagnosis;
 use crate::store::postgres::error::TransactionError;
+use crate::store::postgres::hints::Hints;
 use crate::store::postgres::kept::Kept;
 use crate::store::postgres::load::{load, timestamp};
-use crate::store::postgres::locks::{Locks, add_changes, add_read, lacking};
+use crate::store::postgres::locks::{
+    Locks, add_changes, add_read, lacking, take_locks, wait_for_locks,
+};
 use crate::store::postgres::queue::{Job, closed};
 use crate::store::postgres::totals::Totals;
 use crate::store::postgres::write::write;
@@ -34,34 +38,53 @@ const MAX_LOCKS: usize = 256;
 /// The longest duration of one attempt at a group, if the server does not even report a timeout.
 const MAX_ATTEMPT: Duration = Duration::from_secs(10);
 
-/// Bounds the waits of a transaction. All rows are found by an index, even before the server knows the size of the tables; a
-/// plan is made once. Settings for this transaction alone also hold behind a pooler.
-const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '5s'; \
-    SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL plan_cache_mode = force_generic_plan; \
-    SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
-    SET LOCAL jit = off";
-/// As [`BEGIN`], for queries that only read.
-const BEGIN_READ: &str = "BEGIN READ ONLY; SET LOCAL statement_timeout = '5s'; \
-    SET LOCAL idle_in_transaction_session_timeout = '10s'";
+/// The beginnings of a transaction and of one that only reads, with a further statement. They bound the waits. All rows are
+/// found by an index, even before the server knows the size of the tables; a plan is made once. Settings for this transaction
+/// alone also hold behind a pooler.
+macro_rules! beginnings {
+    ($further:literal) => {
+        Beginnings {
+            write: concat!(
+                "BEGIN; ",
+                $further,
+                "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '5s'; ",
+                "SET LOCAL idle_in_transaction_session_timeout = '10s'; ",
+                "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off; ",
+                "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off",
+            ),
+            read: concat!(
+                "BEGIN READ ONLY; ",
+                $further,
+                "SET LOCAL statement_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '10s'",
+            ),
+        }
+    };
+}
 
-/// Takes locks in the order of their numbers, so that no two transactions wait for each other, and returns the time at which
-/// it has them. A transaction that does not wait for the disk could lose an acknowledged command.
-const LOCK: &str = "
-SELECT CASE WHEN exclusive THEN pg_advisory_xact_lock(number)::text
-            WHEN NOT exclusive THEN pg_advisory_xact_lock_shared(number)::text
-            WHEN current_setting('synchronous_commit') = 'off' THEN set_config('synchronous_commit', 'on', true) END,
-       (extract(epoch FROM clock_timestamp()) * 1000)::bigint
-FROM unnest($1::bigint[], $2::boolean[]) AS k(number, exclusive) ORDER BY number NULLS LAST";
+/// Commits. A statement's timeout would end the wait for a synchronous standby, and report success. After a crash of the server,
+/// rows that say that all is done may not have reached this standby: so a transaction that writes no row waits for it, too.
+const COMMIT: &str = "SET LOCAL statement_timeout = 0; \
+    SELECT pg_logical_emit_message(true, 'heardback', '') WHERE current_setting('synchronous_standby_names') <> ''; \
+    COMMIT";
 
-/// Takes further locks. It does not wait, because these come after others in no order.
-const TRY_LOCK: &str = "
-SELECT coalesce(bool_and(CASE WHEN exclusive THEN pg_try_advisory_xact_lock(number)
-                              ELSE pg_try_advisory_xact_lock_shared(number) END), true)
-FROM unnest($1::bigint[], $2::boolean[]) AS k(number, exclusive)";
+/// The statements that begin a transaction.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Beginnings {
+    pub(super) write: &'static str,
+    pub(super) read: &'static str,
+}
+
+impl Beginnings {
+    /// Behind a pooler, the connection may have the prepared statements of other clients.
+    pub(super) fn new(pooler: bool) -> Self {
+        if pooler { beginnings!("DEALLOCATE ALL; ") } else { beginnings!("") }
+    }
+}
 
 /// The state that all commands share.
 pub(super) struct Database {
     pub(super) pool: PgPool,
+    pub(super) beginnings: Beginnings,
     pub(super) config: EngineConfig,
     /// `None`: the database's clock.
     pub(super) clock: Option<Clock>,
@@ -78,6 +101,10 @@ pub(super) struct Database {
     pub(super) last_time: AtomicI64,
     /// The longest wait of a command.
     pub(super) max_wait: Duration,
+    pub(super) diagnosis: Diagnosis,
+    pub(super) hints: Hints,
+    /// Advisory locks are those of a database: stores in other schemas have other numbers.
+    pub(super) lock_salt: i64,
 }
 
 /// How one run of a group ended.
@@ -127,7 +154,9 @@ impl Database {
                 }
                 Err(error) => {
                     let error = StoreError::from(error);
-                    group.into_iter().for_each(|job| job.command.fail(error.clone()));
+                    for job in group {
+                        job.command.fail(error.clone());
+                    }
                 }
             }
         }
@@ -183,19 +212,16 @@ impl Database {
         group: &mut [Job],
         is_claim: bool,
     ) -> Result<Run, TransactionError> {
-        let mut cache = self.cache();
+        let likely = self.likely_reads(group);
         let mut wanted = first.clone();
-        if first.is_empty() {
-            // Which rows the commands read first does not depend on rows: so these locks need one statement.
-            judge(group, &mut cache);
-            cache.missing.get_mut().iter().for_each(|read| add_read(&mut wanted, read));
-            cache = self.cache();
+        for read in &likely {
+            add_read(&mut wanted, read);
         }
         if wanted.len() > MAX_LOCKS && group.len() > 1 {
             return Ok(Run::Split);
         }
-        let connection = kept.begin(&self.pool, BEGIN).await?;
-        let judged = self.judge_on_rows(connection, cache, group, wanted, is_claim).await;
+        let connection = kept.begin(&self.pool, self.beginnings.write).await?;
+        let judged = self.judge_on_rows(connection, group, (wanted, likely), is_claim).await;
         let judged = match judged {
             Ok(Judged::Commit(cache)) => {
                 let RowCache { loaded, changed, .. } = &*cache;
@@ -206,15 +232,21 @@ impl Database {
         };
         match judged {
             Ok(Judged::Commit(cache)) => {
-                kept.end("COMMIT").await?;
+                kept.end(COMMIT).await?;
                 self.note_commit(&cache.changed);
                 Ok(Run::Done)
             }
-            Ok(Judged::Unchanged) => kept.end("ROLLBACK").await.map(|()| Run::Done),
+            Ok(Judged::Unchanged) => {
+                let end = if is_claim { "ROLLBACK" } else { COMMIT };
+                kept.end(end).await.map(|()| Run::Done)
+            }
             Ok(Judged::Again(run)) => kept.end("ROLLBACK").await.map(|()| run),
             Err(error) => {
                 // At once, so that no lock outlives the attempt. Without a connection there is no lock.
                 let _ = kept.end("ROLLBACK").await;
+                if error.is_of_the_connection() {
+                    kept.close();
+                }
                 Err(error)
             }
         }
@@ -229,18 +261,38 @@ impl Database {
         RowCache::new(self.config, now, self.totals.counts(), next_lease)
     }
 
+    /// The rows that the commands read first, and those that they read next if messages are as this receiver wrote them. So
+    /// one statement locks, and one loads, the rows of most commands.
+    fn likely_reads(&self, group: &mut [Job]) -> BTreeSet<Read> {
+        let mut cache = self.cache();
+        judge(group, &mut cache);
+        let mut reads = std::mem::take(cache.missing.get_mut());
+        if self.hints.answer(&reads, &mut cache.loaded) {
+            cache.discard_changes();
+            cache.loaded.reads.extend(reads.iter().cloned());
+            judge(group, &mut cache);
+            reads.append(cache.missing.get_mut());
+        }
+        // These depend on the time, which is not known yet.
+        let is_known = |read: &Read| {
+            !matches!(read, Read::Evictable(..) | Read::DueAfter(..) | Read::LastDueBy(..))
+        };
+        reads.retain(is_known);
+        reads
+    }
+
     /// Locks and loads what the commands need, and judges them in order.
     async fn judge_on_rows(
         &self,
         transaction: &mut PgConnection,
-        mut cache: RowCache,
         group: &mut [Job],
-        mut wanted: Locks,
+        (mut wanted, mut likely): (Locks, BTreeSet<Read>),
         is_claim: bool,
     ) -> Result<Judged, TransactionError> {
-        let now = wait_for_locks(transaction, &wanted).await?;
+        let now = wait_for_locks(transaction, &wanted, self.lock_salt).await?;
         let mut held = wanted.clone();
         self.last_time.fetch_max(now.as_millisecond(), Ordering::Relaxed);
+        let mut cache = self.cache();
         cache.now = self.clock.as_ref().map_or(now, |clock| clock());
         self.totals.refresh(transaction, self.config.max_parked).await?;
         cache.loaded.counts = self.totals.counts();
@@ -248,17 +300,21 @@ impl Database {
         if let Some(parked_rows) = self.totals.parked_rows(&self.config) {
             cache.loaded.parked_rows = parked_rows;
             cache.loaded.reads.insert(Read::ParkedRows);
+            likely.remove(&Read::ParkedRows);
         }
+        load(transaction, &mut cache.loaded, likely).await?;
         for _ in 0..MAX_ROUNDS {
             let lacks_candidates = judge(group, &mut cache);
             let missing = std::mem::take(cache.missing.get_mut());
             if !missing.is_empty() {
                 cache.discard_changes();
-                missing.iter().for_each(|read| add_read(&mut wanted, read));
+                for read in &missing {
+                    add_read(&mut wanted, read);
+                }
                 if wanted.len() > MAX_LOCKS && group.len() > 1 {
                     return Ok(Judged::Again(Run::Split));
                 }
-                if !take_locks(transaction, &wanted, &mut held).await? {
+                if !take_locks(transaction, &wanted, &mut held, self.lock_salt).await? {
                     return Ok(Judged::Again(Run::Lock(wanted)));
                 }
                 load(transaction, &mut cache.loaded, missing).await?;
@@ -291,6 +347,7 @@ impl Database {
     /// Counts what a commit changed, and wakes the worker if a message became due.
     fn note_commit(&self, changed: &Changed) {
         self.totals.add(&changed.mutations, self.config.max_parked);
+        self.hints.add(changed);
         let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
         for mutation in &changed.mutations {
             mutation.count_stats(&mut news);
@@ -314,27 +371,30 @@ impl Database {
     pub(super) async fn prove_writable(&self) -> Result<(), StoreError> {
         let slot = self.slots.lock().unwrap_or_else(PoisonError::into_inner).first().copied();
         let writing = async {
-            let mut transaction = self.pool.begin_with(BEGIN).await?;
-            sqlx::query(
+            let mut kept = Kept::default();
+            let connection = kept.begin(&self.pool, self.beginnings.write).await?;
+            let written = sqlx::query(
                 "INSERT INTO tally (key, slot, n) VALUES ('health', $1, 1)
                  ON CONFLICT (key, slot) DO UPDATE SET n = tally.n + 1",
             )
             .bind(slot.unwrap_or_default())
-            .execute(&mut *transaction)
-            .await?;
-            transaction.commit().await
+            .execute(connection)
+            .await;
+            match written {
+                Ok(_) => kept.end(COMMIT).await,
+                // The connection closes, so that the next one may reach another server.
+                Err(error) => Err(error.into()),
+            }
         };
-        match tokio::time::timeout(self.max_wait, writing).await {
-            Ok(written) => Ok(written.map_err(TransactionError::from)?),
-            Err(_) => Err(TransactionError::Late(self.max_wait).into()),
-        }
+        let written = tokio::time::timeout(self.max_wait, writing).await;
+        Ok(written.unwrap_or(Err(TransactionError::Late(self.max_wait)))?)
     }
 
     /// Begins a transaction that only reads.
     pub(super) async fn begin_read(
         &self,
     ) -> Result<Transaction<'static, Postgres>, TransactionError> {
-        Ok(self.pool.begin_with(BEGIN_READ).await?)
+        Ok(self.pool.begin_with(self.beginnings.read).await?)
     }
 
     /// The time of the injected clock, or else the database's.
@@ -382,22 +442,6 @@ async fn lock_claimed(
     Ok(others.is_empty())
 }
 
-/// Takes locks, and returns the time at which it has them.
-async fn wait_for_locks(
-    connection: &mut PgConnection,
-    locks: &Locks,
-) -> Result<Timestamp, TransactionError> {
-    // The last row stands for no lock.
-    let numbers = locks.keys().copied().map(Some).chain([None]);
-    let exclusive = locks.values().copied().map(Some).chain([None]);
-    let times: Vec<(Option<String>, i64)> = sqlx::query_as(LOCK)
-        .bind(numbers.collect::<Vec<Option<i64>>>())
-        .bind(exclusive.collect::<Vec<Option<bool>>>())
-        .fetch_all(connection)
-        .await?;
-    Ok(timestamp(times.last().map(|(_, now)| *now).unwrap_or_default()))
-}
-
 /// Judges a group in order. Returns whether a command was refused only because earlier ones took the candidates for
 /// eviction.
 fn judge(group: &mut [Job], cache: &mut RowCache) -> bool {
@@ -411,24 +455,4 @@ fn judge(group: &mut [Job], cache: &mut RowCache) -> bool {
         }
     }
     lacks_candidates
-}
-
-/// Takes further locks. Returns `false` if another transaction holds one of them.
-async fn take_locks(
-    connection: &mut PgConnection,
-    wanted: &Locks,
-    held: &mut Locks,
-) -> Result<bool, TransactionError> {
-    let more = lacking(wanted, held);
-    if more.is_empty() {
-        return Ok(true);
-    }
-    let (numbers, exclusive): (Vec<i64>, Vec<bool>) = more.iter().unzip();
-    let (is_taken,): (bool,) =
-        sqlx::query_as(TRY_LOCK).bind(numbers).bind(exclusive).fetch_one(connection).await?;
-    if !is_taken {
-        return Ok(false);
-    }
-    held.extend(more);
-    Ok(true)
 }

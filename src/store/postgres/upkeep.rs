@@ -152,6 +152,7 @@ impl PostgresStore {
 }
 
 /// The names of one person, from a row that has several.
+#[expect(clippy::wildcard_enum_match_arm, reason = "all other rows have one name or none")]
 fn names_of(row: StoredRow) -> Option<(AccountSid, Vec<RecipientHash>)> {
     match row {
         StoredRow::Names(account, _, tied) => Some((account, tied.names.everywhere().collect())),
