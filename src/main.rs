@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Serve(args) => command::run(&args),
-        Command::Demo(args) => dispatch::demo(args.keep, command::launch, signals::stop),
+        Command::Demo(args) => dispatch::demo(&args, command::launch, signals::stop),
         Command::Tool(tool) => dispatch::run(tool, signals::stop),
     };
     result.unwrap_or_else(|error| dispatch::failure(&error))

@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod confirm_past;
+pub mod digest;
 pub mod error;
 pub mod forget;
 pub mod hold;
@@ -27,11 +28,13 @@ mod trends;
 use std::io;
 
 use jiff::Timestamp;
+use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 
 use crate::admin::error::AdminError;
 use crate::admin::list::ListQuery;
 use crate::admin::requeue::RequeueSelection;
+use crate::domain::hex::hex;
 use crate::domain::message::Reference;
 use crate::domain::sid::AccountSid;
 use crate::domain::trace::TraceParent;
@@ -65,12 +68,22 @@ pub enum AdminRequest {
     },
     /// Erases the records of recipients; answered with [`forget::Erased`].
     Forget { addresses: Vec<String> },
+    /// The phone key that the store keeps; answered with its hexadecimal digits, or `null`.
+    PhoneKey,
     /// The identity of the store; answered with [`transfer::Identity`].
     Identify,
     /// One page of all records for an export; answered with [`Records`](crate::store::Records).
     Export { cursor: Option<Vec<u8>>, limit: usize },
     /// Imports records; answered with [`ImportOutcome`](crate::store::ImportOutcome).
     Import {
+        /// The check of the key that hashed the recipients.
+        persons: String,
+        records: Vec<ExportRecord>,
+    },
+    /// One page of counts and checksums of all records; answered with [`digest::DigestPage`].
+    Digest { cursor: Option<Vec<u8>>, limit: usize },
+    /// Compares records of an export with the store; answered with [`digest::Comparison`].
+    Compare {
         /// The check of the key that hashed the recipients.
         persons: String,
         records: Vec<ExportRecord>,
@@ -122,10 +135,20 @@ pub async fn answer(target: &Target<'_>, request: AdminRequest) -> Result<Vec<u8
         AdminRequest::Forget { addresses } => {
             json(&forget::forget(store, clear_recordings, &addresses).await?)
         }
+        AdminRequest::PhoneKey => {
+            let key = store.own_person_key();
+            json(&key.map(|key| hex(key.expose_secret())))
+        }
         AdminRequest::Identify => json(&transfer::identity(store)),
         AdminRequest::Export { cursor, limit } => json(&store.records(cursor, limit).await?),
         AdminRequest::Import { persons, records } => {
             json(&transfer::import(store, &persons, records).await?)
+        }
+        AdminRequest::Digest { cursor, limit } => {
+            json(&digest::digest(store, cursor, limit).await?)
+        }
+        AdminRequest::Compare { persons, records } => {
+            json(&digest::compare(store, &persons, records).await?)
         }
         AdminRequest::Reconsider { cursor, limit } => {
             json(&transfer::reconsider(store, cursor, limit).await?)

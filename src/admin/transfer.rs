@@ -21,6 +21,15 @@ pub(super) fn identity(store: &dyn Store) -> Identity {
     Identity { persons, is_empty: store.counts() == RecordCounts::default() }
 }
 
+/// Refuses records whose recipients another key hashed.
+pub(super) fn check_key(store: &dyn Store, persons: &str) -> Result<(), StoreError> {
+    if identity(store).persons == persons {
+        return Ok(());
+    }
+    let reason = "the store hashes recipients with another key than at the start of the command; run it again".to_owned();
+    Err(StoreError::Unavailable { reason, label: "person_key" })
+}
+
 /// Imports records, all of them or none. `persons` is the check of the key that hashed the recipients in them: the
 /// service may have restarted with another store since the client requested its identity.
 pub(super) async fn import(
@@ -28,10 +37,7 @@ pub(super) async fn import(
     persons: &str,
     records: Vec<ExportRecord>,
 ) -> Result<ImportOutcome, StoreError> {
-    if identity(store).persons != persons {
-        let reason = "the store hashes recipients with another key than at the start of the import; run the import again".to_owned();
-        return Err(StoreError::Unavailable { reason, label: "person_key" });
-    }
+    check_key(store, persons)?;
     let outcome = store.import(records).await?;
     log_confirmed(&outcome.confirmed);
     for account_sid in &outcome.holds {

@@ -188,6 +188,11 @@ Example:
   heardback restore /data/backup --store sled:/data/heardback";
 
 pub(super) const VERIFY_HELP: &str = "\
+On a sled store it reads every record and computes the seal again. On a database it recounts all
+rows in one snapshot, compares the counters with them, and prints the counts and checksums of
+`heardback export --digest`. The receivers may run. The counters decide limits and statistics,
+not which message is confirmed.
+
 Exit codes: 0 complete, 1 not complete or not readable, 2 wrong usage or settings.
 
 Examples:
@@ -203,6 +208,31 @@ Exit codes: 0 the schema is that of this release, 1 failed, 2 wrong usage or set
 Examples:
   HEARDBACK_STORE_FILE=/run/secrets/owner-url heardback store migrate
   heardback store migrate --store postgres://owner@db.example.com/heardback";
+
+pub(super) const DEMO_HELP: &str = "\
+With --store, two receivers share a database. One gets the registrations, the other one all other
+requests, so each confirmation crosses from one to the other. The demo creates a schema
+heardback_demo_… with its tables, and removes it at the end. It touches nothing else in the
+database. The role needs the right to create a schema. A password comes from PGPASSWORD or
+~/.pgpass.
+
+Examples:
+  heardback demo
+  heardback demo --keep
+  heardback demo --store postgres://localhost/postgres";
+
+pub(super) const KEY_HELP: &str = "\
+A sled store whose service has no HEARDBACK_PHONE_KEY keeps a random key, with which it hashes
+recipients' addresses. Receivers on a database, and every store that imports its records, need
+the same key. The command prints it to standard output alone, as hex: and its digits:
+HEARDBACK_PHONE_KEY takes this form. The service may run. The key is a secret: an attacker with
+the key and the store can find the numbers in it.
+
+Exit codes: 0 printed, 1 the store keeps no key, or does not respond, 2 wrong usage or settings.
+
+Example:
+  (umask 077 && heardback store key --store sled:/data/heardback > /run/secrets/phone-key)
+  HEARDBACK_PHONE_KEY_FILE=/run/secrets/phone-key heardback serve";
 
 pub(super) const SIGN_HELP: &str = "\
 The path selects the key: the first of HEARDBACK_APP_KEYS for /app/… (TWILIO_AUTH_TOKEN if it is
@@ -312,6 +342,11 @@ address, no text of a message, no token of a click link, and not the key. It con
 your app unchanged: targets of links (with their parameters), references, types of events. It
 also contains senders' numbers and Twilio's error texts.
 
+With --digest, the command prints no record. Each line has a kind of records, their number and a
+checksum: the sum of their HMACs under the phone key, in any order. Two stores with the same
+records print the same lines. Left out is what a move changes: attempts under way, due times,
+codes, and the reason why evidence is parked. Compare outputs of the same release.
+
 With --out, the file is NAME.part until it is complete. Only its owner may read it, and no file
 is overwritten. A service continues to serve during an export; records that arrive meanwhile may
 or may not be included.
@@ -320,6 +355,7 @@ or may not be included.
 
 Examples:
   heardback export --out records.jsonl
+  heardback export --digest
   heardback export | jq -c 'select(.type == \"message\" and .state == \"refused\")'
   heardback export | gzip > records.jsonl.gz";
 
@@ -331,24 +367,32 @@ keeps the record that is here; it is counted and listed as kept. After the last 
 parked evidence of both stores is judged again, as at a registration. Stop the service that the
 export comes from: confirmed messages are reported from here.
 
-Import again after an interrupted import, or with a later export. If this service already has
-traffic, put its accounts on hold (`heardback pause`) until the import ends. An account that was
-on hold there is on hold here. Messages that were forgotten after the export are back: forget
-them again.
+An interrupted import loses nothing: each hundred records are one transaction. Run it again; the
+records that are here are skipped, and the result is the same. A later export can be imported,
+too. If this service already has traffic, put its accounts on hold (`heardback pause`) until the
+import ends. An account that was on hold there is on hold here. Messages that were forgotten
+after the export are back: forget them again.
 
-Both stores need the same HEARDBACK_PHONE_KEY. A source without one has a key of its own; then
-move the store with `heardback backup` and `restore`, because an export does not contain the key.
-A file is checked to its end before the first write; stdin cannot be.
+Both stores need the same HEARDBACK_PHONE_KEY. A sled store without one keeps a key of its own:
+`heardback store key` prints it, in the form that HEARDBACK_PHONE_KEY takes. A file is checked to
+its end before the first write; stdin cannot be.
+
+With --verify, nothing is changed. Each record of FILE is compared with the store: it is here if
+an import would add no fact to it. The output has the lines of `export --digest` for those
+records of FILE. It equals that of the source if none is missing, even if this store has traffic.
+Records that have expired, and parked evidence that was used, count as here; standard error has
+their number.
 
 {store}
-On a stopped store, HEARDBACK_MAX_MESSAGES and HEARDBACK_MAX_PARKED apply if they are set for
-this command.
+On a stopped store and on a database, the command also needs the settings of matching and the
+limits (HEARDBACK_REPLY_WINDOW, HEARDBACK_MAX_MESSAGES, …) as the service has them.
 
 Exit codes: 0 all records are here, 1 some are not, 2 wrong usage or settings.
 
 Examples:
   heardback import records.jsonl
   gunzip -c records.jsonl.gz | heardback import -
+  heardback import --verify records.jsonl
 
 With --csv, each line is one message whose recipient proved that it arrived: a code entered, a
 password used, a link opened. The message is confirmed as by POST /app/events with a MessageSid,

@@ -22,7 +22,7 @@ use crate::cli::operate::{
 };
 pub use crate::cli::values::RequestBody;
 use crate::cli::values::Typed;
-use crate::config::{ListenAddr, OPS_LISTEN_DEFAULT, SettingsArgs};
+use crate::config::{ListenAddr, OPS_LISTEN_DEFAULT, SettingsArgs, StoreUrl};
 
 /// Confirms to Twilio which messages arrived.
 ///
@@ -41,6 +41,7 @@ pub enum Command {
     #[command(after_help = serve_help())]
     Serve(Box<SettingsArgs>),
     /// Run a demo on this machine, without Twilio and without settings
+    #[command(after_help = help::DEMO_HELP)]
     Demo(DemoArgs),
     #[command(flatten)]
     Tool(Tool),
@@ -105,7 +106,7 @@ pub enum Tool {
     /// Read the whole store, or a backup of it, and check that it is complete
     #[command(after_help = help::VERIFY_HELP)]
     VerifyStore(VerifyStoreArgs),
-    /// Prepare a PostgreSQL database for this release
+    /// Prepare a PostgreSQL database, or print the key of a sled store
     #[command(subcommand)]
     Store(StoreCommand),
     /// Print the completion script for a shell
@@ -121,6 +122,9 @@ pub enum StoreCommand {
     /// Bring the schema of a PostgreSQL database to this release
     #[command(after_help = help::MIGRATE_HELP)]
     Migrate(StoreFlag),
+    /// Print the phone key that a sled store keeps, for `HEARDBACK_PHONE_KEY` of other receivers
+    #[command(after_help = help::KEY_HELP)]
+    Key(StoreFlag),
 }
 
 #[derive(Debug, Args)]
@@ -156,6 +160,9 @@ pub struct DemoArgs {
     /// Keep everything running at the end, and print the URLs to try by hand
     #[arg(long)]
     pub keep: bool,
+    /// Run two receivers on this database, in a schema of their own that is removed at the end
+    #[arg(long, value_name = "postgres://…", value_parser = Typed(values::store))]
+    pub store: Option<StoreUrl>,
 }
 
 #[derive(Debug, Args)]

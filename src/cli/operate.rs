@@ -134,6 +134,9 @@ pub struct ExportArgs {
     /// The file to write, which must not exist [default: stdout]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Print the counts and checksums of all records by kind, instead of the records
+    #[arg(long, conflicts_with = "out")]
+    pub digest: bool,
     #[command(flatten)]
     pub store: StoreFlag,
 }
@@ -143,6 +146,9 @@ pub struct ImportArgs {
     /// A file of `export`, or with --csv a list of messages that arrived; - is stdin
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+    /// Change nothing: compare the store with FILE, and print the digest of the records that are here
+    #[arg(long, conflicts_with = "csv")]
+    pub verify: bool,
     /// FILE is a CSV of messages that are known to have arrived
     #[arg(long)]
     pub csv: bool,

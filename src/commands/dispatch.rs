@@ -11,7 +11,7 @@ use clap::error::ErrorKind;
 
 use crate::cli::operate::{HoldArgs, StoreFlag};
 use crate::cli::{
-    BackupArgs, DoctorArgs, ReplayArgs, SignArgs, StoreCommand, Tool, VerifyStoreArgs,
+    BackupArgs, DemoArgs, DoctorArgs, ReplayArgs, SignArgs, StoreCommand, Tool, VerifyStoreArgs,
 };
 use crate::commands::csv_import::CsvImport;
 use crate::commands::hold::HoldChange;
@@ -20,8 +20,8 @@ use crate::commands::pipe_tolerant_stdout::{Stdout, note, print};
 use crate::commands::store_access::{StoreAccess, UsageError};
 use crate::commands::verify_store::VerifyReport;
 use crate::commands::{
-    backup, check, clock, demo, doctor, export, forget, health, hold, list, manual, migrate,
-    replay, requeue, restore, show, sign, stats, verify_store,
+    backup, check, clock, demo, doctor, export, forget, health, hold, key, list, manual, migrate,
+    replay, requeue, restore, show, sign, stats, verify_database, verify_store,
 };
 use crate::config;
 use crate::config::problems::Problems;
@@ -65,7 +65,7 @@ pub fn usage(error: &clap::Error) -> ExitCode {
 /// # Errors
 /// The demo cannot run.
 pub fn demo<R, S>(
-    keep: bool,
+    args: &DemoArgs,
     launch: impl demo::Launch<R>,
     stop: impl FnOnce() -> anyhow::Result<S>,
 ) -> anyhow::Result<ExitCode>
@@ -73,9 +73,21 @@ where
     R: Future<Output = anyhow::Result<()>> + 'static,
     S: Future<Output = ()>,
 {
+    let database = args.store.as_ref().map(|store| {
+        let settings = values(Some(store), CommandKind::Migrates)?;
+        match settings.store {
+            StoreUrl::Postgres(url) => anyhow::Ok(url),
+            StoreUrl::Sled(_) => {
+                let why =
+                    "the demo has a sled store of its own; --store names a database: postgres://…";
+                Err(UsageError(why.to_owned()).into())
+            }
+        }
+    });
+    let database = database.transpose()?;
     let passed = System::new().block_on(async {
-        let keep = keep.then(stop).transpose()?;
-        demo::run(launch, keep).await
+        let keep = args.keep.then(stop).transpose()?;
+        demo::run(launch, database.as_ref(), keep).await
     });
     Ok(exit(passed?))
 }
@@ -136,7 +148,8 @@ where
         }
         Tool::Import(args) => {
             let import = Import::open(&args)?;
-            change(args.store.place.store.as_ref(), async |store, out| import.run(store, out).await)
+            let settings = values(args.store.place.store.as_ref(), CommandKind::Judges)?;
+            change_with(&settings, async |store, out| import.run(store, out).await)
         }
         Tool::Backup(args) => run_backup(&args),
         Tool::Forget(args) => {
@@ -242,9 +255,16 @@ fn run_restore(args: &BackupArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn run_verify_store(args: &VerifyStoreArgs) -> anyhow::Result<ExitCode> {
+    let settings = values(args.store.place.store.as_ref(), CommandKind::Migrates)?;
+    if let (StoreUrl::Postgres(url), None) = (&settings.store, &args.dir) {
+        let settings = values(args.store.place.store.as_ref(), CommandKind::Operates)?;
+        return query_with(&settings, async |store, out| {
+            verify_database::run(store, url.to_string(), args.store.json, out).await
+        });
+    }
+    let store = settings.store.folder().unwrap_or(Path::new(""));
+    let verified = verify_store::verify_path(store, args.dir.as_deref());
     init_logs()?;
-    let store = sled_folder(&args.store.place, "verify-store", PG_DUMP)?;
-    let verified = verify_store::verify_path(&store, args.dir.as_deref());
     report(&System::new().block_on(verified), args.store.json)
 }
 
@@ -264,11 +284,16 @@ fn sled_folder(args: &StoreFlag, command: &str, remedy: &str) -> anyhow::Result<
 }
 
 fn run_store(command: StoreCommand) -> anyhow::Result<ExitCode> {
-    init_logs()?;
     match command {
         StoreCommand::Migrate(args) => {
+            init_logs()?;
             let settings = values(args.store.as_ref(), CommandKind::Migrates)?;
             print_ok(&migrate::run(&settings)?)
+        }
+        StoreCommand::Key(args) => {
+            let settings = values(args.store.as_ref(), CommandKind::Operates)?;
+            key::check(&settings)?;
+            query_with(&settings, async |store, out| key::run(store, out).await)
         }
     }
 }
@@ -289,8 +314,14 @@ fn query(
     store: Option<&StoreUrl>,
     command: impl AsyncFnOnce(&StoreAccess, &mut Out) -> anyhow::Result<bool>,
 ) -> anyhow::Result<ExitCode> {
-    let settings = values(store, CommandKind::Operates)?;
-    on_store(&settings, command).map(|(done, _)| exit(done))
+    query_with(&values(store, CommandKind::Operates)?, command)
+}
+
+fn query_with(
+    settings: &Values,
+    command: impl AsyncFnOnce(&StoreAccess, &mut Out) -> anyhow::Result<bool>,
+) -> anyhow::Result<ExitCode> {
+    on_store(settings, command).map(|(done, _)| exit(done))
 }
 
 /// Runs a command that changes the store and judges no evidence.

@@ -12,6 +12,7 @@ use anyhow::Context;
 use serde::Serialize;
 
 use crate::admin::AdminRequest;
+use crate::admin::digest::{Digest, DigestPage};
 use crate::admin::transfer::Identity;
 use crate::cli::operate::ExportArgs;
 use crate::commands::atomic_file;
@@ -50,6 +51,11 @@ pub(super) async fn run(
     folder: &Path,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
+    if args.digest {
+        write!(out, "{}", digest(store).await?)?;
+        out.flush()?;
+        return Ok(true);
+    }
     let tally = match &args.out {
         None => write(store, out).await?,
         Some(path) => {
@@ -70,6 +76,23 @@ pub(super) async fn run(
     out.flush()?;
     note(format_args!("exported {}", tally.describe()));
     Ok(true)
+}
+
+/// The digest of all records of a store.
+///
+/// # Errors
+/// The store does not respond.
+pub(super) async fn digest(store: &StoreAccess) -> anyhow::Result<Digest> {
+    let (mut digest, mut cursor) = (Digest::default(), None);
+    loop {
+        let request = AdminRequest::Digest { cursor, limit: RECORDS_PER_REQUEST };
+        let page: DigestPage = store.request(request).await?;
+        digest += page.digest;
+        cursor = page.next;
+        if cursor.is_none() {
+            return Ok(digest);
+        }
+    }
 }
 
 async fn write(store: &StoreAccess, to: &mut impl Write) -> anyhow::Result<RecordTotals> {

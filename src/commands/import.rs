@@ -10,9 +10,11 @@ use anyhow::{Context, bail};
 use serde_json::json;
 
 use crate::admin::AdminRequest;
+use crate::admin::digest::Comparison;
 use crate::admin::transfer::Identity;
 use crate::cli::operate::ImportArgs;
 use crate::commands::export_format::{ExportReader, Head};
+use crate::commands::pipe_tolerant_stdout::note;
 use crate::commands::progress;
 use crate::commands::progress::Bar;
 use crate::commands::store_access::{StoreAccess, UsageError};
@@ -28,6 +30,8 @@ const MAX_NAMED: usize = 1000;
 /// An import whose file is open.
 pub(super) struct Import {
     from: ImportSource,
+    /// Whether to compare the records with the store, and import none.
+    only_verifies: bool,
     json: bool,
 }
 
@@ -51,7 +55,7 @@ impl Import {
                 ImportSource::Stream(Box::new(BufReader::new(file)))
             }
         };
-        Ok(Self { from, json: args.store.json })
+        Ok(Self { from, only_verifies: args.verify, json: args.store.json })
     }
 
     /// Imports the records, and prints the outcome.
@@ -77,6 +81,9 @@ impl Import {
                 (lines, None)
             }
         };
+        if self.only_verifies {
+            return compare(store, &identity.persons, lines, self.json, out).await;
+        }
         let mut import = RunningImport {
             store,
             persons: identity.persons,
@@ -159,9 +166,53 @@ fn check_key(head: &Head, identity: &Identity) -> anyhow::Result<()> {
     };
     bail!(
         "its persons are hashed with another key than those of this store. {here} If the source has no \
-         HEARDBACK_PHONE_KEY, its key is only in its store: move that with `heardback backup` and \
-         `heardback restore` instead"
+         HEARDBACK_PHONE_KEY, `heardback store key` prints its key"
     )
+}
+
+/// Compares all records with the store, and prints the digest of those that are here.
+async fn compare(
+    store: &StoreAccess,
+    persons: &str,
+    mut lines: ExportReader<Box<dyn BufRead>>,
+    json: bool,
+    out: &mut impl Write,
+) -> anyhow::Result<bool> {
+    let (mut comparison, mut batch) = (Comparison::default(), Vec::new());
+    loop {
+        let record = lines.next()?;
+        let is_end = record.is_none();
+        batch.extend(record);
+        if batch.len() == RECORDS_PER_REQUEST || (is_end && !batch.is_empty()) {
+            let (persons, records) = (persons.to_owned(), std::mem::take(&mut batch));
+            comparison += store.request(AdminRequest::Compare { persons, records }).await?;
+            comparison.missing_messages.truncate(MAX_NAMED);
+        }
+        if is_end {
+            break;
+        }
+    }
+    if json {
+        writeln!(out, "{}", serde_json::to_string(&comparison)?)?;
+    } else {
+        write!(out, "{}", comparison.digest)?;
+        for sid in &comparison.missing_messages {
+            note(format_args!("missing {sid}"));
+        }
+    }
+    out.flush()?;
+    let Comparison { past, missing, .. } = comparison;
+    if past > 0 {
+        note(format_args!(
+            "{past} records are past: expired, or evidence that was used since the export"
+        ));
+    }
+    if missing > 0 {
+        note(format_args!(
+            "{missing} records of the export are missing or incomplete here; import it again, and verify again"
+        ));
+    }
+    Ok(missing == 0)
 }
 
 struct RunningImport<'a> {

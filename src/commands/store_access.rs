@@ -126,18 +126,19 @@ fn options(settings: &Values, store: &Path) -> Options {
     options.max_messages = settings.max_messages;
     options.max_parked = settings.max_parked;
     let key = settings.phone_key.as_ref();
-    options.person_key = key.map(|key| key.expose_secret().as_bytes().to_vec());
+    options.person_key = key.map(|key| key.expose_secret().to_vec());
     options
 }
 
 /// The options of a database. A command needs few connections.
 pub(super) fn postgres_options(settings: &Values, url: &PostgresUrl) -> PostgresOptions {
-    let key = settings.phone_key.as_ref().map(|key| key.expose_secret().as_bytes().to_vec());
+    let key = settings.phone_key.as_ref().map(|key| key.expose_secret().to_vec());
     PostgresOptions {
         max_messages: settings.max_messages,
         max_parked: settings.max_parked,
         max_connections: CONNECTIONS,
         acquire_timeout: settings.pool.acquire_timeout,
+        pooler: settings.pool.is_behind_pooler,
         ..PostgresOptions::new(url.connect_options(), key.unwrap_or_default(), settings.policy())
     }
 }

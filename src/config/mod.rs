@@ -24,6 +24,7 @@ pub use accounts::account_sids;
 pub use env::{Env, ReadFile, process_env, process_file};
 pub use flags::{PASSWORD_IN_FLAG, secrets};
 pub use listen::ListenAddr;
+pub use parse::HEX;
 pub use postgres_url::PostgresUrl;
 pub use reader::{Setting, SettingsArgs};
 pub use settings::{AccountSettings, LogFormat, PoolSettings, Settings, StoreUrl, Values};
@@ -43,7 +44,7 @@ use crate::config::table::{
     ALLOW_UNVERIFIED_DATABASE, EVENT_WINDOW, MAX_MESSAGES, MAX_PARKED, OPS_LISTEN, OPS_TOKEN,
     PENDING_TTL, PHONE_KEY, PUBLIC_URL, READ_CONFIRMS, RECORD_REFUSED, REPLY_WINDOW, RESEND,
     RETENTION, RUN_DIR, STORE_ACQUIRE_TIMEOUT, STORE_CONNECTION_LIFETIME, STORE_CONNECTIONS,
-    STORE_IDLE_TIMEOUT, STORE_URL, TWILIO,
+    STORE_IDLE_TIMEOUT, STORE_POOLER, STORE_URL, TWILIO,
 };
 use crate::domain::click_link;
 use crate::domain::click_link::Links;
@@ -223,6 +224,7 @@ impl Values {
             | STORE_ACQUIRE_TIMEOUT
             | STORE_CONNECTION_LIFETIME
             | STORE_IDLE_TIMEOUT
+            | STORE_POOLER
             | ALLOW_UNVERIFIED_DATABASE
             | RUN_DIR => true,
             PENDING_TTL | REPLY_WINDOW | EVENT_WINDOW | RETENTION | READ_CONFIRMS | RESEND => {

@@ -13,6 +13,7 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::config::problems::Problem;
 use crate::config::reader::SettingsReader;
 use crate::config::shared_keys::{SharedKey, USUAL_ID};
+use crate::domain::hex;
 use crate::domain::path_secret;
 use crate::domain::path_secret::PathSecret;
 use crate::domain::sid::AccountSid;
@@ -26,6 +27,8 @@ const TOKEN_LEN: usize = 32;
 pub(super) const MAX_TOKENS: usize = 4;
 /// 128 bits: a shorter key of a hash can be found by search.
 pub(super) const MIN_KEY_BYTES: usize = 16;
+/// Before a key of bytes that are no text. A phone key that begins with it is never a text.
+pub const HEX: &str = "hex:";
 /// How to make a secret.
 pub(super) const RANDOM_HEX: &str = "from `openssl rand -hex 32`";
 /// The expected form of a public URL.
@@ -79,7 +82,7 @@ pub(super) fn is_short(secret: &SecretString) -> bool {
     secret.expose_secret().len() < MIN_KEY_BYTES
 }
 
-fn long_enough(secret: &str, more: &str) -> Result<(), String> {
+fn long_enough(secret: &[u8], more: &str) -> Result<(), String> {
     if secret.len() < MIN_KEY_BYTES {
         return Err(format!("expected at least {MIN_KEY_BYTES} bytes, e.g. {RANDOM_HEX}{more}"));
     }
@@ -185,7 +188,7 @@ pub(super) fn public_urls(reader: &mut SettingsReader<'_>, text: &str) {
 
 pub(super) fn ops_token(reader: &mut SettingsReader<'_>, text: &str) -> Result<(), String> {
     reader.values.ops_token = Some(SecretString::from(text));
-    long_enough(text, "")
+    long_enough(text.as_bytes(), "")
 }
 
 pub(super) fn client_ip_header(reader: &mut SettingsReader<'_>, text: &str) -> Result<(), String> {
@@ -205,8 +208,15 @@ pub(super) fn click_secret(reader: &mut SettingsReader<'_>, text: &str) -> Resul
 }
 
 pub(super) fn phone_key(reader: &mut SettingsReader<'_>, text: &str) -> Result<(), String> {
-    reader.values.phone_key = Some(SecretString::from(text));
-    long_enough(text, "; keep it for as long as the store")
+    let key = match text.strip_prefix(HEX) {
+        Some(digits) => hex::decoded(digits).ok_or_else(|| {
+            format!("expected pairs of hexadecimal digits after {HEX}, as `heardback store key` prints them")
+        })?,
+        None => text.as_bytes().to_vec(),
+    };
+    let checked = long_enough(&key, "; keep it for as long as the store");
+    reader.values.phone_key = Some(key.into());
+    checked
 }
 
 pub(super) fn record_refused(reader: &mut SettingsReader<'_>, text: &str) -> Result<(), String> {

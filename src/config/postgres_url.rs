@@ -108,6 +108,11 @@ impl PostgresUrl {
         PgConnectOptions::clone(&self.connect)
     }
 
+    /// The same database, with other options of its connections.
+    pub(crate) fn with(&self, connect: PgConnectOptions) -> Self {
+        Self { connect: Box::new(connect), ..self.clone() }
+    }
+
     /// The `sslmode`, if it does not verify a server on another machine.
     pub(super) fn weak_mode(&self) -> Option<&'static str> {
         self.weak_mode

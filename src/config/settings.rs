@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{SecretSlice, SecretString};
 
 use crate::config::listen::ListenAddr;
 use crate::config::postgres_url::PostgresUrl;
@@ -76,7 +76,7 @@ pub struct Values {
     /// The folder of the control socket of a service whose store is a database.
     pub run_dir: PathBuf,
     /// The key of recipients' hashes; `None` if the store makes its own.
-    pub phone_key: Option<SecretString>,
+    pub phone_key: Option<SecretSlice<u8>>,
     pub listen: ListenAddr,
     pub ops_listen: ListenAddr,
     /// The password of the operator's page; required if other machines can connect to it.
@@ -282,6 +282,8 @@ pub struct PoolSettings {
     pub lifetime: Duration,
     /// The time after which an unused connection is closed.
     pub idle_timeout: Duration,
+    /// Whether a pooler without prepared statements of its own is in front.
+    pub is_behind_pooler: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -51,6 +51,7 @@ pub(super) const STORE_CONNECTIONS: &str = "HEARDBACK_STORE_CONNECTIONS";
 pub(super) const STORE_ACQUIRE_TIMEOUT: &str = "HEARDBACK_STORE_ACQUIRE_TIMEOUT";
 pub(super) const STORE_CONNECTION_LIFETIME: &str = "HEARDBACK_STORE_CONNECTION_LIFETIME";
 pub(super) const STORE_IDLE_TIMEOUT: &str = "HEARDBACK_STORE_IDLE_TIMEOUT";
+pub(super) const STORE_POOLER: &str = "HEARDBACK_STORE_POOLER";
 pub(super) const ALLOW_UNVERIFIED_DATABASE: &str = "HEARDBACK_ALLOW_UNVERIFIED_DATABASE";
 pub(super) const RUN_DIR: &str = "HEARDBACK_RUN_DIR";
 pub(super) const PHONE_KEY: &str = "HEARDBACK_PHONE_KEY";
@@ -398,6 +399,15 @@ pub static SETTINGS: &[Setting] = &[
         show: |settings| written(settings.pool.idle_timeout),
     },
     Setting {
+        name: STORE_POOLER,
+        heading: STORE,
+        value: Value::Switch("false"),
+        help: "With PostgreSQL: whether a pooler in transaction mode stands in front that does not track prepared \
+               statements, such as PgBouncer before 1.21",
+        read: |reader, text| set(&mut reader.values.pool.is_behind_pooler, switch(text)),
+        show: |settings| settings.pool.is_behind_pooler.to_string(),
+    },
+    Setting {
         name: ALLOW_UNVERIFIED_DATABASE,
         heading: STORE,
         value: Value::Switch("false"),
@@ -427,8 +437,8 @@ pub static SETTINGS: &[Setting] = &[
         name: PHONE_KEY,
         heading: STORE,
         value: Value::Secret,
-        help: "The key of the hash of recipients' addresses, 16 bytes or more [default: random, kept in the \
-               store]",
+        help: "The key of the hash of recipients' addresses: a text of 16 bytes or more, or hex: and the digits \
+               of `heardback store key` [default: random, kept in the store]",
         read: parse::phone_key,
         show: |settings| match settings.phone_key {
             Some(_) => "set".to_owned(),

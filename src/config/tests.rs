@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use secrecy::ExposeSecret;
 
 use super::*;
+use crate::domain::hex;
 use crate::twilio::signature::Algorithm;
 use crate::twilio::twiml::RedirectUrl;
 
@@ -265,6 +266,28 @@ fn a_wrong_secret_is_a_problem_that_says_why_and_never_shows_it() {
     assert_eq!(settings.accounts.first().tokens[0].expose_secret(), TOKEN);
     for keys in ["0123456789abcdef", "0123456789abcdef,fedcba9876543210"] {
         assert!(gather(&args(), &[("HEARDBACK_APP_KEYS", keys)]).is_ok(), "{keys}");
+    }
+}
+
+#[test]
+fn a_phone_key_is_a_text_or_the_digits_after_hex() {
+    let key = |text: &str| {
+        let env = [("TWILIO_AUTH_TOKEN", TOKEN), ("HEARDBACK_PHONE_KEY", text)];
+        let settings = gather(&args(), &env).map_err(|problems| problems.to_string())?;
+        Ok(settings.phone_key.as_ref().map(|key| key.expose_secret().to_vec()))
+    };
+    let text = "0123456789abcdef0123456789abcdef";
+    assert_eq!(key(text), Ok(Some(text.as_bytes().to_vec())), "digits alone are a text");
+    assert_eq!(key(&format!("{HEX}{text}")), Ok(hex::decoded(text)));
+    // A text never begins with `hex:`, so that a cut key is not taken for a text.
+    for (wrong, why) in [
+        ("hex:0123456789abcdef0123456789abcde", "pairs of hexadecimal digits"),
+        ("hex:a phone key that is a text", "pairs of hexadecimal digits"),
+        ("hex:0123456789abcdef0123456789abcd", "at least 16 bytes"),
+        ("hex:", "at least 16 bytes"),
+    ] {
+        let problem: String = key(wrong).expect_err(wrong);
+        assert!(problem.contains(why) && !problem.contains("0123"), "{problem}");
     }
 }
 

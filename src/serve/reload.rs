@@ -84,7 +84,8 @@ impl Reloader {
 /// The settings that differ and cannot change before a restart.
 fn changed_fixed(now: &Settings, then: &Settings) -> Vec<&'static str> {
     let shown = |key: &SecretString| key.expose_secret().to_owned();
-    let key = |settings: &Settings| settings.phone_key.as_ref().map(shown);
+    let key =
+        |settings: &Settings| settings.phone_key.as_ref().map(|key| key.expose_secret().to_vec());
     let token = |settings: &Settings| settings.ops_token.as_ref().map(shown);
     let rows = [
         ("HEARDBACK_PUBLIC_URL", now.public_urls != then.public_urls),

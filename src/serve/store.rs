@@ -95,8 +95,7 @@ pub(super) fn open_store(
         StoreUrl::Sled(path) => Ok(OpenStore::Sled(open_sled(settings, path, clock, metrics)?)),
         StoreUrl::Postgres(url) => {
             create_run_dir(&settings.run_dir)?;
-            let key =
-                settings.phone_key.as_ref().map(|key| key.expose_secret().as_bytes().to_vec());
+            let key = settings.phone_key.as_ref().map(|key| key.expose_secret().to_vec());
             let (connect, pool) = (url.connect_options(), settings.pool);
             let options = PostgresOptions {
                 max_messages: settings.max_messages,
@@ -105,6 +104,7 @@ pub(super) fn open_store(
                 acquire_timeout: pool.acquire_timeout,
                 max_lifetime: pool.lifetime,
                 idle_timeout: pool.idle_timeout,
+                pooler: pool.is_behind_pooler,
                 clock_guard: Some(Arc::clone(clock)),
                 ..PostgresOptions::new(connect, key.unwrap_or_default(), settings.policy())
             };
@@ -136,8 +136,7 @@ fn open_sled(
     options.marks_path = true;
     options.max_messages = settings.max_messages;
     options.max_parked = settings.max_parked;
-    options.person_key =
-        settings.phone_key.as_ref().map(|key| key.expose_secret().as_bytes().to_vec());
+    options.person_key = settings.phone_key.as_ref().map(|key| key.expose_secret().to_vec());
     let (metrics, at_end) = (Arc::clone(metrics), Arc::clone(metrics));
     options.on_commit = Arc::new(move |commit| {
         metrics.commit(commit.entries, commit.duration, commit.disk_time);

@@ -22,7 +22,7 @@ pub use list::{Filter, ListEntry, ListPage, Select};
 pub use outcome::{Forgotten, RequeueFrom, Requeued, SettleOutcome, Swept};
 pub use pool::PoolFigures;
 pub use quota::{Quota, Quotas};
-pub use transfer::{ExportRecord, ImportOutcome, Reconsidered, Records};
+pub use transfer::{ExportRecord, ImportOutcome, Presence, Reconsidered, Records};
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -30,6 +30,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use secrecy::SecretSlice;
 
 use crate::domain::account_block::{AccountBlock, AccountNews};
 use crate::domain::address::{Address, RecipientHashKey};
@@ -51,6 +52,9 @@ pub type BackupPieces = tokio::sync::mpsc::Receiver<Vec<u8>>;
 pub trait Store: Send + Sync + 'static {
     /// The key of the recipients' hashes.
     fn person_key(&self) -> &RecipientHashKey;
+
+    /// The secret of [`person_key`](Self::person_key), if the store keeps it; `None` if its settings have it.
+    fn own_person_key(&self) -> Option<SecretSlice<u8>>;
 
     /// The clock that decides which records have expired. A store expires and removes records by its trusted
     /// time only, even if the wall clock jumps.
@@ -173,6 +177,10 @@ pub trait Store: Send + Sync + 'static {
     /// further along. Parked evidence stays parked until it is [reconsidered](Self::reconsider): a choice among messages
     /// needs all of them.
     async fn import(&self, records: Vec<ExportRecord>) -> Result<ImportOutcome, StoreError>;
+
+    /// Compares a few hundred records of an export with the rows of this store, without a change. The outcomes are in
+    /// the order of the records.
+    async fn compare(&self, records: Vec<ExportRecord>) -> Result<Vec<Presence>, StoreError>;
 
     /// Judges parked evidence and provisional confirmations again, in up to `limit` rows from `cursor` on. It completes
     /// an import, after which all messages among which evidence chooses are here.

@@ -161,6 +161,18 @@ impl AddAssign for ImportOutcome {
     }
 }
 
+/// Whether a store has a record of an export. The outcome of [`Store::compare`](crate::store::Store::compare).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Presence {
+    /// All its facts are here, and its state is as far along.
+    Here,
+    /// It is not here, and its time is over; or it is evidence that was used since.
+    Past,
+    /// An import would add it, or facts of it.
+    Missing,
+}
+
 /// One step of [`Store::reconsider`](crate::store::Store::reconsider).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reconsidered {

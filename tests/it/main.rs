@@ -64,6 +64,8 @@ mod many_messages;
 #[cfg(test)]
 mod matching;
 #[cfg(test)]
+mod moving;
+#[cfg(test)]
 mod official;
 #[cfg(test)]
 mod openapi;

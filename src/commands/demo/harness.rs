@@ -8,29 +8,39 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use reqwest::redirect::Policy;
 use serde_json::Value;
+use sqlx::postgres::PgConnectOptions;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::commands::demo::fake_twilio::FakeTwilio;
 use crate::commands::demo::scenario::{ENDINGS, POSTS, Step, StepSigner};
-use crate::config::Settings;
-use crate::config::SettingsArgs;
+use crate::commands::store_access::postgres_options;
+use crate::config::{PostgresUrl, Settings, SettingsArgs, StoreUrl};
 use crate::domain::matching::earlier;
 use crate::domain::route;
 use crate::recording::Recording;
+use crate::store::postgres::PostgresStore;
 use crate::twilio::signature::{Content, SigningKey, sign};
 
 /// Starts the service with these settings, on a public and an operator's listener, until the channel stops it. The
 /// program passes `serve`, because commands do not import it.
 pub trait Launch<R>:
-    FnOnce(&Settings, TcpListener, TcpListener, oneshot::Receiver<()>) -> anyhow::Result<R>
+    Fn(&Settings, TcpListener, TcpListener, oneshot::Receiver<()>) -> anyhow::Result<R>
 {
 }
 
 impl<R, F> Launch<R> for F where
-    F: FnOnce(&Settings, TcpListener, TcpListener, oneshot::Receiver<()>) -> anyhow::Result<R>
+    F: Fn(&Settings, TcpListener, TcpListener, oneshot::Receiver<()>) -> anyhow::Result<R>
 {
+}
+
+/// A running receiver.
+struct DemoReceiver {
+    /// The URL of the public listener.
+    base: String,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<anyhow::Result<()>>,
 }
 
 /// The account of the recordings.
@@ -39,6 +49,8 @@ const ACCOUNT: &str = "AC11111111111111111111111111111111";
 pub(super) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 /// The limit for all posts. One is retried after a second or less.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The connections of a receiver to a database.
+const CONNECTIONS: u32 = 4;
 /// The start of the path of a click link.
 const LINKS: &str = "/c/";
 const POLL_INTERVAL: Duration = Duration::from_millis(25);
@@ -62,25 +74,44 @@ pub(super) struct Harness {
     http: reqwest::Client,
     /// The path of the newest click link.
     link: Option<String>,
-    stop: oneshot::Sender<()>,
-    running: JoinHandle<anyhow::Result<()>>,
+    /// The first one gets the registrations, the last one all other requests.
+    receivers: Vec<DemoReceiver>,
     folder: TempDir,
 }
 
 impl Harness {
-    pub(super) fn build<R>(launch: impl Launch<R>) -> anyhow::Result<Self>
+    pub(super) fn build<R>(
+        launch: &impl Launch<R>,
+        database: Option<(&PgConnectOptions, &PostgresUrl)>,
+    ) -> anyhow::Result<Self>
     where
         R: Future<Output = anyhow::Result<()>> + 'static,
     {
         let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
         let twilio = FakeTwilio::start()?;
-        let public = TcpListener::bind("127.0.0.1:0")?;
-        let ops = TcpListener::bind("127.0.0.1:0")?;
-        let operator = format!("http://{}", ops.local_addr()?);
-        let base = format!("http://{}", public.local_addr()?);
-        let settings = settings(&folder, &base, &twilio.url())?;
-        let (stop, stopped) = oneshot::channel();
-        let running = actix_web::rt::spawn(launch(&settings, public, ops, stopped)?);
+        let count = if database.is_some() { 2 } else { 1 };
+        let listen = || TcpListener::bind("127.0.0.1:0");
+        let listeners: Vec<_> =
+            (0..count).map(|_| Ok((listen()?, listen()?))).collect::<std::io::Result<_>>()?;
+        let urls: Vec<(String, String)> = listeners
+            .iter()
+            .map(|(public, ops)| Ok((url(public)?, url(ops)?)))
+            .collect::<std::io::Result<_>>()?;
+        let (base, operator) = urls.first().cloned().context("no receiver")?;
+        let mut settings = settings(&folder, &base, &twilio.url())?;
+        if let Some((connect, url)) = database {
+            settings.store = StoreUrl::Postgres(url.with(connect.clone()));
+            settings.phone_key = Some(TOKEN.as_bytes().to_vec().into());
+            settings.pool.connections = CONNECTIONS;
+            PostgresStore::migrate(postgres_options(&settings, &url.with(connect.clone())))?;
+        }
+        let mut receivers = Vec::with_capacity(count);
+        for ((public, ops), (base, _)) in listeners.into_iter().zip(urls) {
+            settings.run_dir = folder.path().join(format!("run-{}", receivers.len()));
+            let (stop, stopped) = oneshot::channel();
+            let running = actix_web::rt::spawn(launch(&settings, public, ops, stopped)?);
+            receivers.push(DemoReceiver { base, stop, running });
+        }
         Ok(Self {
             twilio,
             operator,
@@ -88,10 +119,14 @@ impl Harness {
             key: SigningKey::new(TOKEN.as_bytes()),
             http: reqwest::Client::builder().no_proxy().redirect(Policy::none()).build()?,
             link: None,
-            stop,
-            running,
+            receivers,
             folder,
         })
+    }
+
+    /// The URL of the receiver that gets no registrations; with one receiver, its URL.
+    pub(super) fn other(&self) -> &str {
+        self.receivers.last().map_or(&self.base, |receiver| &receiver.base)
     }
 
     /// Signs and sends the recording of a step. Returns the request line, and the response in a few words.
@@ -121,7 +156,9 @@ impl Harness {
     }
 
     pub(super) async fn send(&self, signed: &Recording) -> anyhow::Result<reqwest::Response> {
-        let url = format!("{}{}", self.base, signed.target);
+        let is_registration = signed.method == "POST" && signed.target.starts_with(route::REGISTER);
+        let base = if is_registration { &self.base } else { self.other() };
+        let url = format!("{base}{}", signed.target);
         let method = reqwest::Method::from_bytes(signed.method.as_bytes())?;
         let mut request = self.http.request(method, url).body(signed.body.clone());
         for (name, value) in &signed.headers {
@@ -183,13 +220,19 @@ impl Harness {
     }
 
     pub(super) async fn close(mut self) -> anyhow::Result<()> {
-        if self.stop.send(()).is_err() {
-            bail!("the receiver ended early: {:?}", self.running.await);
+        for receiver in self.receivers {
+            if receiver.stop.send(()).is_err() {
+                bail!("the receiver ended early: {:?}", receiver.running.await);
+            }
+            receiver.running.await??;
         }
-        self.running.await??;
         self.twilio.stop().await;
         Ok(self.folder.close()?)
     }
+}
+
+fn url(listener: &TcpListener) -> std::io::Result<String> {
+    Ok(format!("http://{}", listener.local_addr()?))
 }
 
 fn settings(folder: &TempDir, base: &str, twilio: &str) -> anyhow::Result<Settings> {

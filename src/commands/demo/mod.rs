@@ -1,6 +1,7 @@
 //! `demo`: the service with a store in a temporary folder, a fake Twilio, and recorded requests, signed and sent to it.
 //!
 //! It needs no account, no settings and no network beyond loopback. It fails if a result differs from the expected one.
+//! With a database, two receivers share it: one gets the registrations, the other one all other requests.
 
 mod fake_twilio;
 mod harness;
@@ -17,7 +18,11 @@ pub use crate::commands::demo::harness::Launch;
 use crate::commands::demo::remote_control::RemoteControl;
 use crate::commands::demo::scenario::{STEPS, Step};
 use crate::commands::pipe_tolerant_stdout::Stdout;
+use crate::config::PostgresUrl;
+use crate::store::postgres::OwnSchema;
 
+/// The start of the name of the demo's schema.
+const SCHEMA: &str = "heardback_demo";
 const DIM: Style = Style::new().dimmed();
 const BOLD: Style = Style::new().bold();
 const GOOD: Style = AnsiColor::Green.on_default();
@@ -29,15 +34,41 @@ const BAD: Style = AnsiColor::Red.on_default().bold();
 /// The demo cannot run: there is no loopback, or no temporary folder.
 pub async fn run<R>(
     launch: impl Launch<R>,
+    database: Option<&PostgresUrl>,
     keep: Option<impl Future<Output = ()>>,
 ) -> anyhow::Result<bool>
 where
     R: Future<Output = anyhow::Result<()>> + 'static,
 {
+    let schema = database.map(|url| OwnSchema::create(&url.connect_options(), SCHEMA));
+    let schema = schema.transpose()?;
+    let connect = schema.as_ref().map(OwnSchema::connect_options);
+    let passed = match Harness::build(&launch, connect.zip(database)) {
+        Ok(harness) => play(harness, schema.as_ref(), keep).await,
+        Err(error) => Err(error),
+    };
+    schema.map_or(Ok(()), OwnSchema::remove)?;
+    passed
+}
+
+async fn play(
+    mut harness: Harness,
+    schema: Option<&OwnSchema>,
+    keep: Option<impl Future<Output = ()>>,
+) -> anyhow::Result<bool> {
     let mut out = Stdout::new(anstream::stdout());
-    let mut harness = Harness::build(launch)?;
     writeln!(out, "{BOLD}Heardback's demo{BOLD:#}: everything runs on this machine.\n")?;
-    writeln!(out, "  receiver     {}", harness.base)?;
+    if let Some(schema) = schema {
+        writeln!(out, "  database     schema {}, removed at the end", schema.name())?;
+        writeln!(out, "  receiver 1   {} (your app registers its messages here)", harness.base)?;
+        writeln!(
+            out,
+            "  receiver 2   {} (replies, codes and all else come here)",
+            harness.other()
+        )?;
+    } else {
+        writeln!(out, "  receiver     {}", harness.base)?;
+    }
     writeln!(out, "  operator     {}", harness.operator)?;
     writeln!(out, "  “Twilio”     {} (a fake Feedback API)\n", harness.twilio.url())?;
 
@@ -81,6 +112,9 @@ where
         tally("refused"),
         forged,
     )?;
+    if schema.is_some() {
+        writeln!(out, "Receiver 2 confirmed messages that were registered at receiver 1.")?;
+    }
     if passed {
         writeln!(out, "{GOOD}Every result is as expected.{GOOD:#}")?;
     } else {

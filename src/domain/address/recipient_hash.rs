@@ -78,6 +78,12 @@ impl RecipientHashKey {
         (by_number.person != person).then_some(by_number.person)
     }
 
+    /// The tag of a record of a store. It reveals nothing of the record without the key.
+    pub fn record_tag(&self, record: &[u8]) -> [u8; 16] {
+        let tag = self.0.tag([b"record\0".as_slice(), record]);
+        tag.first_chunk().copied().unwrap_or_default()
+    }
+
     fn hash(&self, parts: &[&str]) -> [u8; 16] {
         let tag = self.0.tag(parts.iter().flat_map(|part| [part.as_bytes(), b"\0"]));
         tag.first_chunk().copied().unwrap_or_default()

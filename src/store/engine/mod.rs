@@ -5,6 +5,7 @@
 
 mod backend;
 mod claim;
+mod compare;
 mod erase;
 mod evict;
 mod evidence;
@@ -23,6 +24,7 @@ pub use backend::{
     AccountUse, Backend, DueKind, EngineConfig, EngineResult, RecipientKey, SpaceFor,
 };
 pub use claim::{claim, next_due};
+pub use compare::compare;
 pub use erase::{PersonalRow, erase, personal_row};
 pub use evidence::{keep_link, observe, reconsider, remember};
 pub use hold::{pause, resume};

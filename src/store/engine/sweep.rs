@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::domain::clock::MAX_JUMP;
 use crate::domain::matching::{
-    Parked, REGISTERED_WITHIN, Reason, RowSource as _, WaitsFor, earlier, later,
+    Parked, Policy, REGISTERED_WITHIN, Reason, RowSource as _, WaitsFor, earlier, later,
 };
 use crate::domain::message::{Message, State};
 use crate::domain::signal::EvidenceTarget;
@@ -128,14 +130,7 @@ fn sweep_message<B: Backend>(
     let mut message = before.clone();
     message.age(backend.trusted());
     message.code = before.code.filter(|_| before.expires_at > removal);
-    let is_over = match message.state {
-        // A confirmed message is never removed before it is reported.
-        State::Pending | State::Confirmed => false,
-        State::Untracked => message.expires_at <= removal,
-        State::Expired | State::Undelivered | State::Reported | State::Refused => {
-            backend.config().policy.kept_until(&message) <= removal
-        }
-    };
+    let is_over = is_over(&message, &backend.config().policy, removal);
     if is_over && !is_judged_with_evidence(backend, &before)? {
         swept.messages += 1;
         return backend.apply(Mutation::of_message(Some(before), None));
@@ -146,6 +141,18 @@ fn sweep_message<B: Backend>(
         return backend.replace(before, message);
     }
     Ok(())
+}
+
+/// Whether the time of a message is over.
+pub(super) fn is_over(message: &Message, policy: &Policy, removal: Timestamp) -> bool {
+    match message.state {
+        // A confirmed message is never removed before it is reported.
+        State::Pending | State::Confirmed => false,
+        State::Untracked => message.expires_at <= removal,
+        State::Expired | State::Undelivered | State::Reported | State::Refused => {
+            policy.kept_until(message) <= removal
+        }
+    }
 }
 
 /// Whether evidence is parked or held under one of the message's names. Without the message, that evidence could

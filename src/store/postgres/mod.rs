@@ -18,9 +18,11 @@ mod locks;
 mod look;
 mod metrics;
 mod options;
+mod own_schema;
 mod pages;
 mod queries;
 mod queue;
+mod recount;
 mod runtime;
 mod schema;
 mod store;
@@ -32,4 +34,6 @@ mod write;
 
 pub use inspect::{DatabaseFacts, SCHEMA_VERSION};
 pub use options::PostgresOptions;
+pub use own_schema::OwnSchema;
+pub use recount::{Recount, WrongCounter};
 pub use store::{PostgresOpenError, PostgresStore};

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use secrecy::SecretSlice;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{PgPool, Postgres, Transaction};
 use tokio::sync::Notify;
@@ -34,14 +35,15 @@ use crate::store::postgres::metrics::TransactionMetrics;
 use crate::store::postgres::options::PostgresOptions;
 use crate::store::postgres::pages::Cursor;
 use crate::store::postgres::queue::Queue;
+use crate::store::postgres::recount::{Recount, recount};
 use crate::store::postgres::runtime::OwnRuntime;
 use crate::store::postgres::schema;
 use crate::store::postgres::totals::Totals;
 use crate::store::postgres::transaction::{Beginnings, Database};
 use crate::store::{
-    ClockGuard, ExportRecord, Filter, Forgotten, ImportOutcome, ListPage, PoolFigures, Quotas,
-    Reconsidered, RecordCounts, Records, RequeueFrom, Requeued, SettleOutcome, Store, StoreError,
-    Swept,
+    ClockGuard, ExportRecord, Filter, Forgotten, ImportOutcome, ListPage, PoolFigures, Presence,
+    Quotas, Reconsidered, RecordCounts, Records, RequeueFrom, Requeued, SettleOutcome, Store,
+    StoreError, Swept,
 };
 
 /// Why a PostgreSQL store cannot be opened.
@@ -65,6 +67,11 @@ pub enum PostgresOpenError {
     Database(#[from] sqlx::Error),
     #[error("cannot read the counters of the database: {0}")]
     Counters(#[from] StoreError),
+    #[error(
+        "the connection is in the schema {found:?} and not in the new schema {name:?}, as behind a pooler that ignores \
+         `options`; nothing was changed there: connect to the server itself"
+    )]
+    OtherSchema { found: String, name: String },
     #[error("cannot start the threads of the database: {0}")]
     Threads(#[from] std::io::Error),
 }
@@ -161,6 +168,15 @@ impl PostgresStore {
             pool.close().await;
             Ok(version)
         })
+    }
+
+    /// Recounts all rows, and compares the counters with the result.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn recount(&self) -> Result<Recount, StoreError> {
+        let database = Arc::clone(&self.database);
+        self.on_runtime(async move { Ok(recount(&database.pool).await?) }).await
     }
 
     /// Reads facts about the server, the role and the connection. Changes nothing.
@@ -291,6 +307,10 @@ pub(super) fn outcome<T>(
 impl Store for PostgresStore {
     fn person_key(&self) -> &RecipientHashKey {
         &self.person_key
+    }
+
+    fn own_person_key(&self) -> Option<SecretSlice<u8>> {
+        None
     }
 
     fn clock_guard(&self) -> &ClockGuard {
@@ -427,6 +447,10 @@ impl Store for PostgresStore {
 
     async fn import(&self, records: Vec<ExportRecord>) -> Result<ImportOutcome, StoreError> {
         self.run_alone(move |rows| outcome(engine::import(rows, &records))).await
+    }
+
+    async fn compare(&self, records: Vec<ExportRecord>) -> Result<Vec<Presence>, StoreError> {
+        self.run_alone(move |rows| outcome(engine::compare(rows, &records))).await
     }
 
     async fn reconsider(

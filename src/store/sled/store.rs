@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use secrecy::SecretSlice;
 use tokio::sync::{Notify, watch};
 
 use crate::domain::address::{Address, RecipientHashKey};
@@ -33,7 +34,7 @@ use crate::store::sled::writer::backend::SledBackend;
 use crate::store::sled::writer::overlay::Overlay;
 use crate::store::sled::writer::{Shared, Writer, WriterCommand};
 use crate::store::{
-    ClockGuard, ExportRecord, Filter, Forgotten, ImportOutcome, ListPage, QUEUE, Quotas,
+    ClockGuard, ExportRecord, Filter, Forgotten, ImportOutcome, ListPage, Presence, QUEUE, Quotas,
     Reconsidered, RecordCounts, Records, RequeueFrom, Requeued, SettleOutcome, Store, StoreError,
     Swept,
 };
@@ -41,6 +42,8 @@ use crate::store::{
 /// The store in one embedded sled.
 pub struct SledStore {
     person_key: RecipientHashKey,
+    /// The secret of the key, if it is in the store.
+    own_person_key: Option<SecretSlice<u8>>,
     clock: Arc<ClockGuard>,
     pub(crate) commands: Mutex<Option<SyncSender<WriterCommand>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -128,6 +131,7 @@ impl SledStore {
         })?;
         Ok(Self {
             person_key: opened.person_key,
+            own_person_key: opened.own_person_key,
             clock,
             commands: Mutex::new(Some(commands)),
             thread: Mutex::new(Some(thread)),
@@ -142,6 +146,10 @@ impl SledStore {
 impl Store for SledStore {
     fn person_key(&self) -> &RecipientHashKey {
         &self.person_key
+    }
+
+    fn own_person_key(&self) -> Option<SecretSlice<u8>> {
+        self.own_person_key.clone()
     }
 
     fn clock_guard(&self) -> &ClockGuard {
@@ -272,6 +280,10 @@ impl Store for SledStore {
             engine::import(backend, &records)
         })
         .await
+    }
+
+    async fn compare(&self, records: Vec<ExportRecord>) -> Result<Vec<Presence>, StoreError> {
+        self.submit(move |backend| engine::compare(backend, &records)).await
     }
 
     async fn reconsider(

@@ -91,6 +91,12 @@ impl<'a> Postgres<'a> {
             .options([("search_path", &self.schema)])
     }
 
+    /// The URL of the schema, for the program.
+    pub(crate) fn url(&self) -> String {
+        let (folder, schema) = (self.cluster.folder().display(), &self.schema);
+        format!("postgres://owner@localhost/postgres?host={folder}&options[search_path]={schema}")
+    }
+
     fn connect(&self) -> PgConnectOptions {
         self.connect_at(self.cluster.folder())
     }

@@ -193,7 +193,7 @@ fn persons_of_another_key_are_refused_before_any_write_with_the_remedy() {
         "another key",
         "This store is empty",
         "HEARDBACK_PHONE_KEY of the source",
-        "heardback restore",
+        "heardback store key",
     ] {
         assert!(talk.contains(said), "{said}: {talk}");
     }

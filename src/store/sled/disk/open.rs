@@ -25,6 +25,7 @@ use crate::store::sled::keys;
 use crate::store::sled::options::Options;
 use crate::store::sled::record::{decode, encode};
 use ::sled::{Db, Tree};
+use secrecy::SecretSlice;
 
 /// sled's cache for a store that is only read, in bytes.
 pub(crate) const READ_ONLY_CACHE: u64 = 8 << 20;
@@ -40,6 +41,8 @@ pub(crate) struct Opened {
     /// Stores the number of batches after each sync.
     pub(crate) seal: SealFile,
     pub(crate) person_key: RecipientHashKey,
+    /// The secret of the key, if it is in the store.
+    pub(crate) own_person_key: Option<SecretSlice<u8>>,
     pub(crate) scan: ScanResult,
     /// The state of the clock at one of the last commits.
     pub(crate) last_seen: Option<LastSeen>,
@@ -68,7 +71,7 @@ pub(crate) fn open(options: &Options) -> Result<Opened, OpenError> {
     let note = if options.must_exist { note_holder } else { note_starting };
     note(&lock).map_err(|error| folder.io("write the lock file of", error))?;
     folder.wait_for_sled_lock(*patience)?;
-    let (ScannedDb { db, tree, scan }, person_key) =
+    let (ScannedDb { db, tree, scan }, (person_key, own_person_key)) =
         folder.with_copy(&options.free_space, || {
             let index = IndexBuilder::by(options.policy);
             let read = folder.open_and_scan(sealed, options.cache, Some(index))?;
@@ -106,7 +109,19 @@ pub(crate) fn open(options: &Options) -> Result<Opened, OpenError> {
     let last_seen =
         tree.get(keys::LAST_SEEN).map_err(|error| folder.damaged(&error.to_string()))?;
     let last_seen = last_seen.and_then(|value| keys::read_last_seen(&value));
-    Ok(Opened { db, tree, file, guard, seal, person_key, scan, last_seen, lock, is_end_unverified })
+    Ok(Opened {
+        db,
+        tree,
+        file,
+        guard,
+        seal,
+        person_key,
+        own_person_key,
+        scan,
+        last_seen,
+        lock,
+        is_end_unverified,
+    })
 }
 
 /// Opens a store to read it, not to serve it: interrupted posts stay claimed, and the recipient hash key is not
@@ -226,7 +241,7 @@ impl Folder<'_> {
         tree: &Tree,
         complete: bool,
         options: &Options,
-    ) -> Result<RecipientHashKey, OpenError> {
+    ) -> Result<(RecipientHashKey, Option<SecretSlice<u8>>), OpenError> {
         let damaged = |what: &dyn std::fmt::Display| self.damaged(&what.to_string());
         let stored = tree.get(keys::PERSON_KEY).map_err(|error| damaged(&error))?;
         let check = tree.get(keys::PERSON_CHECK).map_err(|error| damaged(&error))?;
@@ -256,7 +271,8 @@ impl Folder<'_> {
             return Err(OpenError::OtherPersonKey { path: self.name() });
         }
         check_person_key(tree, &person_key).map_err(|what| damaged(&what))?;
-        Ok(person_key)
+        let is_own = options.person_key.is_none();
+        Ok((person_key, is_own.then(|| secret.into())))
     }
 
     /// Removes sled's files.

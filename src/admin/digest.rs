@@ -1,0 +1,187 @@
+//! Counts and keyed checksums of records, to compare two stores.
+//!
+//! The checksum of a kind is the sum of the tags of its records, so their order does not matter. Without the phone key it
+//! reveals nothing about a record.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::AddAssign;
+
+use serde::{Deserialize, Serialize};
+
+use crate::admin::transfer::check_key;
+use crate::domain::address::RecipientHashKey;
+use crate::domain::hex::hex;
+use crate::domain::matching::{Parked, Reason};
+use crate::store::{ExportRecord, Presence, Store, StoreError};
+
+/// The records of one kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KindDigest {
+    pub records: u64,
+    #[serde(with = "crate::domain::hex")]
+    checksum: [u8; 16],
+}
+
+impl AddAssign for KindDigest {
+    fn add_assign(&mut self, more: Self) {
+        self.records += more.records;
+        let [sum, other] = [self.checksum, more.checksum].map(u128::from_be_bytes);
+        self.checksum = sum.wrapping_add(other).to_be_bytes();
+    }
+}
+
+/// Counts and checksums by kind; messages also by state.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digest(BTreeMap<String, KindDigest>);
+
+impl Digest {
+    fn add(&mut self, key: &RecipientHashKey, record: &ExportRecord) -> Result<(), StoreError> {
+        let unfit = |error: serde_json::Error| StoreError::Unavailable {
+            reason: format!("a record cannot be written: {error}"),
+            label: "unfit",
+        };
+        let text = serde_json::to_vec(&canonical(record)).map_err(unfit)?;
+        let found = KindDigest { records: 1, checksum: key.record_tag(&text) };
+        *self.0.entry(kind(record)).or_default() += found;
+        Ok(())
+    }
+}
+
+impl AddAssign for Digest {
+    fn add_assign(&mut self, more: Self) {
+        for (kind, digest) in more.0 {
+            *self.0.entry(kind).or_default() += digest;
+        }
+    }
+}
+
+/// One line for each kind, and one for all.
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut all = KindDigest::default();
+        for digest in self.0.values() {
+            all += *digest;
+        }
+        let all = ("all".to_owned(), all);
+        for (kind, digest) in self.0.iter().chain([(&all.0, &all.1)]) {
+            writeln!(f, "{kind:<21} {:>10}  {}", digest.records, hex(&digest.checksum))?;
+        }
+        Ok(())
+    }
+}
+
+fn kind(record: &ExportRecord) -> String {
+    match record {
+        ExportRecord::Message(message) => return format!("messages {}", message.state.as_str()),
+        ExportRecord::Parked(parked) if parked.orphaned => "orphaned",
+        ExportRecord::Parked(_) => "parked",
+        ExportRecord::Link { .. } => "click links",
+        ExportRecord::Counted { .. } => "counted ids",
+        ExportRecord::Sender { .. } => "senders",
+        ExportRecord::Names { .. } => "names",
+        ExportRecord::Automatic { .. } => "automatic repliers",
+        ExportRecord::Hold { .. } => "accounts on hold",
+    }
+    .to_owned()
+}
+
+/// A record without the facts that a move changes: the current attempt and the next one, the reason why evidence is
+/// parked, and codes, which each store removes at its own time.
+fn canonical(record: &ExportRecord) -> ExportRecord {
+    let mut record = record.clone();
+    match &mut record {
+        ExportRecord::Message(message) => {
+            message.delivery.lease = None;
+            message.delivery.due_at = None;
+            message.code = None;
+            if let Some(held) = &mut message.held {
+                without_judgement(held);
+            }
+        }
+        ExportRecord::Parked(parked) => without_judgement(parked),
+        ExportRecord::Link { .. }
+        | ExportRecord::Counted { .. }
+        | ExportRecord::Sender { .. }
+        | ExportRecord::Names { .. }
+        | ExportRecord::Automatic { .. }
+        | ExportRecord::Hold { .. } => {}
+    }
+    record
+}
+
+fn without_judgement(parked: &mut Parked) {
+    parked.reason = Reason::NoMessage;
+    parked.code = None;
+}
+
+/// One page of a digest of all records.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DigestPage {
+    pub digest: Digest,
+    /// Where the next page starts; `None` at the end.
+    pub next: Option<Vec<u8>>,
+}
+
+/// The digest of at most `limit` records from `cursor` on.
+pub(super) async fn digest(
+    store: &dyn Store,
+    cursor: Option<Vec<u8>>,
+    limit: usize,
+) -> Result<DigestPage, StoreError> {
+    let page = store.records(cursor, limit).await?;
+    let mut digest = Digest::default();
+    for record in &page.records {
+        digest.add(store.person_key(), record)?;
+    }
+    Ok(DigestPage { digest, next: page.next })
+}
+
+/// The comparison of records of an export with the store.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// The digest of the records that are not missing, as they are in the export.
+    pub digest: Digest,
+    /// Records whose time is over, and evidence that was used since.
+    pub past: u64,
+    /// Records of the export that an import would add or complete.
+    pub missing: u64,
+    /// The messages among them.
+    pub missing_messages: Vec<String>,
+}
+
+impl AddAssign for Comparison {
+    fn add_assign(&mut self, more: Self) {
+        let Self { digest, past, missing, missing_messages } = more;
+        self.digest += digest;
+        self.past += past;
+        self.missing += missing;
+        self.missing_messages.extend(missing_messages);
+    }
+}
+
+/// Compares records of an export with the store. `persons` is the check of the key that hashed the recipients in them.
+pub(super) async fn compare(
+    store: &dyn Store,
+    persons: &str,
+    records: Vec<ExportRecord>,
+) -> Result<Comparison, StoreError> {
+    check_key(store, persons)?;
+    let found = store.compare(records.clone()).await?;
+    let mut comparison = Comparison::default();
+    for (record, presence) in records.iter().zip(found) {
+        match presence {
+            Presence::Here => {}
+            Presence::Past => comparison.past += 1,
+            Presence::Missing => {
+                comparison.missing += 1;
+                if let ExportRecord::Message(message) = record {
+                    comparison.missing_messages.push(message.sid.to_string());
+                }
+                continue;
+            }
+        }
+        comparison.digest.add(store.person_key(), record)?;
+    }
+    Ok(comparison)
+}
