@@ -193,7 +193,7 @@ pub(crate) fn measure(
             // The client's own writes end before the server's are counted.
             File::open(file)?.sync_all()?;
         }
-        let file = &files[0].1;
+        let file = &files.first().context("no server")?.1;
         let (stored, before, wrote) = (target.stored()?, cpu_time(&pids), bytes_written(file));
         let (took, began) = (steal_time(), Instant::now());
         let report = send_all(&files, load, seconds)?;
@@ -242,8 +242,8 @@ fn send_all(files: &[(u16, PathBuf)], load: Load, seconds: u32) -> anyhow::Resul
     let part = load.divided(u32::try_from(files.len())?);
     let reports = std::thread::scope(|scope| {
         let start = |(port, file): &(u16, PathBuf)| {
-            let (port, file) = (*port, file.clone());
-            scope.spawn(move || send(port, part, seconds, &file))
+            let (to, requests) = (*port, file.clone());
+            scope.spawn(move || send(to, part, seconds, &requests))
         };
         let started: Vec<_> = files.iter().map(start).collect();
         let ended = started

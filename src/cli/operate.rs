@@ -26,7 +26,7 @@ pub struct StoreArgs {
 /// The store of a command.
 #[derive(Debug, Args)]
 pub struct StoreFlag {
-    /// The store of the service, as it is set for `serve` [default: HEARDBACK_STORE, or sled:heardback-data]
+    /// The store of the service, as it is set for `serve` [default: `HEARDBACK_STORE`, or sled:heardback-data]
     #[arg(long, value_name = "sled:PATH|postgres://…", value_parser = Typed(values::store))]
     pub store: Option<StoreUrl>,
 }

@@ -39,7 +39,7 @@ impl<T: Clone + Send + Sync + 'static> TypedValueParser for Typed<T> {
 pub(super) fn store(text: &str) -> Result<StoreUrl, String> {
     match StoreUrl::parse(text.trim())? {
         StoreUrl::Postgres(url) if url.has_password() => Err(PASSWORD_IN_FLAG.to_owned()),
-        store => Ok(store),
+        store @ (StoreUrl::Sled(_) | StoreUrl::Postgres(_)) => Ok(store),
     }
 }
 

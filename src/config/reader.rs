@@ -131,7 +131,9 @@ impl<'a> SettingsReader<'a> {
         } else {
             let given = match setting.value {
                 Value::Place(..) => self.place(setting.name),
-                _ => self.args.text(setting.name).map(str::to_owned),
+                Value::Text(..) | Value::Private(_) | Value::Switch(_) | Value::Secret => {
+                    self.args.text(setting.name).map(str::to_owned)
+                }
             };
             let text = given.as_deref().unwrap_or(setting.default());
             let read = if text.is_empty() { Ok(()) } else { (setting.read)(self, text) };

@@ -27,8 +27,8 @@ impl Database {
         news: AccountNews,
     ) -> Result<(), StoreError> {
         let begin = self.beginnings.write;
-        let began = self.pool.begin_with(begin).await;
-        let mut transaction = began.map_err(TransactionError::from)?;
+        let transaction = self.pool.begin_with(begin).await;
+        let mut transaction = transaction.map_err(TransactionError::from)?;
         let now = self.now(&mut transaction).await?;
         let query = match &news {
             AccountNews::Blocked(AccountBlock { kind, wait, why }) => sqlx::query(

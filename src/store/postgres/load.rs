@@ -112,9 +112,8 @@ pub(super) async fn load(
     let (due_reads, others): (Vec<&Read>, Vec<&Read>) =
         others.iter().partition(|read| matches!(read, Read::DueAfter(..) | Read::LastDueBy(..)));
     due(connection, loaded, &due_reads).await?;
-    let accounts = reads.iter().filter_map(|read| match read {
-        Read::AccountUse(account, now) => Some((*account, *now)),
-        _ => None,
+    let accounts = reads.iter().filter_map(|read| {
+        if let Read::AccountUse(account, now) = read { Some((*account, *now)) } else { None }
     });
     account_use::load_use(connection, loaded, &accounts.collect::<Vec<_>>()).await?;
     for read in others {

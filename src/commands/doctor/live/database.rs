@@ -84,14 +84,11 @@ fn rights(facts: &DatabaseFacts) -> (CheckStatus, String) {
 }
 
 fn tls(facts: &DatabaseFacts) -> (CheckStatus, String) {
-    match &facts.tls {
-        Some(version) => (CheckStatus::Ok, format!("the connection is encrypted with {version}")),
-        None => {
-            let text =
-                "the connection is not encrypted; that is right on this machine only".to_owned();
-            (CheckStatus::Ok, text)
-        }
-    }
+    let text = match &facts.tls {
+        Some(version) => format!("the connection is encrypted with {version}"),
+        None => "the connection is not encrypted; that is right on this machine only".to_owned(),
+    };
+    (CheckStatus::Ok, text)
 }
 
 /// A 2xx means that a commit is on the server's disk.
