@@ -85,6 +85,7 @@ mod parked;
 mod placement;
 #[cfg(test)]
 mod postgres;
+#[cfg(test)]
 mod power;
 #[cfg(test)]
 mod privacy;

@@ -133,7 +133,7 @@ impl Database {
             }
             DatabaseFault::KillBackend => {
                 if let Some(pid) = self.random_backend()? {
-                    self.primary.kill_backend(pid)?;
+                    Server::kill_backend(pid)?;
                 }
                 self.primary.recovers().await?;
             }
@@ -210,7 +210,7 @@ impl Database {
             1 | 2 => {
                 self.stall_standby(300, 1500).await;
                 if let Some(pid) = self.random_backend()? {
-                    self.primary.kill_backend(pid)?;
+                    Server::kill_backend(pid)?;
                 }
                 self.primary.recovers().await?;
                 self.wait_between(1000, 4000).await;

@@ -17,7 +17,7 @@ pub(crate) const DATABASE: &str = "heardback";
 /// The name by which a primary knows its standby.
 const STANDBY: &str = "standby";
 /// A longer start is an error of the run. A server that crashed replays its log first.
-const STARTED: Duration = Duration::from_secs(60);
+const STARTED: Duration = Duration::from_mins(1);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The folder of PostgreSQL's server programs.
@@ -152,7 +152,11 @@ impl Server {
             if self.accepts()? {
                 return Ok(());
             }
-            ensure!(began.elapsed() < STARTED, "the server does not start; see {:?}", self.log());
+            ensure!(
+                began.elapsed() < STARTED,
+                "the server does not start; see {}",
+                self.log().display()
+            );
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
@@ -176,7 +180,11 @@ impl Server {
         process.signal(signal)?;
         let began = Instant::now();
         while self.is_running()? {
-            ensure!(began.elapsed() < STARTED, "the server does not end; see {:?}", self.log());
+            ensure!(
+                began.elapsed() < STARTED,
+                "the server does not end; see {}",
+                self.log().display()
+            );
             tokio::time::sleep(LOOK_EVERY).await;
         }
         self.process = None;
@@ -205,7 +213,7 @@ impl Server {
     }
 
     /// Kills one process of the server, which then restarts all others.
-    pub(crate) fn kill_backend(&self, pid: i32) -> anyhow::Result<()> {
+    pub(crate) fn kill_backend(pid: i32) -> anyhow::Result<()> {
         let pid = Pid::from_raw(pid).context("no process has this number")?;
         // It may have ended by itself.
         let _ = kill_process(pid, Signal::KILL);
@@ -226,7 +234,11 @@ impl Server {
             "SELECT count(*) FROM pg_stat_replication WHERE application_name = '{STANDBY}' AND state = 'streaming'"
         );
         while self.query("postgres", &statement)? != "1" {
-            ensure!(began.elapsed() < STARTED, "the standby does not follow; see {:?}", self.log());
+            ensure!(
+                began.elapsed() < STARTED,
+                "the standby does not follow; see {}",
+                self.log().display()
+            );
             tokio::time::sleep(LOOK_EVERY).await;
         }
         Ok(())

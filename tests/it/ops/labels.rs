@@ -196,10 +196,10 @@ async fn the_connections_and_transactions_of_a_database_are_counted() {
     };
     assert!(of("committed") >= 2.0 && of("failed") == 0.0);
     let runs: f64 = ["committed", "unchanged", "conflict"].map(of).iter().sum();
-    assert_eq!(value("heardback_store_pool_acquired_total"), runs);
+    assert!((value("heardback_store_pool_acquired_total") - runs).abs() < 0.5, "{text}");
     assert!(value("heardback_store_pool_wait_seconds_total") >= 0.0);
     assert!(value("heardback_store_lock_wait_seconds_total") > 0.0);
-    assert_eq!(value("heardback_store_pool_limit"), 4.0);
+    assert!((value("heardback_store_pool_limit") - 4.0).abs() < 0.5);
     let connections = ["in_use", "idle"]
         .map(|state| value(&format!("heardback_store_pool_connections{{state=\"{state}\"}}")));
     assert!((1.0..=4.0).contains(&connections.iter().sum()), "{connections:?}");

@@ -15,6 +15,8 @@ use crate::postgres::Postgres;
 
 const LEASE: Duration = Duration::from_mins(1);
 const CONCURRENCY: usize = 4;
+/// As many messages as the account may have under way.
+const MESSAGES: u32 = 4;
 
 /// Two receivers with one clock. `None`: PostgreSQL is not installed.
 struct Pair {
@@ -100,7 +102,7 @@ async fn claims_of_both_receivers_at_once_share_the_places() {
 
 #[tokio::test]
 async fn the_claims_of_a_dead_receiver_come_back_when_their_leases_expire() {
-    let Some(mut pair) = Pair::with(CONCURRENCY as u32).await else { return };
+    let Some(mut pair) = Pair::with(MESSAGES).await else { return };
     let dead = pair.claim(0).await;
     assert_eq!(dead.len(), CONCURRENCY);
     // A receiver that starts takes no lease of another one away.

@@ -129,11 +129,7 @@ impl Model {
         counts
     }
 
-    fn newest<'a>(
-        &self,
-        messages: impl Iterator<Item = &'a Message>,
-        most: usize,
-    ) -> Vec<MessageSid> {
+    fn newest<'a>(messages: impl Iterator<Item = &'a Message>, most: usize) -> Vec<MessageSid> {
         let mut found: Vec<&Message> = messages.collect();
         found.sort_by_key(|message| Reverse((message.created_at, message.sid)));
         found.into_iter().take(most).map(|message| message.sid).collect()
@@ -232,7 +228,7 @@ impl Backend for Model {
                     }
                 }
         };
-        Ok(self.newest(self.messages.values().filter(belongs), limit))
+        Ok(Self::newest(self.messages.values().filter(belongs), limit))
     }
 
     fn sids_with_reference(
@@ -244,7 +240,7 @@ impl Backend for Model {
         let belongs = |message: &&Message| {
             message.account == account && message.reference.as_ref() == Some(reference)
         };
-        Ok(self.newest(self.messages.values().filter(belongs), limit))
+        Ok(Self::newest(self.messages.values().filter(belongs), limit))
     }
 
     fn link(&self, id: LinkId) -> Result<Option<Link>, Infallible> {
@@ -283,7 +279,7 @@ impl Backend for Model {
         let holds = |message: &&Message| {
             message.held.as_ref().is_some_and(|held| WaitsFor::of(&held.evidence) == *key)
         };
-        Ok(self.newest(self.messages.values().filter(holds), usize::MAX))
+        Ok(Self::newest(self.messages.values().filter(holds), usize::MAX))
     }
 
     fn counted_at(&self, key: &DedupKey) -> Result<Option<Timestamp>, Infallible> {

@@ -53,7 +53,7 @@ struct Step {
 
 impl Search<'_> {
     /// The model after all commands of the round, if some order gives their outcomes.
-    fn order(&mut self, step: Step) -> Option<Step> {
+    fn order(&mut self, step: &Step) -> Option<Step> {
         self.states += 1;
         assert!(self.states < MOST_STATES, "the search for a serial order is too long");
         let sweep = self.round.iter().find_map(|(_, outcome)| outcome.swept);
@@ -84,7 +84,7 @@ impl Search<'_> {
                     next.leases.push((*lease, of_model.expect("the texts are equal")));
                 }
             }
-            if let Some(last) = self.order(next) {
+            if let Some(last) = self.order(&next) {
                 return Some(last);
             }
         }
@@ -93,7 +93,7 @@ impl Search<'_> {
             let mut next = Step { model, ..step.clone() };
             next.swept += swept;
             let is_possible = sweep.is_some_and(|all| is_at_most(next.swept, all));
-            if is_possible && let Some(last) = self.order(next) {
+            if is_possible && let Some(last) = self.order(&next) {
                 return Some(last);
             }
         }
@@ -169,7 +169,7 @@ async fn is_serial(postgres: &Postgres<'_>, history: &[Round]) -> Result<(), Tes
             swept: Swept::default(),
             leases: leases.clone(),
         };
-        let Some(last) = search.order(first) else {
+        let Some(last) = search.order(&first) else {
             return Err(TestCaseError::fail(format!(
                 "no serial order gives these outcomes and records, at second {now}:\n{}before: {:#?}\nafter: {records:#?}",
                 describe(&answered),
@@ -234,7 +234,7 @@ fn the_model_finds_an_order_and_refuses_a_history_without_one() {
         let (left, swept) = ((0..round.len()).collect(), Swept::default());
         let first = Step { model: model.clone(), left, swept, leases: leases.clone() };
         let (records, leases) = (&records, &leases);
-        Search { round, made, leases, records, states: 0 }.order(first).is_some()
+        Search { round, made, leases, records, states: 0 }.order(&first).is_some()
     };
     let (first, second) = ((settle.clone(), applied.clone()), (settle.clone(), lost));
     assert!(search(&[first.clone(), second.clone()]) && search(&[second, first.clone()]));
