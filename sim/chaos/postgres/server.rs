@@ -17,7 +17,7 @@ pub(crate) const DATABASE: &str = "heardback";
 /// The name by which a primary knows its standby.
 const STANDBY: &str = "standby";
 /// A longer start is an error of the run. A server that crashed replays its log first.
-const STARTED: Duration = Duration::from_secs(60);
+const STARTED: Duration = Duration::from_mins(1);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The folder of PostgreSQL's server programs.
