@@ -43,8 +43,7 @@ use crate::config::reader::SettingsReader;
 use crate::config::table::{
     ALLOW_UNVERIFIED_DATABASE, EVENT_WINDOW, MAX_MESSAGES, MAX_PARKED, OPS_LISTEN, OPS_TOKEN,
     PENDING_TTL, PHONE_KEY, PUBLIC_URL, READ_CONFIRMS, RECORD_REFUSED, REPLY_WINDOW, RESEND,
-    RETENTION, RUN_DIR, STORE_ACQUIRE_TIMEOUT, STORE_CONNECTION_LIFETIME, STORE_CONNECTIONS,
-    STORE_IDLE_TIMEOUT, STORE_POOLER, STORE_URL, TWILIO,
+    RETENTION, STORE, STORE_URL, TWILIO,
 };
 use crate::domain::click_link;
 use crate::domain::click_link::Links;
@@ -220,17 +219,11 @@ impl Values {
         let needed = |row: &&Setting| match row.name {
             PHONE_KEY | RECORD_REFUSED | MAX_MESSAGES | MAX_PARKED => kind != CommandKind::Migrates,
             STORE_URL => store.is_none(),
-            STORE_CONNECTIONS
-            | STORE_ACQUIRE_TIMEOUT
-            | STORE_CONNECTION_LIFETIME
-            | STORE_IDLE_TIMEOUT
-            | STORE_POOLER
-            | ALLOW_UNVERIFIED_DATABASE
-            | RUN_DIR => true,
             PENDING_TTL | REPLY_WINDOW | EVENT_WINDOW | RETENTION | READ_CONFIRMS | RESEND => {
                 judges
             }
-            _ => false,
+            // The connections to a database, and its control socket.
+            _ => row.heading == STORE,
         };
         let mut reader = SettingsReader::new(SettingsArgs::from_env(env), env, read);
         reader.rows(SETTINGS.iter().filter(needed));

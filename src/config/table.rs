@@ -24,7 +24,7 @@ use crate::twilio::twiml::RedirectUrl;
 pub(super) const TWILIO: &str = "Twilio";
 const HTTP: &str = "HTTP";
 const MATCHING: &str = "Matching";
-const STORE: &str = "Store";
+pub(super) const STORE: &str = "Store";
 const LOGS: &str = "Logs";
 
 /// Names that are used outside their row: by rules across settings, or by a command that reads only some settings.
@@ -47,13 +47,7 @@ pub(super) const EVENT_WINDOW: &str = "HEARDBACK_EVENT_WINDOW";
 pub(super) const READ_CONFIRMS: &str = "HEARDBACK_READ_CONFIRMS";
 pub(super) const RESEND: &str = "HEARDBACK_RESEND";
 pub(super) const STORE_URL: &str = "HEARDBACK_STORE";
-pub(super) const STORE_CONNECTIONS: &str = "HEARDBACK_STORE_CONNECTIONS";
-pub(super) const STORE_ACQUIRE_TIMEOUT: &str = "HEARDBACK_STORE_ACQUIRE_TIMEOUT";
-pub(super) const STORE_CONNECTION_LIFETIME: &str = "HEARDBACK_STORE_CONNECTION_LIFETIME";
-pub(super) const STORE_IDLE_TIMEOUT: &str = "HEARDBACK_STORE_IDLE_TIMEOUT";
-pub(super) const STORE_POOLER: &str = "HEARDBACK_STORE_POOLER";
 pub(super) const ALLOW_UNVERIFIED_DATABASE: &str = "HEARDBACK_ALLOW_UNVERIFIED_DATABASE";
-pub(super) const RUN_DIR: &str = "HEARDBACK_RUN_DIR";
 pub(super) const PHONE_KEY: &str = "HEARDBACK_PHONE_KEY";
 pub(super) const RETENTION: &str = "HEARDBACK_RETENTION";
 pub(super) const MAX_MESSAGES: &str = "HEARDBACK_MAX_MESSAGES";
@@ -367,7 +361,7 @@ pub static SETTINGS: &[Setting] = &[
         show: |settings| settings.store.to_string(),
     },
     Setting {
-        name: STORE_CONNECTIONS,
+        name: "HEARDBACK_STORE_CONNECTIONS",
         heading: STORE,
         value: Value::Text("COUNT", "8"),
         help: "With PostgreSQL: the most connections of this receiver",
@@ -375,7 +369,7 @@ pub static SETTINGS: &[Setting] = &[
         show: |settings| settings.pool.connections.to_string(),
     },
     Setting {
-        name: STORE_ACQUIRE_TIMEOUT,
+        name: "HEARDBACK_STORE_ACQUIRE_TIMEOUT",
         heading: STORE,
         value: Value::Text("DURATION", "2s"),
         help: "With PostgreSQL: the longest wait for a free connection; then the client gets 503",
@@ -383,7 +377,7 @@ pub static SETTINGS: &[Setting] = &[
         show: |settings| written(settings.pool.acquire_timeout),
     },
     Setting {
-        name: STORE_CONNECTION_LIFETIME,
+        name: "HEARDBACK_STORE_CONNECTION_LIFETIME",
         heading: STORE,
         value: Value::Text("DURATION", "10m"),
         help: "With PostgreSQL: the age at which a connection is replaced. Fly Managed Postgres closes older ones",
@@ -391,7 +385,7 @@ pub static SETTINGS: &[Setting] = &[
         show: |settings| written(settings.pool.lifetime),
     },
     Setting {
-        name: STORE_IDLE_TIMEOUT,
+        name: "HEARDBACK_STORE_IDLE_TIMEOUT",
         heading: STORE,
         value: Value::Text("DURATION", "5m"),
         help: "With PostgreSQL: the time after which an unused connection is closed",
@@ -399,11 +393,10 @@ pub static SETTINGS: &[Setting] = &[
         show: |settings| written(settings.pool.idle_timeout),
     },
     Setting {
-        name: STORE_POOLER,
+        name: "HEARDBACK_STORE_POOLER",
         heading: STORE,
         value: Value::Switch("false"),
-        help: "With PostgreSQL: whether a pooler in transaction mode stands in front that does not track prepared \
-               statements, such as PgBouncer before 1.21",
+        help: "With PostgreSQL: whether a pooler without prepared statements is in front, as PgBouncer before 1.21",
         read: |reader, text| set(&mut reader.values.pool.is_behind_pooler, switch(text)),
         show: |settings| settings.pool.is_behind_pooler.to_string(),
     },
@@ -411,13 +404,12 @@ pub static SETTINGS: &[Setting] = &[
         name: ALLOW_UNVERIFIED_DATABASE,
         heading: STORE,
         value: Value::Switch("false"),
-        help: "Allow an sslmode weaker than verify-full for a database on another machine: others on the network \
-               can then read its password and its rows",
+        help: "Allow an sslmode weaker than verify-full for a database on another machine",
         read: |reader, text| set(&mut reader.values.allow_unverified_database, switch(text)),
         show: |settings| settings.allow_unverified_database.to_string(),
     },
     Setting {
-        name: RUN_DIR,
+        name: "HEARDBACK_RUN_DIR",
         heading: STORE,
         value: Value::Text("DIR", "heardback-run"),
         help: "With PostgreSQL: the folder of the control socket, for `doctor --watch` and `replay`",

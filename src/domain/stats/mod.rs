@@ -3,12 +3,11 @@
 //! Updated with every change of a record, and equal to a new count of all records. So a restart changes nothing but the
 //! choice of the hundred named senders. Removed records do not count. It contains no recipient.
 
-mod cells;
+pub mod cells;
 mod entry;
 mod senders;
 mod tally;
 
-pub use cells::StatsCell;
 pub use entry::{CountedRecord, StatusBucket};
 pub use tally::{BucketCounts, WAIT_BOUNDS};
 

@@ -15,9 +15,9 @@ const MAX_AGE: Duration = Duration::from_secs(1);
 
 /// The latest diagnosis, and its time.
 #[derive(Default)]
-pub(super) struct Diagnosis(Mutex<Option<(Instant, Option<StoreError>)>>);
+pub(super) struct OutageDiagnosis(Mutex<Option<(Instant, Option<StoreError>)>>);
 
-impl Diagnosis {
+impl OutageDiagnosis {
     /// The error of a connection beside the pool. `None`: it succeeds, so the pool or the server is busy.
     #[expect(clippy::disallowed_methods, reason = "bounds a wait, by a clock without jumps")]
     pub(super) async fn cause(&self, pool: &PgPool) -> Option<StoreError> {

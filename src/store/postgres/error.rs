@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::store::StoreError;
-use crate::store::postgres::queue::late;
 
 /// The label of a command that the database did not answer in time.
 pub(super) const SLOW: &str = "slow";
@@ -11,6 +10,19 @@ pub(super) const SLOW: &str = "slow";
 pub(super) const POOL_EXHAUSTED: &str = "pool_exhausted";
 /// The label of a command without a server.
 pub(super) const UNREACHABLE: &str = "unreachable";
+
+pub(super) fn closed() -> StoreError {
+    StoreError::Unavailable { reason: "the store is closed".to_owned(), label: "closed" }
+}
+
+/// The database did not answer a command in time.
+pub(super) fn late(max_wait: Duration) -> StoreError {
+    let reason = format!(
+        "the database did not answer within {} s; find the slow transaction in pg_stat_activity",
+        max_wait.as_secs_f32()
+    );
+    StoreError::Unavailable { reason, label: SLOW }
+}
 
 /// Why a transaction did not commit.
 #[derive(Debug)]

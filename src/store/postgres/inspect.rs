@@ -2,8 +2,8 @@
 
 use sqlx::{FromRow, PgConnection};
 
+use crate::store::postgres::open_error::PostgresOpenError;
 use crate::store::postgres::schema;
-use crate::store::postgres::store::PostgresOpenError;
 
 /// The facts about a server, a role and a connection.
 #[derive(Debug, Clone, FromRow)]

@@ -6,8 +6,10 @@ use std::time::Duration;
 use sqlx::postgres::PgConnectOptions;
 
 use crate::domain::matching::{DEFAULT_MAX_PARKED, Policy};
-use crate::store::postgres::queue::GROUP;
 use crate::store::{Clock, ClockGuard};
+
+/// The default of the most commands of a transaction.
+const GROUP: usize = 64;
 
 /// How to open a PostgreSQL store.
 pub struct PostgresOptions {

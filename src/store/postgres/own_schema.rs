@@ -3,8 +3,8 @@
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection as _};
 
+use crate::store::postgres::open_error::PostgresOpenError;
 use crate::store::postgres::runtime::OwnRuntime;
-use crate::store::postgres::store::PostgresOpenError;
 
 /// A schema of our own in the database of a user.
 pub struct OwnSchema {

@@ -3,96 +3,23 @@
 //! A writer takes the commands that are in the queue, up to a limit, into one transaction. There is no timer: the next
 //! group gathers while the writers are at work. A group is a serial order of its commands.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Mutex;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::store::postgres::cache::RowCache;
-use crate::store::postgres::error::SLOW;
+use crate::store::postgres::error::{closed, late};
+use crate::store::postgres::job::Job;
 use crate::store::postgres::kept::Kept;
 use crate::store::postgres::transaction::Database;
 use crate::store::{QUEUE, StoreError};
 
-/// The default of the most commands of a transaction.
-pub(super) const GROUP: usize = 64;
 /// A writer without commands returns its connection to the pool after this time.
 const IDLE: Duration = Duration::from_secs(1);
-
-/// A command of any type, with its caller.
-pub(super) trait Command: Send {
-    /// Judges the command on the rows, and keeps the outcome. Returns `false` if it was refused.
-    fn judge(&mut self, rows: &mut RowCache) -> bool;
-    /// Returns the outcome to the caller.
-    fn answer(self: Box<Self>);
-    fn fail(self: Box<Self>, error: StoreError);
-}
-
-/// A command in the queue.
-pub(super) struct Job {
-    pub(super) command: Box<dyn Command>,
-    /// The caller has an error by this time. `None`: the caller waits for the outcome.
-    deadline: Option<Instant>,
-}
-
-impl Job {
-    /// A job, and the receiver of its outcome.
-    pub(super) fn new<T: Send + 'static>(
-        command: impl Fn(&mut RowCache) -> Result<T, StoreError> + Send + 'static,
-        deadline: Option<Instant>,
-    ) -> (Self, oneshot::Receiver<Result<T, StoreError>>) {
-        let (reply, outcome) = oneshot::channel();
-        let command = Box::new(Caller { command, outcome: None, reply });
-        (Self { command, deadline }, outcome)
-    }
-
-    pub(super) fn is_late(&self, now: Instant) -> bool {
-        self.deadline.is_some_and(|deadline| deadline <= now)
-    }
-}
-
-struct Caller<T, F> {
-    command: F,
-    outcome: Option<Result<T, StoreError>>,
-    reply: oneshot::Sender<Result<T, StoreError>>,
-}
-
-impl<T: Send, F: Fn(&mut RowCache) -> Result<T, StoreError> + Send> Command for Caller<T, F> {
-    fn judge(&mut self, rows: &mut RowCache) -> bool {
-        let judged = std::panic::catch_unwind(AssertUnwindSafe(|| (self.command)(rows)));
-        let outcome = judged.unwrap_or_else(|_| {
-            let reason = "the command panicked; see the log, and report it".to_owned();
-            Err(StoreError::Unavailable { reason, label: "panicked" })
-        });
-        self.outcome.insert(outcome).is_ok()
-    }
-
-    fn answer(self: Box<Self>) {
-        // The caller may have gone away. The command stays carried out.
-        let _ = self.reply.send(self.outcome.unwrap_or_else(|| Err(closed())));
-    }
-
-    fn fail(self: Box<Self>, error: StoreError) {
-        let _ = self.reply.send(Err(error));
-    }
-}
-
-pub(super) fn closed() -> StoreError {
-    StoreError::Unavailable { reason: "the store is closed".to_owned(), label: "closed" }
-}
-
-/// The database did not answer a command in time.
-pub(super) fn late(max_wait: Duration) -> StoreError {
-    let reason = format!(
-        "the database did not answer within {} s; find the slow transaction in pg_stat_activity",
-        max_wait.as_secs_f32()
-    );
-    StoreError::Unavailable { reason, label: SLOW }
-}
 
 /// The queue. `None` after it was closed.
 pub(super) struct Queue {

@@ -5,8 +5,8 @@ use std::future::Future;
 use tokio::runtime::Runtime;
 
 use crate::store::StoreError;
-use crate::store::postgres::queue::closed;
-use crate::store::postgres::store::PostgresOpenError;
+use crate::store::postgres::error::closed;
+use crate::store::postgres::open_error::PostgresOpenError;
 
 /// A runtime for the connections, so that they outlive the runtime of the caller. `None` after the drop.
 pub(super) struct OwnRuntime(Option<Runtime>);

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use sqlx::migrate::{Migrate as _, MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{PgConnection, PgPool};
 
-use crate::store::postgres::store::PostgresOpenError;
+use crate::store::postgres::open_error::PostgresOpenError;
 
 /// The version of this release's schema.
 pub(super) const LATEST: i64 = 1;

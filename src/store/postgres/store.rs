@@ -26,55 +26,26 @@ use crate::domain::stats::MessageStats;
 use crate::store::engine;
 use crate::store::engine::{Backend as _, EngineConfig};
 use crate::store::postgres::cache::RowCache;
-use crate::store::postgres::diagnosis::Diagnosis;
+use crate::store::postgres::diagnosis::OutageDiagnosis;
 use crate::store::postgres::error::{POOL_EXHAUSTED, SLOW, TransactionError};
 use crate::store::postgres::hints::Hints;
 use crate::store::postgres::inspect;
 use crate::store::postgres::inspect::DatabaseFacts;
 use crate::store::postgres::metrics::TransactionMetrics;
+use crate::store::postgres::open_error::PostgresOpenError;
 use crate::store::postgres::options::PostgresOptions;
 use crate::store::postgres::pages::Cursor;
 use crate::store::postgres::queue::Queue;
 use crate::store::postgres::recount::{Recount, recount};
 use crate::store::postgres::runtime::OwnRuntime;
 use crate::store::postgres::schema;
-use crate::store::postgres::totals::Totals;
+use crate::store::postgres::totals::CachedTotals;
 use crate::store::postgres::transaction::{Beginnings, Database};
 use crate::store::{
     ClockGuard, ExportRecord, Filter, Forgotten, ImportOutcome, ListPage, PoolFigures, Presence,
     Quotas, Reconsidered, RecordCounts, Records, RequeueFrom, Requeued, SettleOutcome, Store,
     StoreError, Swept,
 };
-
-/// Why a PostgreSQL store cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum PostgresOpenError {
-    #[error(
-        "the database's schema has version {found}, this release needs {known}; run `heardback store migrate`"
-    )]
-    OlderSchema { found: i64, known: i64 },
-    #[error(
-        "the database's schema has version {found}, this release knows {known}; install the newer release"
-    )]
-    NewerSchema { found: i64, known: i64 },
-    #[error(
-        "HEARDBACK_PHONE_KEY is not the key that this database was made with; all receivers need the same key"
-    )]
-    OtherPersonKey,
-    #[error("cannot migrate the database: {0}")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
-    #[error("cannot open the database: {0}")]
-    Database(#[from] sqlx::Error),
-    #[error("cannot read the counters of the database: {0}")]
-    Counters(#[from] StoreError),
-    #[error(
-        "the connection is in the schema {found:?} and not in the new schema {name:?}, as behind a pooler that ignores \
-         `options`; nothing was changed there: connect to the server itself"
-    )]
-    OtherSchema { found: String, name: String },
-    #[error("cannot start the threads of the database: {0}")]
-    Threads(#[from] std::io::Error),
-}
 
 /// A store in a PostgreSQL database, for any number of receivers.
 pub struct PostgresStore {
@@ -123,7 +94,7 @@ impl PostgresStore {
             beginnings,
             config,
             clock,
-            totals: Totals::default(),
+            totals: CachedTotals::default(),
             news: Mutex::default(),
             changed: Notify::new(),
             next_lease: AtomicU64::new(getrandom::u64().unwrap_or_default()),
@@ -131,7 +102,7 @@ impl PostgresStore {
             evicted: AtomicUsize::new(0),
             last_time: AtomicI64::new(0),
             max_wait,
-            diagnosis: Diagnosis::default(),
+            diagnosis: OutageDiagnosis::default(),
             hints: Hints::default(),
             lock_salt,
             metrics: TransactionMetrics::default(),

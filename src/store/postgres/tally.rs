@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use crate::domain::matching::Parked;
 use crate::domain::message::{Message, State};
 use crate::domain::sid::AccountSid;
-use crate::domain::stats::{BucketCounts, CountedRecord, MessageStats, StatsCell, StatusBucket};
+use crate::domain::stats::cells::StatsCell;
+use crate::domain::stats::{BucketCounts, CountedRecord, MessageStats, StatusBucket};
 use crate::store::RecordCounts;
 use crate::store::engine::{Mutation, ParkedRows};
 

@@ -21,7 +21,7 @@ const STATEMENT: &str =
 const NEARLY: u64 = 1000;
 
 #[derive(Debug, Default)]
-pub(super) struct Totals(Mutex<State>);
+pub(super) struct CachedTotals(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -32,7 +32,7 @@ struct State {
     commits: u64,
 }
 
-impl Totals {
+impl CachedTotals {
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -14,17 +14,17 @@ use crate::domain::sid::MessageSid;
 use crate::domain::stats::MessageStats;
 use crate::store::engine::EngineConfig;
 use crate::store::postgres::cache::{Changed, Read, RowCache};
-use crate::store::postgres::diagnosis::Diagnosis;
-use crate::store::postgres::error::TransactionError;
+use crate::store::postgres::diagnosis::OutageDiagnosis;
+use crate::store::postgres::error::{TransactionError, closed};
 use crate::store::postgres::hints::Hints;
+use crate::store::postgres::job::Job;
 use crate::store::postgres::kept::Kept;
 use crate::store::postgres::load::{load, timestamp};
 use crate::store::postgres::locks::{
     Locks, add_changes, add_read, lacking, take_locks, wait_for_locks,
 };
 use crate::store::postgres::metrics::{self, TransactionEnd, TransactionMetrics};
-use crate::store::postgres::queue::{Job, closed};
-use crate::store::postgres::totals::Totals;
+use crate::store::postgres::totals::CachedTotals;
 use crate::store::postgres::write::write;
 use crate::store::{Clock, StoreError};
 
@@ -89,7 +89,7 @@ pub(super) struct Database {
     pub(super) config: EngineConfig,
     /// `None`: the database's clock.
     pub(super) clock: Option<Clock>,
-    pub(super) totals: Totals,
+    pub(super) totals: CachedTotals,
     /// Counts this receiver's news since its start.
     pub(super) news: Mutex<MessageStats>,
     pub(super) changed: Notify,
@@ -102,7 +102,7 @@ pub(super) struct Database {
     pub(super) last_time: AtomicI64,
     /// The longest wait of a command.
     pub(super) max_wait: Duration,
-    pub(super) diagnosis: Diagnosis,
+    pub(super) diagnosis: OutageDiagnosis,
     pub(super) hints: Hints,
     /// Advisory locks are those of a database: stores in other schemas have other numbers.
     pub(super) lock_salt: i64,
