@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use secrecy::SecretSlice;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{PgPool, Postgres, Transaction};
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
 use tokio::sync::Notify;
 
 use crate::domain::account_block::{AccountBlock, AccountNews};
@@ -80,8 +80,7 @@ impl PostgresStore {
         let (writers, group) = (options.writers, options.group);
         let beginnings = Beginnings::new(options.pooler);
         let (pool, lock_salt) = runtime.block_on(async move {
-            let connect = connect_options(&options);
-            let pool = pool_options(&options).connect_with(connect).await?;
+            let pool = connected(&options).await?;
             schema::check(&pool, beginnings.read).await?;
             check_person_key(&pool, beginnings.write, check).await?;
             let lock_salt = schema::lock_salt(&pool, beginnings.read).await?;
@@ -134,7 +133,7 @@ impl PostgresStore {
     pub fn migrate(options: PostgresOptions) -> Result<i64, PostgresOpenError> {
         let runtime = OwnRuntime::start()?;
         runtime.block_on(async move {
-            let pool = pool_options(&options).connect_with(options.connect).await?;
+            let pool = connected(&options).await?;
             let version = schema::migrate(&pool).await?;
             pool.close().await;
             Ok(version)
@@ -158,7 +157,7 @@ impl PostgresStore {
         let runtime = OwnRuntime::start()?;
         runtime.block_on(async move {
             let begin = Beginnings::new(options.pooler).read;
-            let pool = pool_options(&options).connect_with(connect_options(&options)).await?;
+            let pool = connected(&options).await?;
             let facts = inspect::facts(&mut *pool.begin_with(begin).await?).await;
             pool.close().await;
             facts
@@ -229,6 +228,19 @@ impl PostgresStore {
 #[expect(clippy::disallowed_methods, reason = "the store owns the clock")]
 fn wall_clock() -> Timestamp {
     Timestamp::now()
+}
+
+/// A pool with one connection. The pool retries a failing connection, and then reports only its timeout; a connection
+/// beside it has the cause.
+async fn connected(options: &PostgresOptions) -> Result<PgPool, sqlx::Error> {
+    let connect = connect_options(options);
+    match pool_options(options).connect_with(connect.clone()).await {
+        Err(sqlx::Error::PoolTimedOut) => {
+            let close = PgConnection::connect_with(&connect).await?.close().await;
+            close.and(Err(sqlx::Error::PoolTimedOut))
+        }
+        connected => connected,
+    }
 }
 
 fn pool_options(options: &PostgresOptions) -> PgPoolOptions {
