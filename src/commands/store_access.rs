@@ -19,7 +19,7 @@ use crate::store::sled::{OfflineStore, Options};
 use crate::store::{ClockGuard, Store};
 
 /// The connections of a command to a database.
-const CONNECTIONS: u32 = 2;
+const CONNECTIONS: u32 = 4;
 
 /// Invalid arguments; the exit code is 2.
 #[derive(Debug, thiserror::Error)]

@@ -365,7 +365,7 @@ pub static SETTINGS: &[Setting] = &[
         heading: STORE,
         value: Value::Text("COUNT", "8"),
         help: "With PostgreSQL: the most connections of this receiver",
-        read: |reader, text| set(&mut reader.values.pool.connections, count(text, 2, 1000)),
+        read: |reader, text| set(&mut reader.values.pool.connections, count(text, 3, 1000)),
         show: |settings| settings.pool.connections.to_string(),
     },
     Setting {

@@ -169,7 +169,7 @@ fn each_bad_value_names_its_setting() {
             "HEARDBACK_STORE",
             &["data", "sled:", "sled:///data", "postgres://h:x/d", "postgres://h/d?ssl=1", "x:y"],
         ),
-        ("HEARDBACK_STORE_CONNECTIONS", &["1", "x"]),
+        ("HEARDBACK_STORE_CONNECTIONS", &["2", "x"]),
         ("HEARDBACK_ALLOW_UNVERIFIED_DATABASE", &["maybe"]),
         ("HEARDBACK_LISTEN", &["8080", ":8080", "localhost", "::1:8080", "127.1:80"]),
         ("HEARDBACK_CLIENT_IP_HEADER", &["X-Real-IP: 1", "a b", "Fly-Client-IP,X-Real-IP", "é"]),

@@ -9,7 +9,7 @@ use crate::store::StoreError;
 use crate::store::postgres::error::{TransactionError, UNREACHABLE};
 
 /// A server that does not accept a connection within this time counts as unreachable.
-const MAX_CONNECT: Duration = Duration::from_millis(500);
+pub(super) const MAX_CONNECT: Duration = Duration::from_millis(300);
 /// Commands that fail within this time share one attempt to connect.
 const MAX_AGE: Duration = Duration::from_secs(1);
 
@@ -30,10 +30,7 @@ impl OutageDiagnosis {
         let options = pool.connect_options();
         let connecting = PgConnection::connect_with(&options);
         let cause = match tokio::time::timeout(MAX_CONNECT, connecting).await {
-            Ok(Ok(connection)) => {
-                let _ = tokio::time::timeout(MAX_CONNECT, connection.close()).await;
-                None
-            }
+            Ok(Ok(_)) => None,
             Ok(Err(error)) => Some(TransactionError::from(error).into()),
             Err(_) => Some(StoreError::Unavailable {
                 reason: format!(

@@ -64,11 +64,9 @@ pub(super) fn add_read(locks: &mut Locks, read: &Read) {
         Read::Holds => add(locks, HOLDS, false),
         // Two claims must not both count the same free places.
         Read::AccountUse(account, _) => add(locks, &format!("claim:{account}"), true),
-        Read::ParkedRows
-        | Read::Evictable(..)
-        | Read::AccountsWithDue
-        | Read::DueAfter(..)
-        | Read::LastDueBy(..) => {}
+        // Near the limit only: two commands must not both count the same free places.
+        Read::ParkedRows => add(locks, "parked rows", true),
+        Read::Evictable(..) | Read::AccountsWithDue | Read::DueAfter(..) | Read::LastDueBy(..) => {}
     }
 }
 
@@ -77,13 +75,14 @@ fn untied_text(account: &str, kind: Option<i16>) -> String {
 }
 
 /// Adds the locks of the lists in which changed rows appear or from which they disappear.
-pub(super) fn add_changes(locks: &mut Locks, loaded: &Loaded, changed: &Changed) {
+pub(super) fn add_changes(locks: &mut Locks, loaded: &Loaded, changed: &Changed, is_claim: bool) {
     for (sid, after) in &changed.messages {
         let before = loaded.messages.get(sid).and_then(Option::as_ref).map(|(before, _)| before);
-        let (before, after) = (before.map(lists), after.as_ref().map(lists));
+        let moved = |message: &Message| (message.created_at, lists(message, is_claim));
+        let (before, after) = (before.map(moved), after.as_ref().map(moved));
         if before != after {
             add(locks, &waits_for(&WaitsFor::Message(*sid)), true);
-            for text in before.into_iter().chain(after).flatten() {
+            for text in before.into_iter().chain(after).flat_map(|(_, lists)| lists) {
                 add(locks, &text, true);
             }
         }
@@ -113,13 +112,15 @@ pub(super) fn add_changes(locks: &mut Locks, loaded: &Loaded, changed: &Changed)
     }
 }
 
-/// The lists that a message is in, and its place in them.
-fn lists(message: &Message) -> Vec<String> {
+/// The lists that a message is in. Its time of creation is its place in them.
+/// A claim ends what its message holds: its row lock and the revision guard that.
+fn lists(message: &Message, is_claim: bool) -> Vec<String> {
     let names = message.names().map(WaitsFor::Person);
     let reference = message.reference.clone();
     let reference = reference.map(|name| WaitsFor::Reference(message.account, name));
     let untied = untied(message).map(|kind| untied_text(message.account.as_str(), Some(kind)));
-    names.chain(reference).map(|key| waits_for(&key)).chain(untied).collect()
+    let held = message.held.as_ref().filter(|_| !is_claim).map(|held| WaitsFor::of(&held.evidence));
+    names.chain(reference).chain(held).map(|key| waits_for(&key)).chain(untied).collect()
 }
 
 /// The locks that are wanted and not held, or held as shared only.

@@ -7,6 +7,7 @@
 mod account_use;
 mod accounts;
 mod cache;
+mod connect;
 mod diagnosis;
 mod error;
 mod hints;

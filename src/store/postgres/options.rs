@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::postgres::PgConnectOptions;
 
 use crate::domain::matching::{DEFAULT_MAX_PARKED, Policy};
+use crate::store::postgres::diagnosis::MAX_CONNECT;
 use crate::store::{Clock, ClockGuard};
 
 /// The default of the most commands of a transaction.
@@ -40,6 +41,11 @@ pub struct PostgresOptions {
 }
 
 impl PostgresOptions {
+    /// The longest wait of a command. The rest of the time is for the diagnosis of an outage.
+    pub(super) fn max_wait(&self) -> Duration {
+        self.acquire_timeout.saturating_sub(MAX_CONNECT).max(self.acquire_timeout / 2)
+    }
+
     #[must_use]
     pub fn new(connect: PgConnectOptions, person_key: Vec<u8>, policy: Policy) -> Self {
         Self {

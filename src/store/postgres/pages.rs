@@ -67,8 +67,8 @@ impl RowKind {
             }
             Self::Names => {
                 "SELECT account || encode(person, 'hex'), account || encode(person, 'hex'), body::text FROM tied_name
-                 WHERE account || encode(person, 'hex') > $1 COLLATE \"C\"
-                 ORDER BY account || encode(person, 'hex') COLLATE \"C\" LIMIT $2"
+                 WHERE (account, person) > (left($1, 34) COLLATE \"C\", decode(substr($1, 35), 'hex'))
+                 ORDER BY account, person LIMIT $2"
             }
             Self::Automatic => {
                 "SELECT encode(person, 'hex'), encode(person, 'hex'), body::text FROM automatic
@@ -89,8 +89,8 @@ impl RowKind {
             }
             Self::Sender => {
                 "SELECT account || address, account || address, service FROM sender
-                 WHERE account || address > $1 COLLATE \"C\"
-                 ORDER BY account || address COLLATE \"C\" LIMIT $2"
+                 WHERE (account, address) > (left($1, 34) COLLATE \"C\", substr($1, 35) COLLATE \"C\")
+                 ORDER BY account, address LIMIT $2"
             }
         }
     }

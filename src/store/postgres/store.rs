@@ -10,8 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use secrecy::SecretSlice;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{PgPool, Postgres, Transaction};
 use tokio::sync::Notify;
 
 use crate::domain::account_block::{AccountBlock, AccountNews};
@@ -26,8 +25,9 @@ use crate::domain::stats::MessageStats;
 use crate::store::engine;
 use crate::store::engine::{Backend as _, EngineConfig};
 use crate::store::postgres::cache::RowCache;
+use crate::store::postgres::connect::connected;
 use crate::store::postgres::diagnosis::OutageDiagnosis;
-use crate::store::postgres::error::{POOL_EXHAUSTED, SLOW, TransactionError};
+use crate::store::postgres::error::{POOL_EXHAUSTED, SLOW, TransactionError, late};
 use crate::store::postgres::hints::Hints;
 use crate::store::postgres::inspect;
 use crate::store::postgres::inspect::DatabaseFacts;
@@ -46,6 +46,9 @@ use crate::store::{
     Quotas, Reconsidered, RecordCounts, Records, RequeueFrom, Requeued, SettleOutcome, Store,
     StoreError, Swept,
 };
+
+/// The slots of the counters.
+const SLOTS: i16 = 64;
 
 /// A store in a PostgreSQL database, for any number of receivers.
 pub struct PostgresStore {
@@ -76,8 +79,9 @@ impl PostgresStore {
             max_parked: options.max_parked,
         };
         let connections = i16::try_from(options.max_connections).unwrap_or(i16::MAX);
-        let max_wait = options.acquire_timeout;
+        let max_wait = options.max_wait();
         let (writers, group) = (options.writers, options.group);
+        let max_connections = options.max_connections;
         let beginnings = Beginnings::new(options.pooler);
         let (pool, lock_salt) = runtime.block_on(async move {
             let pool = connected(&options).await?;
@@ -86,8 +90,10 @@ impl PostgresStore {
             let lock_salt = schema::lock_salt(&pool, beginnings.read).await?;
             Ok::<_, PostgresOpenError>((pool, lock_salt))
         })?;
-        let first_slot = getrandom::u32().unwrap_or_default() % 16_384;
-        let first_slot = i16::try_from(first_slot).unwrap_or_default();
+        let first_slot =
+            i16::try_from(getrandom::u32().unwrap_or_default() % 64).unwrap_or_default();
+        // Claims, reads and the health check need connections that no writer keeps.
+        let writers = writers.min(max_connections.saturating_sub(2)).max(1);
         let database = Arc::new(Database {
             pool,
             beginnings,
@@ -97,7 +103,8 @@ impl PostgresStore {
             news: Mutex::default(),
             changed: Notify::new(),
             next_lease: AtomicU64::new(getrandom::u64().unwrap_or_default()),
-            slots: Mutex::new((0..connections).map(|slot| first_slot + slot).collect()),
+            // Few, so that the counters do not grow with each start. Two receivers on one slot wait for a row.
+            slots: Mutex::new((0..connections).map(|slot| (first_slot + slot) % SLOTS).collect()),
             evicted: AtomicUsize::new(0),
             last_time: AtomicI64::new(0),
             max_wait,
@@ -171,6 +178,19 @@ impl PostgresStore {
         self.explained(self.runtime.run(work).await).await
     }
 
+    /// Runs work that the worker waits for, which must end even if the server reports no timeout.
+    async fn bounded<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let max_wait = self.database.max_wait;
+        let bounded = async move {
+            let done = tokio::time::timeout(max_wait, work).await;
+            done.unwrap_or_else(|_| Err(late(max_wait)))
+        };
+        self.on_runtime(bounded).await
+    }
+
     /// Replaces an error that says only how long a command waited.
     async fn explained<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         let Err(StoreError::Unavailable { label: SLOW | POOL_EXHAUSTED, .. }) = &result else {
@@ -228,37 +248,6 @@ impl PostgresStore {
 #[expect(clippy::disallowed_methods, reason = "the store owns the clock")]
 fn wall_clock() -> Timestamp {
     Timestamp::now()
-}
-
-/// A pool with one connection. The pool retries a failing connection, and then reports only its timeout; a connection
-/// beside it has the cause.
-async fn connected(options: &PostgresOptions) -> Result<PgPool, sqlx::Error> {
-    let connect = connect_options(options);
-    match pool_options(options).connect_with(connect.clone()).await {
-        Err(sqlx::Error::PoolTimedOut) => {
-            let close = PgConnection::connect_with(&connect).await?.close().await;
-            close.and(Err(sqlx::Error::PoolTimedOut))
-        }
-        connected => connected,
-    }
-}
-
-fn pool_options(options: &PostgresOptions) -> PgPoolOptions {
-    PgPoolOptions::new()
-        .max_connections(options.max_connections)
-        .acquire_timeout(options.acquire_timeout)
-        .max_lifetime(options.max_lifetime)
-        .idle_timeout(options.idle_timeout)
-}
-
-/// A pooler that prepares no statements also refuses startup parameters that it does not know.
-fn connect_options(options: &PostgresOptions) -> PgConnectOptions {
-    let connect = options.connect.clone();
-    if options.pooler {
-        connect.statement_cache_capacity(0).extra_float_digits(None)
-    } else {
-        connect
-    }
 }
 
 /// Notes the key's check in an empty database, and compares it in another.
@@ -346,7 +335,7 @@ impl Store for PostgresStore {
             let Ok(next) = engine::next_due(rows, &quotas);
             next
         };
-        self.on_runtime(async move { database.look(question).await }).await
+        self.bounded(Box::pin(async move { database.look(question).await })).await
     }
 
     async fn changed(&self) {
@@ -359,12 +348,12 @@ impl Store for PostgresStore {
 
     async fn share_news(&self, account: AccountSid, news: AccountNews) -> Result<(), StoreError> {
         let database = Arc::clone(&self.database);
-        self.on_runtime(async move { database.share_news(account, news).await }).await
+        self.bounded(Box::pin(async move { database.share_news(account, news).await })).await
     }
 
     async fn account_blocks(&self) -> Result<Vec<(AccountSid, AccountBlock)>, StoreError> {
         let database = Arc::clone(&self.database);
-        self.on_runtime(async move { database.account_blocks().await }).await
+        self.bounded(Box::pin(async move { database.account_blocks().await })).await
     }
 
     async fn expire(&self, limit: usize) -> Result<Swept, StoreError> {

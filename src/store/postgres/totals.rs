@@ -73,11 +73,14 @@ impl CachedTotals {
     pub(super) async fn refresh(
         &self,
         connection: &mut PgConnection,
-        max_parked: u64,
+        config: &EngineConfig,
     ) -> Result<(), TransactionError> {
         let now = Instant::now();
         let (stale_at, commits) = self.with(|state| (state.stale_at, state.commits));
-        if stale_at.is_some_and(|at| now < at) {
+        // Near the limit the numbers are exact, but for transactions under way.
+        let largest = self.with(|state| state.counts.total().max(state.counts.links));
+        let is_near = largest.saturating_add(NEARLY) >= config.max_messages;
+        if !is_near && stale_at.is_some_and(|at| now < at) {
             return Ok(());
         }
         let sums: Vec<(String, i64)> = sqlx::query_as(STATEMENT).fetch_all(connection).await?;
@@ -87,7 +90,7 @@ impl CachedTotals {
             state.counts = counts;
             state.parked_rows = parked_rows;
             state.stale_at = Some(now + ttl);
-            state.share(max_parked);
+            state.share(config.max_parked);
         });
         Ok(())
     }

@@ -41,12 +41,13 @@ const MAX_ATTEMPT: Duration = Duration::from_secs(10);
 
 /// The beginnings of a transaction and of one that only reads, with a further statement. They bound the waits. All rows are
 /// found by an index, even before the server knows the size of the tables; a plan is made once. Settings for this transaction
-/// alone also hold behind a pooler.
+/// alone also hold behind a pooler. A statement that waited for a lock must not leave an old snapshot to the next one, so the
+/// isolation level is not the database's default.
 macro_rules! beginnings {
     ($further:literal) => {
         Beginnings {
             write: concat!(
-                "BEGIN; ",
+                "BEGIN ISOLATION LEVEL READ COMMITTED; ",
                 $further,
                 "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '5s'; ",
                 "SET LOCAL idle_in_transaction_session_timeout = '10s'; ",
@@ -54,7 +55,7 @@ macro_rules! beginnings {
                 "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off",
             ),
             read: concat!(
-                "BEGIN READ ONLY; ",
+                "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; ",
                 $further,
                 "SET LOCAL statement_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '10s'",
             ),
@@ -286,11 +287,12 @@ impl Database {
             judge(group, &mut cache);
             reads.append(cache.missing.get_mut());
         }
-        // These depend on the time, which is not known yet.
+        // These depend on the time, which is not known yet, or may be in memory.
         let is_known = |read: &Read| {
             !matches!(
                 read,
-                Read::Evictable(..)
+                Read::ParkedRows
+                    | Read::Evictable(..)
                     | Read::AccountUse(..)
                     | Read::DueAfter(..)
                     | Read::LastDueBy(..)
@@ -315,7 +317,7 @@ impl Database {
         self.last_time.fetch_max(now.as_millisecond(), Ordering::Relaxed);
         let mut cache = self.cache();
         cache.now = self.clock.as_ref().map_or(now, |clock| clock());
-        self.totals.refresh(transaction, self.config.max_parked).await?;
+        self.totals.refresh(transaction, &self.config).await?;
         cache.loaded.counts = self.totals.counts();
         cache.discard_changes();
         if let Some(parked_rows) = self.totals.parked_rows(&self.config) {
@@ -351,7 +353,7 @@ impl Database {
                 cache.discard_changes();
                 continue;
             }
-            add_changes(&mut wanted, &cache.loaded, &cache.changed);
+            add_changes(&mut wanted, &cache.loaded, &cache.changed, is_claim);
             if !lacking(&wanted, &held).is_empty() {
                 // Rows that were read before these locks may have changed, so the group runs again with them.
                 return Ok(Judged::Again(Run::Lock(wanted)));
@@ -385,7 +387,7 @@ impl Database {
     /// Reads the number of records when a store opens.
     pub(super) async fn refresh_totals(&self) -> Result<(), StoreError> {
         let mut transaction = self.begin_read().await?;
-        Ok(self.totals.refresh(&mut transaction, self.config.max_parked).await?)
+        Ok(self.totals.refresh(&mut transaction, &self.config).await?)
     }
 
     /// Commits a change of a row that has no other purpose.

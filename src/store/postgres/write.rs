@@ -22,7 +22,8 @@ type Result<T> = std::result::Result<T, TransactionError>;
 const NEARLY: u64 = 10_000;
 
 /// New and changed messages, deduplication keys and counters: the rows of most commands, in one round trip. Returns the
-/// number of messages that had the expected revision.
+/// number of messages that had the expected revision. An insert with a later revision than the first is none of them: another
+/// transaction has removed the row.
 const WRITE: &str = "
 WITH written AS (
     INSERT INTO message (sid, account, state, person, alias, untied, reference, created_at, stands_since,
@@ -44,16 +45,16 @@ WITH written AS (
         evict_own = excluded.evict_own, blocked_by = NULL, rev = excluded.rev,
         body = excluded.body
     WHERE message.rev = excluded.rev - 1
-    RETURNING 1
+    RETURNING message.xmax = 0 AND message.rev > 1 AS is_revived
 ), added AS (
     INSERT INTO counted (key, at) SELECT key, at FROM unnest($17::text[], $18::bigint[]) AS row(key, at) ORDER BY key
-    ON CONFLICT (key) DO NOTHING
+    ON CONFLICT (key) DO UPDATE SET at = excluded.at
 ), tallied AS (
     INSERT INTO tally (key, slot, n)
     SELECT key, $19, n FROM unnest($20::text[], $21::bigint[]) AS row(key, n) ORDER BY key
     ON CONFLICT (key, slot) DO UPDATE SET n = tally.n + excluded.n
 )
-SELECT count(*) FROM written";
+SELECT count(*) FROM written WHERE NOT is_revived";
 
 /// Writes all changes. A row that another transaction has changed since it was read is a conflict.
 pub(super) async fn write(
@@ -422,7 +423,7 @@ async fn holds(connection: &mut PgConnection, changed: &Changed) -> Result<()> {
     for (account, since) in &changed.holds {
         let statement = match since {
             Some(_) => {
-                "INSERT INTO hold (account, since) VALUES ($1, $2) ON CONFLICT (account) DO NOTHING"
+                "INSERT INTO hold (account, since) VALUES ($1, $2) ON CONFLICT (account) DO UPDATE SET since = excluded.since"
             }
             None => "DELETE FROM hold WHERE account = $1 AND $2::bigint IS NULL",
         };

@@ -64,7 +64,25 @@ fn pair(n: u32) -> (MessageUpdate, Signal) {
 async fn a_registration_at_one_receiver_and_its_evidence_at_another_confirm_exactly_once() {
     let Some(postgres) = Postgres::new() else { return };
     let hands = Hands::default();
-    let stores = receivers(&postgres, &hands);
+    race(&postgres, &hands, receivers(&postgres, &hands)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_database_with_another_isolation_level_loses_no_evidence_either() {
+    let Some(postgres) = Postgres::new() else { return };
+    let hands = Hands::default();
+    let stores = [(); 3].map(|()| {
+        let options = postgres.options(&hands, policy());
+        let connect = options.connect.clone();
+        let connect = connect.options([("default_transaction_isolation", "serializable")]);
+        let store = PostgresStore::open(PostgresOptions { connect, ..options }).expect("it opens");
+        Arc::new(store) as Arc<dyn Store>
+    });
+    race(&postgres, &hands, stores).await;
+}
+
+/// Registers messages at one receiver, and gives their evidence to another at the same time.
+async fn race(postgres: &Postgres<'_>, hands: &Hands, stores: [Arc<dyn Store>; 3]) {
     for n in (4..=60_u8).step_by(5) {
         stores[0].keep_link(token(n).id(), link(None, 0)).await.expect("kept");
     }
@@ -90,9 +108,9 @@ async fn a_registration_at_one_receiver_and_its_evidence_at_another_confirm_exac
         confirmations += task.await.expect("no panic");
     }
     assert_eq!(confirmations, 60);
-    let opened = postgres.usual(&hands);
+    let opened = postgres.usual(hands);
     assert_eq!((opened.counts().of(State::Confirmed), opened.counts().parked), (60, 0));
-    assert_recount(&postgres, &opened).await;
+    assert_recount(postgres, &opened).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
