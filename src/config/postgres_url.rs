@@ -1,7 +1,7 @@
 //! The URL of a PostgreSQL database, and the TLS that the connection gets.
 //!
 //! The certificate and the name of a server on another machine are verified. A weaker `sslmode` needs a setting of its
-//! own, because providers print `sslmode=require`, with which anyone on the way can read the password.
+//! own: providers print `sslmode=require`, with which other machines on the network can read the password.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -355,7 +355,7 @@ pub static SETTINGS: &[Setting] = &[
         heading: STORE,
         value: Value::Place("sled:PATH|postgres://…", STORE_DEFAULT),
         help: "The store: a folder on this machine, or a PostgreSQL database for several receivers. A URL with a \
-               password belongs into the variable, or into a file that HEARDBACK_STORE_FILE names. DATABASE_URL \
+               password belongs in the variable, or in a file that HEARDBACK_STORE_FILE names. DATABASE_URL \
                counts if neither is set",
         read: |reader, text| set(&mut reader.values.store, StoreUrl::parse(text)),
         show: |settings| settings.store.to_string(),

@@ -1,4 +1,4 @@
-//! The closure of an account by Twilio, as receivers that share a store tell each other.
+//! The closure of an account by Twilio, as the receivers of one store share it.
 
 use std::time::Duration;
 

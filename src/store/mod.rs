@@ -1,7 +1,7 @@
 //! The interface of a store, its commands and their outcomes.
 //!
 //! A command that changes something is durable when it returns: it survives a power cut. A backend only reads and writes
-//! rows; `engine` decides ([`crate::domain::matching`] has the rules). `sled` is the backend.
+//! rows; `engine` decides ([`crate::domain::matching`] has the rules). `sled` and `postgres` are the backends.
 
 mod clock;
 mod counts;
@@ -77,7 +77,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Claims up to `limit` due messages for one attempt each, and of no account more than its quota. In a store that several
     /// receivers share, no account has more attempts under lease than [`Quota::limit`]. The lease ends after `lease`. The claim counts the attempt, so a crash during an attempt uses it up. Each place goes to the
-    /// account with the fewest attempts under way; `engine::queue` orders the messages of an account.
+    /// account with the fewest attempts under way; `engine::claim` orders the messages of an account.
     async fn claim(
         &self,
         limit: usize,
@@ -85,8 +85,8 @@ pub trait Store: Send + Sync + 'static {
         quotas: &Quotas,
     ) -> Result<Vec<Claim>, StoreError>;
 
-    /// Tells the other receivers of this store what Twilio's answer to a post means for the account. Their claims obey it. A
-    /// store of one process does nothing: the worker's lanes know it.
+    /// Stores what Twilio's answer to a post means for the account. The claims of the other receivers of this store obey it.
+    /// A store of one process does nothing, because the worker's lanes have the news.
     async fn share_news(&self, _account: AccountSid, _news: AccountNews) -> Result<(), StoreError> {
         Ok(())
     }

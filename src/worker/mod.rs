@@ -236,8 +236,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Tells the other receivers of the store what the last posts mean for their accounts. It precedes the settlements,
-    /// which free places that the other receivers would use.
+    /// Shares with the other receivers of the store the account blocks that the last posts revealed. This precedes the
+    /// settlements, which free places that the other receivers would use.
     async fn share_news(&mut self) {
         for (account_sid, news) in std::mem::take(&mut self.news) {
             if let Err(error) = self.store.share_news(account_sid, news).await {

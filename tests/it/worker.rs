@@ -26,7 +26,7 @@ use crate::upstream::{LONG, config, taken};
 
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 const OTHER: &str = "AC1123456789abcdef0123456789abcdef";
-const CONFIG: WorkerConfig = WorkerConfig {
+pub(crate) const CONFIG: WorkerConfig = WorkerConfig {
     concurrency: 4,
     own_slots: 8,
     lease: Duration::from_mins(1),

@@ -215,7 +215,7 @@ impl Server {
     /// Kills one process of the server, which then restarts all others.
     pub(crate) fn kill_backend(pid: i32) -> anyhow::Result<()> {
         let pid = Pid::from_raw(pid).context("no process has this number")?;
-        // It may have ended by itself.
+        // The process may have ended already.
         let _ = kill_process(pid, Signal::KILL);
         Ok(())
     }

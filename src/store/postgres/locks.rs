@@ -112,8 +112,7 @@ pub(super) fn add_changes(locks: &mut Locks, loaded: &Loaded, changed: &Changed,
     }
 }
 
-/// The lists that a message is in. Its time of creation is its place in them.
-/// A claim ends what its message holds: its row lock and the revision guard that.
+/// The lists that a message is in. A claim removes held evidence from its message; the row lock and the revision guard this.
 fn lists(message: &Message, is_claim: bool) -> Vec<String> {
     let names = message.names().map(WaitsFor::Person);
     let reference = message.reference.clone();

@@ -1,4 +1,5 @@
-//! Answers a question of the engine without locks. The rows may change between two statements, so this suits a question whose answer is out of date at once anyway.
+//! Answers a question of the engine without locks. The rows may change between two statements, so this suits only a
+//! question whose answer is out of date at once.
 
 use crate::store::postgres::cache::RowCache;
 use crate::store::postgres::error::TransactionError;

@@ -20,15 +20,7 @@ use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 use crate::given::{Hands, account, at, direct, policy, registered, sid};
 use crate::postgres::Postgres;
 use crate::upstream::{LONG, config, taken};
-
-const CONFIG: WorkerConfig = WorkerConfig {
-    concurrency: 4,
-    own_slots: 8,
-    lease: Duration::from_mins(1),
-    give_up_after: Duration::from_hours(24),
-    probe_every: Duration::from_millis(250),
-    dry_run: false,
-};
+use crate::worker::CONFIG;
 
 /// The states of the lanes and the results that were stored, in order.
 #[derive(Default)]

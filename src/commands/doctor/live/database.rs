@@ -8,7 +8,7 @@ use crate::config::{PostgresUrl, Values};
 use crate::domain::span::nearest;
 use crate::store::postgres::{DatabaseFacts, PostgresStore, SCHEMA_VERSION};
 
-/// Apps sign the time of an event, which may differ by five minutes.
+/// A larger difference is a warning, long before the five minutes by which an app's event time may differ.
 const CLOCKS_APART: SignedDuration = SignedDuration::from_secs(5);
 /// The oldest version that the PostgreSQL project still maintains.
 const OLDEST_VERSION: u32 = 14;
