@@ -9,7 +9,7 @@ use heardback::store::postgres::{PostgresOptions, PostgresStore};
 use heardback::store::{Quotas, Store, Swept};
 use heardback::upstream::Upstreams;
 use heardback::worker::lane::LaneReport;
-use heardback::worker::{Observer, Worker, WorkerConfig};
+use heardback::worker::{Observer, Worker};
 use jiff::Timestamp;
 use sqlx::{Connection as _, PgConnection};
 use tokio::sync::{Notify, oneshot};
