@@ -7,7 +7,7 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use crate::config::env::Env;
 use crate::config::reader::{Setting, SettingsArgs, Value};
 use crate::config::settings::StoreUrl;
-use crate::config::table::SETTINGS;
+use crate::config::table::every_setting;
 
 fn flag(setting: &Setting) -> Arg {
     let (_, tail) = setting.name.split_once('_').unwrap_or(("", setting.name));
@@ -43,12 +43,12 @@ fn has_password(text: &str) -> bool {
 
 /// The settings that have a flag.
 fn with_flag() -> impl Iterator<Item = &'static Setting> {
-    SETTINGS.iter().filter(|setting| !setting.is_secret())
+    every_setting().filter(|setting| !setting.is_secret())
 }
 
 /// The secrets: name and help.
 pub fn secrets() -> impl Iterator<Item = (&'static str, &'static str)> {
-    SETTINGS.iter().filter(|setting| setting.is_secret()).map(|secret| (secret.name, secret.help))
+    every_setting().filter(|setting| setting.is_secret()).map(|secret| (secret.name, secret.help))
 }
 
 impl SettingsArgs {

@@ -6,6 +6,7 @@ mod accounts;
 mod env;
 mod flags;
 mod listen;
+mod names;
 mod parse;
 mod postgres_url;
 pub mod problems;
@@ -24,6 +25,7 @@ pub use accounts::account_sids;
 pub use env::{Env, ReadFile, process_env, process_file};
 pub use flags::{PASSWORD_IN_FLAG, secrets};
 pub use listen::ListenAddr;
+pub use names::{OPS_LISTEN_DEFAULT, STORE_DEFAULT};
 pub use parse::HEX;
 pub use postgres_url::PostgresUrl;
 pub use reader::{Setting, SettingsArgs};
@@ -31,20 +33,20 @@ pub use settings::{AccountSettings, LogFormat, PoolSettings, Settings, StoreUrl,
 pub use shared_keys::SharedKey;
 pub use show::written;
 pub use signing_key::{ChosenKey, KeyPlace, signing_key};
-pub use table::{OPS_LISTEN_DEFAULT, SETTINGS, STORE_DEFAULT};
+pub use table::every_setting;
 pub use traces::TraceSettings;
 
 use std::time::Duration;
 
 use crate::config::env::process_variables;
-use crate::config::parse::{RANDOM_HEX, URL_EXPECTED};
-use crate::config::problems::{Problem, Problems};
-use crate::config::reader::SettingsReader;
-use crate::config::table::{
+use crate::config::names::{
     ALLOW_UNVERIFIED_DATABASE, EVENT_WINDOW, MAX_MESSAGES, MAX_PARKED, OPS_LISTEN, OPS_TOKEN,
     PENDING_TTL, PHONE_KEY, PUBLIC_URL, READ_CONFIRMS, RECORD_REFUSED, REPLY_WINDOW, RESEND,
     RETENTION, STORE, STORE_URL, TWILIO,
 };
+use crate::config::parse::{RANDOM_HEX, URL_EXPECTED};
+use crate::config::problems::{Problem, Problems};
+use crate::config::reader::SettingsReader;
 use crate::domain::click_link;
 use crate::domain::click_link::Links;
 
@@ -82,7 +84,7 @@ impl Settings {
     pub fn gather(args: &SettingsArgs, env: Env<'_>, read: ReadFile<'_>) -> Result<Self, Problems> {
         let mut reader = SettingsReader::new(args.clone(), env, read);
         let accounts = accounts::gather(&mut reader);
-        reader.rows(SETTINGS.iter().filter(|setting| setting.heading != TWILIO));
+        reader.rows(every_setting().filter(|setting| setting.heading != TWILIO));
         if let Some(accounts) = &accounts {
             let app_keys = reader.values.app_keys.clone();
             accounts::check_app_keys(&mut reader, accounts, &app_keys);
@@ -93,7 +95,7 @@ impl Settings {
         check_database(&mut reader, true);
         let SettingsReader { values, mut problems, warnings, .. } = reader;
         problems.sort_by_key(|name| {
-            let row = SETTINGS.iter().position(|row| row.variables().iter().any(|row| row == name));
+            let row = every_setting().position(|row| row.variables().iter().any(|row| row == name));
             row.unwrap_or(usize::MAX)
         });
         let (Some(accounts), true) = (accounts, problems.is_empty()) else { return Err(problems) };
@@ -226,7 +228,7 @@ impl Values {
             _ => row.heading == STORE,
         };
         let mut reader = SettingsReader::new(SettingsArgs::from_env(env), env, read);
-        reader.rows(SETTINGS.iter().filter(needed));
+        reader.rows(every_setting().filter(needed));
         if let Some(store) = store {
             reader.values.store = store.clone();
         }

@@ -3,9 +3,9 @@
 use secrecy::SecretString;
 
 use crate::config::env::{Env, ReadFile};
+use crate::config::names::{APP_KEYS, AUTH_TOKEN, TOKEN_PLACE};
 use crate::config::problems::{Problem, Problems};
 use crate::config::reader::{SettingsArgs, SettingsReader};
-use crate::config::table::{APP_KEYS, AUTH_TOKEN, TOKEN_PLACE};
 use crate::domain::route::{RouteSigner, signer_of};
 
 /// The place of the key, as the command line names it.

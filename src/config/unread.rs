@@ -10,7 +10,7 @@ use strsim::osa_distance;
 use crate::config::env::Env;
 use crate::config::problems::{Problem, Problems};
 use crate::config::reader::Setting;
-use crate::config::table::SETTINGS;
+use crate::config::table::every_setting;
 
 const OURS: &str = "HEARDBACK_";
 const TWILIOS: &str = "TWILIO_";
@@ -55,7 +55,7 @@ enum NameVerdict<'a> {
 
 /// Checks the names of all variables: problems and warnings. An empty variable counts as unset.
 pub(super) fn check(names: &[String], env: Env<'_>) -> (Problems, Vec<String>) {
-    let known: Vec<String> = SETTINGS.iter().flat_map(Setting::variables).collect();
+    let known: Vec<String> = every_setting().flat_map(Setting::variables).collect();
     let mut problems = Problems::default();
     let mut warnings = Vec::new();
     let mut names: Vec<&String> = names.iter().collect();

@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use crate::config::{SETTINGS, Settings};
+use crate::config::{Settings, every_setting};
 use crate::domain::route;
 use crate::domain::route::RouteSigner;
 use crate::store::sled::disk::placement::placement;
@@ -146,7 +146,7 @@ fn shown(settings: &Settings) -> Vec<(&'static str, String)> {
         Some(traces) => format!("{}: spans are exported there", traces.collector),
         None => "not set, or switched off: no spans are exported".to_owned(),
     };
-    let rows = SETTINGS.iter().map(|row| (row.name, (row.show)(settings)));
+    let rows = every_setting().map(|row| (row.name, (row.show)(settings)));
     rows.chain([("OTEL_EXPORTER_OTLP_ENDPOINT", traces)]).collect()
 }
 
@@ -198,7 +198,7 @@ mod tests {
         ] {
             assert!(text.contains(word), "{word} is not in\n{text}");
         }
-        for setting in SETTINGS {
+        for setting in every_setting() {
             let line = format!("  {:<31}", setting.name);
             assert_eq!(text.matches(&line).count(), 1, "{}:\n{text}", setting.name);
         }

@@ -6,12 +6,12 @@
 use secrecy::{ExposeSecret, SecretString};
 use toml::{Table, Value};
 
+use crate::config::names::ACCOUNTS_FILE;
 use crate::config::parse::{MAX_TOKENS, MIN_KEY_BYTES, RANDOM_HEX, is_api_key_sid, is_short};
 use crate::config::problems::Problem;
 use crate::config::reader::{SettingsReader, split, without_newline};
 use crate::config::settings::{AccountSettings, ApiKey};
 use crate::config::shared_keys::SharedKey;
-use crate::config::table::ACCOUNTS_FILE;
 use crate::domain::sid::AccountSid;
 use crate::twilio::api_url::UpstreamUrl;
 

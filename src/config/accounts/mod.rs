@@ -10,18 +10,19 @@ pub use file::account_sids;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::accounts::file::DefaultUpstream;
+use crate::config::names::{
+    ACCOUNT_SID, ACCOUNTS_FILE, API_KEY, API_SECRET, APP_KEYS, AUTH_TOKEN, EDGE, REGION,
+    SHARED_KEYS, TOKEN_PLACE, TWILIO, UPSTREAM_URL,
+};
 use crate::config::problems::Problem;
 use crate::config::reader::SettingsReader;
 use crate::config::settings::{AccountSettings, AccountsSettings, ApiKey, Values};
-use crate::config::table::{
-    ACCOUNT_SID, ACCOUNTS_FILE, API_KEY, API_SECRET, APP_KEYS, AUTH_TOKEN, EDGE, REGION, SETTINGS,
-    SHARED_KEYS, TOKEN_PLACE, TWILIO, UPSTREAM_URL,
-};
+use crate::config::table::every_setting;
 use crate::twilio::api_url::{UpstreamUrl, UpstreamUrlError};
 
 /// Reads the rows of [`TWILIO`], and all accounts. `None` after a problem.
 pub(super) fn gather(reader: &mut SettingsReader<'_>) -> Option<AccountsSettings> {
-    reader.rows(SETTINGS.iter().filter(|setting| setting.heading == TWILIO));
+    reader.rows(every_setting().filter(|setting| setting.heading == TWILIO));
     let path = reader.values.accounts_file.as_ref().map(|path| path.display().to_string());
     let has_own = path.is_none() || environment_names_account(reader);
     let own = if has_own { environment(reader) } else { None };
