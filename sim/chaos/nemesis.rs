@@ -33,8 +33,8 @@ use crate::upstream::Upstream;
 const DRAINED: Duration = Duration::from_secs(25);
 /// A longer start is an error of the run.
 const STARTED: Duration = Duration::from_secs(30);
-/// Longer than a lease, which is a minute.
-const LONG_STOP: Duration = Duration::from_secs(66);
+/// Longer than a lease, which is half a minute with one credential.
+const LONG_STOP: Duration = Duration::from_secs(33);
 /// The account whose key is rejected for a while.
 const DENIED: usize = 2;
 /// The account whose posts hang for a while.

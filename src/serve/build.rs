@@ -37,8 +37,8 @@ use crate::worker::{Observer, Worker, WorkerConfig};
 
 /// The drain time of requests in flight: a body takes 5 s at most, a commit 10 s.
 const DRAIN_REQUESTS_SECS: u64 = 16;
-/// The time of an attempt with its settlement. A post may try at most four credentials, for 10 s each.
-const LEASE: Duration = Duration::from_mins(1);
+/// See [`WorkerConfig::lease_margin`].
+const LEASE_MARGIN: Duration = Duration::from_secs(10);
 /// The timeout for the head of a connection's first request.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest pause between two requests of a connection. It is longer than the keep-alive of Fly's proxy (about 4 s).
@@ -94,7 +94,7 @@ pub(super) fn worker(
     let config = WorkerConfig {
         concurrency: settings.upstream_concurrency,
         own_slots: budget.own_slots,
-        lease: LEASE,
+        lease_margin: LEASE_MARGIN,
         give_up_after: settings.give_up_after,
         probe_every: Duration::from_mins(1),
         dry_run: settings.dry_run,

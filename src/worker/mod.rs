@@ -36,8 +36,6 @@ use crate::worker::clock::monotonic;
 use crate::worker::lane::{FinishedPost, Lane, Room};
 use crate::worker::lanes::{Lanes, Rooms};
 
-/// The part of a lease that remains after the longest post, to store the result.
-const LEASE_MARGIN: Duration = Duration::from_secs(5);
 /// The longest wait after consecutive errors of the store.
 const STORE_WAIT_CAP: Duration = Duration::from_secs(30);
 /// The blocks that other receivers learned are read at most this often.
@@ -60,8 +58,9 @@ pub struct WorkerConfig {
     pub concurrency: usize,
     /// Own slots: this many accounts without a post in flight may start one each beyond the shared slots.
     pub own_slots: usize,
-    /// The time of one claim. 60 s in `serve`.
-    pub lease: Duration,
+    /// A lease lasts for the longest post, this time before it, and this time after it, to store its result. Until it ends,
+    /// the attempts of a killed process take places of their account. 10 s in `serve`.
+    pub lease_margin: Duration,
     /// See [`RetryPolicy::give_up_after`].
     pub give_up_after: Duration,
     /// How often a paused lane is probed. 60 s in `serve`.
@@ -299,11 +298,13 @@ impl Worker {
     }
 
     async fn start_up_to(&mut self, rooms: &Rooms, before: Instant) -> Result<Tick, StoreError> {
-        let claims = self.store.claim(rooms.slots, self.config.lease, &rooms.quotas).await?;
+        let margin = self.config.lease_margin;
+        let lease = self.upstream.longest_post().saturating_add(margin.saturating_mul(2));
+        let claims = self.store.claim(rooms.slots, lease, &rooms.quotas).await?;
         let claimed = claims.len();
         let mut started = 0;
         for claim in claims {
-            started += usize::from(self.start(claim, before).await);
+            started += usize::from(self.start(claim, before + margin).await);
         }
         let now = monotonic();
         self.lanes.report(self.observer.as_ref(), now);
@@ -319,15 +320,13 @@ impl Worker {
         Ok(Tick { started, again_in })
     }
 
-    /// Starts a post if its lease and its lane allow it; otherwise releases the claim. `before` is a moment before the
-    /// claim, from which the lease surely lasts.
-    async fn start(&mut self, claim: Claim, before: Instant) -> bool {
+    /// Starts a post if its lane allows it, and before `latest`, so that its lease lasts; otherwise releases the claim.
+    async fn start(&mut self, claim: Claim, latest: Instant) -> bool {
         let began = monotonic();
-        let left = self.config.lease.saturating_sub(began.saturating_duration_since(before));
         let lane = self.lanes.of(claim.feedback.account, began);
         let wait = match room(lane, &claim, began) {
             _ if self.is_stopping.load(Ordering::Relaxed) => Duration::ZERO,
-            Room::Now(_) if left >= self.upstream.longest_post() + LEASE_MARGIN => {
+            Room::Now(_) if began < latest => {
                 lane.begin(began, claim.missing);
                 self.post(claim, began);
                 return true;

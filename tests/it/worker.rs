@@ -29,7 +29,7 @@ const OTHER: &str = "AC1123456789abcdef0123456789abcdef";
 pub(crate) const CONFIG: WorkerConfig = WorkerConfig {
     concurrency: 4,
     own_slots: 8,
-    lease: Duration::from_mins(1),
+    lease_margin: Duration::from_secs(10),
     give_up_after: Duration::from_hours(24),
     probe_every: Duration::from_millis(250),
     dry_run: false,
@@ -761,7 +761,7 @@ async fn a_dry_run_posts_nothing() {
 
 #[tokio::test]
 async fn a_post_is_not_started_if_its_lease_could_end_before_it() {
-    let mut harness = Harness::new(WorkerConfig { lease: Duration::from_secs(5), ..CONFIG }).await;
+    let mut harness = Harness::new(WorkerConfig { lease_margin: Duration::ZERO, ..CONFIG }).await;
     harness.confirm(1..2, 0).await;
     assert_eq!(harness.step().await.started, 0);
     assert_eq!((harness.posts().await, harness.message(1).await.delivery.attempts), (0, 0));

@@ -7,6 +7,7 @@
 mod account_use;
 mod accounts;
 mod cache;
+mod claim;
 mod connect;
 mod diagnosis;
 mod error;

@@ -21,6 +21,13 @@ impl OwnRuntime {
         Ok(Self(Some(runtime)))
     }
 
+    /// Starts work whose result nobody awaits.
+    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        if let Some(runtime) = &self.0 {
+            runtime.spawn(work);
+        }
+    }
+
     /// Runs on this runtime.
     pub(super) async fn run<T: Send + 'static>(
         &self,

@@ -53,11 +53,11 @@ const SLOTS: i16 = 64;
 /// A store in a PostgreSQL database, for any number of receivers.
 pub struct PostgresStore {
     pub(super) database: Arc<Database>,
-    queue: Arc<Queue>,
+    pub(super) queue: Arc<Queue>,
     pub(super) person_key: RecipientHashKey,
     clock: Arc<ClockGuard>,
     pub(super) sweep: Mutex<Option<Cursor>>,
-    runtime: OwnRuntime,
+    pub(super) runtime: OwnRuntime,
 }
 
 impl PostgresStore {
@@ -311,10 +311,7 @@ impl Store for PostgresStore {
         lease: Duration,
         quotas: &Quotas,
     ) -> Result<Vec<Claim>, StoreError> {
-        let (database, quotas) = (Arc::clone(&self.database), quotas.clone());
-        let command =
-            move |rows: &mut RowCache| outcome(engine::claim(rows, limit, lease, &quotas));
-        self.on_runtime(async move { database.run(true, command).await }).await
+        self.claim_due(limit, lease, quotas.clone()).await
     }
 
     async fn settle(

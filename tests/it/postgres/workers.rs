@@ -273,6 +273,7 @@ async fn a_claim_that_arrives_after_the_stop_is_given_back_and_not_posted() {
         let delivery = second.store.show(sid(n)).await.expect("shown").expect("known").delivery;
         assert_eq!((delivery.lease, delivery.attempts), (None, 0), "as before the claim");
     }
-    let claims = second.store.claim(4, CONFIG.lease, &Quotas::default()).await.expect("claimed");
+    let claims =
+        second.store.claim(4, Duration::from_mins(1), &Quotas::default()).await.expect("claimed");
     assert_eq!(claims.len(), 2, "due at once");
 }
