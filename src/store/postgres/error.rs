@@ -11,6 +11,9 @@ pub(super) const POOL_EXHAUSTED: &str = "pool_exhausted";
 /// The label of a command without a server.
 pub(super) const UNREACHABLE: &str = "unreachable";
 
+/// The SQLSTATE of a write at a read-only server.
+const READ_ONLY: &str = "25006";
+
 pub(super) fn closed() -> StoreError {
     StoreError::Unavailable { reason: "the store is closed".to_owned(), label: "closed" }
 }
@@ -33,6 +36,8 @@ pub(super) enum TransactionError {
     Database(sqlx::Error),
     /// A row cannot be read.
     Damaged(String),
+    /// The server is read-only.
+    ReadOnly,
     /// The database did not answer in time.
     Late(Duration),
 }
@@ -40,8 +45,13 @@ pub(super) enum TransactionError {
 impl TransactionError {
     /// Whether another connection may reach a server that carries out the command: a read-only one was the primary before.
     pub(super) fn is_of_the_connection(&self) -> bool {
-        let Self::Database(sqlx::Error::Database(error)) = self else { return false };
-        error.code().as_deref() == Some("25006")
+        match self {
+            Self::ReadOnly => true,
+            Self::Database(sqlx::Error::Database(error)) => {
+                error.code().as_deref() == Some(READ_ONLY)
+            }
+            Self::Conflict(_) | Self::Damaged(_) | Self::Late(_) | Self::Database(_) => false,
+        }
     }
 
     /// Whether a command of a group may be the cause, so that the others succeed without it.
@@ -60,7 +70,7 @@ impl TransactionError {
                 ["21", "22", "23", "54"].iter().any(|class| code.starts_with(class))
                     || code == "53200"
             }
-            Self::Conflict(_) | Self::Late(_) | Self::Database(_) => false,
+            Self::Conflict(_) | Self::ReadOnly | Self::Late(_) | Self::Database(_) => false,
         }
     }
 }
@@ -93,6 +103,10 @@ impl From<TransactionError> for StoreError {
             ),
             TransactionError::Damaged(cause) => {
                 (format!("a row of the database cannot be read: {cause}"), "unreadable")
+            }
+            TransactionError::ReadOnly => {
+                let (hint, label) = remedy(READ_ONLY);
+                (format!("the database refuses with SQLSTATE {READ_ONLY}{hint}"), label)
             }
             TransactionError::Late(max_wait) => return late(max_wait),
             TransactionError::Database(error) => describe(&error),
@@ -132,7 +146,7 @@ fn remedy(code: &str) -> (&'static str, &'static str) {
         "28P01" | "28000" => ("; check the user and the password of HEARDBACK_STORE", "refused"),
         "42501" => ("; grant the rights of docs/postgres.md", "refused"),
         "42P01" | "42703" | "3F000" => ("; run `heardback store migrate`", "schema"),
-        "25006" => {
+        READ_ONLY => {
             ("; the server is read-only, as after a failover: connect to the primary", "read_only")
         }
         "26000" | "42P05" => (

@@ -18,12 +18,13 @@ use crate::store::postgres::keys::{dedup, kind_number, lock, untied, waits_for};
 use crate::store::postgres::load::timestamp;
 
 /// Takes locks in the order of their numbers, so that no two transactions wait for each other, and returns the time at which
-/// it has them. A transaction that does not wait for the disk could lose an acknowledged command.
+/// it has them, and whether the server is read-only. A transaction that does not wait for the disk could lose an acknowledged
+/// command.
 const LOCK: &str = "
 SELECT CASE WHEN exclusive THEN pg_advisory_xact_lock(number)::text
             WHEN NOT exclusive THEN pg_advisory_xact_lock_shared(number)::text
             WHEN current_setting('synchronous_commit') = 'off' THEN set_config('synchronous_commit', 'on', true) END,
-       (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+       (extract(epoch FROM clock_timestamp()) * 1000)::bigint, current_setting('transaction_read_only') = 'on'
 FROM unnest($1::bigint[], $2::boolean[]) AS k(number, exclusive) ORDER BY number NULLS LAST";
 
 /// Takes further locks. It does not wait, because these come after others in no order.
@@ -132,6 +133,9 @@ pub(super) fn lacking(wanted: &Locks, held: &Locks) -> Locks {
 }
 
 /// Takes locks, and returns the time at which it has them.
+///
+/// # Errors
+/// A read-only server: its rows may be older than those of the primary, so it must not answer that nothing is to be done.
 pub(super) async fn wait_for_locks(
     connection: &mut PgConnection,
     locks: &Locks,
@@ -140,12 +144,15 @@ pub(super) async fn wait_for_locks(
     // The last row stands for no lock.
     let numbers = locks.keys().map(|number| Some(number ^ salt)).chain([None]);
     let exclusive = locks.values().copied().map(Some).chain([None]);
-    let times: Vec<(Option<String>, i64)> = sqlx::query_as(LOCK)
+    let rows: Vec<(Option<String>, i64, bool)> = sqlx::query_as(LOCK)
         .bind(numbers.collect::<Vec<Option<i64>>>())
         .bind(exclusive.collect::<Vec<Option<bool>>>())
         .fetch_all(connection)
         .await?;
-    Ok(timestamp(times.last().map(|(_, now)| *now).unwrap_or_default()))
+    match rows.last() {
+        Some((_, now, false)) => Ok(timestamp(*now)),
+        Some((.., true)) | None => Err(TransactionError::ReadOnly),
+    }
 }
 
 /// Takes further locks. Returns `false` if another transaction holds one of them.

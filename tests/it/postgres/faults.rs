@@ -256,6 +256,9 @@ async fn a_read_only_server_is_named_and_left_for_the_primary() {
         (label, reason) = failure(&store, 2).await;
     }
     assert!(reason.contains("25006") && reason.contains("connect to the primary"), "{reason}");
+    // The repeat of a confirmed message changes no row; a standby's rows may be older.
+    let (label, reason) = failure(&store, 1).await;
+    assert_eq!(label, "read_only", "{reason}");
     let health = store.health().await;
     assert!(
         matches!(health, Err(StoreError::Unavailable { label: "read_only", .. })),
