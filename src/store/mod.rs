@@ -119,6 +119,11 @@ pub trait Store: Send + Sync + 'static {
         Duration::from_secs(30)..=Duration::from_secs(30)
     }
 
+    /// The least time between two claims while there is no backlog. It is longer where a claim costs more than its messages.
+    fn claim_interval(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Expires, orphans and removes up to `limit` records by the trusted time. Correctness does not depend on it.
     async fn expire(&self, limit: usize) -> Result<Swept, StoreError>;
 

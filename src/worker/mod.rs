@@ -102,6 +102,9 @@ pub struct Worker {
     /// What the other receivers of the store must know, before they see the results of the posts.
     news: Vec<(AccountSid, AccountNews)>,
     blocks_read_at: Option<Instant>,
+    claimed_at: Option<Instant>,
+    /// The last claim got as many messages as it wanted, so more may be due.
+    has_backlog: bool,
     store_wait: Duration,
     /// No further post starts.
     is_stopping: Arc<AtomicBool>,
@@ -130,6 +133,8 @@ impl Worker {
             in_flight: HashMap::new(),
             news: Vec::new(),
             blocks_read_at: None,
+            claimed_at: None,
+            has_backlog: false,
             store_wait: STORE_WAIT,
             is_stopping: Arc::default(),
         }
@@ -179,7 +184,20 @@ impl Worker {
                 () = changed => {}
                 () = tokio::time::sleep(wait) => {}
             }
+            let pause = self.claim_pause();
+            if !pause.is_zero() {
+                tokio::select! {
+                    biased;
+                    () = &mut shutdown => break,
+                    () = tokio::time::sleep(pause) => {}
+                }
+                while let Some(post) = self.posts.try_join_next_with_id() {
+                    ended.extend(self.finish_post(post));
+                }
+            }
         }
+        self.share_news().await;
+        settle_all(self.attempt_log(), ended).await;
         self.drain().await;
     }
 
@@ -219,6 +237,15 @@ impl Worker {
     fn look_every(&self) -> Duration {
         let (first, last) = self.store.look_every().into_inner();
         first + last.saturating_sub(first).mul_f64((self.jitter)())
+    }
+
+    /// The time until the next claim is worth its cost.
+    fn claim_pause(&self) -> Duration {
+        let Some(claimed_at) = self.claimed_at.filter(|_| !self.has_backlog) else {
+            return Duration::ZERO;
+        };
+        let since = monotonic().saturating_duration_since(claimed_at);
+        self.store.claim_interval().saturating_sub(since)
     }
 
     /// Takes over what the other receivers of the store learned from Twilio.
@@ -302,6 +329,8 @@ impl Worker {
         let lease = self.upstream.longest_post().saturating_add(margin.saturating_mul(2));
         let claims = self.store.claim(rooms.slots, lease, &rooms.quotas).await?;
         let claimed = claims.len();
+        self.claimed_at = Some(before);
+        self.has_backlog = claimed > 0 && claimed == rooms.slots;
         let mut started = 0;
         for claim in claims {
             started += usize::from(self.start(claim, before + margin).await);
@@ -313,6 +342,9 @@ impl Worker {
             None
         } else if claimed > 0 && claimed == rooms.slots && left.slots > 0 {
             Some(Duration::ZERO)
+        } else if claimed > 0 && !self.store.claim_interval().is_zero() {
+            // The end of a post makes the next step, and a store that several processes share is polled in any case.
+            left.opens_in
         } else {
             let due = self.store.next_due(&left.quotas).await?;
             due.map(|due| due.max(MIN_POLL_INTERVAL)).into_iter().chain(left.opens_in).min()

@@ -47,6 +47,8 @@ use crate::store::{
     StoreError, Swept,
 };
 
+/// A claim is a transaction of about ten statements, so the messages of this time are claimed together.
+const CLAIM_INTERVAL: Duration = Duration::from_millis(25);
 /// The slots of the counters.
 const SLOTS: i16 = 64;
 
@@ -341,6 +343,10 @@ impl Store for PostgresStore {
 
     fn look_every(&self) -> RangeInclusive<Duration> {
         Duration::from_secs(1)..=Duration::from_secs(2)
+    }
+
+    fn claim_interval(&self) -> Duration {
+        CLAIM_INTERVAL
     }
 
     async fn share_news(&self, account: AccountSid, news: AccountNews) -> Result<(), StoreError> {

@@ -33,11 +33,10 @@ impl PostgresStore {
             RowKind::Names,
         ];
         let now = self.now().await?;
-        let evicted = self.database.evicted.swap(0, Ordering::Relaxed);
-        let mut all = Swept { evicted, ..Swept::default() };
+        let mut all = Swept::default();
         let mut left = limit.max(1);
-        let mut cursor = self.sweep.lock().unwrap_or_else(PoisonError::into_inner).take();
-        while left > 0 {
+        while left > 0 && !all.complete {
+            let cursor = self.sweep.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let at = cursor.unwrap_or_else(|| Cursor::start(RowKind::Counted));
             let kind = at.kind;
             let (rows, next) = self.page(at, left).await?;
@@ -51,13 +50,12 @@ impl PostgresStore {
                 }
             }
             let following = KINDS.iter().skip_while(|other| **other != kind).nth(1);
-            cursor = next.or_else(|| following.copied().map(Cursor::start));
-            if cursor.is_none() {
-                all.complete = true;
-                break;
-            }
+            let cursor = next.or_else(|| following.copied().map(Cursor::start));
+            all.complete = cursor.is_none();
+            // After each page, so that the sweep after an error goes on from there.
+            *self.sweep.lock().unwrap_or_else(PoisonError::into_inner) = cursor;
         }
-        *self.sweep.lock().unwrap_or_else(PoisonError::into_inner) = cursor;
+        all.evicted = self.database.evicted.swap(0, Ordering::Relaxed);
         Ok(all)
     }
 
