@@ -303,16 +303,18 @@ impl Metrics {
         self.totals.add(Total::RefusedByTwilio, u64::from(settlement == "refused"));
     }
 
-    /// Sets the state of an account's posts. The labels are bounded by the configured accounts.
-    pub fn set_lane(&self, account: &str, current: &str, limit: usize, in_flight: usize) {
+    /// The gauges of an account's posts. The labels are bounded by the configured accounts.
+    pub fn lane(&self, account: &str) -> LaneGauges {
         let lane = [("account", account.to_owned())];
-        self.lanes_paused.get_or_create(&lane).set(i64::from(current == "paused"));
-        for state in LANE_STATES {
-            let labels = LaneStateLabels { account: account.to_owned(), state };
-            self.lane_states.get_or_create(&labels).set(i64::from(current == state));
+        LaneGauges {
+            paused: self.lanes_paused.get_or_create_owned(&lane),
+            states: LANE_STATES.map(|state| {
+                let labels = LaneStateLabels { account: account.to_owned(), state };
+                self.lane_states.get_or_create_owned(&labels)
+            }),
+            limit: self.lane_limits.get_or_create_owned(&lane),
+            in_flight: self.in_flight.get_or_create_owned(&lane),
         }
-        self.lane_limits.get_or_create(&lane).set(level(limit as u64));
-        self.in_flight.get_or_create(&lane).set(level(in_flight as u64));
     }
 
     /// Records the time of a key's valid signature on a route. The labels are bounded by the configured keys.
@@ -385,6 +387,26 @@ impl Metrics {
     }
 }
 
+/// The gauges of one account's posts. They change with each post, so they are looked up once.
+pub struct LaneGauges {
+    paused: Gauge,
+    /// In the order of [`LANE_STATES`].
+    states: [Gauge; LANE_STATES.len()],
+    limit: Gauge,
+    in_flight: Gauge,
+}
+
+impl LaneGauges {
+    pub fn set(&self, current: &str, limit: usize, in_flight: usize) {
+        self.paused.set(i64::from(current == "paused"));
+        for (gauge, state) in self.states.iter().zip(LANE_STATES) {
+            gauge.set(i64::from(current == state));
+        }
+        self.limit.set(level(limit as u64));
+        self.in_flight.set(level(in_flight as u64));
+    }
+}
+
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Metrics").finish_non_exhaustive()
@@ -411,7 +433,7 @@ mod tests {
         metrics.evidence("reply", "confirmed");
         metrics.upstream_attempt("done", Duration::from_millis(300));
         metrics.upstream_mismatch();
-        metrics.set_lane("AC1", "paused", 4, 1);
+        metrics.lane("AC1").set("paused", 4, 1);
         metrics.key_matched("/app/events", "AC1", "token 1", 1_700_000_000);
         metrics.key_matched("/app/events", "AC1", "token 2", 1_700_000_001);
         metrics.forget_key(&["/", "/app/events"], "AC1", "token 2");
