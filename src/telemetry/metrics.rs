@@ -37,8 +37,8 @@ struct LaneStateLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct KeyLabels {
     route: &'static str,
-    account: String,
-    key: String,
+    account: Arc<str>,
+    key: Arc<str>,
 }
 
 /// The `Content-Type` of [`Metrics::render`].
@@ -318,8 +318,14 @@ impl Metrics {
     }
 
     /// Records the time of a key's valid signature on a route. The labels are bounded by the configured keys.
-    pub fn key_matched(&self, route: &'static str, account: &str, key: &str, second: i64) {
-        let signer = KeyLabels { route, account: account.to_owned(), key: key.to_owned() };
+    pub fn key_matched(
+        &self,
+        route: &'static str,
+        account: &Arc<str>,
+        key: &Arc<str>,
+        second: i64,
+    ) {
+        let signer = KeyLabels { route, account: Arc::clone(account), key: Arc::clone(key) };
         self.keys.get_or_create(&signer).set(second);
     }
 
@@ -330,7 +336,7 @@ impl Metrics {
         account: &str,
         key: &str,
     ) -> Option<i64> {
-        let signer = |route| KeyLabels { route, account: account.to_owned(), key: key.to_owned() };
+        let signer = |route| KeyLabels { route, account: account.into(), key: key.into() };
         let matched = |route: &&'static str| Some(self.keys.get(&signer(route))?.get());
         routes.iter().filter_map(matched).max()
     }
@@ -338,7 +344,7 @@ impl Metrics {
     /// Removes the times of a key name that is gone or names another key now.
     pub fn forget_key(&self, routes: &[&'static str], account: &str, key: &str) {
         for route in routes {
-            let (account, key) = (account.to_owned(), key.to_owned());
+            let (account, key) = (account.into(), key.into());
             self.keys.remove(&KeyLabels { route, account, key });
         }
     }
@@ -434,8 +440,9 @@ mod tests {
         metrics.upstream_attempt("done", Duration::from_millis(300));
         metrics.upstream_mismatch();
         metrics.lane("AC1").set("paused", 4, 1);
-        metrics.key_matched("/app/events", "AC1", "token 1", 1_700_000_000);
-        metrics.key_matched("/app/events", "AC1", "token 2", 1_700_000_001);
+        for (key, second) in [("token 1", 1_700_000_000), ("token 2", 1_700_000_001)] {
+            metrics.key_matched("/app/events", &"AC1".into(), &key.into(), second);
+        }
         metrics.forget_key(&["/", "/app/events"], "AC1", "token 2");
         metrics.config_reload("done");
         metrics.commit(7, Duration::from_millis(3), Duration::from_millis(2));
