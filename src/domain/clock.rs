@@ -3,7 +3,7 @@
 //! The wall clock may jump. The trusted time follows it, but a step forward of more than [`MAX_JUMP`] needs a second
 //! source: Twilio's `Date`, or the operator. Removal is more careful, because it cannot be undone: only Twilio's `Date`
 //! or [`SECOND_LOOK`] permits it after a jump. Records are dated by the wall clock unless it is known to be wrong.
-//! by Twilio. Then they are dated by the expected time, so a correction of the clock makes them no older.
+//! Then they are dated by the expected time, so a correction of the clock makes them no older.
 
 use std::time::Duration;
 

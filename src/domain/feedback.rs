@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::message::Refusal;
+use crate::domain::message::{LastAttempt, Refusal};
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::domain::trace::TraceParent;
 use jiff::Timestamp;
@@ -142,6 +142,14 @@ pub enum Settlement {
     },
     /// No retry, unless an operator requeues it.
     Refused(Refusal),
+}
+
+/// The result of an attempt, with the details of its post if there was one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedAttempt {
+    pub lease: Lease,
+    pub settlement: Settlement,
+    pub attempt: Option<LastAttempt>,
 }
 
 impl Settlement {

@@ -70,6 +70,11 @@ pub fn label(pattern: Option<&str>) -> &'static str {
     paths().into_iter().find(|path| Some(*path) == pattern).unwrap_or("other")
 }
 
+/// The label of a path that is a route's own. Any other path may still match a route: with another spelling or a parameter.
+pub fn by_path(path: &str) -> Option<&'static str> {
+    paths().into_iter().find(|known| *known == path && !known.contains('{'))
+}
+
 /// The signer of a path with any prefix before the route; `None` for other paths.
 ///
 /// A prefix may contain `/app/` or `/twilio/`, so a whole route at the end of the path is compared first.
@@ -99,6 +104,19 @@ fn signer_of_route(segments: &[&str]) -> Option<RouteSigner> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_route_without_parameters_is_known_by_its_path() {
+        for path in ["/", "/twilio/status", "/app/messages", "/app/twilio/call"] {
+            assert_eq!(by_path(path), Some(path));
+            assert_eq!(label(Some(path)), path);
+        }
+        for path in
+            ["", "//", "/twilio/status/", "//twilio/status", "/c/{token}", "/app/messages/SM1"]
+        {
+            assert_eq!(by_path(path), None, "{path}");
+        }
+    }
 
     #[test]
     fn the_route_at_the_end_of_a_path_decides_with_any_prefix() {

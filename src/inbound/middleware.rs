@@ -15,6 +15,7 @@ use crate::inbound::limits::connections::Connection;
 use crate::inbound::receiver::Receiver;
 use crate::inbound::rejection::Rejection;
 use crate::inbound::rejection_response::RejectionResponse;
+use crate::inbound::route_label::route_label;
 use crate::inbound::trace;
 
 /// The longest path and query, in bytes. On a GET the query holds the whole callback. A text of 1,600 characters of three
@@ -41,8 +42,7 @@ pub(super) async fn observe_request(
     let receiver = request.app_data::<web::Data<Receiver>>().cloned();
     let checked = check_target(&request);
     // A target that is too long is compared with no route.
-    let pattern = checked.is_ok().then(|| request.match_pattern()).flatten();
-    let route = route::label(pattern.as_deref());
+    let route = if checked.is_ok() { route_label(request.request()) } else { route::label(None) };
     let traces = receiver.as_deref().and_then(|receiver| receiver.traces.as_deref());
     let span = traces.map(|_| trace::begin(&request));
     let is_over =

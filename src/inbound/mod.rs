@@ -16,6 +16,7 @@ pub mod regions;
 pub mod rejected_capture;
 mod rejection;
 mod rejection_response;
+mod route_label;
 mod routes;
 mod signed;
 mod trace;

@@ -8,7 +8,6 @@ use jiff::Timestamp;
 use crate::domain::click_link::{LinkToken, Links};
 use crate::domain::findings::ClaimedAccount;
 use crate::domain::path_secret::PathSecret;
-use crate::domain::route;
 use crate::inbound::deferred::Deferred;
 use crate::inbound::keyring::{CurrentKeyRing, OwnedKey};
 use crate::inbound::limits::event_budget::EventBudget;
@@ -18,6 +17,7 @@ use crate::inbound::limits::signature_limiter::SignatureLimiter;
 use crate::inbound::regions::HomeRegions;
 use crate::inbound::rejected_capture::RejectedCapture;
 use crate::inbound::rejection::Rejection;
+use crate::inbound::route_label::route_label;
 use crate::store::{Clock, Store};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::signature_tally::SignatureTally;
@@ -73,7 +73,7 @@ impl Receiver {
         account: ClaimedAccount,
         now: Timestamp,
     ) {
-        let route = route::label(request.match_pattern().as_deref());
+        let route = route_label(request);
         self.first_match.record_verified(route, account);
         self.signatures.verified((route, account), now);
         self.metrics.key_matched(route, &signer.account, &signer.name, now.as_second());
@@ -87,7 +87,7 @@ impl Receiver {
         rejection: &Rejection,
         now: Timestamp,
     ) {
-        let route = route::label(request.match_pattern().as_deref());
+        let route = route_label(request);
         self.first_match.record_rejected(route, account, rejection, now);
         // Without a configured key, a request for an unknown account may be a scanner's.
         let is_unsigned = matches!(

@@ -11,8 +11,8 @@ use actix_web::dev::ServiceRequest;
 use actix_web::http::header::HeaderValue;
 use actix_web::{HttpMessage as _, HttpRequest};
 
-use crate::domain::route;
 use crate::domain::trace::TraceParent;
+use crate::inbound::route_label::route_label;
 use crate::telemetry::traces::{RequestSpan, SpanIds, Traces, now};
 
 const TRACEPARENT: &str = "traceparent";
@@ -55,7 +55,7 @@ pub(super) fn open_visit(traces: Option<&Traces>, request: &HttpRequest) {
 fn open_below(traces: Option<&Traces>, request: &HttpRequest, parent: Option<TraceParent>) {
     let Some(traces) = traces else { return };
     if let Some(pending) = request.extensions().get::<PendingSpan>() {
-        let route = route::label(request.match_pattern().as_deref());
+        let route = route_label(request);
         let parent = parent.map(|parent| SpanIds {
             trace_id: parent.trace_id(),
             span_id: parent.span_id(),

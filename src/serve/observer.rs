@@ -1,13 +1,14 @@
 //! The worker's observer: turns its events into metrics, spans and readiness.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::domain::feedback::{Claim, Verdict};
 use crate::domain::sid::AccountSid;
 use crate::serve::clock::now;
 use crate::store::Swept;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{LaneGauges, Metrics};
 use crate::telemetry::readiness::{LaneDetail, LaneReadiness, Readiness};
 use crate::telemetry::traces::{PostSpan, SpanIds, Traces};
 use crate::worker::Observer;
@@ -17,6 +18,8 @@ pub(super) struct WorkerObserver {
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
     traces: Option<Arc<Traces>>,
+    /// The gauges of each account's lane.
+    lanes: Mutex<HashMap<AccountSid, LaneGauges>>,
 }
 
 impl WorkerObserver {
@@ -25,7 +28,8 @@ impl WorkerObserver {
         readiness: &Arc<Readiness>,
         traces: Option<Arc<Traces>>,
     ) -> Arc<Self> {
-        Arc::new(Self { metrics: Arc::clone(metrics), readiness: Arc::clone(readiness), traces })
+        let (metrics, readiness) = (Arc::clone(metrics), Arc::clone(readiness));
+        Arc::new(Self { metrics, readiness, traces, lanes: Mutex::default() })
     }
 }
 
@@ -76,7 +80,9 @@ impl Observer for WorkerObserver {
             Lane::Paused => LaneReadiness::Paused,
         };
         let LaneReport { limit, in_flight, .. } = *report;
-        self.metrics.set_lane(account.as_str(), report.state.as_str(), limit, in_flight);
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let gauges = lanes.entry(account).or_insert_with(|| self.metrics.lane(account.as_str()));
+        gauges.set(report.state.as_str(), limit, in_flight);
         let why = report.why.as_ref();
         let detail = LaneDetail {
             state,

@@ -29,13 +29,14 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::{join, join_all};
 use jiff::Timestamp;
 use secrecy::SecretSlice;
 
 use crate::domain::account_block::{AccountBlock, AccountNews};
 use crate::domain::address::{Address, RecipientHashKey};
 use crate::domain::click_link::{Link, LinkId};
-use crate::domain::feedback::{Claim, Lease, Settlement};
+use crate::domain::feedback::{Claim, EndedAttempt, Lease, Settlement};
 use crate::domain::matching::{ObserveOutcome, RegisterOutcome};
 use crate::domain::message::{LastAttempt, Message, Reference};
 use crate::domain::sid::{AccountSid, MessageSid};
@@ -44,6 +45,9 @@ use crate::domain::stats::MessageStats;
 
 /// The most commands in the queue of the writer. A store refuses further ones with the label `busy`.
 pub const QUEUE: usize = 1024;
+
+/// The results of [`Store::settle_all`].
+pub type SettleResults = Vec<Result<SettleOutcome, StoreError>>;
 
 /// The pieces of a backup file, in order, while the backup is made. Only a file with its last piece is a backup.
 pub type BackupPieces = tokio::sync::mpsc::Receiver<Vec<u8>>;
@@ -104,6 +108,24 @@ pub trait Store: Send + Sync + 'static {
         settlement: Settlement,
         attempt: Option<LastAttempt>,
     ) -> Result<SettleOutcome, StoreError>;
+
+    /// [Ends](Self::settle) attempts, and then [claims](Self::claim) messages for further ones: in one command, if the store
+    /// can.
+    async fn settle_and_claim(
+        &self,
+        ended: &[EndedAttempt],
+        limit: usize,
+        lease: Duration,
+        quotas: &Quotas,
+    ) -> (SettleResults, Result<Vec<Claim>, StoreError>) {
+        join(self.settle_all(ended), self.claim(limit, lease, quotas)).await
+    }
+
+    /// [Ends](Self::settle) attempts. The results are in their order.
+    async fn settle_all(&self, ended: &[EndedAttempt]) -> SettleResults {
+        let settle = |end: EndedAttempt| self.settle(end.lease, end.settlement, end.attempt);
+        join_all(ended.iter().cloned().map(settle)).await
+    }
 
     /// The time until a message of an account with a free quota is due: zero if one is due now, `None` if no message is
     /// confirmed and unreported.

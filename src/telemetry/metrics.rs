@@ -37,8 +37,8 @@ struct LaneStateLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct KeyLabels {
     route: &'static str,
-    account: String,
-    key: String,
+    account: Arc<str>,
+    key: Arc<str>,
 }
 
 /// The `Content-Type` of [`Metrics::render`].
@@ -303,21 +303,29 @@ impl Metrics {
         self.totals.add(Total::RefusedByTwilio, u64::from(settlement == "refused"));
     }
 
-    /// Sets the state of an account's posts. The labels are bounded by the configured accounts.
-    pub fn set_lane(&self, account: &str, current: &str, limit: usize, in_flight: usize) {
+    /// The gauges of an account's posts. The labels are bounded by the configured accounts.
+    pub fn lane(&self, account: &str) -> LaneGauges {
         let lane = [("account", account.to_owned())];
-        self.lanes_paused.get_or_create(&lane).set(i64::from(current == "paused"));
-        for state in LANE_STATES {
-            let labels = LaneStateLabels { account: account.to_owned(), state };
-            self.lane_states.get_or_create(&labels).set(i64::from(current == state));
+        LaneGauges {
+            paused: self.lanes_paused.get_or_create_owned(&lane),
+            states: LANE_STATES.map(|state| {
+                let labels = LaneStateLabels { account: account.to_owned(), state };
+                self.lane_states.get_or_create_owned(&labels)
+            }),
+            limit: self.lane_limits.get_or_create_owned(&lane),
+            in_flight: self.in_flight.get_or_create_owned(&lane),
         }
-        self.lane_limits.get_or_create(&lane).set(level(limit as u64));
-        self.in_flight.get_or_create(&lane).set(level(in_flight as u64));
     }
 
     /// Records the time of a key's valid signature on a route. The labels are bounded by the configured keys.
-    pub fn key_matched(&self, route: &'static str, account: &str, key: &str, second: i64) {
-        let signer = KeyLabels { route, account: account.to_owned(), key: key.to_owned() };
+    pub fn key_matched(
+        &self,
+        route: &'static str,
+        account: &Arc<str>,
+        key: &Arc<str>,
+        second: i64,
+    ) {
+        let signer = KeyLabels { route, account: Arc::clone(account), key: Arc::clone(key) };
         self.keys.get_or_create(&signer).set(second);
     }
 
@@ -328,7 +336,7 @@ impl Metrics {
         account: &str,
         key: &str,
     ) -> Option<i64> {
-        let signer = |route| KeyLabels { route, account: account.to_owned(), key: key.to_owned() };
+        let signer = |route| KeyLabels { route, account: account.into(), key: key.into() };
         let matched = |route: &&'static str| Some(self.keys.get(&signer(route))?.get());
         routes.iter().filter_map(matched).max()
     }
@@ -336,7 +344,7 @@ impl Metrics {
     /// Removes the times of a key name that is gone or names another key now.
     pub fn forget_key(&self, routes: &[&'static str], account: &str, key: &str) {
         for route in routes {
-            let (account, key) = (account.to_owned(), key.to_owned());
+            let (account, key) = (account.into(), key.into());
             self.keys.remove(&KeyLabels { route, account, key });
         }
     }
@@ -385,6 +393,26 @@ impl Metrics {
     }
 }
 
+/// The gauges of one account's posts. They change with each post, so they are looked up once.
+pub struct LaneGauges {
+    paused: Gauge,
+    /// In the order of [`LANE_STATES`].
+    states: [Gauge; LANE_STATES.len()],
+    limit: Gauge,
+    in_flight: Gauge,
+}
+
+impl LaneGauges {
+    pub fn set(&self, current: &str, limit: usize, in_flight: usize) {
+        self.paused.set(i64::from(current == "paused"));
+        for (gauge, state) in self.states.iter().zip(LANE_STATES) {
+            gauge.set(i64::from(current == state));
+        }
+        self.limit.set(level(limit as u64));
+        self.in_flight.set(level(in_flight as u64));
+    }
+}
+
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Metrics").finish_non_exhaustive()
@@ -411,9 +439,10 @@ mod tests {
         metrics.evidence("reply", "confirmed");
         metrics.upstream_attempt("done", Duration::from_millis(300));
         metrics.upstream_mismatch();
-        metrics.set_lane("AC1", "paused", 4, 1);
-        metrics.key_matched("/app/events", "AC1", "token 1", 1_700_000_000);
-        metrics.key_matched("/app/events", "AC1", "token 2", 1_700_000_001);
+        metrics.lane("AC1").set("paused", 4, 1);
+        for (key, second) in [("token 1", 1_700_000_000), ("token 2", 1_700_000_001)] {
+            metrics.key_matched("/app/events", &"AC1".into(), &key.into(), second);
+        }
         metrics.forget_key(&["/", "/app/events"], "AC1", "token 2");
         metrics.config_reload("done");
         metrics.commit(7, Duration::from_millis(3), Duration::from_millis(2));

@@ -23,7 +23,10 @@ pub enum FieldSpelling {
 /// The fields of a request. Empty and null values count as absent.
 #[derive(Debug, Clone)]
 pub struct Fields {
-    pairs: Vec<(String, String)>,
+    /// Each name, followed by its value.
+    text: String,
+    /// The end of each name and of its value in `text`.
+    ends: Vec<(usize, usize)>,
     spelling: FieldSpelling,
 }
 
@@ -32,14 +35,23 @@ impl Fields {
     /// # Errors
     /// [`Malformed::Encoding`] if a name or a value is not UTF-8.
     pub fn from_pairs(pairs: &[FormPair<'_>], spelling: FieldSpelling) -> Result<Self, Malformed> {
-        let text = |text: &Text<'_>| {
-            String::from_utf8(text.decoded().into_owned()).map_err(|_| Malformed::Encoding)
+        let length = |(name, value): &FormPair<'_>| name.encoded_len() + value.encoded_len();
+        let mut text = Vec::with_capacity(pairs.iter().map(length).sum());
+        let mut append = |part: &Text<'_>| {
+            part.append_to_vec(&mut text);
+            text.len()
         };
-        let mut fields = Self { pairs: Vec::with_capacity(pairs.len()), spelling };
-        for (name, value) in pairs {
-            fields.push(text(name)?, text(value)?);
+        let ends: Vec<_> =
+            pairs.iter().map(|(name, value)| (append(name), append(value))).collect();
+        let text = String::from_utf8(text).map_err(|_| Malformed::Encoding)?;
+        // The end of one text and the start of the next may form a character only together.
+        let is_whole = |(name, value): &(usize, usize)| {
+            text.is_char_boundary(*name) && text.is_char_boundary(*value)
+        };
+        if !ends.iter().all(is_whole) {
+            return Err(Malformed::Encoding);
         }
-        Ok(fields)
+        Ok(Self { text, ends, spelling })
     }
 
     /// Objects and arrays inside the JSON object are ignored.
@@ -58,17 +70,30 @@ impl Fields {
     /// From the members of a JSON object that are texts, numbers, truth values, or objects that a helper library of
     /// Twilio's writes instead of a text.
     pub fn from_members(members: &[(String, Json)], spelling: FieldSpelling) -> Self {
-        let mut fields = Self { pairs: Vec::with_capacity(members.len()), spelling };
+        let ends = Vec::with_capacity(members.len());
+        let mut fields = Self { text: String::new(), ends, spelling };
         for (name, value) in members {
             if let Some(value) = scalar(value) {
-                fields.push(name.clone(), value);
+                fields.push(name, &value);
             }
         }
         fields
     }
 
-    fn push(&mut self, name: String, value: String) {
-        self.pairs.push((name, value));
+    fn push(&mut self, name: &str, value: &str) {
+        self.text.push_str(name);
+        let name_end = self.text.len();
+        self.text.push_str(value);
+        self.ends.push((name_end, self.text.len()));
+    }
+
+    /// The names and values, in their order.
+    fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let mut from = 0;
+        self.ends.iter().filter_map(move |&(name_end, value_end)| {
+            let name_start = std::mem::replace(&mut from, value_end);
+            Some((self.text.get(name_start..name_end)?, self.text.get(name_end..value_end)?))
+        })
     }
 
     /// The values of fields with this name, in any case and with any `_` and `-`; empty values included. For URLs that
@@ -79,8 +104,8 @@ impl Fields {
             letters.flat_map(char::to_lowercase).collect()
         };
         let field = plain(field);
-        let named = self.pairs.iter().filter(move |(name, _)| plain(name) == field);
-        named.map(|(_, value)| value.as_str())
+        let named = self.pairs().filter(move |(name, _)| plain(name) == field);
+        named.map(|(_, value)| value)
     }
 
     /// A copy, with each of the named fields that is absent here taken from `others`.
@@ -89,7 +114,7 @@ impl Fields {
         let mut both = self.clone();
         for field in fields.iter().filter(|field| self.get(field).is_none()) {
             if let Some(value) = others.get(field) {
-                both.push((*field).to_owned(), value.to_owned());
+                both.push(field, value);
             }
         }
         both
@@ -172,10 +197,9 @@ impl Fields {
     }
 
     fn all<'a, 'f>(&'a self, field: &'f str) -> impl Iterator<Item = &'a str> + use<'a, 'f> {
-        self.pairs
-            .iter()
+        self.pairs()
             .filter(move |(name, value)| !value.is_empty() && is_named(name, field, self.spelling))
-            .map(|(_, value)| value.as_str())
+            .map(|(_, value)| value)
     }
 }
 
@@ -289,6 +313,27 @@ mod tests {
     }
 
     #[test]
+    fn every_field_of_a_form_keeps_its_name_and_value() {
+        let form = "a=1&%C3%A9=%F0%9F%91%8D+x&empty=&=nameless&a=2&last=z%C3%A9";
+        let fields = Fields::from_pairs(&form::pairs(form.as_bytes()), FieldSpelling::Any);
+        let fields = fields.expect("text");
+        let all: Vec<_> = fields.pairs().collect();
+        let expected = [
+            ("a", "1"),
+            ("é", "👍 x"),
+            ("empty", ""),
+            ("", "nameless"),
+            ("a", "2"),
+            ("last", "zé"),
+        ];
+        assert_eq!(all, expected);
+        let query = Fields::from_pairs(&form::pairs(b"more=3&a=4"), FieldSpelling::Any);
+        let both = fields.or_of(&query.expect("text"), &["more", "a"]);
+        let values = ["a", "last", "more", "empty"].map(|name| both.get(name));
+        assert_eq!(values, [Some("1"), Some("zé"), Some("3"), None]);
+    }
+
+    #[test]
     fn a_form_names_one_account_or_none() {
         const ONE: &str = "AC0123456789abcdef0123456789abcdef";
         const OTHER: &str = "AC1123456789abcdef0123456789abcdef";
@@ -335,10 +380,13 @@ mod tests {
             ));
         }
         assert!(Fields::from_json(b"{\"a\":\"\xff\"}", FieldSpelling::Any).is_err());
-        let pairs = form::pairs(b"a=%ff");
-        assert_eq!(
-            Fields::from_pairs(&pairs, FieldSpelling::Any).map(|_| ()),
-            Err(Malformed::Encoding)
-        );
+        // In the last ones, a character begins in one text and ends in the next.
+        for form in
+            ["a=%ff", "%ff=a", "%c3=%a9", "a=%c3&%a9=b", "a=%f0%9f&%91%8d", "a=b&c=%f0%9f%91"]
+        {
+            let pairs = form::pairs(form.as_bytes());
+            let fields = Fields::from_pairs(&pairs, FieldSpelling::Any);
+            assert_eq!(fields.map(|_| ()), Err(Malformed::Encoding), "{form}");
+        }
     }
 }

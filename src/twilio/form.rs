@@ -46,6 +46,15 @@ impl<'a> Text<'a> {
         }
     }
 
+    /// Appends the decoded bytes to `out`.
+    pub(crate) fn append_to_vec(&self, out: &mut Vec<u8>) {
+        if self.is_encoded {
+            out.extend(self.meant());
+        } else {
+            out.extend_from_slice(self.bytes);
+        }
+    }
+
     /// The first eight decoded bytes as a number with the same order.
     pub(crate) fn prefix(&self) -> u64 {
         if let (false, Some(first)) = (self.is_encoded, self.bytes.first_chunk()) {

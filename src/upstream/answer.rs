@@ -4,6 +4,7 @@
 //! message, a 4xx has Twilio's form of an error. For any other verdict the status is enough. Deliberately absent:
 //! sockets, and any clock except for a `Retry-After` without a `Date`.
 
+use std::cell::OnceCell;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
@@ -24,6 +25,8 @@ pub(crate) struct UpstreamResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
+    /// The body as JSON, once it was read.
+    pub(crate) json: OnceCell<Option<Value>>,
     /// The error that truncated the body.
     pub(crate) broken: Option<String>,
     /// The body was longer than any of Twilio's and is not kept.
@@ -78,14 +81,14 @@ impl UpstreamResponse {
         self.header(&DATE).and_then(|date| httpdate::parse_http_date(date).ok())
     }
 
-    pub(super) fn json(&self) -> Option<Value> {
-        serde_json::from_slice(&self.body).ok()
+    pub(super) fn json(&self) -> Option<&Value> {
+        self.json.get_or_init(|| serde_json::from_slice(&self.body).ok()).as_ref()
     }
 
     /// The `code` and `message` of the answer, or the reason of its status.
     pub(super) fn detail(&self) -> OutcomeDetail {
         let body = self.json();
-        let field = |name: &str| body.as_ref().and_then(|body| body.get(name));
+        let field = |name: &str| body.and_then(|body| body.get(name));
         let code = field("code").and_then(Value::as_u64).and_then(|code| code.try_into().ok());
         let message = field("message").and_then(Value::as_str).map(printable);
         let message = message.filter(|message| !message.is_empty());
@@ -157,8 +160,8 @@ mod tests {
         let status = StatusCode::from_u16(status).expect("a status");
         let (headers, broken) = (HeaderMap::new(), broken.map(str::to_owned));
         let is_oversized = false;
-        UpstreamResponse { status, headers, body: body.into(), broken, is_oversized }
-            .verdict(&feedback())
+        let (body, json) = (body.into(), OnceCell::new());
+        UpstreamResponse { status, headers, body, json, broken, is_oversized }.verdict(&feedback())
     }
 
     #[test]
@@ -242,6 +245,7 @@ mod tests {
                 status,
                 headers,
                 body: body.into(),
+                json: OnceCell::new(),
                 broken,
                 is_oversized: false,
             };

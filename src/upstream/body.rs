@@ -78,7 +78,7 @@ impl UpstreamResponse {
         let kind = match (&self.broken, self.json()) {
             (Some(broken), _) => format!("with a truncated body: {broken}"),
             (None, _) if self.is_oversized => "with a body that is too long".to_owned(),
-            (None, Some(Value::Object(body))) => mismatch(&body)?.to_owned(),
+            (None, Some(Value::Object(body))) => mismatch(body)?.to_owned(),
             (None, Some(_)) => format!("with JSON that names no {what}"),
             (None, None) => self.kind(),
         };
@@ -134,6 +134,8 @@ fn title(text: &str, lower: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::OnceCell;
+
     use reqwest::StatusCode;
     use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, SERVER};
 
@@ -153,7 +155,8 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(media));
         let (status, broken) = (StatusCode::OK, None);
-        UpstreamResponse { status, headers, body: body.into(), broken, is_oversized: false }
+        let (body, json) = (body.into(), OnceCell::new());
+        UpstreamResponse { status, headers, body, json, broken, is_oversized: false }
     }
 
     fn kind(media: &'static str, body: impl Into<Vec<u8>>) -> Option<String> {

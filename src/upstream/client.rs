@@ -1,5 +1,6 @@
 //! One post to Twilio: the request, the credentials and the read of the response.
 
+use std::cell::OnceCell;
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, Request};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::domain::feedback::{Feedback, OutcomeDetail, Verdict};
@@ -61,6 +63,8 @@ pub enum UpstreamError {
 pub struct Upstream {
     pub(super) config: UpstreamConfig,
     pub(super) client: reqwest::Client,
+    /// For each credential, the part of a post that is the same for every message.
+    prepared: Vec<Request>,
     /// The credential that worked last. Two posts may race to set it; either value is valid.
     preferred: AtomicUsize,
     on_date: OnDate,
@@ -76,7 +80,7 @@ impl Upstream {
     /// Builds the client with its own connections, and opens none yet.
     ///
     /// # Errors
-    /// There are no credentials, or the TLS roots cannot be read.
+    /// There are no credentials, the base is no URL, or the TLS roots cannot be read.
     pub fn new(config: UpstreamConfig) -> Result<Self, UpstreamError> {
         let client = connect(&config)?;
         Self::with_client(client, config, Arc::new(|_| {}))
@@ -91,7 +95,13 @@ impl Upstream {
         if config.credentials.is_empty() {
             return Err(UpstreamError::NoCredentials);
         }
-        Ok(Self { config, client, preferred: AtomicUsize::new(0), on_date })
+        let prepare = |credential: &Credential| {
+            let secret = credential.secret.expose_secret();
+            let request = client.post(&config.base).basic_auth(&credential.user, Some(secret));
+            request.header(ACCEPT, JSON_TYPE).header(CONTENT_TYPE, FORM_TYPE).build()
+        };
+        let prepared = config.credentials.iter().map(prepare).collect::<Result<_, _>>()?;
+        Ok(Self { config, client, prepared, preferred: AtomicUsize::new(0), on_date })
     }
 
     /// The longest time of a [`Self::post`]: each credential may use its whole timeout.
@@ -104,11 +114,10 @@ impl Upstream {
     /// works is used first from then on.
     pub async fn post(&self, feedback: &Feedback) -> Verdict {
         let first = self.preferred.load(Ordering::Relaxed);
-        let credentials = self.config.credentials.iter().enumerate();
-        let (before, from): (Vec<_>, Vec<_>) = credentials.partition(|(at, _)| *at < first);
+        let all = self.prepared.iter().enumerate();
         let mut denial: Option<Verdict> = None;
-        for (at, credential) in from.into_iter().chain(before) {
-            let verdict = self.post_as(credential, feedback).await;
+        for (at, prepared) in all.clone().skip(first).chain(all.take(first)) {
+            let verdict = self.post_as(prepared, feedback).await;
             if !is_denial(&verdict) {
                 if proves_credential(&verdict) {
                     self.preferred.store(at, Ordering::Relaxed);
@@ -125,18 +134,14 @@ impl Upstream {
         denial.unwrap_or_else(|| broken("there are no credentials"))
     }
 
-    async fn post_as(&self, credential: &Credential, feedback: &Feedback) -> Verdict {
+    async fn post_as(&self, prepared: &Request, feedback: &Feedback) -> Verdict {
         let Feedback { account, message } = feedback;
-        let base = &self.config.base;
-        let url = format!("{base}/2010-04-01/Accounts/{account}/Messages/{message}/Feedback.json");
-        let request = self
-            .client
-            .post(url)
-            .basic_auth(&credential.user, Some(credential.secret.expose_secret()))
-            .header(ACCEPT, JSON_TYPE)
-            .header(CONTENT_TYPE, FORM_TYPE)
-            .body(FORM);
-        match request.send().await {
+        let path = format!("/2010-04-01/Accounts/{account}/Messages/{message}/Feedback.json");
+        let mut request = Request::new(Method::POST, prepared.url().clone());
+        request.url_mut().set_path(&path);
+        request.headers_mut().clone_from(prepared.headers());
+        *request.body_mut() = Some(FORM.into());
+        match self.client.execute(request).await {
             Ok(response) => {
                 let answer = self.read(response).await;
                 self.note_date(&answer, message.as_str());
@@ -153,7 +158,7 @@ impl Upstream {
     }
 
     pub(super) async fn read(&self, mut response: reqwest::Response) -> UpstreamResponse {
-        let (status, headers) = (response.status(), response.headers().clone());
+        let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         let mut body = Vec::new();
         let (broken, is_oversized) = loop {
             match response.chunk().await {
@@ -169,7 +174,7 @@ impl Upstream {
                 Err(error) => break (Some(self.describe_error(error)), false),
             }
         };
-        UpstreamResponse { status, headers, body, broken, is_oversized }
+        UpstreamResponse { status, headers, body, json: OnceCell::new(), broken, is_oversized }
     }
 
     /// The stage and the root cause of an I/O error, for an operator.

@@ -7,7 +7,6 @@
 
 use reqwest::header::ACCEPT;
 use secrecy::ExposeSecret;
-use serde_json::Value;
 
 use crate::domain::feedback::OutcomeDetail;
 use crate::domain::sid::AccountSid;
@@ -131,7 +130,6 @@ impl UpstreamResponse {
 
 /// The status of the account. The rest of the answer is not kept.
 fn account_status(answer: &UpstreamResponse) -> Option<String> {
-    let account: Value = serde_json::from_slice(&answer.body).ok()?;
-    let status = account.get("status")?.as_str()?;
+    let status = answer.json()?.get("status")?.as_str()?;
     status.bytes().all(|byte| byte.is_ascii_alphabetic()).then(|| status.to_owned())
 }

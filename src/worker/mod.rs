@@ -25,13 +25,13 @@ use jiff::Timestamp;
 use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::domain::account_block::AccountNews;
-use crate::domain::feedback::{Claim, OutcomeDetail, Settlement, Verdict};
+use crate::domain::feedback::{Claim, EndedAttempt, OutcomeDetail, Settlement, Verdict};
 use crate::domain::message::LastAttempt;
 use crate::domain::retry::{AttemptFacts, MISSING_GRACE, RetryPolicy, conclude};
 use crate::domain::sid::AccountSid;
 use crate::store::{Clock, Store, StoreError};
 use crate::upstream::Upstreams;
-use crate::worker::attempt_log::{AttemptLog, EndedAttempt, STORE_WAIT, settle, settle_all};
+use crate::worker::attempt_log::{AttemptLog, STORE_WAIT, finish, settle_all};
 use crate::worker::clock::monotonic;
 use crate::worker::lane::{FinishedPost, Lane, Room};
 use crate::worker::lanes::{Lanes, Rooms};
@@ -42,6 +42,9 @@ const STORE_WAIT_CAP: Duration = Duration::from_secs(30);
 const BLOCKS_INTERVAL: Duration = Duration::from_secs(1);
 /// A store that reports a due message but returns no claim is not polled more often than this.
 const MIN_POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// The results of posts that end within this time are stored in one commit, and one claim takes their places. Far below
+/// the duration of a post, which holds its place for this much longer.
+const GATHER: Duration = Duration::from_millis(1);
 
 /// The likely cause of a 404 for a message that Twilio itself named.
 const MISSING_NAMED: &str = "a status callback of Twilio names this SID, so the account or region may be wrong, or the message deleted";
@@ -99,6 +102,8 @@ pub struct Worker {
     generation: u64,
     posts: JoinSet<Verdict>,
     in_flight: HashMap<Id, InFlight>,
+    /// Attempts whose results the store does not have yet. The next claim takes them along.
+    ended: Vec<EndedAttempt>,
     /// What the other receivers of the store must know, before they see the results of the posts.
     news: Vec<(AccountSid, AccountNews)>,
     blocks_read_at: Option<Instant>,
@@ -131,6 +136,7 @@ impl Worker {
             lanes: Lanes::new(config.concurrency, config.probe_every),
             posts: JoinSet::new(),
             in_flight: HashMap::new(),
+            ended: Vec::new(),
             news: Vec::new(),
             blocks_read_at: None,
             claimed_at: None,
@@ -156,17 +162,11 @@ impl Worker {
             return shutdown.await;
         }
         let store = Arc::clone(&self.store);
-        let mut ended = Vec::new();
         loop {
             // Before the query, so that a change during the query also wakes the worker.
             let changed = store.changed();
-            // Results are stored in the group that claims the next messages.
-            let settling = settle_all(self.attempt_log(), std::mem::take(&mut ended));
             let tick = {
-                let step = std::pin::pin!(async {
-                    self.share_news().await;
-                    tokio::join!(self.tick(), settling).0
-                });
+                let step = std::pin::pin!(self.tick());
                 match select(&mut shutdown, step).await {
                     Either::Left(((), step)) => {
                         step.await;
@@ -180,7 +180,7 @@ impl Worker {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                Some(post) = self.posts.join_next_with_id() => ended = self.finish_posts(post),
+                Some(post) = self.posts.join_next_with_id() => self.finish_posts(post).await,
                 () = changed => {}
                 () = tokio::time::sleep(wait) => {}
             }
@@ -201,8 +201,17 @@ impl Worker {
         self.drain().await;
     }
 
-    /// One step: claims as many messages as there is room for, and starts their posts.
+    /// One step: stores the results of the posts that ended, claims as many messages as there is room for, and starts their
+    /// posts.
     pub async fn tick(&mut self) -> Tick {
+        self.share_news().await;
+        let tick = self.claim_and_start().await;
+        // Without a claim, nothing has taken the results along.
+        self.settle_ended().await;
+        tick
+    }
+
+    async fn claim_and_start(&mut self) -> Tick {
         let idle = |again_in| Tick { started: 0, again_in };
         if self.config.dry_run || self.is_stopping.load(Ordering::Relaxed) {
             return idle(None);
@@ -280,28 +289,38 @@ impl Worker {
     /// is posted again.
     pub async fn finished(&mut self) -> bool {
         let Some(post) = self.posts.join_next_with_id().await else { return false };
-        let ended = self.finish_post(post).into_iter().collect();
+        self.finish_post(post);
         self.share_news().await;
-        settle_all(self.attempt_log(), ended).await;
+        self.settle_ended().await;
         true
     }
 
     /// Awaits and settles all posts in flight.
     pub async fn drain(&mut self) {
         while let Some(post) = self.posts.join_next_with_id().await {
-            let ended = self.finish_posts(post);
+            self.finish_posts(post).await;
             self.share_news().await;
-            settle_all(self.attempt_log(), ended).await;
+            self.settle_ended().await;
         }
     }
 
-    /// Finishes this post and all others that have ended.
-    fn finish_posts(&mut self, first: JoinedPost) -> Vec<EndedAttempt> {
-        let mut ended: Vec<_> = self.finish_post(first).into_iter().collect();
-        while let Some(post) = self.posts.try_join_next_with_id() {
-            ended.extend(self.finish_post(post));
+    /// Finishes this post, and all others that end within [`GATHER`].
+    async fn finish_posts(&mut self, first: JoinedPost) {
+        self.finish_post(first);
+        let others = async {
+            while let Some(post) = self.posts.join_next_with_id().await {
+                self.finish_post(post);
+            }
+        };
+        // Posts that are still in flight then end in a later step.
+        let _ = tokio::time::timeout(GATHER, others).await;
+    }
+
+    async fn settle_ended(&mut self) {
+        let ended = std::mem::take(&mut self.ended);
+        if !ended.is_empty() {
+            settle_all(&self.attempt_log(), ended).await;
         }
-        ended
     }
 
     fn attempt_log(&self) -> AttemptLog {
@@ -324,16 +343,32 @@ impl Worker {
         self.lanes.room(shared.saturating_sub(posts), own, now)
     }
 
+    /// Settles the ended attempts and claims further messages in one step, and starts their posts.
     async fn start_up_to(&mut self, rooms: &Rooms, before: Instant) -> Result<Tick, StoreError> {
         let margin = self.config.lease_margin;
         let lease = self.upstream.longest_post().saturating_add(margin.saturating_mul(2));
-        let claims = self.store.claim(rooms.slots, lease, &rooms.quotas).await?;
+        let ended = std::mem::take(&mut self.ended);
+        let (slots, quotas) = (rooms.slots, &rooms.quotas);
+        let (settled, claims) = self.store.settle_and_claim(&ended, slots, lease, quotas).await;
+        let log = self.attempt_log();
+        let finishing = finish(&log, ended, settled);
+        tokio::join!(self.start_all(claims, rooms, before + margin), finishing).0
+    }
+
+    /// Starts the posts of a claim.
+    async fn start_all(
+        &mut self,
+        claims: Result<Vec<Claim>, StoreError>,
+        rooms: &Rooms,
+        latest: Instant,
+    ) -> Result<Tick, StoreError> {
+        let claims = claims?;
         let claimed = claims.len();
         self.claimed_at = Some(before);
         self.has_backlog = claimed > 0 && claimed == rooms.slots;
         let mut started = 0;
         for claim in claims {
-            started += usize::from(self.start(claim, before + margin).await);
+            started += usize::from(self.start(claim, latest).await);
         }
         let now = monotonic();
         self.lanes.report(self.observer.as_ref(), now);
@@ -369,7 +404,7 @@ impl Worker {
         worker_log::released(&claim);
         let settlement = Settlement::Release { after: wait };
         let end = EndedAttempt { lease: claim.lease, settlement, attempt: None };
-        settle(&self.attempt_log(), end).await;
+        settle_all(&self.attempt_log(), vec![end]).await;
         false
     }
 
@@ -380,9 +415,9 @@ impl Worker {
     }
 
     /// Reads the verdict on a post into the result of the attempt.
-    fn finish_post(&mut self, post: JoinedPost) -> Option<EndedAttempt> {
+    fn finish_post(&mut self, post: JoinedPost) {
         let (id, verdict) = post.unwrap_or_else(|error| (error.id(), panicked(&error)));
-        let InFlight { claim, began } = self.in_flight.remove(&id)?;
+        let Some(InFlight { claim, began }) = self.in_flight.remove(&id) else { return };
         let (now, account) = (monotonic(), claim.feedback.account);
         let took = now.saturating_duration_since(began);
         let age = (self.clock)().duration_since(claim.created_at).try_into().unwrap_or_default();
@@ -411,7 +446,7 @@ impl Worker {
         self.news.extend(context.news.map(|news| (account, news)));
         self.lanes.report(self.observer.as_ref(), now);
         let attempt = Some(last_attempt(&claim, &verdict, (self.clock)(), took));
-        Some(EndedAttempt { lease: claim.lease, settlement, attempt })
+        self.ended.push(EndedAttempt { lease: claim.lease, settlement, attempt });
     }
 }
 

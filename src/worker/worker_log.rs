@@ -19,8 +19,13 @@ pub(crate) fn attempt(claim: &Claim, verdict: &Verdict, took: Duration, end: &Se
     let unexplained = OutcomeDetail::default();
     let OutcomeDetail { code, message: detail, .. } = verdict.detail().unwrap_or(&unexplained);
     match end {
-        Settlement::Reported => tracing::info!(
+        // The line of the confirmation is at info. A success follows it, unless a line says otherwise.
+        Settlement::Reported if attempt == 1 => tracing::debug!(
             %message_sid, %account_sid, attempt, status, ms, trace_id, "{message_sid} reported"
+        ),
+        Settlement::Reported => tracing::info!(
+            %message_sid, %account_sid, attempt, status, ms, trace_id,
+            "{message_sid} reported at attempt {attempt}"
         ),
         Settlement::Retry { after, .. } if matches!(verdict, Verdict::Uncertain { .. }) => {
             tracing::warn!(

@@ -247,6 +247,17 @@ fn each_decision_is_logged_once() {
 }
 
 #[test]
+fn a_confirmation_that_twilio_accepts_at_once_has_one_line_at_info() {
+    let harness = Harness::new(&[("HEARDBACK_LOG", "info")]);
+    assert_eq!(harness.send(&code_entered(1)).status, 200);
+    harness.reaches(1, "reported");
+    let lines = lines(&harness);
+    let about = lines.iter().filter(|line| line["message_sid"] == sid(1).as_str());
+    let words: Vec<_> = about.map(|line| line["message"].as_str().expect("words")).collect();
+    assert_eq!(words, [format!("confirmed {} by app", sid(1))]);
+}
+
+#[test]
 fn on_a_terminal_the_log_is_readable_and_otherwise_json() {
     let twilio = Twilio::start();
     let folder = tempfile::tempdir().expect("a folder");

@@ -39,15 +39,9 @@ impl WorkingRows<'_> {
                 }
             }
             taken.insert(message.sid);
-            *message = Message {
-                state: State::Pending,
-                since: now,
-                proof: None,
-                delivery: Delivery::default(),
-                parked_at: None,
-                trace: None,
-                ..message.clone()
-            };
+            (message.state, message.since) = (State::Pending, now);
+            (message.proof, message.delivery) = (None, Delivery::default());
+            (message.parked_at, message.trace) = (None, None);
         }
         for message in self.known.values_mut() {
             message.converted_by = message.converted_by.filter(|sid| !taken.contains(sid));

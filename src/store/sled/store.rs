@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 use crate::domain::address::{Address, RecipientHashKey};
 use crate::domain::click_link::{Link, LinkId};
 use crate::domain::erasure::Erasure;
-use crate::domain::feedback::{Claim, Lease, Settlement};
+use crate::domain::feedback::{Claim, EndedAttempt, Lease, Settlement};
 use crate::domain::matching::{ObserveOutcome, RegisterOutcome};
 use crate::domain::message::{LastAttempt, Message, Reference};
 use crate::domain::sid::{AccountSid, MessageSid};
@@ -35,8 +35,8 @@ use crate::store::sled::writer::overlay::Overlay;
 use crate::store::sled::writer::{Shared, Writer, WriterCommand};
 use crate::store::{
     ClockGuard, ExportRecord, Filter, Forgotten, ImportOutcome, ListPage, Presence, QUEUE, Quotas,
-    Reconsidered, RecordCounts, Records, RequeueFrom, Requeued, SettleOutcome, Store, StoreError,
-    Swept,
+    Reconsidered, RecordCounts, Records, RequeueFrom, Requeued, SettleOutcome, SettleResults,
+    Store, StoreError, Swept,
 };
 
 /// The store in one embedded sled.
@@ -189,6 +189,24 @@ impl Store for SledStore {
         attempt: Option<LastAttempt>,
     ) -> Result<SettleOutcome, StoreError> {
         self.submit(move |backend| engine::settle(backend, lease, settlement, attempt)).await
+    }
+
+    async fn settle_and_claim(
+        &self,
+        ended: &[EndedAttempt],
+        limit: usize,
+        lease: Duration,
+        quotas: &Quotas,
+    ) -> (SettleResults, Result<Vec<Claim>, StoreError>) {
+        let (attempts, quotas) = (ended.to_vec(), quotas.clone());
+        let command = move |backend: &mut SledBackend| {
+            let settle =
+                |end: EndedAttempt| engine::settle(backend, end.lease, end.settlement, end.attempt);
+            let settled = attempts.into_iter().map(settle).collect::<Result<_, _>>()?;
+            Ok(Ok((settled, engine::claim(backend, limit, lease, &quotas)?)))
+        };
+        let results = self.submit(command).await;
+        results.unwrap_or_else(|error| (vec![Err(error.clone()); ended.len()], Err(error)))
     }
 
     async fn next_due(&self, quotas: &Quotas) -> Result<Option<Duration>, StoreError> {

@@ -107,6 +107,8 @@ fn the_app_finds_its_request_and_the_resulting_post_in_its_own_trace() {
         ("OTEL_BSP_SCHEDULE_DELAY", "3600000"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=blue"),
         ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=staging"),
+        // The report of a first attempt is at debug.
+        ("HEARDBACK_LOG", "info,heardback=debug"),
     ]);
     let event = [("MessageSid", &*sid(1)), ("Type", "code_entered"), ("To", RECIPIENT)];
     assert_eq!(stage.send(&form("/app/events", &event), &sent(TRACE)).status, 200);
@@ -157,7 +159,7 @@ fn the_app_finds_its_request_and_the_resulting_post_in_its_own_trace() {
 
 #[test]
 fn a_post_is_linked_to_the_parked_evidence_that_confirmed_it() {
-    let stage = Stage::new(&[]);
+    let stage = Stage::new(&[("HEARDBACK_LOG", "info,heardback=debug")]);
     let event = form("/app/events", &[("Reference", "login-7"), ("Type", "code_entered")]);
     assert_eq!(stage.send(&event, &sent(TRACE)).status, 202);
     let waited = stage.collector.span(EVENTS);
@@ -196,6 +198,7 @@ fn the_link_survives_a_restart_between_the_confirmation_and_the_post() {
     let post = later().expect("posted");
     assert_eq!(link(&post), (TRACE.into(), hex(&request.span_id)));
     assert_ne!(said(&post, "heardback.attempt"), "1");
+    stage.service.says("reported at attempt 2");
 }
 
 #[test]
