@@ -192,12 +192,10 @@ impl Worker {
                     () = tokio::time::sleep(pause) => {}
                 }
                 while let Some(post) = self.posts.try_join_next_with_id() {
-                    ended.extend(self.finish_post(post));
+                    self.finish_post(post);
                 }
             }
         }
-        self.share_news().await;
-        settle_all(self.attempt_log(), ended).await;
         self.drain().await;
     }
 
@@ -297,10 +295,11 @@ impl Worker {
 
     /// Awaits and settles all posts in flight.
     pub async fn drain(&mut self) {
-        while let Some(post) = self.posts.join_next_with_id().await {
-            self.finish_posts(post).await;
+        loop {
             self.share_news().await;
             self.settle_ended().await;
+            let Some(post) = self.posts.join_next_with_id().await else { return };
+            self.finish_posts(post).await;
         }
     }
 
@@ -347,6 +346,7 @@ impl Worker {
     async fn start_up_to(&mut self, rooms: &Rooms, before: Instant) -> Result<Tick, StoreError> {
         let margin = self.config.lease_margin;
         let lease = self.upstream.longest_post().saturating_add(margin.saturating_mul(2));
+        self.claimed_at = Some(before);
         let ended = std::mem::take(&mut self.ended);
         let (slots, quotas) = (rooms.slots, &rooms.quotas);
         let (settled, claims) = self.store.settle_and_claim(&ended, slots, lease, quotas).await;
@@ -364,7 +364,6 @@ impl Worker {
     ) -> Result<Tick, StoreError> {
         let claims = claims?;
         let claimed = claims.len();
-        self.claimed_at = Some(before);
         self.has_backlog = claimed > 0 && claimed == rooms.slots;
         let mut started = 0;
         for claim in claims {

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use crate::domain::account_block::{AccountBlock, AccountNews};
 use crate::domain::address::{Address, RecipientHashKey};
 use crate::domain::click_link::{Link, LinkId};
-use crate::domain::feedback::{Claim, Lease, Settlement};
+use crate::domain::feedback::{Claim, EndedAttempt, Lease, Settlement};
 use crate::domain::matching::{ObserveOutcome, RegisterOutcome};
 use crate::domain::message::{LastAttempt, Message, Reference};
 use crate::domain::sid::{AccountSid, MessageSid};
@@ -43,8 +43,8 @@ use crate::store::postgres::totals::CachedTotals;
 use crate::store::postgres::transaction::{Beginnings, Database};
 use crate::store::{
     ClockGuard, ExportRecord, Filter, Forgotten, ImportOutcome, ListPage, PoolFigures, Presence,
-    Quotas, Reconsidered, RecordCounts, Records, RequeueFrom, Requeued, SettleOutcome, Store,
-    StoreError, Swept,
+    Quotas, Reconsidered, RecordCounts, Records, RequeueFrom, Requeued, SettleOutcome,
+    SettleResults, Store, StoreError, Swept,
 };
 
 /// A claim is a transaction of about ten statements, so the messages of this time are claimed together.
@@ -326,6 +326,18 @@ impl Store for PostgresStore {
             outcome(engine::settle(rows, lease, settlement.clone(), attempt.clone()))
         })
         .await
+    }
+
+    /// One after the other: the results free places of their accounts.
+    async fn settle_and_claim(
+        &self,
+        ended: &[EndedAttempt],
+        limit: usize,
+        lease: Duration,
+        quotas: &Quotas,
+    ) -> (SettleResults, Result<Vec<Claim>, StoreError>) {
+        let settled = self.settle_all(ended).await;
+        (settled, self.claim(limit, lease, quotas).await)
     }
 
     async fn next_due(&self, quotas: &Quotas) -> Result<Option<Duration>, StoreError> {
