@@ -3,6 +3,7 @@
 /// The heading of the settings from which the accounts are built.
 pub(super) const TWILIO: &str = "Twilio";
 pub(super) const HTTP: &str = "HTTP";
+pub(super) const SENDING: &str = "Sending";
 pub(super) const MATCHING: &str = "Matching";
 pub(super) const STORE: &str = "Store";
 pub(super) const LOGS: &str = "Logs";

@@ -17,9 +17,10 @@ pub mod rejected_capture;
 mod rejection;
 mod rejection_response;
 mod routes;
+pub mod send;
 mod signed;
 mod trace;
 mod view;
 
 pub use crate::inbound::receiver::Receiver;
-pub use crate::inbound::routes::routes;
+pub use crate::inbound::routes::{routes, routes_with_send};

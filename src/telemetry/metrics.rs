@@ -59,6 +59,7 @@ pub struct Metrics {
     deferred: Gauge,
     unmatched: Family<Label, Counter>,
     events: Family<[(&'static str, &'static str); 2], Counter>,
+    sends: Family<Label, Counter>,
     store_gauges: SharedStoreGauges,
     attempts: Family<Label, Counter>,
     attempt_seconds: Histogram,
@@ -114,6 +115,7 @@ impl Metrics {
             deferred: Gauge::default(),
             unmatched: Family::default(),
             events: Family::default(),
+            sends: Family::default(),
             store_gauges: SharedStoreGauges::default(),
             attempts: Family::default(),
             attempt_seconds: Histogram::new(ATTEMPT_BUCKETS),
@@ -164,6 +166,8 @@ impl Metrics {
         to.register("evidence_deferred", help, self.deferred.clone());
         let help = "Evidence that confirmed nothing (yet), by reason";
         to.register("evidence_unmatched", help, self.unmatched.clone());
+        let help = "Messages that apps sent through this service, by result";
+        to.register("sends", help, self.sends.clone());
         let help = "Events of Event Streams, by type and result";
         to.register("events", help, self.events.clone());
         let help = "When a key last made a valid signature, in seconds since 1970; absent: not since the start";
@@ -276,6 +280,13 @@ impl Metrics {
     /// Counts a piece of evidence that confirmed nothing, or nothing yet.
     pub fn unmatched(&self, reason: &'static str) {
         self.unmatched.get_or_create(&[("reason", reason)]).inc();
+    }
+
+    /// Counts a send, by its result.
+    pub fn send(&self, result: &'static str) {
+        self.sends.get_or_create(&[("result", result)]).inc();
+        self.totals.add(Total::LostSends, u64::from(result == "lost"));
+        self.totals.add(Total::UnregisteredSends, u64::from(result == "unregistered"));
     }
 
     /// Replaces the gauges of the store.

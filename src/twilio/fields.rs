@@ -67,6 +67,11 @@ impl Fields {
         fields
     }
 
+    /// From one field.
+    pub(super) fn of_one(name: &str, value: &str, spelling: FieldSpelling) -> Self {
+        Self { pairs: vec![(name.to_owned(), value.to_owned())], spelling }
+    }
+
     fn push(&mut self, name: String, value: String) {
         self.pairs.push((name, value));
     }

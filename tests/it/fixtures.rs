@@ -172,6 +172,7 @@ impl Desk {
             clock,
             deferred: Arc::clone(&deferred),
             event_budget,
+            sends: None,
             metrics: Arc::clone(&metrics),
             traces: None,
             signatures: Arc::default(),

@@ -72,6 +72,7 @@ fn environment(reader: &mut SettingsReader<'_>) -> Option<AccountSettings> {
         shared_keys: own.shared_keys,
         app_keys: Vec::new(),
         api_key,
+        send_api_keys: own.send_api_keys,
         // The caller sets both.
         upstream: UpstreamUrl::from_region(None, None).ok()?,
         region: None,
