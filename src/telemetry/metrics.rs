@@ -16,6 +16,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::domain::route::SEND;
 use crate::telemetry::store_gauges::{SharedStoreGauges, StoreGauges};
 use crate::telemetry::totals::{Side, Total, TotalCounters, Totals};
 
@@ -90,6 +91,19 @@ const COMMIT_BUCKETS: [f64; 12] =
 const ENTRY_BUCKETS: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
 /// The results of a reload. Exposed from the start: Prometheus sees no increase in a counter that begins at one.
 const RELOADS: [&str; 2] = ["done", "refused"];
+/// The results of a send, exposed from the start. `found`: the status callback of a lost one came.
+const SENDS: [&str; 10] = [
+    "registered",
+    "untracked",
+    "unregistered",
+    "refused",
+    "throttled",
+    "failed",
+    "not_sent",
+    "lost",
+    "found",
+    "busy",
+];
 const LANE_STATES: [&str; 3] = ["open", "held", "paused"];
 /// A commit that takes longer is slow.
 const SLOW_COMMIT: Duration = Duration::from_secs(1);
@@ -137,6 +151,9 @@ impl Metrics {
         metrics.register_inbound();
         metrics.register_outbound();
         metrics.register_process_and_store();
+        for result in SENDS {
+            metrics.sends.get_or_create(&[("result", result)]).inc_by(0);
+        }
         for result in RELOADS {
             metrics.reloads.get_or_create(&[("result", result)]).inc_by(0);
         }
@@ -233,7 +250,9 @@ impl Metrics {
     pub fn http_requests(&self, route: &'static str, status: u16, took: Duration) {
         self.requests.get_or_create(&RequestLabels { route, status }).inc();
         self.request_seconds.get_or_create(&[("route", route)]).observe(took.as_secs_f64());
-        self.totals.add(Total::ServerErrors, u64::from(status >= 500));
+        // A 5xx of a send is Twilio's own, or one that the app got instead of it; `send` counts both.
+        let is_ours = status >= 500 && route != SEND;
+        self.totals.add(Total::ServerErrors, u64::from(is_ours));
     }
 
     /// Counts an event of Event Streams.

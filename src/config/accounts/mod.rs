@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::config::accounts::file::DefaultUpstream;
 use crate::config::names::{
     ACCOUNT_SID, ACCOUNTS_FILE, API_KEY, API_SECRET, APP_KEYS, AUTH_TOKEN, EDGE, REGION,
-    SHARED_KEYS, TOKEN_PLACE, TWILIO, UPSTREAM_URL,
+    SEND_API_KEYS, SHARED_KEYS, TOKEN_PLACE, TWILIO, UPSTREAM_URL,
 };
 use crate::config::problems::Problem;
 use crate::config::reader::SettingsReader;
@@ -51,7 +51,9 @@ pub(super) fn gather(reader: &mut SettingsReader<'_>) -> Option<AccountsSettings
 /// Whether the environment names an account in addition to the file.
 fn environment_names_account(reader: &SettingsReader<'_>) -> bool {
     [ACCOUNT_SID, API_KEY].into_iter().any(|name| reader.args.text(name).is_some())
-        || [AUTH_TOKEN, SHARED_KEYS, API_SECRET].into_iter().any(|name| reader.is_set(name))
+        || [AUTH_TOKEN, SHARED_KEYS, API_SECRET, SEND_API_KEYS]
+            .into_iter()
+            .any(|name| reader.is_set(name))
 }
 
 fn environment(reader: &mut SettingsReader<'_>) -> Option<AccountSettings> {

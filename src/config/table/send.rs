@@ -4,7 +4,7 @@ use crate::config::names::SENDING;
 use crate::config::parse;
 use crate::config::parse::{count, set, switch};
 use crate::config::reader::{Setting, Value};
-use crate::config::show::{of_own_account, written};
+use crate::config::show::written;
 
 pub(super) static ROWS: &[Setting] = &[
     Setting {
@@ -20,21 +20,6 @@ pub(super) static ROWS: &[Setting] = &[
                 true => format!("true: the base URL for your Twilio client is {base}"),
                 false => "false".to_owned(),
             }
-        },
-    },
-    Setting {
-        name: "HEARDBACK_SEND_API_KEYS",
-        heading: SENDING,
-        value: Value::Secret,
-        help: "API keys that may send for the account, besides its auth tokens and TWILIO_API_KEY: SK…:secret, separated \
-               by commas [default: none]",
-        read: parse::send_api_keys,
-        show: |settings| {
-            of_own_account(settings, |account| {
-                let sids: Vec<&str> =
-                    account.send_api_keys.iter().map(|key| key.sid.as_str()).collect();
-                if sids.is_empty() { "none".to_owned() } else { sids.join(", ") }
-            })
         },
     },
     Setting {
