@@ -67,6 +67,7 @@ impl Backlog {
             database: None,
             twilio,
             concurrency: Some(concurrency),
+            sends: false,
             cgroup: None,
             slow: None,
         })?;

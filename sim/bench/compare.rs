@@ -113,6 +113,7 @@ impl<'a> Bench<'a> {
             database: None,
             twilio: port,
             concurrency: None,
+            sends: false,
             cgroup: None,
             slow,
         })?;
@@ -138,6 +139,7 @@ impl<'a> Bench<'a> {
                 database: Some(&url),
                 twilio: port,
                 concurrency: None,
+                sends: false,
                 cgroup: None,
                 slow: None,
             })

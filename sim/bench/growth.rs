@@ -109,6 +109,7 @@ fn one(pending: u32, arguments: &Grow) -> anyhow::Result<Growth> {
         database: None,
         twilio: port,
         concurrency: None,
+        sends: false,
         cgroup: within.as_deref(),
         slow: None,
     })?;

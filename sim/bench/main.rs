@@ -20,6 +20,7 @@ mod open_loop;
 mod peers;
 mod post_cost;
 mod processes;
+mod send_latency;
 mod signature_cost;
 mod store_rate;
 mod stubs;
@@ -43,6 +44,7 @@ use crate::breakdown::Breakdown;
 use crate::growth::Growth;
 use crate::measurement::Plan;
 use crate::peers::Kit;
+use crate::send_latency::SendLatency;
 use crate::store_rate::StoreRate;
 use crate::write_cost::Backend;
 
@@ -66,6 +68,8 @@ enum Task {
     Backlog(Backlog),
     /// The cost of a request by its parts: HTTP, a plain file, sled, the store and a signature
     Breakdown(Breakdown),
+    /// The latency of a send through Heardback, beside the direct call
+    Send(SendLatency),
     /// The rate of a PostgreSQL store without HTTP
     StoreRate(StoreRate),
     /// Writes messages, and prints the cost
@@ -144,6 +148,7 @@ fn main() -> ExitCode {
         Task::Bare { port } => listening(port).and_then(stubs::bare),
         Task::Backlog(arguments) => arguments.measure(),
         Task::Breakdown(arguments) => arguments.measure(),
+        Task::Send(arguments) => arguments.measure(),
         Task::StoreRate(arguments) => arguments.measure(),
         Task::Write { backend, group, messages, folder } => {
             write_cost::write(backend, group, messages, &folder)

@@ -82,6 +82,8 @@ pub(crate) struct HeardbackOptions<'a> {
     /// The port of the fake Twilio.
     pub(crate) twilio: u16,
     pub(crate) concurrency: Option<u32>,
+    /// Whether send through is on.
+    pub(crate) sends: bool,
     /// A cgroup that limits memory.
     pub(crate) cgroup: Option<&'a Path>,
     /// A library that delays each sync by so many milliseconds.
@@ -121,6 +123,9 @@ impl Heardback {
         }
         if let Some(concurrency) = options.concurrency {
             command.env("HEARDBACK_UPSTREAM_CONCURRENCY", concurrency.to_string());
+        }
+        if options.sends {
+            command.env("HEARDBACK_SEND", "on");
         }
         if let Some((library, milliseconds)) = options.slow {
             command.env("LD_PRELOAD", library).env("SLOW_SYNC_MS", milliseconds.to_string());

@@ -144,6 +144,8 @@ impl Trends {
                 orphaned: self.orphaned_growth(uptime, now.counts.orphaned),
                 deferred_evidence: sources.metrics.evidence_deferred(),
                 lost_evidence: growth_in(ONE_HOUR, Total::LostEvidence),
+                lost_sends: growth_in(ONE_HOUR, Total::LostSends),
+                unregistered_sends: growth_in(ONE_HOUR, Total::UnregisteredSends),
             },
             keys: keys(sources),
             paused: paused(&now.lanes),

@@ -29,7 +29,9 @@ pub use names::{OPS_LISTEN_DEFAULT, STORE_DEFAULT};
 pub use parse::HEX;
 pub use postgres_url::PostgresUrl;
 pub use reader::{Setting, SettingsArgs};
-pub use settings::{AccountSettings, LogFormat, PoolSettings, Settings, StoreUrl, Values};
+pub use settings::{
+    AccountSettings, LogFormat, PoolSettings, SendSettings, Settings, StoreUrl, Values,
+};
 pub use shared_keys::SharedKey;
 pub use show::written;
 pub use signing_key::{ChosenKey, KeyPlace, signing_key};

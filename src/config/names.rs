@@ -3,6 +3,7 @@
 /// The heading of the settings from which the accounts are built.
 pub(super) const TWILIO: &str = "Twilio";
 pub(super) const HTTP: &str = "HTTP";
+pub(super) const SENDING: &str = "Sending";
 pub(super) const MATCHING: &str = "Matching";
 pub(super) const STORE: &str = "Store";
 pub(super) const LOGS: &str = "Logs";
@@ -13,6 +14,7 @@ pub(super) const AUTH_TOKEN: &str = "TWILIO_AUTH_TOKEN";
 pub(super) const SHARED_KEYS: &str = "TWILIO_SHARED_KEYS";
 pub(super) const API_KEY: &str = "TWILIO_API_KEY";
 pub(super) const API_SECRET: &str = "TWILIO_API_SECRET";
+pub(super) const SEND_API_KEYS: &str = "HEARDBACK_SEND_API_KEYS";
 pub(super) const ACCOUNTS_FILE: &str = "HEARDBACK_ACCOUNTS_FILE";
 pub(super) const EDGE: &str = "TWILIO_EDGE";
 pub(super) const REGION: &str = "TWILIO_REGION";

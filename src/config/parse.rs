@@ -12,6 +12,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::problems::Problem;
 use crate::config::reader::SettingsReader;
+use crate::config::settings::ApiKey;
 use crate::config::shared_keys::{SharedKey, USUAL_ID};
 use crate::domain::hex;
 use crate::domain::path_secret;
@@ -151,6 +152,31 @@ pub(super) fn api_key(reader: &mut SettingsReader<'_>, text: &str) -> Result<(),
         return Err("expected the key's SID: SK… and 32 hexadecimal digits".to_owned());
     }
     set(&mut reader.values.own.api_key, Ok(Some(text.to_owned())))
+}
+
+/// The expected form of an API key that may send.
+pub(super) const SEND_API_KEY_EXPECTED: &str =
+    "expected SK…:secret for each key: its SID, a colon and its secret";
+
+/// `SK…:secret`
+pub(super) fn send_api_key(text: &SecretString) -> Option<ApiKey> {
+    let (sid, secret) = text.expose_secret().split_once(':')?;
+    let is_sound = is_api_key_sid(sid) && secret.len() >= MIN_KEY_BYTES;
+    is_sound.then(|| ApiKey { sid: sid.to_owned(), secret: SecretString::from(secret) })
+}
+
+/// `SK…:secret,…`
+pub(super) fn send_api_keys(reader: &mut SettingsReader<'_>, text: &str) -> Result<(), String> {
+    let keys = reader.list(reader.name, text);
+    let keys: Option<Vec<ApiKey>> = keys.iter().map(send_api_key).collect();
+    set(&mut reader.values.own.send_api_keys, keys.ok_or_else(|| SEND_API_KEY_EXPECTED.to_owned()))
+}
+
+/// The timeout of a send. A longer one would outlast the drain of the service.
+pub(super) fn send_timeout(text: &str) -> Result<Duration, String> {
+    let bounds = Duration::from_secs(1)..=Duration::from_secs(14);
+    let timeout = duration(text).ok().filter(|timeout| bounds.contains(timeout));
+    timeout.ok_or_else(|| "expected a duration from 1s to 14s".to_owned())
 }
 
 pub(super) fn upstream_url(reader: &mut SettingsReader<'_>, text: &str) -> Result<(), String> {

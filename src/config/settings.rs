@@ -64,6 +64,7 @@ pub struct Values {
     pub click_secret: Option<PathSecret>,
     /// The URL of the app's own `TwiML` for calls; `None` if calls are rejected.
     pub call_redirect: Option<RedirectUrl>,
+    pub send: SendSettings,
     /// Concurrent posts: 1 to 64.
     pub upstream_concurrency: usize,
     pub store: StoreUrl,
@@ -141,6 +142,7 @@ pub(super) struct OwnAccount {
     pub(super) shared_keys: Vec<SharedKey>,
     pub(super) api_key: Option<String>,
     pub(super) api_secret: Option<SecretString>,
+    pub(super) send_api_keys: Vec<ApiKey>,
 }
 
 /// All accounts: at least one, with different SIDs.
@@ -176,6 +178,8 @@ pub struct AccountSettings {
     pub app_keys: Vec<SecretString>,
     /// The API key that posts; `None` if the auth tokens post.
     pub api_key: Option<ApiKey>,
+    /// Further API keys that may send.
+    pub send_api_keys: Vec<ApiKey>,
     /// The origin of Twilio's API for this account.
     pub upstream: UpstreamUrl,
     /// The region of its tokens, such as `us1`; `None` if it is unknown.
@@ -212,6 +216,23 @@ pub struct ApiKey {
     /// `SK…`; not secret.
     pub sid: String,
     pub secret: SecretString,
+}
+
+/// Send through.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SendSettings {
+    pub is_on: bool,
+    /// The most sends under way: 1 to 256.
+    pub concurrency: u32,
+    /// The longest wait for Twilio's answer: 1 s to 14 s.
+    pub timeout: Duration,
+}
+
+impl SendSettings {
+    /// The connections to Twilio that it needs.
+    pub fn slots(&self) -> usize {
+        if self.is_on { usize::try_from(self.concurrency).unwrap_or_default() } else { 0 }
+    }
 }
 
 /// The kind and place of the store.

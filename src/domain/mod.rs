@@ -5,6 +5,7 @@
 
 pub mod account_block;
 pub mod address;
+pub mod basic_auth;
 pub mod click_link;
 pub mod clock;
 pub mod code;
@@ -16,6 +17,7 @@ pub mod hex;
 pub mod mac;
 pub mod matching;
 pub mod message;
+pub mod outgoing;
 pub mod path_secret;
 pub mod rate_limit;
 pub mod redact;

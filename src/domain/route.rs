@@ -42,8 +42,10 @@ pub const APP_STATUS: &str = "/app/twilio/status";
 pub const APP_CALL: &str = "/app/twilio/call";
 /// A click link, which a person opens.
 pub const LINK: &str = "/c/{token}";
+/// The app creates a message, as at Twilio's own API. Bound only if sending is on.
+pub const SEND: &str = "/2010-04-01/Accounts/{account}/Messages.json";
 
-pub const ROUTES: [Route; 14] = [
+pub const ROUTES: [Route; 15] = [
     Route { path: "/", methods: "GET, HEAD", signer: None },
     Route { path: MESSAGE, methods: "GET, POST", signer: Some(RouteSigner::Twilio) },
     Route { path: STATUS, methods: "GET, POST", signer: Some(RouteSigner::Twilio) },
@@ -58,10 +60,11 @@ pub const ROUTES: [Route; 14] = [
     Route { path: APP_STATUS, methods: "POST", signer: Some(RouteSigner::App) },
     Route { path: APP_CALL, methods: "POST", signer: Some(RouteSigner::App) },
     Route { path: LINK, methods: "GET, HEAD, POST", signer: None },
+    Route { path: SEND, methods: "POST", signer: None },
 ];
 
 /// The paths of all routes.
-pub fn paths() -> [&'static str; 14] {
+pub fn paths() -> [&'static str; 15] {
     ROUTES.map(|route| route.path)
 }
 

@@ -138,12 +138,16 @@ impl SignalLog {
 }
 
 /// Logs stored facts of a message, and the confirmations that they caused or withdrew.
-pub(super) fn registered(metrics: &Metrics, request: &HttpRequest, registered: &RegisterOutcome) {
+pub(super) fn registered(
+    metrics: &Metrics,
+    trace: Option<TraceParent>,
+    registered: &RegisterOutcome,
+) {
     let message = &registered.message;
     let (sid, account_sid) = (message.sid, message.account);
     tracing::debug!(
         message_sid = %sid, %account_sid, state = message.state.as_str(),
-        trace_id = trace::id(request), "facts of {sid} stored"
+        trace_id = trace.map(|trace| trace.trace_id_hex()), "facts of {sid} stored"
     );
     for confirmed in &registered.confirmed {
         metrics.evidence("parked", "confirmed");
@@ -183,6 +187,11 @@ pub(super) fn rejected(request: &HttpRequest, rejection: &Rejection) {
         }
         // `signature_limiter.rs` logs the network once.
         Rejection::Limited => {}
+        Rejection::TooManySends => tracing::warn!(
+            reason,
+            trace_id = trace::id(request),
+            "too many sends under way; answered 503, and sent nothing"
+        ),
         Rejection::NotFound
         | Rejection::UnknownMessage
         | Rejection::WrongMethod { .. }
@@ -194,6 +203,7 @@ pub(super) fn rejected(request: &HttpRequest, rejection: &Rejection) {
         | Rejection::Interrupted
         | Rejection::AfterTheEnd
         | Rejection::BadSignature(_)
+        | Rejection::Unauthenticated
         | Rejection::OtherAccount
         | Rejection::Panicked => tracing::debug!(
             reason, detail = %rejection.detail(), trace_id = trace::id(request), "refused: {reason}"

@@ -3,6 +3,7 @@
 //! A handler reads a body only through `Signed` (`signed.rs`). Click links (`links/`) are not signed, and their body
 //! is discarded. Deliberately absent: `Host`, `X-Forwarded-*` and `upstream`, so a slow Twilio cannot slow a webhook.
 
+mod authorized_send;
 mod body;
 mod decision_log;
 pub mod deferred;
@@ -18,9 +19,10 @@ mod rejection;
 mod rejection_response;
 mod route_label;
 mod routes;
+pub mod send;
 mod signed;
 mod trace;
 mod view;
 
 pub use crate::inbound::receiver::Receiver;
-pub use crate::inbound::routes::routes;
+pub use crate::inbound::routes::{routes, routes_with_send};

@@ -18,6 +18,7 @@ use crate::inbound::regions::HomeRegions;
 use crate::inbound::rejected_capture::RejectedCapture;
 use crate::inbound::rejection::Rejection;
 use crate::inbound::route_label::route_label;
+use crate::inbound::send::sends::Sends;
 use crate::store::{Clock, Store};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::signature_tally::SignatureTally;
@@ -49,6 +50,8 @@ pub struct Receiver {
     pub deferred: Arc<Deferred>,
     /// The share of the store's queue that Event Streams may use.
     pub event_budget: EventBudget,
+    /// The state of send through; `None` if it is off.
+    pub sends: Option<Arc<Sends>>,
     pub metrics: Arc<Metrics>,
     /// The exporter of spans, if one is configured.
     pub traces: Option<Arc<Traces>>,

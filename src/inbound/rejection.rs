@@ -38,6 +38,10 @@ pub(crate) enum Rejection {
     AfterTheEnd,
     /// The signature is missing or invalid.
     BadSignature(SignatureError),
+    /// The credential of a send is missing or invalid, or may not send for the account of the path.
+    Unauthenticated,
+    /// As many sends as the settings allow are under way.
+    TooManySends,
     /// The signature is missing or invalid, and its network is over the limit.
     Limited,
     /// The signature is valid, but the account is not the signer's. The answer is that to an invalid signature.
@@ -116,6 +120,11 @@ impl Rejection {
             Self::Interrupted => "the body is incomplete".into(),
             Self::AfterTheEnd => "an earlier answer closed the connection".into(),
             Self::BadSignature(_) | Self::OtherAccount => "forbidden".into(),
+            // Twilio's own word.
+            Self::Unauthenticated => "Authenticate".into(),
+            Self::TooManySends => {
+                "too many sends are under way; the message was not sent, so send it again".into()
+            }
             Self::Limited => "too many failed signatures from your network".into(),
             Self::Unsupported { expected } => {
                 format!("expected {expected}, without a Content-Encoding").into()
@@ -146,6 +155,8 @@ impl Rejection {
                 (S::FORBIDDEN, signature_label(*signature_error))
             }
             Self::OtherAccount => (S::FORBIDDEN, "other_account"),
+            Self::Unauthenticated => (S::UNAUTHORIZED, "credentials"),
+            Self::TooManySends => (S::SERVICE_UNAVAILABLE, "sends_busy"),
             Self::Limited => (S::TOO_MANY_REQUESTS, "limited"),
             Self::Unsupported { .. } => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported"),
             Self::Malformed(Malformed::NotAMessage { .. }) => (S::BAD_REQUEST, "not_a_message"),

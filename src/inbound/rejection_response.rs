@@ -1,15 +1,17 @@
 //! Answers rejected requests. The only `ResponseError` of the public routes.
 //!
-//! Twilio and unauthenticated clients get the status alone; the app also gets a problem document (RFC 9457). Every rejection
-//! closes its connection, so that only an authenticated client keeps one (docs/design.md, "HTTP").
+//! Twilio and unauthenticated clients get the status alone; the app also gets a problem document (RFC 9457), and on the route
+//! of send through an error in Twilio's form. Every rejection closes its connection, so that only an authenticated client
+//! keeps one (docs/design.md, "HTTP").
 
 use std::fmt;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use actix_web::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpRequest, HttpResponse, Responder, ResponseError, web};
 use serde_json::json;
 
+use crate::domain::route as routes;
 use crate::inbound::decision_log;
 use crate::inbound::receiver::Receiver;
 use crate::inbound::rejection::Rejection;
@@ -17,11 +19,32 @@ use crate::inbound::rejection::Rejection;
 /// `Retry-After` of a 503, in seconds.
 pub(super) const RETRY_AFTER_SECONDS: &str = "5";
 
+/// The form of an error that a client expects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ErrorForm {
+    /// The status alone.
+    Bare,
+    /// A problem document.
+    Problem,
+    /// The JSON of Twilio's API.
+    Twilio,
+}
+
+impl ErrorForm {
+    fn of(route: &str) -> Self {
+        match route {
+            routes::SEND => Self::Twilio,
+            _ if route.starts_with("/app/") => Self::Problem,
+            _ => Self::Bare,
+        }
+    }
+}
+
 /// A rejection that is counted and logged, in the form that its route answers with.
 #[derive(Debug)]
 pub(super) struct RejectionResponse {
     rejection: Rejection,
-    is_for_app: bool,
+    form: ErrorForm,
 }
 
 impl RejectionResponse {
@@ -38,7 +61,7 @@ impl RejectionResponse {
             }
         }
         decision_log::rejected(request, &rejection);
-        Self { rejection, is_for_app: route.starts_with("/app/") }
+        Self { rejection, form: ErrorForm::of(route) }
     }
 
     /// Counts and logs a panic. The request is gone, so only its route is known.
@@ -48,8 +71,20 @@ impl RejectionResponse {
             receiver.metrics.refusals(rejection.as_label());
         }
         tracing::error!(route, "a handler panicked; answered 500");
-        Self { rejection, is_for_app: route.starts_with("/app/") }
+        Self { rejection, form: ErrorForm::of(route) }
     }
+}
+
+/// An error in the form of Twilio's API. Twilio's codes of general errors are its statuses and 20000, with two exceptions.
+pub(super) fn twilio_error(status: StatusCode, message: &str) -> String {
+    let code = match status {
+        StatusCode::UNAUTHORIZED => 20_003,
+        StatusCode::METHOD_NOT_ALLOWED => 20_004,
+        _ => 20_000 + u32::from(status.as_u16()),
+    };
+    let more_info = format!("https://www.twilio.com/docs/errors/{code}");
+    json!({ "code": code, "message": message, "more_info": more_info, "status": status.as_u16() })
+        .to_string()
 }
 
 impl fmt::Display for RejectionResponse {
@@ -73,8 +108,16 @@ impl ResponseError for RejectionResponse {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             answer.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS));
         }
-        if !self.is_for_app {
-            return answer.finish();
+        match self.form {
+            ErrorForm::Bare => return answer.finish(),
+            ErrorForm::Twilio => {
+                if status == StatusCode::UNAUTHORIZED {
+                    answer.insert_header((WWW_AUTHENTICATE, "Basic realm=\"Twilio API\""));
+                }
+                answer.insert_header((CONTENT_TYPE, "application/json"));
+                return answer.body(twilio_error(status, &self.rejection.detail()));
+            }
+            ErrorForm::Problem => {}
         }
         let mut problem = json!({
             "type": "about:blank",

@@ -15,10 +15,22 @@ use crate::inbound::middleware::observe_request;
 use crate::inbound::receiver::Receiver;
 use crate::inbound::rejection::Rejection;
 use crate::inbound::rejection_response::RejectionResponse;
+use crate::inbound::send::send;
 use crate::inbound::signed::{BySecret, FromApp, FromTwilio, VerifiedArgs};
 
-/// Adds the public routes.
+/// Adds the public routes, without send through.
 pub fn routes(config: &mut web::ServiceConfig) {
+    add(config, |_| {});
+}
+
+/// Adds the public routes and send through.
+pub fn routes_with_send(config: &mut web::ServiceConfig) {
+    add(config, |config| {
+        config.service(bind(route::SEND, send));
+    });
+}
+
+fn add(config: &mut web::ServiceConfig, more: fn(&mut web::ServiceConfig)) {
     let scope = web::scope("")
         .wrap(from_fn(observe_request))
         .service(bind("/", index))
@@ -35,6 +47,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(bind(route::APP_STATUS, messages::status::<FromApp>))
         .service(bind(route::APP_CALL, calls::call::<FromApp>))
         .service(bind(route::LINK, links::open::open).wrap(links::headers()))
+        .configure(more)
         .default_service(web::to(not_found));
     config.service(scope);
     // A request target that is no path (`OPTIONS *`) is in no scope.

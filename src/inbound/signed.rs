@@ -38,7 +38,8 @@ use crate::twilio::form::FormPair;
 use crate::twilio::signature::{Content, MAX_SETTINGS, Presented, SignatureError, is_signature};
 
 /// 64 KiB, far above Twilio's largest callback. A route may allow more JSON.
-const MAX_BODY: usize = 64 << 10;
+pub(super) const MAX_BODY: usize = 64 << 10;
+const FORM_TYPE: &str = "application/x-www-form-urlencoded";
 const SIGNATURE: &str = "X-Twilio-Signature";
 const SETTINGS: &str = "X-Twilio-Webhooks-Signature-Settings";
 
@@ -338,11 +339,20 @@ fn check_media<T: SignedPayload>(request: &HttpRequest, media: MediaType) -> Res
         let expected = match (T::FORM, T::JSON) {
             (true, true) => "application/x-www-form-urlencoded or application/json",
             (false, _) => "application/json",
-            (true, false) => "application/x-www-form-urlencoded",
+            (true, false) => FORM_TYPE,
         };
         return Err(Rejection::Unsupported { expected });
     }
     Ok(())
+}
+
+/// Rejects a body that is no form, and every encoding.
+pub(super) fn check_form(request: &HttpRequest) -> Result<(), Rejection> {
+    let is_form = MediaType::of(request) == MediaType::Form;
+    if is_form && !request.headers().contains_key(CONTENT_ENCODING) {
+        return Ok(());
+    }
+    Err(Rejection::Unsupported { expected: FORM_TYPE })
 }
 
 fn query(request: &HttpRequest) -> &[u8] {
@@ -426,7 +436,7 @@ impl MediaType {
     fn of(request: &HttpRequest) -> Self {
         let header = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let essence = header.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-        if essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        if essence.eq_ignore_ascii_case(FORM_TYPE) {
             Self::Form
         } else if essence.eq_ignore_ascii_case("application/json") {
             Self::Json

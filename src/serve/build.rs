@@ -19,10 +19,10 @@ use crate::admin::page::PageState;
 use crate::admin::snapshot::ConfiguredKeys;
 use crate::admin::socket::ControlState;
 use crate::config::{Settings, TraceSettings};
-use crate::inbound::Receiver;
 use crate::inbound::keyring::CurrentKeyRing;
 use crate::inbound::limits::connections::{Connections, guard_page};
 use crate::inbound::rejected_capture::RejectedCapture;
+use crate::inbound::{Receiver, routes, routes_with_send};
 use crate::serve::fd_limit::FdBudget;
 use crate::serve::observer::WorkerObserver;
 use crate::serve::portioned::Portioned;
@@ -125,12 +125,13 @@ pub(super) fn public_server(
         .shutdown_timeout(DRAIN_REQUESTS_SECS)
         .disable_signals();
     let stopping = server.graceful_shutdown_signal();
+    let routes = if receiver.sends.is_some() { routes_with_send } else { routes };
     for listener in listeners {
         let name = format!("public {}", listener.local_addr()?);
         let (receiver, connections, stopping) =
             (receiver.clone(), connections.clone(), stopping.clone());
         server = server.listen(name, listener, move || {
-            let app = App::new().app_data(receiver.clone()).configure(crate::inbound::routes);
+            let app = App::new().app_data(receiver.clone()).configure(routes);
             let (connections, stopping) = (connections.clone(), stopping.clone());
             let http = HttpService::build()
                 .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))

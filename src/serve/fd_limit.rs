@@ -64,7 +64,10 @@ impl FdBudget {
     /// # Errors
     /// The limit is too low. The error names the command that raises it.
     pub(super) fn plan(settings: &Settings) -> anyhow::Result<Self> {
-        let (shared, accounts) = (settings.upstream_concurrency, settings.accounts.iter().count());
+        let (shared, accounts) = (
+            settings.upstream_concurrency + settings.send.slots(),
+            settings.accounts.iter().count(),
+        );
         let limit = raise();
         let open = open_now();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);

@@ -14,6 +14,7 @@ mod observer;
 mod portioned;
 mod random;
 pub mod reload;
+mod send;
 pub mod signals;
 mod starts;
 mod store;
@@ -44,6 +45,8 @@ use crate::inbound::limits::near_miss::NearMisses;
 use crate::inbound::limits::signature_limiter::SignatureLimiter;
 use crate::inbound::regions::HomeRegions;
 use crate::inbound::rejected_capture::RejectedCapture;
+use crate::inbound::send::credentials::SendCredentials;
+use crate::inbound::send::sends::Sends;
 use crate::serve::build::{
     configured_keys, connections, control_state, ops_server, page_state, public_server,
     start_traces, worker,
@@ -71,6 +74,8 @@ pub struct Service {
     ops: Server,
     control: Option<ControlSocket>,
     worker: Worker,
+    /// Send through, if it is on.
+    sends: Option<Arc<Sends>>,
     deferred: Arc<Deferred>,
     connections: [Connections; 3],
     readiness: Arc<Readiness>,
@@ -109,6 +114,8 @@ impl Service {
         let worker = worker(settings, &store, &upstreams, &clock, (&observer, budget));
         let clock_source = Arc::clone(&upstreams);
         let trust = Arc::new(CurrentKeyRing::new(reload::keyring(settings)));
+        let send_credentials = Arc::new(SendCredentials::new(send::credentials(settings)));
+        let sends = send::sends(settings, &send_credentials, &upstreams);
         let refusals = RejectedCapture::open(settings.record_refused.as_deref(), &clock);
         let refusals = Arc::new(refusals.context("HEARDBACK_RECORD_REFUSED cannot be used")?);
         let receiver = web::Data::new(Receiver {
@@ -130,6 +137,7 @@ impl Service {
             clock: Arc::new(move || dating.dated()),
             deferred: Arc::new(Deferred::new(Arc::clone(&store), Arc::clone(&metrics))),
             event_budget: EventBudget::default(),
+            sends: sends.clone(),
             metrics: Arc::clone(&metrics),
             traces: traces.clone(),
         });
@@ -154,7 +162,8 @@ impl Service {
             max_messages: settings.max_messages,
             start,
         }));
-        let reloader = Reloader::new(settings.clone(), trust, upstreams, Arc::clone(&metrics));
+        let shared = (send_credentials, Arc::clone(&metrics));
+        let reloader = Reloader::new(settings.clone(), trust, upstreams, shared);
         let (public_addrs, ops_addrs) = (addresses(&listeners.public)?, addresses(&listeners.ops)?);
         let connections = connections(budget, &metrics);
         let [of_public, of_ops, of_control] = connections.clone();
@@ -170,6 +179,7 @@ impl Service {
             ops,
             control,
             worker,
+            sends,
             deferred,
             connections,
             readiness,
@@ -265,6 +275,10 @@ impl Service {
             // If the worker has ended, there is no receiver.
             let _ = stop_worker.send(true);
             public.stop(true).await;
+            // A send goes on without its client.
+            if let Some(sends) = self.sends {
+                sends.drain().await;
+            }
             // From here on no request can defer further evidence.
             let _ = stop_deferred.send(true);
             let lost = deferring.await.unwrap_or_default();

@@ -14,6 +14,8 @@ use crate::domain::code::CodeKey;
 use crate::domain::route;
 use crate::domain::sid::AccountSid;
 use crate::inbound::keyring::{CurrentKeyRing, KeyRing, MAX_TRIED, Member, NamedKey};
+use crate::inbound::send::credentials::SendCredentials;
+use crate::serve::send;
 use crate::telemetry::metrics::Metrics;
 use crate::twilio::signature::SigningKey;
 use crate::upstream::{Credential, UpstreamConfig, Upstreams};
@@ -25,6 +27,7 @@ pub struct Reloader {
     settings: Settings,
     keyring: Arc<CurrentKeyRing>,
     upstreams: Arc<Upstreams>,
+    send_credentials: Arc<SendCredentials>,
     metrics: Arc<Metrics>,
 }
 
@@ -33,9 +36,9 @@ impl Reloader {
         settings: Settings,
         keyring: Arc<CurrentKeyRing>,
         upstreams: Arc<Upstreams>,
-        metrics: Arc<Metrics>,
+        (send_credentials, metrics): (Arc<SendCredentials>, Arc<Metrics>),
     ) -> Self {
-        Self { settings, keyring, upstreams, metrics }
+        Self { settings, keyring, upstreams, send_credentials, metrics }
     }
 
     /// Applies new settings, or logs their problems and changes nothing.
@@ -51,6 +54,7 @@ impl Reloader {
         if let Err(error) = self.upstreams.replace(upstreams(&settings)) {
             return self.refuse(&error.to_string());
         }
+        self.send_credentials.replace(send::credentials(&settings));
         let before = self.keyring.replace(keyring(&settings));
         let names = self.keyring.now().key_names();
         for ((account, key), known) in before.key_names() {
@@ -93,6 +97,7 @@ fn changed_fixed(now: &Settings, then: &Settings) -> Vec<&'static str> {
         ("HEARDBACK_LISTEN", now.listen != then.listen),
         ("HEARDBACK_OPS_LISTEN", now.ops_listen != then.ops_listen),
         ("HEARDBACK_OPS_TOKEN", token(now) != token(then)),
+        ("HEARDBACK_SEND", now.send != then.send),
         ("HEARDBACK_STORE", now.store != then.store),
         ("HEARDBACK_PHONE_KEY", key(now) != key(then)),
     ];

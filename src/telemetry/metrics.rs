@@ -16,6 +16,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::domain::route::SEND;
 use crate::telemetry::store_gauges::{SharedStoreGauges, StoreGauges};
 use crate::telemetry::totals::{Side, Total, TotalCounters, Totals};
 
@@ -59,6 +60,7 @@ pub struct Metrics {
     deferred: Gauge,
     unmatched: Family<Label, Counter>,
     events: Family<[(&'static str, &'static str); 2], Counter>,
+    sends: Family<Label, Counter>,
     store_gauges: SharedStoreGauges,
     attempts: Family<Label, Counter>,
     attempt_seconds: Histogram,
@@ -89,6 +91,19 @@ const COMMIT_BUCKETS: [f64; 12] =
 const ENTRY_BUCKETS: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
 /// The results of a reload. Exposed from the start: Prometheus sees no increase in a counter that begins at one.
 const RELOADS: [&str; 2] = ["done", "refused"];
+/// The results of a send, exposed from the start. `found`: the status callback of a lost one came.
+const SENDS: [&str; 10] = [
+    "registered",
+    "untracked",
+    "unregistered",
+    "refused",
+    "throttled",
+    "failed",
+    "not_sent",
+    "lost",
+    "found",
+    "busy",
+];
 const LANE_STATES: [&str; 3] = ["open", "held", "paused"];
 /// A commit that takes longer is slow.
 const SLOW_COMMIT: Duration = Duration::from_secs(1);
@@ -114,6 +129,7 @@ impl Metrics {
             deferred: Gauge::default(),
             unmatched: Family::default(),
             events: Family::default(),
+            sends: Family::default(),
             store_gauges: SharedStoreGauges::default(),
             attempts: Family::default(),
             attempt_seconds: Histogram::new(ATTEMPT_BUCKETS),
@@ -135,6 +151,9 @@ impl Metrics {
         metrics.register_inbound();
         metrics.register_outbound();
         metrics.register_process_and_store();
+        for result in SENDS {
+            metrics.sends.get_or_create(&[("result", result)]).inc_by(0);
+        }
         for result in RELOADS {
             metrics.reloads.get_or_create(&[("result", result)]).inc_by(0);
         }
@@ -164,6 +183,8 @@ impl Metrics {
         to.register("evidence_deferred", help, self.deferred.clone());
         let help = "Evidence that confirmed nothing (yet), by reason";
         to.register("evidence_unmatched", help, self.unmatched.clone());
+        let help = "Messages that apps sent through this service, by result";
+        to.register("sends", help, self.sends.clone());
         let help = "Events of Event Streams, by type and result";
         to.register("events", help, self.events.clone());
         let help = "When a key last made a valid signature, in seconds since 1970; absent: not since the start";
@@ -229,7 +250,9 @@ impl Metrics {
     pub fn http_requests(&self, route: &'static str, status: u16, took: Duration) {
         self.requests.get_or_create(&RequestLabels { route, status }).inc();
         self.request_seconds.get_or_create(&[("route", route)]).observe(took.as_secs_f64());
-        self.totals.add(Total::ServerErrors, u64::from(status >= 500));
+        // A 5xx of a send is Twilio's own, or one that the app got instead of it; `send` counts both.
+        let is_ours = status >= 500 && route != SEND;
+        self.totals.add(Total::ServerErrors, u64::from(is_ours));
     }
 
     /// Counts an event of Event Streams.
@@ -276,6 +299,13 @@ impl Metrics {
     /// Counts a piece of evidence that confirmed nothing, or nothing yet.
     pub fn unmatched(&self, reason: &'static str) {
         self.unmatched.get_or_create(&[("reason", reason)]).inc();
+    }
+
+    /// Counts a send, by its result.
+    pub fn send(&self, result: &'static str) {
+        self.sends.get_or_create(&[("result", result)]).inc();
+        self.totals.add(Total::LostSends, u64::from(result == "lost"));
+        self.totals.add(Total::UnregisteredSends, u64::from(result == "unregistered"));
     }
 
     /// Replaces the gauges of the store.

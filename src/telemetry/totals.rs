@@ -42,6 +42,10 @@ pub enum Total {
     MalformedEvents,
     /// Evidence of answered calls and clicks that was never written.
     LostEvidence,
+    /// Sends of apps whose answer was lost.
+    LostSends,
+    /// Messages that were sent, and not registered.
+    UnregisteredSends,
     /// Posts to Twilio.
     Attempts,
     /// Those of the posts that failed temporarily.

@@ -80,6 +80,13 @@ impl Fields {
         fields
     }
 
+    /// From one field.
+    pub(super) fn of_one(name: &str, value: &str, spelling: FieldSpelling) -> Self {
+        let mut fields = Self { text: String::new(), ends: Vec::new(), spelling };
+        fields.push(name, value);
+        fields
+    }
+
     fn push(&mut self, name: &str, value: &str) {
         self.text.push_str(name);
         let name_end = self.text.len();

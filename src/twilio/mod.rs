@@ -15,6 +15,8 @@ pub mod origin;
 pub mod placeholder;
 pub mod public_url;
 mod reachability;
+pub mod send_answer;
+pub mod send_form;
 pub mod signature;
 pub mod timestamps;
 pub mod twiml;

@@ -88,12 +88,16 @@ impl Upstreams {
 
     /// Reports one confirmation with the client of its account.
     pub async fn post(&self, feedback: &Feedback) -> Verdict {
-        let upstream = self.clients().get(&feedback.account).cloned();
-        if let Some(upstream) = upstream {
+        if let Some(upstream) = self.client_of(feedback.account) {
             return upstream.post(feedback).await;
         }
         let message = "the account is not among those that are configured".to_owned();
         Verdict::Pause { why: OutcomeDetail { message, ..OutcomeDetail::default() } }
+    }
+
+    /// The client of an account.
+    pub(super) fn client_of(&self, account: AccountSid) -> Option<Arc<Upstream>> {
+        self.clients().get(&account).cloned()
     }
 
     fn clients(&self) -> RwLockReadGuard<'_, ByAccount> {

@@ -179,26 +179,39 @@ impl Upstream {
 
     /// The stage and the root cause of an I/O error, for an operator.
     pub(super) fn describe_error(&self, error: reqwest::Error) -> String {
-        let error = error.without_url();
-        if error.is_timeout() && error.is_connect() {
-            return format!("no connection within {:?}", self.config.connect_timeout);
-        }
-        if error.is_timeout() {
-            return format!("no complete answer within {:?}", self.config.request_timeout);
-        }
-        let stage = if error.is_connect() {
-            "cannot connect"
-        } else if error.is_body() || error.is_decode() {
-            "the answer broke off"
-        } else {
-            "the connection broke"
-        };
-        let mut root: &dyn Error = &error;
-        while let Some(source) = root.source() {
-            root = source;
-        }
-        printable(&format!("{stage}: {root}"))
+        let UpstreamConfig { connect_timeout, request_timeout, .. } = self.config;
+        describe(error, Timeouts { connect: connect_timeout, request: request_timeout })
     }
+}
+
+/// The timeouts of a request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Timeouts {
+    pub(super) connect: Duration,
+    pub(super) request: Duration,
+}
+
+/// The stage and the root cause of an I/O error, for an operator.
+pub(super) fn describe(error: reqwest::Error, timeouts: Timeouts) -> String {
+    let error = error.without_url();
+    if error.is_timeout() && error.is_connect() {
+        return format!("no connection within {:?}", timeouts.connect);
+    }
+    if error.is_timeout() {
+        return format!("no complete answer within {:?}", timeouts.request);
+    }
+    let stage = if error.is_connect() {
+        "cannot connect"
+    } else if error.is_body() || error.is_decode() {
+        "the answer broke off"
+    } else {
+        "the connection broke"
+    };
+    let mut root: &dyn Error = &error;
+    while let Some(source) = root.source() {
+        root = source;
+    }
+    printable(&format!("{stage}: {root}"))
 }
 
 pub(super) fn connect(config: &UpstreamConfig) -> Result<reqwest::Client, UpstreamError> {

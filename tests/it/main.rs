@@ -100,6 +100,8 @@ mod replay;
 #[cfg(test)]
 mod resends;
 #[cfg(test)]
+mod send;
+#[cfg(test)]
 mod skip;
 #[cfg(test)]
 mod sled_store;

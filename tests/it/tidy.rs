@@ -524,6 +524,25 @@ fn a_public_handler_gets_a_body_only_as_a_verified_request() {
     let expected =
         ["()".to_owned(), format!("({request}, UnreadBody)"), format!("({request}, Signed<T, A>)")];
     assert_eq!(arguments, expected);
+    let authorized = read("authorized_send.rs");
+    let field = "\npub(super) struct AuthorizedSend(AcceptedSend);\n";
+    assert!(authorized.contains(field), "not private");
+    assert!(!code(&authorized).any(|(_, line)| line.starts_with("mod ")), "a child sees the field");
+    let constructed: Vec<_> = code(&authorized)
+        .filter(|(_, line)| line.contains("Self(") || line.contains("AuthorizedSend("))
+        .map(|(_, line)| line.trim())
+        .filter(|line| !line.contains("struct "))
+        .collect();
+    assert_eq!(constructed, ["Ok(Self(accepted))"], "without verification");
+    let others =
+        sources("src/inbound").into_iter().filter(|(file, _)| !file.ends_with("signed.rs"));
+    let others: Vec<_> = others
+        .flat_map(|(file, text)| {
+            let count = code(&text).filter(|(_, line)| line.contains("VerifiedArgs for ")).count();
+            vec![file; count]
+        })
+        .collect();
+    assert_eq!(others, ["src/inbound/authorized_send.rs"]);
     let routes = read("routes.rs");
     let bound = |(_, line): &(usize, &str)| line.contains(".service(") || line.contains("to(");
     for (number, line) in code(&routes).filter(bound) {

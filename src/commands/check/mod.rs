@@ -9,10 +9,7 @@ use crate::config::{Settings, every_setting};
 use crate::domain::route;
 use crate::domain::route::RouteSigner;
 use crate::store::sled::disk::placement::placement;
-
-/// The fragment of a webhook URL that asks Twilio for three more tries after a failed connection, a 5xx or a timeout, all
-/// within 15 s (Twilio docs, "Webhooks: connection overrides"). Twilio neither sends nor signs a fragment.
-pub(crate) const CONNECTION_OVERRIDES: &str = "#rc=3&rp=5xx,ct,rt&ct=2000&rt=4000";
+use crate::twilio::public_url::CONNECTION_OVERRIDES;
 
 const TRACKED: &str = "\
 Leave ?feedback=1 out where your app registers messages (POST /app/messages). With it, a message

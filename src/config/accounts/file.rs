@@ -7,7 +7,10 @@ use secrecy::{ExposeSecret, SecretString};
 use toml::{Table, Value};
 
 use crate::config::names::ACCOUNTS_FILE;
-use crate::config::parse::{MAX_TOKENS, MIN_KEY_BYTES, RANDOM_HEX, is_api_key_sid, is_short};
+use crate::config::parse::{
+    MAX_TOKENS, MIN_KEY_BYTES, RANDOM_HEX, SEND_API_KEY_EXPECTED, is_api_key_sid, is_short,
+    send_api_key,
+};
 use crate::config::problems::Problem;
 use crate::config::reader::{SettingsReader, split, without_newline};
 use crate::config::settings::{AccountSettings, ApiKey};
@@ -15,7 +18,7 @@ use crate::config::shared_keys::SharedKey;
 use crate::domain::sid::AccountSid;
 use crate::twilio::api_url::UpstreamUrl;
 
-const KNOWN: [&str; 12] = [
+const KNOWN: [&str; 14] = [
     "sid",
     "auth_tokens",
     "auth_tokens_file",
@@ -25,6 +28,8 @@ const KNOWN: [&str; 12] = [
     "api_key",
     "api_secret",
     "api_secret_file",
+    "send_api_keys",
+    "send_api_keys_file",
     "edge",
     "region",
     "upstream_url",
@@ -124,6 +129,7 @@ impl Row<'_, '_> {
         let app_keys = self.secrets("app_keys").unwrap_or_default();
         let shared_keys = self.shared_keys();
         let api_key = self.api_key();
+        let send_api_keys = self.send_api_keys();
         if tokens.is_none() && (shared_keys.is_empty() || api_key.is_none()) {
             self.problem("auth_tokens is missing: only shared_keys with an api_key can replace it");
         }
@@ -144,6 +150,7 @@ impl Row<'_, '_> {
             shared_keys,
             app_keys,
             api_key,
+            send_api_keys,
             upstream,
             region,
         })
@@ -288,6 +295,17 @@ impl Row<'_, '_> {
             (Some(_), Some(_)) | (None, None) => {}
         }
         Some(ApiKey { sid: sid?, secret: secret? })
+    }
+
+    fn send_api_keys(&mut self) -> Vec<ApiKey> {
+        let mut keys = Vec::new();
+        for secret in self.secrets("send_api_keys").unwrap_or_default() {
+            match send_api_key(&secret) {
+                Some(key) => keys.push(key),
+                None => self.problem(&format!("send_api_keys: {SEND_API_KEY_EXPECTED}")),
+            }
+        }
+        keys
     }
 
     /// The origin for its posts, and the region of its tokens. The first that is set: its own URL,

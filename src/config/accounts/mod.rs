@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::config::accounts::file::DefaultUpstream;
 use crate::config::names::{
     ACCOUNT_SID, ACCOUNTS_FILE, API_KEY, API_SECRET, APP_KEYS, AUTH_TOKEN, EDGE, REGION,
-    SHARED_KEYS, TOKEN_PLACE, TWILIO, UPSTREAM_URL,
+    SEND_API_KEYS, SHARED_KEYS, TOKEN_PLACE, TWILIO, UPSTREAM_URL,
 };
 use crate::config::problems::Problem;
 use crate::config::reader::SettingsReader;
@@ -51,7 +51,9 @@ pub(super) fn gather(reader: &mut SettingsReader<'_>) -> Option<AccountsSettings
 /// Whether the environment names an account in addition to the file.
 fn environment_names_account(reader: &SettingsReader<'_>) -> bool {
     [ACCOUNT_SID, API_KEY].into_iter().any(|name| reader.args.text(name).is_some())
-        || [AUTH_TOKEN, SHARED_KEYS, API_SECRET].into_iter().any(|name| reader.is_set(name))
+        || [AUTH_TOKEN, SHARED_KEYS, API_SECRET, SEND_API_KEYS]
+            .into_iter()
+            .any(|name| reader.is_set(name))
 }
 
 fn environment(reader: &mut SettingsReader<'_>) -> Option<AccountSettings> {
@@ -72,6 +74,7 @@ fn environment(reader: &mut SettingsReader<'_>) -> Option<AccountSettings> {
         shared_keys: own.shared_keys,
         app_keys: Vec::new(),
         api_key,
+        send_api_keys: own.send_api_keys,
         // The caller sets both.
         upstream: UpstreamUrl::from_region(None, None).ok()?,
         region: None,
@@ -132,7 +135,11 @@ fn reject_duplicates(reader: &mut SettingsReader<'_>, accounts: &[AccountSetting
         for other in earlier {
             let mut ids = account.shared_keys.iter().map(|key| &key.id);
             let shares_id = ids.any(|id| other.shared_keys.iter().any(|key| key.id == *id));
+            let mut keys = account.send_api_keys.iter().chain(&account.api_key).map(|key| &key.sid);
+            let others = || other.send_api_keys.iter().chain(&other.api_key);
+            let shares_key = keys.any(|sid| others().any(|known| known.sid == *sid));
             for (is_shared, what) in [
+                (shares_key, "an API key that may send"),
                 (other.sid == account.sid, "the SID"),
                 (shares(&other.tokens, &account.tokens), "an auth token"),
                 (shares(&other.app_keys, &account.app_keys), "an app key"),

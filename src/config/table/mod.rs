@@ -6,6 +6,7 @@
 mod http;
 mod logs;
 mod matching;
+mod send;
 mod store;
 mod twilio;
 
@@ -13,5 +14,7 @@ use crate::config::reader::Setting;
 
 /// Every setting, in the order of the help.
 pub fn every_setting() -> impl Iterator<Item = &'static Setting> {
-    [twilio::ROWS, http::ROWS, matching::ROWS, store::ROWS, logs::ROWS].into_iter().flatten()
+    [twilio::ROWS, http::ROWS, send::ROWS, matching::ROWS, store::ROWS, logs::ROWS]
+        .into_iter()
+        .flatten()
 }

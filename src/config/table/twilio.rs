@@ -4,8 +4,8 @@ use secrecy::SecretString;
 use std::path::PathBuf;
 
 use crate::config::names::{
-    ACCOUNT_SID, ACCOUNTS_FILE, API_KEY, API_SECRET, AUTH_TOKEN, EDGE, REGION, SHARED_KEYS, TWILIO,
-    UPSTREAM_URL,
+    ACCOUNT_SID, ACCOUNTS_FILE, API_KEY, API_SECRET, AUTH_TOKEN, EDGE, REGION, SEND_API_KEYS,
+    SHARED_KEYS, TWILIO, UPSTREAM_URL,
 };
 use crate::config::parse;
 use crate::config::parse::{count, set};
@@ -72,6 +72,21 @@ pub(super) static ROWS: &[Setting] = &[
         show: |settings| {
             of_own_account(settings, |account| {
                 if account.api_key.is_some() { "set" } else { "not set" }.to_owned()
+            })
+        },
+    },
+    Setting {
+        name: SEND_API_KEYS,
+        heading: TWILIO,
+        value: Value::Secret,
+        help: "API keys that may send for the account, besides its auth tokens and TWILIO_API_KEY: SK…:secret, separated \
+               by commas [default: none]",
+        read: parse::send_api_keys,
+        show: |settings| {
+            of_own_account(settings, |account| {
+                let sids: Vec<&str> =
+                    account.send_api_keys.iter().map(|key| key.sid.as_str()).collect();
+                if sids.is_empty() { "none".to_owned() } else { sids.join(", ") }
             })
         },
     },

@@ -44,6 +44,8 @@ pub enum FindingId {
     Orphans,
     EvidenceDeferred,
     EvidenceLost,
+    SendsLost,
+    SendsUnregistered,
     OutboxOld,
     OutboxGrowing,
     LanePaused,
@@ -78,7 +80,7 @@ use Severity::{Critical, Info, Warning};
 
 impl FindingId {
     /// Every finding: first those that have an alert, in the order of `ops/alerts.yml`.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 39] = [
         Id::Restarting,
         Id::ServerErrors,
         Id::ReloadRefused,
@@ -89,6 +91,8 @@ impl FindingId {
         Id::Orphans,
         Id::EvidenceDeferred,
         Id::EvidenceLost,
+        Id::SendsLost,
+        Id::SendsUnregistered,
         Id::OutboxOld,
         Id::OutboxGrowing,
         Id::LanePaused,
@@ -220,6 +224,20 @@ impl FindingId {
                 Critical,
                 "The callers and visitors got a normal answer, so nothing repeats this evidence. The log names each loss \
                  (`evidence lost`). Extend the volume, or find out why the store did not write.",
+            ),
+            Self::SendsLost => (
+                "sends_lost",
+                Warning,
+                "Each of these messages may have gone out; Heardback sent none of them again. The app got 502 or \
+                 504. The status callback registers the message. Check the network to Twilio, Twilio's status \
+                 page and HEARDBACK_SEND_TIMEOUT.",
+            ),
+            Self::SendsUnregistered => (
+                "sends_unregistered",
+                Warning,
+                "Twilio sent these messages, and the app got Twilio's answer with Heardback-Registered: false. \
+                 The status callback registers the message, if it comes to Heardback. The log names each cause \
+                 (`sent, but not registered`).",
             ),
             Self::OutboxOld => (
                 "outbox_old",

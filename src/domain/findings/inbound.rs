@@ -77,6 +77,18 @@ pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
         );
         findings.push(Finding::new(FindingId::EvidenceLost, what));
     }
+    if requests.lost_sends > 0 {
+        let what =
+            format!("Twilio's answer to {} sends was lost within an hour", requests.lost_sends);
+        findings.push(Finding::new(FindingId::SendsLost, what));
+    }
+    if requests.unregistered_sends > 0 {
+        let what = format!(
+            "{} messages were sent and not registered within an hour",
+            requests.unregistered_sends
+        );
+        findings.push(Finding::new(FindingId::SendsUnregistered, what));
+    }
     findings.extend(idle_keys(now));
 }
 

@@ -158,6 +158,10 @@ pub struct RequestFacts {
     pub deferred_evidence: u64,
     /// Such evidence that was lost, in an hour.
     pub lost_evidence: u64,
+    /// Sends of apps whose answer was lost, in an hour.
+    pub lost_sends: u64,
+    /// Messages that were sent and not registered, in an hour.
+    pub unregistered_sends: u64,
 }
 
 /// A key, and when it last matched.

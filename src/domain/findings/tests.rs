@@ -115,6 +115,8 @@ fn provocations() -> Vec<(FindingId, Severity, Change, Change)> {
         (Id::Orphans, Warning, |now| now.requests.orphaned = 21, |now| now.requests.orphaned = 20),
         (Id::EvidenceDeferred, Warning, |now| now.requests.deferred_evidence = 1, |_| {}),
         (Id::EvidenceLost, Critical, |now| now.requests.lost_evidence = 1, |_| {}),
+        (Id::SendsLost, Warning, |now| now.requests.lost_sends = 1, |_| {}),
+        (Id::SendsUnregistered, Warning, |now| now.requests.unregistered_sends = 1, |_| {}),
         (
             Id::OutboxOld,
             Critical,

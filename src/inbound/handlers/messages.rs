@@ -81,6 +81,9 @@ pub(crate) async fn status<F: Caller>(
 ) -> Result<HttpResponse, RejectionResponse> {
     let StatusCallback { update, unreadable_feedback } = status.into_inner();
     let registered = register(&request, &receiver, update).await?;
+    if let Some(sends) = receiver.sends.as_ref().filter(|_| registered.new) {
+        sends.note_callback(&receiver.metrics, &registered.message);
+    }
     if let Some(word) = unreadable_feedback.filter(|_| registered.new) {
         let sid = registered.message.sid;
         tracing::warn!(

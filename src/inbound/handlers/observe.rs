@@ -8,6 +8,7 @@ use crate::inbound::decision_log;
 use crate::inbound::decision_log::SignalLog;
 use crate::inbound::receiver::Receiver;
 use crate::inbound::rejection_response::RejectionResponse;
+use crate::inbound::trace;
 
 /// Stores a signal.
 pub(super) async fn observe(
@@ -30,6 +31,6 @@ pub(super) async fn register(
 ) -> Result<RegisterOutcome, RejectionResponse> {
     let registered = receiver.store.remember(update).await;
     let registered = registered.map_err(|error| RejectionResponse::of(request, error))?;
-    decision_log::registered(&receiver.metrics, request, &registered);
+    decision_log::registered(&receiver.metrics, trace::of(request), &registered);
     Ok(registered)
 }

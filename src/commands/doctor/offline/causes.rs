@@ -7,7 +7,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 
-use crate::commands::check::CONNECTION_OVERRIDES;
 use crate::commands::doctor::offline::body_hash::Hashes;
 use crate::commands::doctor::offline::case::{BodyType, Case, Parameter};
 use crate::commands::doctor::offline::finding::{Deviation, no_detail};
@@ -19,6 +18,7 @@ use crate::commands::doctor::offline::url::{self, Forms, Part, Url};
 use crate::domain::hex;
 use crate::domain::route::RouteSigner::{App, Twilio};
 use crate::recording::NEAREST_NOTE;
+use crate::twilio::public_url::CONNECTION_OVERRIDES;
 
 /// A row of the table.
 pub(super) struct Cause {

@@ -1,0 +1,111 @@
+//! The route of send through: one verified request, one request to Twilio, one answer.
+
+use std::sync::Arc;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::domain::outgoing::{OutgoingSend, SendAnswer, SendFailure, Sent};
+use crate::domain::sid::AccountSid;
+use crate::inbound::authorized_send::{AcceptedSend, AuthorizedSend};
+use crate::inbound::receiver::Receiver;
+use crate::inbound::rejection::Rejection;
+use crate::inbound::rejection_response::RejectionResponse;
+use crate::inbound::send::answer::SendOutcome;
+use crate::inbound::send::log::SendLog;
+use crate::inbound::send::register;
+use crate::inbound::send::sends::Sends;
+use crate::inbound::trace;
+use crate::twilio::send_answer::SendParameters;
+use crate::twilio::send_form::RewrittenForm;
+
+pub(crate) async fn send(
+    request: HttpRequest,
+    receiver: web::Data<Receiver>,
+    send: AuthorizedSend,
+) -> Result<HttpResponse, RejectionResponse> {
+    let reject = |rejection| RejectionResponse::of(&request, rejection);
+    let sends = receiver.sends.clone().ok_or_else(|| reject(Rejection::NotFound))?;
+    let AcceptedSend { account, headers, form } = send.into_inner();
+    let Some(slot) = sends.begin() else {
+        receiver.metrics.send("busy");
+        return Err(reject(Rejection::TooManySends));
+    };
+    let RewrittenForm { form, reference, code, is_tracked } = form;
+    let work = Work {
+        receiver: Arc::clone(&receiver),
+        sends: Arc::clone(&sends),
+        log: SendLog { account, trace: trace::of(&request) },
+        outgoing: OutgoingSend { account, headers, form, timeout: sends.timeout },
+        parameters: SendParameters { reference, code, is_tracked },
+    };
+    let (answers, answer) = oneshot::channel();
+    sends.runtime.spawn(work.run(answers, slot));
+    let outcome = answer.await.unwrap_or_else(|_| {
+        // The task panicked, or the process ends.
+        let why = "an internal error, or the end of the service".to_owned();
+        SendOutcome::Failed(SendFailure { sent: Sent::Maybe, is_timeout: false, why })
+    });
+    Ok(outcome.into_response())
+}
+
+/// The work on one send. It goes on if the client hangs up.
+struct Work {
+    receiver: Arc<Receiver>,
+    sends: Arc<Sends>,
+    log: SendLog,
+    outgoing: OutgoingSend,
+    parameters: SendParameters,
+}
+
+impl Work {
+    /// Sends once, registers the message, and answers. The slot is in use until all of it is done.
+    async fn run(self, answers: oneshot::Sender<SendOutcome>, slot: OwnedSemaphorePermit) {
+        let Self { receiver, sends, log, outgoing, parameters } = self;
+        let account = outgoing.account;
+        match sends.creator.create(outgoing).await {
+            Ok(answer) if answer.is_success() => {
+                created(&receiver, account, parameters, answer, answers, &log).await;
+            }
+            Ok(answer) => {
+                receiver.metrics.send(match answer.status {
+                    429 => "throttled",
+                    400..=499 => "refused",
+                    _ => "failed",
+                });
+                let _ = answers.send(SendOutcome::Answered { answer, registered: None });
+            }
+            Err(failure) => {
+                log.failed(&failure);
+                receiver.metrics.send(if failure.sent == Sent::No { "not_sent" } else { "lost" });
+                if failure.sent != Sent::No
+                    && let Some(reference) = parameters.reference.filter(|_| parameters.is_tracked)
+                {
+                    sends.lost.add(account, reference);
+                }
+                let _ = answers.send(SendOutcome::Failed(failure));
+            }
+        }
+        drop(slot);
+    }
+}
+
+async fn created(
+    receiver: &Receiver,
+    account: AccountSid,
+    parameters: SendParameters,
+    answer: SendAnswer,
+    answers: oneshot::Sender<SendOutcome>,
+    log: &SendLog,
+) {
+    let is_tracked = parameters.is_tracked;
+    match register::facts(receiver, account, parameters, &answer, log) {
+        Ok(update) => register::register(receiver, update, answer, answers, log).await,
+        Err(why) => {
+            log.unregistered(None, &why);
+            receiver.metrics.send("unregistered");
+            let registered = is_tracked.then_some(false);
+            let _ = answers.send(SendOutcome::Answered { answer, registered });
+        }
+    }
+}

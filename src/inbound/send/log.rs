@@ -1,0 +1,60 @@
+//! The log lines about sends. Deliberately absent: the form, the answer's text, and references.
+
+use crate::domain::outgoing::{SendFailure, Sent};
+use crate::domain::sid::{AccountSid, MessageSid};
+use crate::domain::trace::TraceParent;
+
+/// The account of a send, and its trace.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SendLog {
+    pub(super) account: AccountSid,
+    pub(super) trace: Option<TraceParent>,
+}
+
+impl SendLog {
+    fn trace_id(&self) -> Option<String> {
+        self.trace.map(|trace| trace.trace_id_hex())
+    }
+
+    /// Logs that there is no complete answer.
+    pub(super) fn failed(&self, failure: &SendFailure) {
+        let (error, sent) = (failure.why.as_str(), failure.sent.as_str());
+        match failure.sent {
+            Sent::No => tracing::warn!(
+                account_sid = %self.account, error, sent, trace_id = self.trace_id(),
+                "message not sent: Twilio's API did not take it; the app got an error"
+            ),
+            Sent::Maybe | Sent::Yes => tracing::error!(
+                account_sid = %self.account, error, sent, trace_id = self.trace_id(),
+                "Twilio's answer to a send was lost: the message may have gone out; its status callback registers it"
+            ),
+        }
+    }
+
+    /// Logs a message that was sent and could not be registered.
+    pub(super) fn unregistered(&self, sid: Option<MessageSid>, error: &str) {
+        tracing::error!(
+            message_sid = sid.map(tracing::field::display),
+            account_sid = %self.account,
+            error,
+            trace_id = self.trace_id(),
+            "a message was sent, but not registered; its status callback registers it, or the app by POST /app/messages"
+        );
+    }
+
+    /// Logs the registration of a message after its answer was given.
+    pub(super) fn late(&self, sid: MessageSid) {
+        tracing::info!(
+            message_sid = %sid, account_sid = %self.account, trace_id = self.trace_id(),
+            "{sid} registered after the answer to the app"
+        );
+    }
+}
+
+/// Logs the status callback of a send whose answer was lost.
+pub(super) fn found(sid: MessageSid, account: AccountSid) {
+    tracing::info!(
+        message_sid = %sid, account_sid = %account,
+        "{sid} is the message of a send whose answer was lost: its status callback names the same reference"
+    );
+}
