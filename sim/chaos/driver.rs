@@ -19,6 +19,7 @@ use crate::history::{EventKind, History, Role};
 use crate::identities::{self, FinalVerdict, Identities};
 use crate::leaks::scan;
 use crate::requests::{Request, Scenario, state_request};
+use crate::sending;
 use crate::signals::{COMPLETED, link_path};
 use crate::support::http::{Connection, Response, request_bytes};
 use crate::support::random::{Random, hash};
@@ -150,6 +151,9 @@ impl Sender {
         match self.random.below(10) {
             0 => return self.pair_by_link(&scenario, odd).await,
             1 | 2 => return self.pair_by_stream(&scenario, odd).await,
+            3 if identities.final_verdict(&scenario.sid) != FinalVerdict::Missing => {
+                return self.pair_by_send(scenario).await;
+            }
             _ => {}
         }
         let evidence = scenario.evidence(&mut self.random);
@@ -205,6 +209,23 @@ impl Sender {
         let visits: &[bool] = if odd { &[false, true, false, true] } else { &[false, true] };
         for presses in visits {
             self.send_until_acknowledged(Role::Honest, &scenario.visit(&path, *presses)).await;
+        }
+    }
+
+    /// A message that the app sends through, its status callback if Twilio created it, and its evidence.
+    async fn pair_by_send(&mut self, mut scenario: Scenario<'_>) {
+        scenario.reference = Some(sending::reference(scenario.index));
+        let driver = Arc::clone(&self.driver);
+        let is_heard = driver.send_through(&mut self.connection, &scenario).await;
+        if !driver.identities.is_created(&scenario.sid) {
+            return;
+        }
+        let callback = scenario.register(false);
+        let is_known = self.send_until_acknowledged(Role::Honest, &callback).await.is_some();
+        if is_heard || is_known {
+            self.known.push((scenario.owner, scenario.sid.clone()));
+            let evidence = scenario.evidence(&mut self.random);
+            self.send_until_acknowledged(Role::Honest, &evidence).await;
         }
     }
 

@@ -96,6 +96,8 @@ pub(crate) enum EventKind {
     Unknown { req: u64, why: String },
     /// A read of the state that began at `from`; the state is `none` for an unknown message.
     StateRead { sid: String, from: u64, state: String },
+    /// The fake Twilio created a message that the app sent through. From now on it exists, even if the reply is lost.
+    Created { run: u64, account: String, sid: String },
     /// The fake Twilio read a post.
     Posted { post: u64, run: u64, account: String, sid: String, credential: Credential },
     /// The decision of the fake Twilio. From now on a 2xx is a fact, even if the reply is lost, unless the reply is

@@ -1,8 +1,10 @@
 //! Accounts, secrets, messages and recipients, all derived from the seed. Every number, token and text contains a
 //! marker, so that `leaks` finds it in any bytes.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use heardback::twilio::signature::SigningKey;
 
@@ -49,11 +51,22 @@ pub(crate) struct Identities {
     seed: u64,
     /// An account's valid tokens are this generation and the next.
     generations: [AtomicU64; ACCOUNTS],
+    /// The messages that the fake Twilio created, for its status callbacks.
+    created: Mutex<BTreeSet<String>>,
 }
 
 impl Identities {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { seed, generations: Default::default() }
+        Self { seed, generations: Default::default(), created: Mutex::default() }
+    }
+
+    pub(crate) fn note_created(&self, sid: &str) {
+        let mut created = self.created.lock().unwrap_or_else(PoisonError::into_inner);
+        created.insert(sid.to_owned());
+    }
+
+    pub(crate) fn is_created(&self, sid: &str) -> bool {
+        self.created.lock().unwrap_or_else(PoisonError::into_inner).contains(sid)
     }
 
     pub(crate) fn account(&self, of: usize) -> String {

@@ -36,6 +36,7 @@ mod report;
 mod requests;
 mod sampler;
 mod search;
+mod sending;
 mod service;
 mod signals;
 mod summary;

@@ -68,6 +68,7 @@ impl ServiceConfig {
         command.arg("serve").env_clear().envs(settings(BASE, &self.store, upstream)).envs([
             ("HEARDBACK_UPSTREAM_CONCURRENCY", &CONCURRENCY.to_string()),
             ("HEARDBACK_ACCOUNTS_FILE", &self.accounts.display().to_string()),
+            ("HEARDBACK_SEND", &"on".to_owned()),
             ("HEARDBACK_PHONE_KEY", &format!("{SECRET_PREFIX} for phones")),
         ]);
         if let Some(clock) = &self.clock {

@@ -12,6 +12,7 @@ use crate::judge::facts::{Facts, Request};
 use crate::judge::fairness::{Wait, answer_times, waits};
 use crate::judge::posting::{excused_repeats, repeats};
 use crate::judge::process::{attempts, backing_off, start_times};
+use crate::judge::sending::counts;
 
 pub(crate) fn summary(facts: &Facts<'_>, findings: &[Finding]) -> String {
     let mut text = "| | |\n| --- | --: |\n".to_owned();
@@ -218,6 +219,10 @@ fn messages(facts: &Facts<'_>, lost: usize) -> Rows {
             &[thousands(facts.posts.len()), thousands(repeats(facts))],
         ),
     ];
+    rows.push(row(
+        "sent through · created at Twilio · of these the app heard of no registration · of these registered by the callback",
+        &counts(facts).map(thousands),
+    ));
     let repeats = excused_repeats(facts);
     let values: Vec<String> = repeats.into_values().map(thousands_of).collect();
     let names: Vec<String> = excused_repeats(facts).into_keys().collect();

@@ -19,6 +19,7 @@ use rustix::net::sockopt::set_socket_linger;
 use crate::history::{Credential, EventKind, FOREIGN, History};
 use crate::identities::{ACCOUNTS, FinalVerdict, Identities};
 use crate::requests::now;
+use crate::sending::{created, created_sid};
 use crate::support::fake_twilio::{ApiReply, ApiRequest, FakeTwilio};
 use crate::support::http::Connection;
 use crate::support::random::{Random, hash};
@@ -131,6 +132,10 @@ impl Upstream {
                 reply(&mut connection, &request, Decision::Accepted, 0, random)?;
                 continue;
             }
+            if request.target().ends_with("/Messages.json") {
+                self.create(run, &mut connection, &request, random)?;
+                continue;
+            }
             let post = self.posts.fetch_add(1, Ordering::Relaxed);
             let credential = self.credential(&request);
             let account = request.account().to_owned();
@@ -161,6 +166,38 @@ impl Upstream {
             self.history.note(EventKind::Replied { post, whole: replied.is_ok() });
             replied?;
         }
+    }
+
+    /// Creates a message, or fails on purpose, before or after.
+    fn create(
+        &self,
+        run: u64,
+        connection: &mut Connection,
+        request: &ApiRequest,
+        random: &mut Random,
+    ) -> io::Result<()> {
+        let is_calm = self.is_healed() || self.calm.load(Ordering::Acquire);
+        let decision = match random.below(100) {
+            _ if self.credential(request) != Credential::Right => Decision::Denied,
+            0..=2 if !is_calm => Decision::Failed,
+            3..=4 if !is_calm => Decision::Throttled,
+            5..=9 if !is_calm => Decision::ResetAfter,
+            10..=11 if !is_calm => Decision::Hang,
+            12..=14 if !is_calm => Decision::Trickle,
+            _ => Decision::Accepted,
+        };
+        let (_, status) = decision.outcome();
+        if matches!(decision, Decision::Denied | Decision::Failed | Decision::Throttled) {
+            let reply = ApiReply::error(status, 20000 + u32::from(status), "no");
+            return deliver(connection, &reply.to_bytes(), decision, random);
+        }
+        let Some(sid) = created_sid(&self.identities, request) else {
+            return Err(io::Error::other("a send without a reference"));
+        };
+        let account = request.account().to_owned();
+        self.history.note(EventKind::Created { run, account, sid: sid.clone() });
+        self.identities.note_created(&sid);
+        deliver(connection, &created(request, &sid)?.to_bytes(), decision, random)
     }
 
     fn credential(&self, request: &ApiRequest) -> Credential {
@@ -265,7 +302,16 @@ fn reply(
     }
     // From this date, the service notices that its own clock is wrong.
     reply.add_header("Date", &now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string());
-    let bytes = reply.to_bytes();
+    deliver(connection, &reply.to_bytes(), decision, random)
+}
+
+/// Sends a reply, or a part of it, or nothing, as the decision says. `Err`: it was not written to its last byte.
+fn deliver(
+    connection: &mut Connection,
+    bytes: &[u8],
+    decision: Decision,
+    random: &mut Random,
+) -> io::Result<()> {
     if decision == Decision::Hang {
         // Waits until the service closes the connection.
         connection.set_timeout(HANG)?;
@@ -284,5 +330,5 @@ fn reply(
             connection.send(piece)
         });
     }
-    connection.send(&bytes)
+    connection.send(bytes)
 }

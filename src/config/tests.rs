@@ -334,6 +334,7 @@ fn no_secret_ever_shows() {
         ("HEARDBACK_PHONE_KEY", "hush-5 is long enough"),
         ("HEARDBACK_OPS_TOKEN", "hush-6 is long enough"),
         ("TWILIO_SHARED_KEYS", "webhooks_sharedkey_1:HMAC_SHA1:hush-7"),
+        ("HEARDBACK_SEND_API_KEYS", "SK0123456789abcdef0123456789abcdef:hush-8 is long enough"),
     ];
     let settings = gather(&args().with("TWILIO_API_KEY", KEY_SID), &env).expect("valid");
     let text = format!("{settings:?} {:?} {:?}", settings.warnings, shown(&settings));

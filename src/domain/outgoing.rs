@@ -8,14 +8,14 @@ use std::time::Duration;
 use crate::domain::sid::AccountSid;
 
 /// A header: its name in lower case, and its value.
-pub type Header = (String, Vec<u8>);
+pub type ForwardedHeader = (String, Vec<u8>);
 
 /// A request to create a message.
 #[derive(Clone)]
 pub struct OutgoingSend {
     pub account: AccountSid,
     /// The headers that go on to Twilio, with the caller's own credentials.
-    pub headers: Vec<Header>,
+    pub headers: Vec<ForwardedHeader>,
     /// The form, encoded.
     pub form: Vec<u8>,
     /// The longest time up to the last byte of the answer.
@@ -25,7 +25,8 @@ pub struct OutgoingSend {
 impl fmt::Debug for OutgoingSend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let form = self.form.len();
-        f.debug_struct("OutgoingSend").field("account", &self.account).field("form", &form).finish()
+        let mut shown = f.debug_struct("OutgoingSend");
+        shown.field("account", &self.account).field("form", &form).finish_non_exhaustive()
     }
 }
 
@@ -34,7 +35,7 @@ impl fmt::Debug for OutgoingSend {
 pub struct SendAnswer {
     pub status: u16,
     /// The headers that matter to the caller.
-    pub headers: Vec<Header>,
+    pub headers: Vec<ForwardedHeader>,
     pub body: Vec<u8>,
 }
 
@@ -48,7 +49,8 @@ impl SendAnswer {
 impl fmt::Debug for SendAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let body = self.body.len();
-        f.debug_struct("SendAnswer").field("status", &self.status).field("body", &body).finish()
+        let mut shown = f.debug_struct("SendAnswer");
+        shown.field("status", &self.status).field("body", &body).finish_non_exhaustive()
     }
 }
 

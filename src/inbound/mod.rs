@@ -3,6 +3,7 @@
 //! A handler reads a body only through `Signed` (`signed.rs`). Click links (`links/`) are not signed, and their body
 //! is discarded. Deliberately absent: `Host`, `X-Forwarded-*` and `upstream`, so a slow Twilio cannot slow a webhook.
 
+mod authorized_send;
 mod body;
 mod decision_log;
 pub mod deferred;

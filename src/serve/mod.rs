@@ -162,13 +162,8 @@ impl Service {
             max_messages: settings.max_messages,
             start,
         }));
-        let reloader = Reloader::new(
-            settings.clone(),
-            trust,
-            upstreams,
-            send_credentials,
-            Arc::clone(&metrics),
-        );
+        let shared = (send_credentials, Arc::clone(&metrics));
+        let reloader = Reloader::new(settings.clone(), trust, upstreams, shared);
         let (public_addrs, ops_addrs) = (addresses(&listeners.public)?, addresses(&listeners.ops)?);
         let connections = connections(budget, &metrics);
         let [of_public, of_ops, of_control] = connections.clone();

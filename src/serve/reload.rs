@@ -36,8 +36,7 @@ impl Reloader {
         settings: Settings,
         keyring: Arc<CurrentKeyRing>,
         upstreams: Arc<Upstreams>,
-        send_credentials: Arc<SendCredentials>,
-        metrics: Arc<Metrics>,
+        (send_credentials, metrics): (Arc<SendCredentials>, Arc<Metrics>),
     ) -> Self {
         Self { settings, keyring, upstreams, send_credentials, metrics }
     }

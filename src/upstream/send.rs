@@ -6,7 +6,7 @@
 use reqwest::StatusCode;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION};
 
-use crate::domain::outgoing::{Header, OutgoingSend, SendAnswer, SendFailure, Sent};
+use crate::domain::outgoing::{ForwardedHeader, OutgoingSend, SendAnswer, SendFailure, Sent};
 use crate::upstream::accounts::Upstreams;
 use crate::upstream::answer::UpstreamResponse;
 use crate::upstream::client::{Timeouts, describe};
@@ -34,8 +34,8 @@ impl Upstreams {
     ///
     /// # Errors
     /// [`SendFailure`], if there is no complete answer, or a redirect.
-    pub async fn create_message(&self, send: OutgoingSend) -> Result<SendAnswer, SendFailure> {
-        let OutgoingSend { account, headers, form, timeout } = send;
+    pub async fn create_message(&self, outgoing: OutgoingSend) -> Result<SendAnswer, SendFailure> {
+        let OutgoingSend { account, headers, form, timeout } = outgoing;
         let Some(upstream) = self.client_of(account) else {
             return Err(failure(Sent::No, "the account is not among those that are configured"));
         };
@@ -107,7 +107,7 @@ fn failure(sent: Sent, why: &str) -> SendFailure {
     SendFailure { sent, is_timeout: false, why: why.to_owned() }
 }
 
-fn request_headers(headers: Vec<Header>) -> HeaderMap {
+fn request_headers(headers: Vec<ForwardedHeader>) -> HeaderMap {
     let mut map = HeaderMap::with_capacity(headers.len());
     for (name, value) in headers {
         if let (Ok(name), Ok(mut value)) =
@@ -120,7 +120,7 @@ fn request_headers(headers: Vec<Header>) -> HeaderMap {
     map
 }
 
-fn passed_on(headers: &HeaderMap) -> Vec<Header> {
+fn passed_on(headers: &HeaderMap) -> Vec<ForwardedHeader> {
     let matters = |name: &str| {
         PASSED_ON.contains(&name)
             || PASSED_ON_FAMILIES.iter().any(|family| name.starts_with(family))

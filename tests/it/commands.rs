@@ -58,11 +58,12 @@ fn the_demo_ends_with_a_table_of_expected_results_and_leaves_no_file() {
     assert_eq!(String::from_utf8(output.stderr).expect("UTF-8"), "", "no stderr");
     for line in [
         "SM5f0c8e21b7d94a63a2e17c40d98b36a1  a code, entered          reported  code_entered, 2 attempts",
+        "SM2b8d5f4e1c7a4096b3d2e8f105a7c9d4  sent through             reported  code_entered",
         "SMf552cc5023d8319aea1181f76f3adcbd  a reply                  reported  reply",
         "SMc189941acf780de956fe5d1483d7a598  the event came first     reported  link_opened",
         "SM7f5679fff02eba571e7b3ec5decc1db9  Twilio refuses it        refused   password_used, Twilio responded 400",
         "SM6f22923dad98e28e941b3ec75079db83  no evidence              pending   –",
-        "confirmed upstream 7   still pending 1   refused by Twilio 1   forgeries rejected 1",
+        "confirmed upstream 8   still pending 1   refused by Twilio 1   forgeries rejected 1",
         "Every result is as expected.",
     ] {
         assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");

@@ -21,6 +21,7 @@ use heardback::inbound::deferred::Deferred;
 use heardback::inbound::keyring::{CurrentKeyRing, KeyRing, Member, NamedKey};
 use heardback::inbound::limits::event_budget::EventBudget;
 use heardback::inbound::regions::HomeRegions;
+use heardback::inbound::send::sends::Sends;
 use heardback::inbound::{self, Receiver};
 use heardback::recording::Recording;
 use heardback::store::sled::{Options, SledStore};
@@ -128,6 +129,15 @@ impl Desk {
 
     /// With a budget for Event Streams, and room for `capacity` deferred signals.
     pub(crate) fn with(event_budget: EventBudget, deferred: usize) -> Self {
+        Self::build(event_budget, deferred, None)
+    }
+
+    /// With send through.
+    pub(crate) fn sending(sends: Arc<Sends>) -> Self {
+        Self::build(EventBudget::default(), 4, Some(sends))
+    }
+
+    fn build(event_budget: EventBudget, deferred: usize, sends: Option<Arc<Sends>>) -> Self {
         let now: Timestamp = NOW.parse().expect("a time");
         let clock: Clock = Arc::new(move || now);
         let folder = tempfile::tempdir().expect("a folder");
@@ -172,7 +182,7 @@ impl Desk {
             clock,
             deferred: Arc::clone(&deferred),
             event_budget,
-            sends: None,
+            sends,
             metrics: Arc::clone(&metrics),
             traces: None,
             signatures: Arc::default(),
@@ -183,7 +193,9 @@ impl Desk {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let addr = listener.local_addr().expect("bound");
         let server = HttpServer::new(move || {
-            App::new().app_data(receiver.clone()).configure(inbound::routes)
+            let routes =
+                if receiver.sends.is_some() { inbound::routes_with_send } else { inbound::routes };
+            App::new().app_data(receiver.clone()).configure(routes)
         });
         let server = server.workers(1).disable_signals().listen(listener).expect("listens").run();
         let handle = server.handle();

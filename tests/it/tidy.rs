@@ -524,8 +524,8 @@ fn a_public_handler_gets_a_body_only_as_a_verified_request() {
     let expected =
         ["()".to_owned(), format!("({request}, UnreadBody)"), format!("({request}, Signed<T, A>)")];
     assert_eq!(arguments, expected);
-    let authorized = read("send/authorized.rs");
-    let field = "\npub(in crate::inbound) struct AuthorizedSend(AcceptedSend);\n";
+    let authorized = read("authorized_send.rs");
+    let field = "\npub(super) struct AuthorizedSend(AcceptedSend);\n";
     assert!(authorized.contains(field), "not private");
     assert!(!code(&authorized).any(|(_, line)| line.starts_with("mod ")), "a child sees the field");
     let constructed: Vec<_> = code(&authorized)
@@ -542,7 +542,7 @@ fn a_public_handler_gets_a_body_only_as_a_verified_request() {
             vec![file; count]
         })
         .collect();
-    assert_eq!(others, ["src/inbound/send/authorized.rs"]);
+    assert_eq!(others, ["src/inbound/authorized_send.rs"]);
     let routes = read("routes.rs");
     let bound = |(_, line): &(usize, &str)| line.contains(".service(") || line.contains("to(");
     for (number, line) in code(&routes).filter(bound) {

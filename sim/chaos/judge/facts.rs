@@ -114,6 +114,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) commit_cuts: BTreeMap<CommitCut, u64>,
     pub(crate) requests: BTreeMap<u64, Request>,
     pub(crate) posts: BTreeMap<u64, Post>,
+    /// How often the fake Twilio created each message.
+    pub(crate) creations: BTreeMap<String, u64>,
     pub(crate) faults: BTreeMap<u64, FaultWindow>,
     pub(crate) runs: BTreeMap<u64, Run>,
     pub(crate) messages: BTreeMap<String, Message>,
@@ -201,6 +203,9 @@ impl<'a> Facts<'a> {
             }
             EventKind::ParkedEvidence { named } => {
                 self.parked.insert(named.clone());
+            }
+            EventKind::Created { sid, .. } => {
+                *self.creations.entry(sid.clone()).or_default() += 1;
             }
             EventKind::StoreRead { messages } => self.read = Some(*messages),
             EventKind::Sent { .. } | EventKind::Answered { .. } | EventKind::Unknown { .. } => {

@@ -1,4 +1,4 @@
-//! The judge: reads a history and reports the broken promises (`docs/reliability.md`, I1 to I13). It uses the history
+//! The judge: reads a history and reports the broken promises (`docs/reliability.md`, I1 to I14). It uses the history
 //! only, so a kept history can be judged again.
 
 mod durability;
@@ -8,6 +8,7 @@ pub(crate) mod facts;
 pub(crate) mod fairness;
 pub(crate) mod posting;
 pub(crate) mod process;
+pub(crate) mod sending;
 #[cfg(test)]
 mod tests;
 
@@ -78,6 +79,11 @@ pub(crate) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
             "I13",
             "no request is lost while receivers are replaced",
             process::lost_by_replacements(facts),
+        ),
+        finding(
+            "I14",
+            "no message that is sent through is created twice",
+            sending::sent_once(facts),
         ),
     ]
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::faults::REPLACED;
 use crate::history::Role;
 use crate::judge::facts::{Facts, Request, SECOND};
+use crate::sending::SEND;
 
 /// From the start to the first `ready`.
 const READY_WITHIN: u64 = 5 * SECOND;
@@ -111,10 +112,15 @@ pub(super) fn backlog_drains(facts: &Facts<'_>) -> Vec<String> {
     broken
 }
 
+/// Whether its sender repeats it until it is acknowledged. Nobody repeats a send.
+fn is_repeated(request: &Request) -> bool {
+    request.role == Role::Honest && request.kind != SEND
+}
+
 /// The attempts of each honest request, in order. An attempt is repeated until it is acknowledged.
 pub(crate) fn attempts<'a>(facts: &'a Facts<'_>) -> Vec<Vec<&'a Request>> {
     let mut attempts: BTreeMap<(&str, &str, bool, bool), Vec<&Request>> = BTreeMap::new();
-    for request in facts.requests.values().filter(|request| request.role == Role::Honest) {
+    for request in facts.requests.values().filter(|request| is_repeated(request)) {
         let Request { sid, kind, registers, proves, .. } = request;
         attempts.entry((sid, kind, *registers, *proves)).or_default().push(request);
     }

@@ -3,6 +3,7 @@
 mod database;
 mod excuses;
 mod fairness;
+mod sending;
 
 use super::*;
 use crate::history::{Credential, Event, EventKind, Role};

@@ -16,7 +16,7 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::commands::demo::scenario::{FAILS_ONCE, REFUSED};
+use crate::commands::demo::scenario::{FAILS_ONCE, REFUSED, SENT_REFERENCE, SENT_THROUGH};
 
 /// One post, with the status of its response.
 #[derive(Debug, Clone)]
@@ -45,6 +45,7 @@ struct CreateMessage {
     to: String,
     from: Option<String>,
     messaging_service_sid: Option<String>,
+    status_callback: Option<String>,
 }
 
 pub(super) struct FakeTwilio {
@@ -123,12 +124,13 @@ fn now() -> Option<String> {
 
 /// Creates a message.
 async fn create(account: web::Path<String>, message: web::Form<CreateMessage>) -> HttpResponse {
-    let Some(sid) = new_sid() else {
+    let CreateMessage { to, from, messaging_service_sid, status_callback } = message.into_inner();
+    let is_known = status_callback.is_some_and(|url| url.contains(SENT_REFERENCE));
+    let Some(sid) = (if is_known { Some(SENT_THROUGH.to_owned()) } else { new_sid() }) else {
         return HttpResponse::ServiceUnavailable().finish();
     };
     let uri = format!("/2010-04-01/Accounts/{account}/Messages/{sid}");
     let now = now();
-    let CreateMessage { to, from, messaging_service_sid } = message.into_inner();
     HttpResponse::Created().json(json!({
         "account_sid": account.as_str(),
         "api_version": "2010-04-01",

@@ -51,6 +51,8 @@ pub(super) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The connections of a receiver to a database.
 const CONNECTIONS: u32 = 4;
+/// The end of the path at which an app creates a message.
+const CREATES: &str = "/Messages.json";
 /// The start of the path of a click link.
 const LINKS: &str = "/c/";
 const POLL_INTERVAL: Duration = Duration::from_millis(25);
@@ -144,6 +146,7 @@ impl Harness {
         // The first parameter identifies the request.
         let target = match recording.target.split_once('&') {
             Some((start, _)) => format!("{start}…"),
+            None if recording.target.ends_with(CREATES) => format!("…{CREATES}"),
             None => recording.target.clone(),
         };
         let line = format!("{} {target}", recording.method);
@@ -156,7 +159,8 @@ impl Harness {
     }
 
     pub(super) async fn send(&self, signed: &Recording) -> anyhow::Result<reqwest::Response> {
-        let is_registration = signed.method == "POST" && signed.target.starts_with(route::REGISTER);
+        let is_registration = signed.method == "POST"
+            && (signed.target.starts_with(route::REGISTER) || signed.target.ends_with(CREATES));
         let base = if is_registration { &self.base } else { self.other() };
         let url = format!("{base}{}", signed.target);
         let method = reqwest::Method::from_bytes(signed.method.as_bytes())?;
@@ -242,6 +246,7 @@ fn settings(folder: &TempDir, base: &str, twilio: &str) -> anyhow::Result<Settin
         ("HEARDBACK_STORE", &format!("sled:{}", folder.path().join("store").display())),
         ("HEARDBACK_ALLOW_UNSAFE_STORE", "true"),
         ("HEARDBACK_UPSTREAM_URL", twilio),
+        ("HEARDBACK_SEND", "on"),
     ]);
     let secrets = |name: &str| (name == "TWILIO_AUTH_TOKEN").then(|| TOKEN.to_owned());
     Ok(Settings::gather(&args, &secrets, &|path| std::fs::read_to_string(path))?)
@@ -296,7 +301,10 @@ pub(super) async fn read_response(response: reqwest::Response) -> anyhow::Result
     let field = |name: &str| json.as_ref()?.get(name)?.as_str().map(str::to_owned);
     let word = match (&json, location) {
         (_, Some(location)) => host(&location).to_owned(),
-        (Some(_), None) => field("state").or_else(|| field("result")).unwrap_or_default(),
+        (Some(_), None) => field("state")
+            .or_else(|| field("result"))
+            .or_else(|| field("status"))
+            .unwrap_or_default(),
         (None, None) if is_page => "a page".to_owned(),
         (None, None) => twiml_verb(&body).to_owned(),
     };

@@ -7,7 +7,7 @@ pub(super) enum StepSigner {
     Known,
     /// An attacker, with a wrong key.
     Forger,
-    /// No signature: a browser that opens a link.
+    /// No signature: a browser that opens a link, or a Twilio client with its credential.
     Unsigned,
 }
 
@@ -32,6 +32,22 @@ pub(super) const FAILS_ONCE: &str = "SM5f0c8e21b7d94a63a2e17c40d98b36a1";
 /// The message that the fake Twilio refuses.
 pub(super) const REFUSED: &str = "SM7f5679fff02eba571e7b3ec5decc1db9";
 
+/// The message that the app sends through Heardback.
+pub(super) const SENT_THROUGH: &str = "SM2b8d5f4e1c7a4096b3d2e8f105a7c9d4";
+/// The reference of [`SENT_THROUGH`], by which the fake Twilio knows it.
+pub(super) const SENT_REFERENCE: &str = "login-sent-through";
+
+/// The app creates [`SENT_THROUGH`] at Heardback, as at Twilio.
+const SENDS: &[u8] = b"POST /2010-04-01/Accounts/AC11111111111111111111111111111111/Messages.json HTTP/1.1\r\n\
+    Authorization: Basic QUMxMTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTowMTIzNDU2Nzg5YWJjZGVmMDEyMzQ1Njc4OWFiY2RlZg==\r\n\
+    Content-Type: application/x-www-form-urlencoded\r\n\r\n\
+    To=%2B15558675311&From=%2B15017122661&Body=Your+code+is+471108&Heardback.Reference=login-sent-through\
+    &Heardback.Code=471108";
+/// Its code is entered.
+const SENT_ENTERED: &[u8] = b"POST /app/events HTTP/1.1\r\n\
+    Content-Type: application/x-www-form-urlencoded\r\n\r\n\
+    Reference=login-sent-through&Code=471108&Type=code_entered";
+
 /// The app registers [`FAILS_ONCE`].
 pub(super) const REGISTERED: &[u8] =
     include_bytes!("../../../tests/fixtures/webhooks/app-message.http");
@@ -51,7 +67,7 @@ const fn unsigned(
     Step { description, recording, signer: StepSigner::Unsigned, expected }
 }
 
-pub(super) const STEPS: [Step; 23] = [
+pub(super) const STEPS: [Step; 25] = [
     step("the app sent a code and registers the message", REGISTERED, "201 pending"),
     step(
         "Twilio reports delivered, which proves nothing",
@@ -59,6 +75,8 @@ pub(super) const STEPS: [Step; 23] = [
         "204",
     ),
     step("the code is entered in the app", ENTERED, "200 confirmed"),
+    unsigned("the app sends a code through Heardback", SENDS, "201 queued"),
+    step("the code is entered, with its reference", SENT_ENTERED, "200 confirmed"),
     step(
         "another message goes out",
         include_bytes!("../../../tests/fixtures/webhooks/app-message-reply.http"),
@@ -162,8 +180,9 @@ pub(super) const STEPS: [Step; 23] = [
     ),
 ];
 
-pub(super) const ENDINGS: [Ending; 9] = [
+pub(super) const ENDINGS: [Ending; 10] = [
     Ending { sid: FAILS_ONCE, story: "a code, entered", expected: "reported" },
+    Ending { sid: SENT_THROUGH, story: "sent through", expected: "reported" },
     Ending { sid: "SMf552cc5023d8319aea1181f76f3adcbd", story: "a reply", expected: "reported" },
     Ending {
         sid: "SMc189941acf780de956fe5d1483d7a598",
@@ -187,4 +206,4 @@ pub(super) const ENDINGS: [Ending; 9] = [
 ];
 
 /// All posts: one for each confirmed message, and one retry. Duplicates are not posted.
-pub(super) const POSTS: usize = 9;
+pub(super) const POSTS: usize = 10;

@@ -135,7 +135,11 @@ fn reject_duplicates(reader: &mut SettingsReader<'_>, accounts: &[AccountSetting
         for other in earlier {
             let mut ids = account.shared_keys.iter().map(|key| &key.id);
             let shares_id = ids.any(|id| other.shared_keys.iter().any(|key| key.id == *id));
+            let mut keys = account.send_api_keys.iter().chain(&account.api_key).map(|key| &key.sid);
+            let others = || other.send_api_keys.iter().chain(&other.api_key);
+            let shares_key = keys.any(|sid| others().any(|known| known.sid == *sid));
             for (is_shared, what) in [
+                (shares_key, "an API key that may send"),
                 (other.sid == account.sid, "the SID"),
                 (shares(&other.tokens, &account.tokens), "an auth token"),
                 (shares(&other.app_keys, &account.app_keys), "an app key"),

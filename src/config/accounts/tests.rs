@@ -188,6 +188,9 @@ fn a_problem_of_an_account_has_its_number_and_sid_and_no_value() {
         (with_token(&format!("api_key = \"{KEY_SID}\"")), "api_key needs its api_secret"),
         (with_token("api_secret = \"hush\""), "api_secret needs its api_key"),
         (with_token("api_secret = [\"hush\"]"), "api_secret must be text in quotes"),
+        (with_token("send_api_keys = 'hush'"), "send_api_keys must be a list"),
+        (with_token("send_api_keys = ['hush']"), "send_api_keys: expected SK…:secret"),
+        (with_token(&format!("send_api_keys = ['{KEY_SID}:hush']")), "send_api_keys: expected"),
         (with_token("region = \"ie1\""), "set edge=dublin"),
         (with_token("edge = \"du.blin\""), "the edge must be one word"),
         (with_token("upstream_url = \"http://hush.example.com\""), "upstream_url: "),
@@ -284,6 +287,10 @@ fn no_account_and_no_key_occurs_twice() {
              algorithm = 'HMAC_SHA1', secret = 'hush' }}]"
         )
     };
+    let sending = |token: &str| {
+        let secret = "hush hush hush hush";
+        format!("auth_tokens = ['{token}']\nsend_api_keys = ['{KEY_SID}:{secret} {token}']")
+    };
     for (one, two, words) in [
         (account(ONE, "auth_tokens = ['a']"), account(ONE, "auth_tokens = ['b']"), "the SID of"),
         (
@@ -297,6 +304,7 @@ fn no_account_and_no_key_occurs_twice() {
             "an app key of",
         ),
         (account(ONE, &shared("a")), account(TWO, &shared("b")), "a SharedKey's id of"),
+        (account(ONE, &sending("a")), account(TWO, &sending("b")), "an API key that may send of"),
     ] {
         let text = gather(&(one + &two)).expect_err(words).to_string();
         assert!(text.contains("account 2 (") && text.contains(words), "{words} is not in\n{text}");

@@ -7,11 +7,11 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::domain::outgoing::{OutgoingSend, SendAnswer, SendFailure, Sent};
 use crate::domain::sid::AccountSid;
+use crate::inbound::authorized_send::{AcceptedSend, AuthorizedSend};
 use crate::inbound::receiver::Receiver;
 use crate::inbound::rejection::Rejection;
 use crate::inbound::rejection_response::RejectionResponse;
 use crate::inbound::send::answer::SendOutcome;
-use crate::inbound::send::authorized::{AcceptedSend, AuthorizedSend};
 use crate::inbound::send::log::SendLog;
 use crate::inbound::send::register;
 use crate::inbound::send::sends::Sends;
@@ -19,7 +19,7 @@ use crate::inbound::trace;
 use crate::twilio::send_answer::SendParameters;
 use crate::twilio::send_form::RewrittenForm;
 
-pub(in crate::inbound) async fn send(
+pub(crate) async fn send(
     request: HttpRequest,
     receiver: web::Data<Receiver>,
     send: AuthorizedSend,

@@ -5,7 +5,6 @@
 //! Deliberately absent: the client of Twilio's API, which `serve` passes in as [`MessageCreator`].
 
 mod answer;
-mod authorized;
 pub mod credentials;
 mod handler;
 mod log;

@@ -57,16 +57,16 @@ pub(super) async fn register(
     let result = |is_stored: bool| is_tracked.then_some(is_stored);
     let count = |result| receiver.metrics.send(result);
     let mut write = receiver.store.remember(update);
-    let (stored, answers) = match timeout(MAX_WAIT, &mut write).await {
-        Ok(stored) => (stored, Some(answers)),
-        Err(_) => {
-            log.unregistered(Some(sid), &format!("the store took over {} s", MAX_WAIT.as_secs()));
-            count("unregistered");
-            // Fails if the client has gone.
-            let _ = answers
-                .send(SendOutcome::Answered { answer: answer.clone(), registered: result(false) });
-            (write.await, None)
-        }
+    let in_time = timeout(MAX_WAIT, &mut write).await;
+    let (stored, answers) = if let Ok(stored) = in_time {
+        (stored, Some(answers))
+    } else {
+        log.unregistered(Some(sid), &format!("the store took over {} s", MAX_WAIT.as_secs()));
+        count("unregistered");
+        let early = SendOutcome::Answered { answer: answer.clone(), registered: result(false) };
+        // Fails if the client has gone.
+        let _ = answers.send(early);
+        (write.await, None)
     };
     let is_late = answers.is_none();
     let is_stored = match stored {

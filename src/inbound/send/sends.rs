@@ -8,8 +8,10 @@ use async_trait::async_trait;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::domain::basic_auth::PresentedCredential;
 use crate::domain::message::Message;
 use crate::domain::outgoing::{OutgoingSend, SendAnswer, SendFailure};
+use crate::domain::sid::AccountSid;
 use crate::inbound::send::credentials::SendCredentials;
 use crate::inbound::send::log;
 use crate::inbound::send::lost::LostSends;
@@ -27,7 +29,7 @@ pub trait MessageCreator: Send + Sync {
 
 /// The state of send through.
 pub struct Sends {
-    pub(super) credentials: Arc<SendCredentials>,
+    credentials: Arc<SendCredentials>,
     pub(super) creator: Arc<dyn MessageCreator>,
     pub(super) timeout: Duration,
     pub(super) lost: LostSends,
@@ -50,13 +52,18 @@ impl Sends {
         Self { credentials, creator, timeout, lost, runtime, concurrency, slots }
     }
 
+    /// Whether the credential may send for that account.
+    pub(crate) fn allows(&self, account: AccountSid, presented: &PresentedCredential) -> bool {
+        self.credentials.allows(account, presented)
+    }
+
     /// A slot for one send; `None` if all are in use.
     pub(super) fn begin(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.slots).try_acquire_owned().ok()
     }
 
     /// Counts a message that a status callback registered, if it is that of a send whose answer was lost.
-    pub(in crate::inbound) fn note_callback(&self, metrics: &Metrics, message: &Message) {
+    pub(crate) fn note_callback(&self, metrics: &Metrics, message: &Message) {
         let Message { sid, account, reference: Some(reference), .. } = message else { return };
         if self.lost.take(*account, reference) {
             metrics.send("found");

@@ -4,12 +4,14 @@ pub(crate) mod api;
 mod official;
 mod rejected;
 mod secrecy;
+mod stores;
 mod weather;
 
 use heardback::recording::Recording;
 use serde_json::Value;
 
 use crate::harness::http_client::{Answer, bytes};
+use crate::harness::running::{Running, command};
 use crate::harness::{ACCOUNT, Harness, TOKEN, form, status_callback};
 use crate::send::api::{Api, Reply, basic, created};
 
@@ -23,6 +25,7 @@ const ADDED: &str = "ProvideFeedback=true&StatusCallback=https%3A%2F%2Fhooks.exa
 struct Desk {
     harness: Harness,
     api: Api,
+    settings: Vec<(String, String)>,
 }
 
 impl Desk {
@@ -31,7 +34,18 @@ impl Desk {
         let url = api.url();
         let mut settings = vec![("HEARDBACK_SEND", "on"), ("HEARDBACK_UPSTREAM_URL", &url)];
         settings.extend(more);
-        Self { harness: Harness::new(&settings), api }
+        let harness = Harness::new(&settings);
+        let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let settings = settings.into_iter().map(own).collect();
+        Self { harness, api, settings }
+    }
+
+    /// Starts the service again, after its end, with the same store.
+    fn restart(&mut self) {
+        let settings: Vec<_> =
+            self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let command = command(&self.harness.store(), &self.harness.twilio, &settings);
+        self.harness.service = Running::start(command);
     }
 
     fn send(&self, request: &Recording) -> Answer {

@@ -199,12 +199,8 @@ fn the_status_callback_of_a_lost_send_registers_the_message_and_is_counted() {
     let got = desk.send_form(&format!("{FORM}&Heardback.Reference=login-7"));
     failed(&got, 502, "maybe", "");
     let sent = desk.api.requests()[0].body.clone();
-    let pairs = heardback::twilio::form::pairs(sent.as_bytes());
-    let callback =
-        String::from_utf8(pairs.last().expect("added").1.decoded().into()).expect("UTF-8");
-    let target = callback.split("example.com").nth(1).expect("a path");
     let mut request = status_callback(5, "sent");
-    request.target = target.split('#').next().expect("a path").to_owned();
+    request.target = callback_of(&sent);
     assert_eq!(desk.harness.send(&request).status, 204);
     let message = desk.harness.message(5).expect("registered");
     assert_eq!((&message["state"], &message["reference"]), (&"pending".into(), &"login-7".into()));
@@ -284,4 +280,37 @@ fn a_burst_beyond_the_limit_gets_503_sends_nothing_and_starves_no_webhook() {
         assert_eq!(line.answer().expect("an answer").status, 201);
     }
     eventually("a slot is free", LONG, || desk.send_form(FORM).status == 201);
+}
+
+/// A kill between Twilio's answer and the app's: the message went out, and the service never stored it.
+#[test]
+fn after_a_kill_between_twilios_answer_and_the_apps_the_status_callback_registers_the_message() {
+    let mut desk = Desk::new(&[]);
+    // The answer is under way: the service has its beginning, and the message exists at Twilio.
+    let half = reply("HTTP/1.1 201 Created\nContent-Length: 900\n\n{\"sid\":");
+    desk.api.reply_with(Reply::BytesAndHold(half));
+    let mut line = desk.harness.service.line();
+    line.send(&bytes(&create(&format!("{FORM}&Heardback.Reference=login-7"))));
+    desk.api.waits_for(1);
+    desk.harness.service.signal(Signal::KILL);
+    assert!(line.answer().is_none(), "the app hears nothing");
+    desk.harness.service.ends_within(LONG);
+    let sent = desk.api.requests()[0].body.clone();
+    let callback = callback_of(&sent);
+    desk.restart();
+    assert_eq!(desk.harness.state(1), None, "not stored");
+    let mut request = status_callback(1, "sent");
+    request.target = callback;
+    assert_eq!(desk.harness.send(&request).status, 204);
+    let message = desk.harness.message(1).expect("registered");
+    assert_eq!((&message["state"], &message["reference"]), (&"pending".into(), &"login-7".into()));
+    assert_eq!(desk.api.requests().len(), 1, "the restart sends nothing again");
+}
+
+/// The path and query of the status callback URL in a form.
+fn callback_of(form: &str) -> String {
+    let pairs = heardback::twilio::form::pairs(form.as_bytes());
+    let url = String::from_utf8(pairs.last().expect("added").1.decoded().into()).expect("UTF-8");
+    let path = url.split("example.com").nth(1).expect("a path");
+    path.split('#').next().expect("a path").to_owned()
 }

@@ -15,7 +15,7 @@ use actix_web::http::header::{
 use actix_web::{FromRequest, HttpRequest, web};
 
 use crate::domain::basic_auth::PresentedCredential;
-use crate::domain::outgoing::Header;
+use crate::domain::outgoing::ForwardedHeader;
 use crate::domain::sid::AccountSid;
 use crate::domain::signal::Malformed;
 use crate::inbound::body;
@@ -38,12 +38,12 @@ const FORWARDED: [HeaderName; 6] =
 pub(super) struct AcceptedSend {
     pub(super) account: AccountSid,
     /// The headers that go on to Twilio.
-    pub(super) headers: Vec<Header>,
+    pub(super) headers: Vec<ForwardedHeader>,
     pub(super) form: RewrittenForm,
 }
 
 /// A verified request to create a message.
-pub(in crate::inbound) struct AuthorizedSend(AcceptedSend);
+pub(super) struct AuthorizedSend(AcceptedSend);
 
 impl AuthorizedSend {
     pub(super) fn into_inner(self) -> AcceptedSend {
@@ -109,11 +109,11 @@ fn verified_account(request: &HttpRequest, sends: &Sends) -> Option<AccountSid> 
     let account = AccountSid::parse(request.match_info().get("account")?).ok()?;
     let mut headers = request.headers().get_all(AUTHORIZATION);
     let presented = PresentedCredential::parse(headers.next()?.as_bytes())?;
-    let is_allowed = sends.credentials.allows(account, &presented);
+    let is_allowed = sends.allows(account, &presented);
     (is_allowed && headers.next().is_none()).then_some(account)
 }
 
-fn forwarded(request: &HttpRequest) -> Vec<Header> {
+fn forwarded(request: &HttpRequest) -> Vec<ForwardedHeader> {
     let of = |name: &HeaderName| {
         let value = request.headers().get(name)?;
         Some((name.as_str().to_owned(), value.as_bytes().to_vec()))
