@@ -10,7 +10,7 @@ sid=$(printf 'user = "%s:%s"\n' "$TWILIO_ACCOUNT_SID" "$TWILIO_AUTH_TOKEN" |
         "$HEARDBACK_PUBLIC_URL/2010-04-01/Accounts/$TWILIO_ACCOUNT_SID/Messages.json" | jq -er .sid)
 echo "$sid" # store it with the login
 
-# A job for your queue: report SID TIME prints the answer's status, or 000. The URL and the fields are signed, sorted by name.
+# A job for your queue: report SID TIME prints the answer's status, or 000. The fields are signed, sorted by name.
 report() {
     signature=$(printf %s "$HEARDBACK_PUBLIC_URL/app/eventsMessageSid${1}OccurredAt${2}Typecode_entered" |
         openssl dgst -sha1 -hmac "$HEARDBACK_APP_KEYS" -binary | base64)

@@ -19,8 +19,8 @@ import (
 var base, key = os.Getenv("HEARDBACK_PUBLIC_URL"), os.Getenv("HEARDBACK_APP_KEYS")
 var final = []int{400, 409, 413, 415}
 
-// A job for your queue. After an error, a 403 or a 503 the queue runs it again with the same time, which is in UTC. The
-// public URL and the fields are signed, sorted by name.
+// A job for your queue. After an error and after any status but a 2xx the queue runs it again. The time is in UTC.
+// The public URL and the fields are signed, sorted by name.
 func report(sid, at string) (*http.Response, error) {
 	mac := hmac.New(sha1.New, []byte(key))
 	fmt.Fprint(mac, base+"/app/events", "MessageSid", sid, "OccurredAt", at, "Type", "code_entered")

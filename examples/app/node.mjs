@@ -7,7 +7,7 @@ client.api.baseUrl = base; // Heardback in place of https://api.twilio.com
 const { sid } = await client.messages.create({ to: process.argv[2], from, body: 'Your code is 493017.' });
 console.log(sid); // store it with the login
 
-// A job for your queue. It throws after a timeout, a 403 or a 503, so that the queue runs it again with the same time.
+// A job for your queue. It throws after a timeout and after any status but a 2xx, so that the queue runs it again.
 async function report(sid, enteredAt) {
   const url = `${base}/app/events`, form = { MessageSid: sid, Type: 'code_entered', OccurredAt: enteredAt };
   const headers = { 'X-Twilio-Signature': twilio.getExpectedTwilioSignature(key, url, form) };

@@ -7,7 +7,7 @@ $client = new Twilio\Rest\Client(getenv('TWILIO_ACCOUNT_SID'), getenv('TWILIO_AU
 $sid = $client->messages->create($argv[1], ['from' => getenv('TWILIO_FROM'), 'body' => 'Your code is 493017.'])->sid;
 echo $sid, "\n"; // store it with the login
 
-// A job for your queue. It throws after a timeout, a 403 or a 503, so that the queue runs it again with the same time.
+// A job for your queue. It throws after a timeout and after any status but a 2xx, so that the queue runs it again.
 function report(string $sid, string $enteredAt): void {
     [$url, $form] = [BASE . '/app/events', ['MessageSid' => $sid, 'Type' => 'code_entered', 'OccurredAt' => $enteredAt]];
     $signature = (new Twilio\Security\RequestValidator(KEY))->computeSignature($url, $form);

@@ -11,7 +11,7 @@ client.api.base_url = base  # Heardback in place of https://api.twilio.com
 sid = client.messages.create(to=sys.argv[1], from_=os.environ["TWILIO_FROM"], body="Your code is 493017.").sid
 print(sid, flush=True)  # store it with the login
 
-# A job for your queue. It raises after a timeout, a 403 or a 503, so that the queue runs it again with the same time.
+# A job for your queue. It raises after a timeout and after any status but a 2xx, so that the queue runs it again.
 def report(sid, entered_at):
     url = f"{base}/app/events"  # the public URL, because it is signed
     form = {"MessageSid": sid, "Type": "code_entered", "OccurredAt": entered_at}

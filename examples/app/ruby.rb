@@ -10,7 +10,7 @@ sid = client.messages.create(to: ARGV[0], from: FROM, body: 'Your code is 493017
 puts sid # store it with the login
 $stdout.flush
 
-# A job for your queue. It raises after a timeout, a 403 or a 503, so that the queue runs it again with the same time.
+# A job for your queue. It raises after a timeout and after any status but a 2xx, so that the queue runs it again.
 def report(sid, entered_at)
   url = URI("#{BASE}/app/events") # the public URL, because it is signed
   form = { 'MessageSid' => sid, 'Type' => 'code_entered', 'OccurredAt' => entered_at }
