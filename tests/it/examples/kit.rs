@@ -1,13 +1,13 @@
 //! The tools of an example and its process. The example runs from a copy in a folder of its own, as
 //! for a reader: without other files of this repository, except stand-ins for libraries.
 
-use std::cell::Cell;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 
 use heardback::config::process_env;
@@ -25,11 +25,13 @@ pub(super) enum Example {
     Python,
     Ruby,
     Php,
+    Go,
     Curl,
 }
 
 impl Example {
-    pub(super) const ALL: [Self; 5] = [Self::Node, Self::Python, Self::Ruby, Self::Php, Self::Curl];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Node, Self::Python, Self::Ruby, Self::Php, Self::Go, Self::Curl];
 
     pub(super) fn file(self) -> &'static str {
         match self {
@@ -37,17 +39,19 @@ impl Example {
             Self::Python => "python.py",
             Self::Ruby => "ruby.rb",
             Self::Php => "php.php",
+            Self::Go => "go.go",
             Self::Curl => "curl.sh",
         }
     }
 
-    /// The program that runs it.
+    /// The program that runs it; for Go the compiler.
     fn program(self) -> String {
         match self {
             Self::Node => "node".to_owned(),
             Self::Python => process_env("HEARDBACK_PYTHON").unwrap_or("python3".to_owned()),
             Self::Ruby => "ruby".to_owned(),
             Self::Php => "php".to_owned(),
+            Self::Go => go().display().to_string(),
             Self::Curl => "sh".to_owned(),
         }
     }
@@ -59,6 +63,7 @@ impl Example {
             Self::Python => &["-c", "import requests, twilio.rest"],
             Self::Ruby => &["-e", "require 'openssl'"],
             Self::Php => &["-r", "exit(function_exists('curl_init') ? 0 : 1);"],
+            Self::Go => &["version"],
             Self::Curl => &["-c", "command -v curl && command -v openssl && command -v jq"],
         }
     }
@@ -88,33 +93,34 @@ impl Kit {
         match example {
             Example::Node => beside("node_modules", Path::new(&node_modules())),
             Example::Php => beside("vendor", &root().join("tests/it/examples/php")),
+            Example::Go => beside("go", built()),
             Example::Python | Example::Ruby | Example::Curl => {}
         }
         Some(Self { example, folder })
     }
 
-    /// The command of the example, with these settings and this argument.
-    pub(super) fn command(&self, word: &str, environment: &Environment<'_>) -> Command {
-        let mut command = Command::new(self.example.program());
+    /// The command of the example, with these settings.
+    fn command(&self, environment: &Environment<'_>) -> Command {
+        let mut command = match self.example {
+            Example::Go => Command::new(self.folder.path().join("go")),
+            _ => Command::new(self.example.program()),
+        };
         command.env_clear().current_dir(self.folder.path()).stdin(Stdio::null());
         command.env("PATH", process_env("PATH").unwrap_or_default());
-        command.env("HEARDBACK_SPOOL", self.folder.path());
         environment.set_on(&mut command);
         if self.example == Example::Ruby {
             command.arg("-I").arg(root().join("tests/it/examples/ruby"));
         }
-        command.arg(self.example.file()).arg(word);
+        if self.example != Example::Go {
+            command.arg(self.example.file());
+        }
+        command.arg(RECIPIENT);
         command
-    }
-
-    /// Writes a file to the folder of its jobs.
-    pub(super) fn spool(&self, name: &str, text: &str) {
-        fs::write(self.folder.path().join(name), text).expect("written");
     }
 
     /// Starts the example.
     pub(super) fn start(self, environment: &Environment<'_>) -> Run {
-        let mut command = self.command(RECIPIENT, environment);
+        let mut command = self.command(environment);
         // A process group of its own, so that its children can be ended too.
         let command = command.process_group(0).stdout(Stdio::piped());
         let mut child = command.spawn().expect("it runs");
@@ -123,9 +129,33 @@ impl Kit {
         std::thread::spawn(move || {
             let _ = lines.map_while(Result::ok).try_for_each(|line| says.send(line));
         });
-        let works = (self.example == Example::Php).then(|| self.command("work", environment));
-        Run { child, said, works, kit: self }
+        Run { child, said, kit: self }
     }
+}
+
+/// The compiler that `.ci/run` installs with pip, from `HEARDBACK_PYTHON`'s folder, or from the path.
+fn go() -> PathBuf {
+    let python = process_env("HEARDBACK_PYTHON").map(PathBuf::from);
+    let beside = python.map(|python| python.with_file_name("go"));
+    beside.filter(|go| go.exists()).unwrap_or_else(|| PathBuf::from("go"))
+}
+
+/// The Go example, compiled once for all tests. The compiler's cache stays for the next run.
+fn built() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let program = folder.join("example-go");
+        let mut command = Command::new(go());
+        command.env_clear().current_dir(root().join("examples/app")).stdin(Stdio::null());
+        command.env("PATH", process_env("PATH").unwrap_or_default());
+        command.env("HOME", folder).env("GOCACHE", folder.join("go-cache"));
+        command.env("CGO_ENABLED", "0").env("GOTOOLCHAIN", "local");
+        command.args(["build", "-o"]).arg(&program).arg(Example::Go.file());
+        let built = command.output().expect("it runs");
+        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+        program
+    })
 }
 
 /// The folder of node's packages. Only `require` reads this setting.
@@ -137,8 +167,6 @@ pub(super) fn node_modules() -> String {
 pub(super) struct Run {
     child: Child,
     said: Receiver<String>,
-    /// The command for cron.
-    works: Option<Command>,
     kit: Kit,
 }
 
@@ -148,17 +176,9 @@ impl Run {
         self.said.recv_timeout(LONG).expect("the example prints its message first")
     }
 
-    /// Waits for the condition. If cron has to run the jobs, the test runs them.
-    pub(super) fn works_until(&mut self, mut is_so: impl FnMut() -> bool) {
-        let what = format!("{:?} comes to its end", self.kit.example);
-        let works = Cell::new(self.works.as_mut());
-        eventually(&what, LONG, || {
-            if let Some(command) = works.take() {
-                assert!(command.status().expect("it runs").success());
-                works.set(Some(command));
-            }
-            is_so()
-        });
+    /// Waits for the condition.
+    pub(super) fn works_until(&self, is_so: impl FnMut() -> bool) {
+        eventually(&format!("{:?} comes to its end", self.kit.example), LONG, is_so);
     }
 
     /// Checks that the example ends without output and fails.

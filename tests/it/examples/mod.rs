@@ -1,10 +1,9 @@
-//! The examples for an app's developers (`examples/app/`): each sends a message, registers it and
-//! reports its code, delays no login, and retries after a 503 and after no answer.
+//! The examples for an app's developers (`examples/app/`): each sends a message through Heardback and reports its code,
+//! delays no login, and repeats the report after every fault that may end.
 //!
-//! Node and Python run with Twilio's own libraries, curl with `openssl`, the hooks of Supabase
-//! under Deno. Ruby and PHP run with a stand-in for Twilio's library (`ruby/`, `php/`), because
-//! their packages are not in the registries that CI uses. A test without its tool is skipped; with
-//! `HEARDBACK_CI=1` it fails.
+//! Node and Python run with Twilio's own libraries, Go with its standard library, curl with `openssl`, the hooks of
+//! Supabase under Deno. Ruby and PHP run with a stand-in for Twilio's library (`ruby/`, `php/`), because their packages are
+//! not in the registries that CI uses. A test without its tool is skipped; with `HEARDBACK_CI=1` it fails.
 
 mod kit;
 mod relay;
@@ -19,8 +18,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::examples::kit::{Example, Kit};
-use crate::examples::relay::{Relay, Trouble};
-use crate::harness::{ACCOUNT, LONG, RECIPIENT, SENDER, TOKEN, eventually, sid};
+use crate::examples::relay::{Fault, Relay};
+use crate::harness::{ACCOUNT, LONG, RECIPIENT, SENDER, TOKEN, sid};
+use crate::send::api::Reply;
 
 /// The account and secret that the demo prints.
 const DEMO_ACCOUNT: &str = "AC11111111111111111111111111111111";
@@ -34,7 +34,6 @@ fn root() -> &'static Path {
 struct Environment<'a> {
     account: &'a str,
     token: &'a str,
-    twilio: &'a str,
     heardback: &'a str,
 }
 
@@ -43,7 +42,6 @@ impl Environment<'_> {
         command.envs([
             ("TWILIO_ACCOUNT_SID", self.account),
             ("TWILIO_AUTH_TOKEN", self.token),
-            ("HEARDBACK_UPSTREAM_URL", self.twilio),
             ("TWILIO_FROM", SENDER),
             ("HEARDBACK_PUBLIC_URL", self.heardback),
             ("HEARDBACK_APP_KEYS", self.token),
@@ -55,7 +53,6 @@ impl Environment<'_> {
 struct Demo {
     child: Child,
     receiver: String,
-    twilio: String,
 }
 
 impl Demo {
@@ -77,13 +74,9 @@ impl Demo {
         }
         // A reader must stay, because the demo's next write would fail and end it.
         std::thread::spawn(move || lines.for_each(drop));
-        let address = |name: &str| {
-            let mut lines = shown.iter().filter_map(|line| line.trim().strip_prefix(name));
-            let rest = lines.next().unwrap_or_else(|| panic!("no {name} in {shown:#?}"));
-            rest.split_whitespace().next().expect("an URL").to_owned()
-        };
-        let (receiver, twilio) = (address("receiver"), address("“Twilio”"));
-        Self { child, receiver, twilio }
+        let receiver = shown.iter().find_map(|line| line.trim().strip_prefix("receiver"));
+        let receiver = receiver.unwrap_or_else(|| panic!("no receiver in {shown:#?}")).trim();
+        Self { child, receiver: receiver.to_owned() }
     }
 
     async fn state(&self, sid: &str) -> String {
@@ -108,12 +101,8 @@ impl Drop for Demo {
 fn beside_the_demo_each_example_sends_a_message_that_is_reported() {
     let kits: Vec<Kit> = Example::ALL.into_iter().filter_map(Kit::of).collect();
     let demo = Demo::start();
-    let environment = Environment {
-        account: DEMO_ACCOUNT,
-        token: DEMO_TOKEN,
-        twilio: &demo.twilio,
-        heardback: &demo.receiver,
-    };
+    let environment =
+        Environment { account: DEMO_ACCOUNT, token: DEMO_TOKEN, heardback: &demo.receiver };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
     for kit in kits {
@@ -124,141 +113,148 @@ fn beside_the_demo_each_example_sends_a_message_that_is_reported() {
     }
 }
 
-/// Until the example has printed the message's SID, which it does at once, no request is answered.
-fn survives(example: Example, number: u32, trouble: Trouble) {
+/// The reports reach no service before the example has printed the message's SID, which it must do without them.
+fn survives(example: Example, fault: Fault) {
     let Some(kit) = Kit::of(example) else { return };
-    let relay = Relay::start(number, trouble);
-    let environment =
-        Environment { account: ACCOUNT, token: TOKEN, twilio: &relay.url, heardback: &relay.url };
+    let relay = Relay::start(fault);
+    let environment = Environment { account: ACCOUNT, token: TOKEN, heardback: &relay.url };
     let mut run = kit.start(&environment);
-    assert_eq!(run.sid(), sid(number), "{example:?}");
+    assert_eq!(run.sid(), sid(1), "{example:?}, {fault:?}");
+    assert_eq!(relay.harness.state(1).as_deref(), Some("pending"), "registered by sending");
     relay.open();
-    run.works_until(|| relay.harness.state(number).as_deref() == Some("reported"));
+    run.works_until(|| relay.harness.state(1).as_deref() == Some("reported"));
     run.ends_well();
-    let message = relay.harness.message(number).expect("known");
-    assert_eq!(message["evidence"], "code_entered", "{example:?}: {message}");
-    // A registration after the event fills in the fields that the event lacked.
-    eventually("both were accepted", LONG, || relay.taken() == ["/app/events", "/app/messages"]);
-    assert_eq!(relay.turned_away(), ["/app/events", "/app/messages"], "{example:?}");
+    let message = relay.harness.message(1).expect("known");
+    assert_eq!(message["evidence"], "code_entered", "{example:?}, {fault:?}: {message}");
+    let created = relay.api.requests();
+    assert_eq!(created.len(), 1, "{example:?}, {fault:?}");
+    assert!(created[0].body.contains("&ProvideFeedback=true&"), "{}", created[0].body);
+    let reports = relay.reports();
+    assert_eq!(reports.len(), 2, "{example:?}, {fault:?}: {reports:?}");
+    assert_eq!(reports[0], reports[1], "a repeat has the same time");
+    assert!(reports[0].1.contains("OccurredAt=20"), "{reports:?}");
     assert!(!relay.harness.service.logs().contains(RECIPIENT));
 }
 
-#[test]
-fn node_delays_no_login_and_retries() {
-    survives(Example::Node, 1, Trouble::Busy);
-}
-
-#[test]
-fn python_delays_no_login_and_retries() {
-    survives(Example::Python, 2, Trouble::Busy);
-}
-
-#[test]
-fn ruby_delays_no_login_and_retries() {
-    survives(Example::Ruby, 3, Trouble::Busy);
-}
-
-#[test]
-fn php_delays_no_login_and_retries() {
-    survives(Example::Php, 4, Trouble::Busy);
-}
-
-#[test]
-fn curl_delays_no_login_and_retries() {
-    survives(Example::Curl, 5, Trouble::Busy);
-}
-
-#[test]
-fn each_example_retries_after_any_transient_failure() {
+/// Every fault at once, because each repeat comes after five seconds.
+fn survives_every_fault(example: Example) {
     std::thread::scope(|all| {
-        for (example, number) in Example::ALL.into_iter().zip(11..) {
-            all.spawn(move || survives(example, number, Trouble::Rude));
-        }
-    });
-}
-
-/// The operator can correct a wrong key or URL, and no registration is lost until then.
-#[test]
-fn each_example_keeps_a_request_after_403_as_long_as_after_503() {
-    std::thread::scope(|all| {
-        for (example, number) in Example::ALL.into_iter().zip(31..) {
-            all.spawn(move || survives(example, number, Trouble::Forbidden));
+        for fault in Fault::TRANSIENT {
+            all.spawn(move || survives(example, fault));
         }
     });
 }
 
 #[test]
-fn a_permanently_refused_request_is_sent_once() {
-    let relay = Relay::start(21, Trouble::ForGood);
-    relay.open();
-    let (twilio, heardback) = (&*relay.url, &*relay.url);
-    let environment = Environment { account: ACCOUNT, token: TOKEN, twilio, heardback };
-    for (kit, times) in Example::ALL.into_iter().filter_map(Kit::of).zip(1..) {
-        let mut run = kit.start(&environment);
+fn node_delays_no_login_and_repeats_its_report() {
+    survives_every_fault(Example::Node);
+}
+
+#[test]
+fn python_delays_no_login_and_repeats_its_report() {
+    survives_every_fault(Example::Python);
+}
+
+#[test]
+fn ruby_delays_no_login_and_repeats_its_report() {
+    survives_every_fault(Example::Ruby);
+}
+
+#[test]
+fn php_delays_no_login_and_repeats_its_report() {
+    survives_every_fault(Example::Php);
+}
+
+#[test]
+fn go_delays_no_login_and_repeats_its_report() {
+    survives_every_fault(Example::Go);
+}
+
+#[test]
+fn curl_delays_no_login_and_repeats_its_report() {
+    survives_every_fault(Example::Curl);
+}
+
+#[test]
+fn a_permanently_refused_report_is_sent_once() {
+    for kit in Example::ALL.into_iter().filter_map(Kit::of) {
+        let relay = Relay::start(Fault::Refused);
+        relay.open();
+        let mut run =
+            kit.start(&Environment { account: ACCOUNT, token: TOKEN, heardback: &relay.url });
         run.sid();
-        run.works_until(|| relay.asked() == [times, times]);
         run.ends_well();
-        run.works_until(|| true);
-        assert_eq!(relay.asked(), [times, times], "an event and a registration");
+        assert_eq!(relay.reports().len(), 1);
+        assert_eq!(relay.harness.state(1).as_deref(), Some("pending"), "nothing was accepted");
     }
-    assert_eq!(relay.harness.state(21), None, "nothing was accepted");
 }
 
 #[test]
 fn without_a_message_nothing_is_reported() {
-    let relay = Relay::start(22, Trouble::Nothing);
+    let relay = Relay::start(Fault::None);
     relay.open();
-    let (twilio, heardback) = (&*relay.url, &*relay.url);
-    // A recipient that the stand-in for Twilio does not know.
-    let environment = Environment { account: DEMO_ACCOUNT, token: TOKEN, twilio, heardback };
+    // An account that the service does not know.
+    let environment = Environment { account: DEMO_ACCOUNT, token: TOKEN, heardback: &relay.url };
     for kit in Example::ALL.into_iter().filter_map(Kit::of) {
-        let mut run = kit.start(&environment);
-        run.fails();
-        run.works_until(|| true);
+        kit.start(&environment).fails();
     }
-    assert!(relay.asked().is_empty(), "{:?}", relay.asked());
+    assert!(relay.api.requests().is_empty(), "nothing reached Twilio");
+    assert!(relay.reports().is_empty(), "{:?}", relay.reports());
 }
 
 #[test]
-fn php_needs_a_folder_for_its_jobs_and_skips_broken_ones() {
-    let Some(kit) = Kit::of(Example::Php) else { return };
-    let relay = Relay::start(23, Trouble::Nothing);
+fn a_message_whose_answer_is_lost_is_not_sent_again() {
+    let relay = Relay::start(Fault::None);
     relay.open();
-    let environment =
-        Environment { account: ACCOUNT, token: TOKEN, twilio: &relay.url, heardback: &relay.url };
-    for word in [RECIPIENT, "work"] {
-        let ran = kit
-            .command(word, &environment)
-            .env_remove("HEARDBACK_SPOOL")
-            .output()
-            .expect("it runs");
-        let said = String::from_utf8_lossy(&ran.stdout) + String::from_utf8_lossy(&ran.stderr);
-        assert!(!ran.status.success() && said.contains("HEARDBACK_SPOOL must name"), "{said}");
+    relay.api.reply_with(Reply::Close);
+    let environment = Environment { account: ACCOUNT, token: TOKEN, heardback: &relay.url };
+    for (kit, times) in Example::ALL.into_iter().filter_map(Kit::of).zip(1..) {
+        kit.start(&environment).fails();
+        assert_eq!(relay.api.requests().len(), times);
     }
-    // Their names sort before all others.
-    kit.spool("heardback-0.job", "");
-    kit.spool("heardback-1.job", "[\"/app/events\",{\"Mess");
-    kit.spool("heardback-2.job", "[7]");
-    let mut run = kit.start(&environment);
-    run.sid();
-    run.works_until(|| relay.harness.state(23).as_deref() == Some("reported"));
-    run.ends_well();
-    assert_eq!(relay.asked(), [1, 1]);
+    assert!(relay.reports().is_empty(), "{:?}", relay.reports());
+}
+
+/// The lines of an example: all lines of code, and the lines that an app adds for Heardback. These are the function
+/// `report`, which begins after a comment and ends at the next empty line, its call and the base URL.
+fn lines(text: &str) -> (usize, usize) {
+    let is_code = |line: &&str| {
+        let line = line.trim();
+        !line.is_empty()
+            && !line.starts_with("//")
+            && !line.starts_with('#')
+            && line != "<?php"
+            && !line.starts_with("\"\"\"")
+    };
+    let (_, job) = text.split_once("A job for your queue").expect("the function `report`");
+    let function = job.lines().skip(1).take_while(|line| !line.trim().is_empty());
+    (text.lines().filter(is_code).count(), function.filter(is_code).count() + 2)
 }
 
 #[test]
-fn each_example_is_under_forty_lines_and_waits_two_seconds_at_most() {
+fn each_example_adds_less_than_ten_lines_and_the_readme_counts_them() {
     let folder = root().join("examples/app");
-    let mut files: Vec<_> = Example::ALL.map(|example| folder.join(example.file())).into();
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect("there");
+    let readme = read("README.md");
+    for example in Example::ALL {
+        let file = example.file();
+        let text = read(file);
+        let (all, added) = lines(&text);
+        assert!(added < 10, "{file}: {added} lines");
+        let row = format!("| [`{file}`]({file}) | {added} | {all} |");
+        assert!(readme.contains(&row), "README has no row {row}");
+        let limits = [
+            "timeout(2000)",
+            "timeout=2",
+            "timeout(2)",
+            "'timeout' => 2",
+            "Timeout: 2 *",
+            "max-time 2 ",
+        ];
+        assert!(limits.iter().any(|limit| text.contains(limit)), "{file} limits no report");
+    }
     for name in ["_shared/heardback.ts", "send-sms/index.ts", "signed-in/index.ts"] {
-        files.push(folder.join("supabase/functions").join(name));
+        let count = read(&format!("supabase/functions/{name}")).lines().count();
+        assert!(count < 40, "{name}: {count} lines");
     }
-    let mut limits = 0;
-    for file in files {
-        let text = std::fs::read_to_string(&file).expect("there");
-        assert!(text.lines().count() < 40, "{}: {} lines", file.display(), text.lines().count());
-        let shown = ["timeout(2000)", "timeout=2", "timeout: 2", "TIMEOUT => 2", "max-time 2 "];
-        limits += usize::from(shown.iter().any(|limit| text.contains(limit)));
-    }
-    assert_eq!(limits, Example::ALL.len() + 1, "each example that calls Heardback sets a timeout");
 }

@@ -1,67 +1,88 @@
-//! A proxy in front of a service that makes the first registration and the first event fail, until
-//! the test ends the fault. After that every request reaches the service. It also stands in for
-//! Twilio's message creation.
+//! A proxy in front of a service that makes the first report of a code fail. It passes on each message that is sent through,
+//! and holds reports back until the test opens it.
 
-use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 
-use serde_json::json;
-
 use crate::harness::http_client::Line;
-use crate::harness::{ACCOUNT, BASE, Harness, sid};
+use crate::harness::{BASE, Harness};
+use crate::send::api::Api;
 
-/// The fault for the first registration and the first event.
+/// The fault for the first report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trouble {
-    /// The registration gets a 503, the event no answer.
+pub(super) enum Fault {
+    /// No answer; the connection stays open.
+    Silent,
+    /// The end of the connection.
+    Closed,
+    /// Bytes that are no HTTP.
+    Garbage,
+    /// A 503 with `Retry-After`.
     Busy,
-    /// The registration gets bytes that are no HTTP; the event's connection is closed.
-    Rude,
-    /// Both first requests get a 403.
     Forbidden,
-    /// Every request gets a 400.
-    ForGood,
-    /// No fault.
-    Nothing,
+    /// A 400, also for each repeat.
+    Refused,
+    None,
 }
 
-/// The results of the requests to a path.
-#[derive(Debug, Default, Clone, Copy)]
-struct Seen {
-    asked: usize,
-    turned_away: usize,
-    taken: usize,
+impl Fault {
+    /// The faults after which a report must be repeated.
+    pub(super) const TRANSIENT: [Self; 5] =
+        [Self::Silent, Self::Closed, Self::Garbage, Self::Busy, Self::Forbidden];
+
+    /// The bytes sent in place of the service's answer.
+    fn bytes(self) -> &'static [u8] {
+        match self {
+            Self::Silent | Self::Closed | Self::None => b"",
+            Self::Garbage => b"What?\r\n\r\n",
+            Self::Busy => {
+                b"HTTP/1.1 503 X\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            }
+            Self::Forbidden => {
+                b"HTTP/1.1 403 X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            }
+            Self::Refused => {
+                b"HTTP/1.1 400 X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            }
+        }
+    }
 }
 
 struct Shared {
-    trouble: Trouble,
+    fault: Fault,
     is_open: Mutex<bool>,
     opened: Condvar,
-    seen: Mutex<BTreeMap<String, Seen>>,
+    /// Head and body of each report.
+    reports: Mutex<Vec<(String, String)>>,
     /// Connections without an answer; they end with the test.
     silent: Mutex<Vec<TcpStream>>,
 }
 
+/// The proxy, the service with send through, and the stand-in for Twilio's API.
 pub(super) struct Relay {
     pub(super) url: String,
     pub(super) harness: Harness,
+    pub(super) api: Api,
     shared: Arc<Shared>,
 }
 
 impl Relay {
-    /// Starts both. The stand-in for Twilio creates the message of that number.
-    pub(super) fn start(number: u32, trouble: Trouble) -> Self {
+    pub(super) fn start(fault: Fault) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
-        // The app keys of the examples, and the account token of the harness.
-        let harness = Harness::new(&[("HEARDBACK_PUBLIC_URL", &format!("{url},{BASE}"))]);
+        let api = Api::start();
+        // The examples sign for the proxy's URL, the harness signs for its own.
+        let harness = Harness::new(&[
+            ("HEARDBACK_PUBLIC_URL", &format!("{url},{BASE}")),
+            ("HEARDBACK_SEND", "on"),
+            ("HEARDBACK_UPSTREAM_URL", &api.url()),
+        ]);
         let shared = Arc::new(Shared {
-            trouble,
+            fault,
             is_open: Mutex::default(),
             opened: Condvar::new(),
-            seen: Mutex::default(),
+            reports: Mutex::default(),
             silent: Mutex::default(),
         });
         let (service, serving) = (harness.service.public, Arc::clone(&shared));
@@ -70,36 +91,21 @@ impl Relay {
                 let shared = Arc::clone(&serving);
                 let behind = move || Line::open(service);
                 // A client that disconnects needs no answer.
-                std::thread::spawn(move || pass_on(stream, behind, &shared, number));
+                std::thread::spawn(move || relay(stream, behind, &shared));
             }
         });
-        Self { url, harness, shared }
+        Self { url, harness, api, shared }
     }
 
-    /// Ends the fault.
+    /// Lets the reports through, the first one to its fault.
     pub(super) fn open(&self) {
         *self.shared.is_open.lock().expect("unpoisoned") = true;
         self.shared.opened.notify_all();
     }
 
-    /// The paths with a request that was rejected or left unanswered.
-    pub(super) fn turned_away(&self) -> Vec<String> {
-        self.paths(|seen| seen.turned_away > 0)
-    }
-
-    /// The number of requests, for each path.
-    pub(super) fn asked(&self) -> Vec<usize> {
-        self.shared.seen.lock().expect("unpoisoned").values().map(|seen| seen.asked).collect()
-    }
-
-    /// The paths with an accepted request.
-    pub(super) fn taken(&self) -> Vec<String> {
-        self.paths(|seen| seen.taken > 0)
-    }
-
-    fn paths(&self, of: impl Fn(Seen) -> bool) -> Vec<String> {
-        let seen = self.shared.seen.lock().expect("unpoisoned");
-        seen.iter().filter(|(_, seen)| of(**seen)).map(|(path, _)| path.clone()).collect()
+    /// Head and body of each report since the proxy was opened.
+    pub(super) fn reports(&self) -> Vec<(String, String)> {
+        self.shared.reports.lock().expect("unpoisoned").clone()
     }
 }
 
@@ -126,76 +132,32 @@ fn read(stream: &mut TcpStream) -> std::io::Result<(String, String)> {
     }
 }
 
-fn pass_on(
-    mut stream: TcpStream,
-    behind: impl Fn() -> Line,
-    shared: &Shared,
-    number: u32,
-) -> std::io::Result<()> {
+fn relay(mut stream: TcpStream, behind: impl Fn() -> Line, shared: &Shared) -> std::io::Result<()> {
     let (head, body) = read(&mut stream)?;
-    let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
-    if path.ends_with("/Messages.json") {
-        return create(&mut stream, &head, &body, number);
-    }
-    let is_open = shared.is_open.lock().expect("unpoisoned");
-    drop(shared.opened.wait_while(is_open, |is_open| !*is_open).expect("unpoisoned"));
-    let is_first = {
-        let mut seen = shared.seen.lock().expect("unpoisoned");
-        let seen = seen.entry(path.clone()).or_default();
-        seen.asked += 1;
-        let is_first = shared.trouble == Trouble::ForGood
-            || (seen.turned_away == 0 && shared.trouble != Trouble::Nothing);
-        seen.turned_away += usize::from(is_first);
-        is_first
-    };
-    let status = match shared.trouble {
-        Trouble::Forbidden => Some("403"),
-        Trouble::ForGood => Some("400"),
-        Trouble::Busy | Trouble::Rude | Trouble::Nothing => None,
-    };
-    if let (true, Some(status)) = (is_first, status) {
-        let refusal =
-            format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-        return stream.write_all(refusal.as_bytes());
-    }
-    if is_first && path == "/app/events" {
-        if shared.trouble == Trouble::Busy {
-            shared.silent.lock().expect("unpoisoned").push(stream);
+    if head.starts_with("POST /app/events ") {
+        let is_open = shared.is_open.lock().expect("unpoisoned");
+        drop(shared.opened.wait_while(is_open, |is_open| !*is_open).expect("unpoisoned"));
+        let mut reports = shared.reports.lock().expect("unpoisoned");
+        reports.push((head.clone(), body.clone()));
+        let is_first = reports.len() == 1;
+        drop(reports);
+        let is_faulty = match shared.fault {
+            Fault::None => false,
+            Fault::Refused => true,
+            _ => is_first,
+        };
+        if is_faulty {
+            stream.write_all(shared.fault.bytes())?;
+            if shared.fault == Fault::Silent {
+                shared.silent.lock().expect("unpoisoned").push(stream);
+            }
+            return Ok(());
         }
-        return Ok(());
-    }
-    if is_first && shared.trouble == Trouble::Rude {
-        return stream.write_all(b"What?\r\n\r\n");
-    }
-    if is_first {
-        let refusal =
-            "HTTP/1.1 503 X\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-        return stream.write_all(refusal.as_bytes());
     }
     let mut line = behind();
     line.send(format!("{head}\r\n\r\n{body}").as_bytes());
     let Some(answer) = line.answer() else { return Ok(()) };
-    if (200..300).contains(&answer.status) {
-        let mut seen = shared.seen.lock().expect("unpoisoned");
-        seen.entry(path).or_default().taken += 1;
-    }
     let (status, rest) = answer.head.split_once("\r\n").unwrap_or_default();
     stream.write_all(format!("{status}\r\nConnection: close\r\n{rest}").as_bytes())?;
     stream.write_all(&answer.body)
-}
-
-/// The response to message creation, for a request with credentials that asks for feedback.
-fn create(stream: &mut TcpStream, head: &str, body: &str, number: u32) -> std::io::Result<()> {
-    let is_known = head.to_ascii_lowercase().contains("\r\nauthorization: basic ");
-    let is_asked = body.contains("ProvideFeedback=true") || body.contains("ProvideFeedback=True");
-    let is_account = head.contains(ACCOUNT);
-    let status = if is_known && is_asked && is_account { 201 } else { 400 };
-    let answer = json!({ "sid": sid(number), "account_sid": ACCOUNT, "status": "queued" });
-    let answer = answer.to_string();
-    let length = answer.len();
-    write!(
-        stream,
-        "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
-         Connection: close\r\n\r\n{answer}"
-    )
 }

@@ -1,5 +1,5 @@
 //! Supabase's hooks under Deno, the runtime of its edge functions: their types check, they accept
-//! only requests that Supabase signed, and they send, register and report.
+//! only requests that Supabase signed, send through Heardback and report.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -14,9 +14,10 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use crate::examples::kit::node_modules;
-use crate::examples::relay::{Relay, Trouble};
+use crate::examples::relay::{Fault, Relay};
 use crate::examples::{Environment, root};
-use crate::harness::{ACCOUNT, LONG, RECIPIENT, TOKEN, eventually, sid};
+use crate::harness::{ACCOUNT, LONG, RECIPIENT, TOKEN, sid};
+use crate::send::api::Reply;
 use crate::skip::skipped_unless_ci;
 
 /// The secret that Supabase shows for a hook, without its `v1,whsec_`.
@@ -125,17 +126,15 @@ impl Drop for Function {
 }
 
 #[test]
-fn supabases_hooks_send_register_and_report_and_delay_no_login() {
-    const NUMBER: u32 = 6;
+fn supabases_hooks_send_through_and_report_and_delay_no_login() {
     let Some(edge) = Edge::new() else { return };
     let files = ["functions/send-sms/index.ts", "functions/signed-in/index.ts"];
     let checked = edge.deno(&[&["check", "--no-remote"], &files[..]].concat()).output();
     let checked = checked.expect("it runs");
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
 
-    let relay = Relay::start(NUMBER, Trouble::Busy);
-    let environment =
-        Environment { account: ACCOUNT, token: TOKEN, twilio: &relay.url, heardback: &relay.url };
+    let relay = Relay::start(Fault::Silent);
+    let environment = Environment { account: ACCOUNT, token: TOKEN, heardback: &relay.url };
     let (send, signed_in) =
         (edge.serve("send-sms", &environment), edge.serve("signed-in", &environment));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -153,20 +152,30 @@ fn supabases_hooks_send_register_and_report_and_delay_no_login() {
     assert_eq!(call(&send, &strangers, &sms).0, 401);
     assert_eq!(call(&signed_in, &strangers, &token("otp")).0, 401);
 
-    // Heardback does not answer yet, but both hooks have answered Supabase.
+    // The report gets no answer yet, but both hooks have answered Supabase.
     assert_eq!(call(&send, SECRET, &sms), (200, json!({})));
     for method in ["token_refresh", "otp"] {
         let (status, answer) = call(&signed_in, SECRET, &token(method));
         assert_eq!((status, &answer["claims"]), (200, &token(method)["claims"]));
     }
     relay.open();
-    relay.harness.reaches(NUMBER, "reported");
-    let message = relay.harness.message(NUMBER).expect("known");
-    assert_eq!(message["message_sid"], sid(NUMBER));
+    relay.harness.reaches(1, "reported");
+    let message = relay.harness.message(1).expect("known");
+    assert_eq!(message["message_sid"], sid(1));
     assert_eq!(
         (&message["evidence"], &message["reference"]),
         (&json!("code_entered"), &json!(USER))
     );
-    eventually("both were accepted", LONG, || relay.taken() == ["/app/events", "/app/messages"]);
-    assert_eq!(relay.turned_away(), ["/app/events", "/app/messages"]);
+    assert_eq!(relay.api.requests().len(), 1);
+    let reports = relay.reports();
+    assert_eq!(
+        (reports.len(), &reports[0]),
+        (2, &reports[1]),
+        "the refreshed token is not reported"
+    );
+
+    relay.api.reply_with(Reply::Close);
+    let (status, answer) = call(&send, SECRET, &sms);
+    assert_eq!((status, &answer["error"]["http_code"]), (502, &json!(502)), "{answer}");
+    assert_eq!(relay.api.requests().len(), 2, "it is sent once");
 }

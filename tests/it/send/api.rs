@@ -16,7 +16,7 @@ use crate::support::http::Connection;
 
 /// The reply to a request to create a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Reply {
+pub(crate) enum Reply {
     /// 201 with the message, as Twilio's.
     Created,
     /// These bytes.
@@ -38,7 +38,7 @@ struct Shared {
     connections: Mutex<u64>,
 }
 
-pub(super) struct Api {
+pub(crate) struct Api {
     pub(super) addr: SocketAddr,
     shared: Arc<Shared>,
     // The last field: its end waits for the connections, which end with the service.
@@ -46,7 +46,7 @@ pub(super) struct Api {
 }
 
 impl Api {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let shared = Arc::new(Shared {
             reply: Mutex::new(Reply::Created),
@@ -65,17 +65,17 @@ impl Api {
         Self { addr: server.addr, shared, _server: server }
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.addr)
     }
 
-    pub(super) fn reply_with(&self, reply: Reply) {
+    pub(crate) fn reply_with(&self, reply: Reply) {
         *self.shared.reply.lock().expect("unpoisoned") = reply;
         self.shared.changed.notify_all();
     }
 
     /// The requests to create a message so far.
-    pub(super) fn requests(&self) -> Vec<Arc<ApiRequest>> {
+    pub(crate) fn requests(&self) -> Vec<Arc<ApiRequest>> {
         self.shared.requests.lock().expect("unpoisoned").clone()
     }
 

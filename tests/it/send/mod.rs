@@ -1,6 +1,6 @@
 //! Send through: apps create messages at Heardback, which passes each request on once and registers the message.
 
-mod api;
+pub(crate) mod api;
 mod official;
 mod rejected;
 mod secrecy;

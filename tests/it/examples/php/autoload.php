@@ -50,7 +50,6 @@ namespace Twilio\Rest {
                     'To' => $to,
                     'From' => $options['from'],
                     'Body' => $options['body'],
-                    'ProvideFeedback' => $options['provideFeedback'] ? 'true' : 'false',
                 ]),
                 CURLOPT_USERPWD => "{$this->account}:{$this->token}",
                 CURLOPT_RETURNTRANSFER => true,

@@ -43,11 +43,11 @@ module Twilio
         self
       end
 
-      def create(to:, from:, body:, provide_feedback:)
+      def create(to:, from:, body:)
         url = api.url("/Accounts/#{@account}/Messages.json")
         request = Net::HTTP::Post.new(url)
         request.basic_auth(@account, @token)
-        request.set_form_data('To' => to, 'From' => from, 'Body' => body, 'ProvideFeedback' => provide_feedback)
+        request.set_form_data('To' => to, 'From' => from, 'Body' => body)
         answer = Net::HTTP.start(url.host, url.port) { |http| http.request(request) }
         answer.value
         Message.new(JSON.parse(answer.body).fetch('sid'))

@@ -16,8 +16,7 @@ Deno.serve(async (request) => {
   // A refreshed token proves nothing. A code by e-mail cannot be distinguished from a code by text message:
   // leave this hook out if your users get both.
   if (event.authentication_method === "otp" && event.claims.phone) {
-    const occurred = new Date().toISOString();
-    reportLater("/app/events", { Reference: event.user_id, Type: "code_entered", OccurredAt: occurred });
+    reportLater({ Reference: event.user_id, Type: "code_entered", OccurredAt: new Date().toISOString() });
   }
   return Response.json({ claims: event.claims });
 });
