@@ -3,6 +3,7 @@
 /// The heading of the settings from which the accounts are built.
 pub(super) const TWILIO: &str = "Twilio";
 pub(super) const HTTP: &str = "HTTP";
+pub(super) const FORWARD: &str = "Forward";
 pub(super) const MATCHING: &str = "Matching";
 pub(super) const STORE: &str = "Store";
 pub(super) const LOGS: &str = "Logs";
@@ -21,6 +22,10 @@ pub(super) const APP_KEYS: &str = "HEARDBACK_APP_KEYS";
 pub(super) const PUBLIC_URL: &str = "HEARDBACK_PUBLIC_URL";
 pub(super) const OPS_LISTEN: &str = "HEARDBACK_OPS_LISTEN";
 pub(super) const OPS_TOKEN: &str = "HEARDBACK_OPS_TOKEN";
+pub(super) const FORWARD_MESSAGE_URL: &str = "HEARDBACK_FORWARD_MESSAGE_URL";
+pub(super) const FORWARD_CALL_URL: &str = "HEARDBACK_FORWARD_CALL_URL";
+pub(super) const FORWARD_STATUS_URL: &str = "HEARDBACK_FORWARD_STATUS_URL";
+pub(super) const FORWARD_PRIVATE: &str = "HEARDBACK_FORWARD_PRIVATE";
 pub(super) const PENDING_TTL: &str = "HEARDBACK_PENDING_TTL";
 pub(super) const REPLY_WINDOW: &str = "HEARDBACK_REPLY_WINDOW";
 pub(super) const EVENT_WINDOW: &str = "HEARDBACK_EVENT_WINDOW";

@@ -6,6 +6,7 @@
 mod body;
 mod decision_log;
 pub mod deferred;
+mod forward;
 mod handlers;
 pub mod keyring;
 pub mod limits;

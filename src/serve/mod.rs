@@ -34,6 +34,7 @@ use crate::admin::monitor::Monitor;
 use crate::admin::snapshot::Sources;
 use crate::config::Settings;
 use crate::domain::findings::StartFacts;
+use crate::forward::Forwarder;
 use crate::inbound::Receiver;
 use crate::inbound::deferred::Deferred;
 use crate::inbound::keyring::CurrentKeyRing;
@@ -72,6 +73,7 @@ pub struct Service {
     control: Option<ControlSocket>,
     worker: Worker,
     deferred: Arc<Deferred>,
+    forwarder: Arc<Forwarder>,
     connections: [Connections; 3],
     readiness: Arc<Readiness>,
     monitor: Arc<Monitor>,
@@ -106,6 +108,7 @@ impl Service {
         let dating = Arc::clone(&guard);
         let on_date = Arc::new(move |date| guard.agree(date));
         let upstreams = Arc::new(Upstreams::new(reload::upstreams(settings), on_date)?);
+        let forwarder = reload::forwarder(settings)?;
         let worker = worker(settings, &store, &upstreams, &clock, (&observer, budget));
         let clock_source = Arc::clone(&upstreams);
         let trust = Arc::new(CurrentKeyRing::new(reload::keyring(settings)));
@@ -129,6 +132,9 @@ impl Service {
             fresh_token: Arc::new(random::link_token),
             clock: Arc::new(move || dating.dated()),
             deferred: Arc::new(Deferred::new(Arc::clone(&store), Arc::clone(&metrics))),
+            forwarder: Arc::clone(&forwarder),
+            has_fallback_url: settings.forward.has_fallback_url,
+            forward_failures: Arc::default(),
             event_budget: EventBudget::default(),
             metrics: Arc::clone(&metrics),
             traces: traces.clone(),
@@ -147,6 +153,7 @@ impl Service {
             store: Arc::clone(&store),
             metrics: Arc::clone(&metrics),
             signatures: Arc::clone(&receiver.signatures),
+            forward_failures: Arc::clone(&receiver.forward_failures),
             readiness: Arc::clone(&readiness),
             keys: configured_keys(&trust),
             clock,
@@ -154,7 +161,8 @@ impl Service {
             max_messages: settings.max_messages,
             start,
         }));
-        let reloader = Reloader::new(settings.clone(), trust, upstreams, Arc::clone(&metrics));
+        let outgoing = (upstreams, Arc::clone(&forwarder));
+        let reloader = Reloader::new(settings.clone(), trust, outgoing, Arc::clone(&metrics));
         let (public_addrs, ops_addrs) = (addresses(&listeners.public)?, addresses(&listeners.ops)?);
         let connections = connections(budget, &metrics);
         let [of_public, of_ops, of_control] = connections.clone();
@@ -171,6 +179,7 @@ impl Service {
             control,
             worker,
             deferred,
+            forwarder,
             connections,
             readiness,
             monitor,
@@ -265,6 +274,8 @@ impl Service {
             // If the worker has ended, there is no receiver.
             let _ = stop_worker.send(true);
             public.stop(true).await;
+            // Also those whose client has gone.
+            self.forwarder.idle().await;
             // From here on no request can defer further evidence.
             let _ = stop_deferred.send(true);
             let lost = deferring.await.unwrap_or_default();

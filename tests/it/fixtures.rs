@@ -17,6 +17,7 @@ use heardback::domain::code::CodeKey;
 use heardback::domain::message::{Message, Reference, Status};
 use heardback::domain::sid::AccountSid;
 use heardback::domain::signal::EvidenceTarget;
+use heardback::forward::{ForwardConfig, Forwarder};
 use heardback::inbound::deferred::Deferred;
 use heardback::inbound::keyring::{CurrentKeyRing, KeyRing, Member, NamedKey};
 use heardback::inbound::limits::event_budget::EventBudget;
@@ -128,6 +129,16 @@ impl Desk {
 
     /// With a budget for Event Streams, and room for `capacity` deferred signals.
     pub(crate) fn with(event_budget: EventBudget, deferred: usize) -> Self {
+        let nowhere = Forwarder::new(ForwardConfig::default(), Vec::new()).expect("no targets");
+        Self::forwarding(event_budget, deferred, nowhere)
+    }
+
+    /// With an app that webhooks are forwarded to.
+    pub(crate) fn forwarding(
+        event_budget: EventBudget,
+        deferred: usize,
+        forwarder: Forwarder,
+    ) -> Self {
         let now: Timestamp = NOW.parse().expect("a time");
         let clock: Clock = Arc::new(move || now);
         let folder = tempfile::tempdir().expect("a folder");
@@ -171,6 +182,9 @@ impl Desk {
             fresh_token: Arc::new(|| Some(LinkToken::from_random([0x1f; TOKEN_BYTES]))),
             clock,
             deferred: Arc::clone(&deferred),
+            forwarder: Arc::new(forwarder),
+            has_fallback_url: false,
+            forward_failures: Arc::default(),
             event_budget,
             metrics: Arc::clone(&metrics),
             traces: None,

@@ -3,7 +3,7 @@
 use crate::config::listen::ListenAddr;
 use crate::config::names::{APP_KEYS, HTTP, OPS_LISTEN, OPS_LISTEN_DEFAULT, OPS_TOKEN, PUBLIC_URL};
 use crate::config::parse;
-use crate::config::parse::{count, set};
+use crate::config::parse::set;
 use crate::config::reader::{Setting, Value};
 use crate::config::show::key_count;
 use crate::twilio::public_url::PublicUrl;

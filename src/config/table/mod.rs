@@ -3,6 +3,7 @@
 //!
 //! A problem shows a value only if it cannot be a secret that was pasted into the wrong setting.
 
+mod forward;
 mod http;
 mod logs;
 mod matching;
@@ -13,5 +14,7 @@ use crate::config::reader::Setting;
 
 /// Every setting, in the order of the help.
 pub fn every_setting() -> impl Iterator<Item = &'static Setting> {
-    [twilio::ROWS, http::ROWS, matching::ROWS, store::ROWS, logs::ROWS].into_iter().flatten()
+    [twilio::ROWS, http::ROWS, forward::ROWS, matching::ROWS, store::ROWS, logs::ROWS]
+        .into_iter()
+        .flatten()
 }

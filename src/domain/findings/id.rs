@@ -44,6 +44,7 @@ pub enum FindingId {
     Orphans,
     EvidenceDeferred,
     EvidenceLost,
+    AppFailing,
     OutboxOld,
     OutboxGrowing,
     LanePaused,
@@ -78,7 +79,7 @@ use Severity::{Critical, Info, Warning};
 
 impl FindingId {
     /// Every finding: first those that have an alert, in the order of `ops/alerts.yml`.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Id::Restarting,
         Id::ServerErrors,
         Id::ReloadRefused,
@@ -89,6 +90,7 @@ impl FindingId {
         Id::Orphans,
         Id::EvidenceDeferred,
         Id::EvidenceLost,
+        Id::AppFailing,
         Id::OutboxOld,
         Id::OutboxGrowing,
         Id::LanePaused,
@@ -220,6 +222,13 @@ impl FindingId {
                 Critical,
                 "The callers and visitors got a normal answer, so nothing repeats this evidence. The log names each loss \
                  (`evidence lost`). Extend the volume, or find out why the store did not write.",
+            ),
+            Self::AppFailing => (
+                "app_failing",
+                Warning,
+                "Twilio got the answer for failures, or the app's own 4xx; the evidence of these webhooks is stored. 4xx: \
+                 the app refuses the signature or the form; `heardback doctor --ask-app` asks it. docs/forward.md explains \
+                 each reason.",
             ),
             Self::OutboxOld => (
                 "outbox_old",

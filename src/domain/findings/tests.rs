@@ -116,6 +116,20 @@ fn provocations() -> Vec<(FindingId, Severity, Change, Change)> {
         (Id::EvidenceDeferred, Warning, |now| now.requests.deferred_evidence = 1, |_| {}),
         (Id::EvidenceLost, Critical, |now| now.requests.lost_evidence = 1, |_| {}),
         (
+            Id::AppFailing,
+            Warning,
+            |now| {
+                now.forwards = vec![ForwardFacts {
+                    account: "AC1".to_owned(),
+                    kind: "call",
+                    failures: 1,
+                    since: at(9_999),
+                    last: "timeout".to_owned(),
+                }];
+            },
+            |_| {},
+        ),
+        (
             Id::OutboxOld,
             Critical,
             |now| now.outbox.oldest = Some(at(9_985)),
