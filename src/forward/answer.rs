@@ -1,9 +1,15 @@
 //! The app's answer, read within limits, and judged: whether Twilio can use it.
 
+use std::borrow::Cow;
+
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, SET_COOKIE};
+
+use secrecy::ExposeSecret as _;
 
 use crate::domain::forward::{ForwardFailure, ForwardKind};
 use crate::forward::headers::{MAX_HEADERS, cookie_for_twilio};
+use crate::twilio::app_url::AppUrl;
+use crate::twilio::twiml_urls::{DocumentUrl, with_absolute_urls};
 
 /// The most bytes of an answer: Twilio's limit for `TwiML`.
 pub(super) const MAX_ANSWER: usize = 64 << 10;
@@ -28,6 +34,7 @@ pub(super) enum ReadError {
 /// Reads the answer to its end.
 pub(super) async fn read(
     mut response: reqwest::Response,
+    url: &AppUrl,
     kind: ForwardKind,
 ) -> Result<AppAnswer, ReadError> {
     let status = response.status().as_u16();
@@ -68,13 +75,30 @@ pub(super) async fn read(
         let detail = "the answer is an HTML page; Twilio expects TwiML";
         return unusable(ForwardFailure::Html, detail.to_owned());
     }
+    if expects_twiml && !is_plain(content_type.as_deref()) {
+        body = for_twilio(body, url);
+    }
     Ok(AppAnswer { status, content_type, cookies, body })
+}
+
+fn is_plain(content_type: Option<&[u8]>) -> bool {
+    let essence = content_type.unwrap_or_default().split(|byte| *byte == b';').next();
+    essence.is_some_and(|essence| essence.trim_ascii().eq_ignore_ascii_case(b"text/plain"))
+}
+
+/// `TwiML` whose relative URLs lead to the app, if Twilio can reach it.
+fn for_twilio(body: Vec<u8>, url: &AppUrl) -> Vec<u8> {
+    let Some((origin, path)) = url.for_twilio() else { return body };
+    let base = DocumentUrl { origin: origin.expose_secret(), path };
+    match with_absolute_urls(&body, base) {
+        Cow::Owned(absolute) => absolute,
+        Cow::Borrowed(_) => body,
+    }
 }
 
 /// Whether an answer is an HTML page. The content type alone does not decide: Flask sends `TwiML` as `text/html`.
 fn is_html_page(content_type: Option<&[u8]>, body: &[u8]) -> bool {
-    let essence = content_type.unwrap_or_default().split(|byte| *byte == b';').next();
-    if essence.is_some_and(|essence| essence.trim_ascii().eq_ignore_ascii_case(b"text/plain")) {
+    if is_plain(content_type) {
         return false;
     }
     let text = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
@@ -86,6 +110,20 @@ fn is_html_page(content_type: Option<&[u8]>, body: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn relative_urls_change_only_if_twilio_can_reach_the_app() {
+        let twiml = b"<Response><Redirect>next</Redirect></Response>".to_vec();
+        let changed = |url: &str| {
+            let url = AppUrl::parse(url).expect(url);
+            String::from_utf8(for_twilio(twiml.clone(), &url)).expect("ASCII")
+        };
+        let absolute = changed("https://u:p@app.example.com:8443/a/voice?t=1");
+        assert!(absolute.contains(">https://u:p@app.example.com:8443/a/next<"), "{absolute}");
+        for private in ["http://app:3000/voice", "https://10.0.0.1/voice", "https://localhost/"] {
+            assert_eq!(changed(private).as_bytes(), twiml, "{private}");
+        }
+    }
 
     #[test]
     fn a_page_is_told_from_twiml_by_its_first_tag() {

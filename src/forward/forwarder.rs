@@ -243,7 +243,7 @@ impl Forwarder {
             sent = sent.body(request.body);
         }
         let response = sent.send().await.map_err(failed)?;
-        answer::read(response, kind).await.map_err(|error| match error {
+        answer::read(response, url, kind).await.map_err(|error| match error {
             ReadError::Unusable(failure, detail) => Failed::new(failure, detail),
             ReadError::Connection(error) => failed(error),
         })

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::domain::forward::ForwardKind;
 use crate::twilio::network::NetworkScope;
@@ -28,8 +28,8 @@ pub struct AppUrl {
     host_len: usize,
     /// Path and query; begins with `/`.
     target: String,
-    /// The value of `Authorization`.
-    basic: Option<SecretString>,
+    /// `user:password`, as it was written.
+    userinfo: Option<SecretString>,
     has_fragment: bool,
 }
 
@@ -91,7 +91,7 @@ impl AppUrl {
             authority: authority.to_owned(),
             host_len: host.len() + brackets,
             target: if target.starts_with('/') { target.to_owned() } else { format!("/{target}") },
-            basic: userinfo.map(authorization),
+            userinfo: userinfo.map(SecretString::from),
             has_fragment,
         })
     }
@@ -122,8 +122,22 @@ impl AppUrl {
     }
 
     /// The value of `Authorization`, if the URL has a user name.
-    pub fn basic(&self) -> Option<&SecretString> {
-        self.basic.as_ref()
+    pub fn basic(&self) -> Option<SecretString> {
+        self.userinfo.as_ref().map(|userinfo| authorization(userinfo.expose_secret()))
+    }
+
+    /// The origin, with user name and password, and the path, by which Twilio can reach the app itself. `None` if the app
+    /// is not public, as far as the text shows.
+    pub fn for_twilio(&self) -> Option<(SecretString, &str)> {
+        if !self.is_https || self.is_private() {
+            return None;
+        }
+        let userinfo = self
+            .userinfo
+            .as_ref()
+            .map_or_else(String::new, |userinfo| format!("{}@", userinfo.expose_secret()));
+        let path = self.target.split('?').next().unwrap_or_default();
+        Some((format!("https://{userinfo}{}", self.authority).into(), path))
     }
 
     /// The URL with a further query, without user name and fragment.
@@ -176,9 +190,8 @@ impl fmt::Debug for AppUrl {
 
 impl PartialEq for AppUrl {
     fn eq(&self, other: &Self) -> bool {
-        use secrecy::ExposeSecret as _;
-        let basic = |url: &Self| url.basic.as_ref().map(|basic| basic.expose_secret().to_owned());
-        self.with_query("") == other.with_query("") && basic(self) == basic(other)
+        let userinfo = |url: &Self| url.userinfo.as_ref().map(|it| it.expose_secret().to_owned());
+        self.with_query("") == other.with_query("") && userinfo(self) == userinfo(other)
     }
 }
 
@@ -209,8 +222,6 @@ fn authorization(userinfo: &str) -> SecretString {
 
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret as _;
-
     use super::*;
 
     fn url(text: &str) -> AppUrl {
@@ -248,8 +259,8 @@ mod tests {
     #[test]
     fn user_name_and_password_are_sent_and_never_shown() {
         let url = url("https://me:hush%3A%40@app.example.com/sms?token=hush#rc=1");
-        let basic = url.basic().expect("credentials").expose_secret();
-        assert_eq!(basic, "Basic bWU6aHVzaDpA");
+        let basic = url.basic().expect("credentials");
+        assert_eq!(basic.expose_secret(), "Basic bWU6aHVzaDpA");
         assert!(url.has_fragment());
         assert_eq!(format!("{url} {url:?}").matches("hush").count(), 0);
         assert_eq!(url.to_string(), "https://app.example.com/sms?…");

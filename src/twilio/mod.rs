@@ -20,3 +20,4 @@ mod reachability;
 pub mod signature;
 pub mod timestamps;
 pub mod twiml;
+pub mod twiml_urls;

@@ -71,9 +71,13 @@ fn call(number: u32, status: &str, more: &[(&str, &str)]) -> Recording {
     form("/twilio/call", &fields)
 }
 
-/// The app registers a message to [`RECIPIENT`].
+/// The app registers a message to [`RECIPIENT`], which it sent a minute ago.
 fn register(harness: &Harness, number: u32) {
-    let message = serde_json::json!({ "MessageSid": sid(number), "To": RECIPIENT, "From": SENDER });
+    // A reply within seconds would be automatic.
+    let created = jiff::Timestamp::now() - jiff::SignedDuration::from_mins(1);
+    let message = serde_json::json!({
+        "MessageSid": sid(number), "To": RECIPIENT, "From": SENDER, "CreatedAt": created.to_string(),
+    });
     let answer = harness.send(&json("/app/messages", &message));
     assert_eq!(answer.status, 201, "{}", answer.text());
 }

@@ -1,13 +1,17 @@
 //! Nothing unsigned goes on, no address but the app's is reached, and no request chooses one.
 
+use heardback::domain::forward::{ForwardFailure, ForwardKind};
+use heardback::domain::sid::AccountSid;
+use heardback::forward::{AppAnswer, AppRequest, Failed, ForwardConfig, Forwarder};
 use heardback::recording::Recording;
+use heardback::twilio::app_url::AppUrl;
 use heardback::twilio::signature::SigningKey;
 
 use crate::forward::app::{App, answer, says};
-use crate::forward::{call, forwards, message, service};
+use crate::forward::{call, message, service};
 use crate::harness::running::{BINARY, settings};
 use crate::harness::twilio::Twilio;
-use crate::harness::{BASE, Harness, OTHER_ACCOUNT, http_client, key, signed, status_callback};
+use crate::harness::{BASE, OTHER_ACCOUNT, http_client, key, signed, status_callback};
 
 #[test]
 fn a_request_without_a_valid_signature_is_not_forwarded() {
@@ -84,14 +88,39 @@ fn a_redirect_of_the_app_leads_nowhere() {
     assert_eq!((other.received().len(), app.received().len()), (0, 5));
 }
 
-#[test]
-fn a_name_that_resolves_to_this_machine_is_refused_when_it_is_used() {
+/// Asks an app without private networks. The settings would refuse these URLs, so the client alone decides.
+async fn ask_in_public(url: &str) -> Result<AppAnswer, Failed> {
+    let account = AccountSid::parse(crate::harness::ACCOUNT).expect("an account");
+    let kind = ForwardKind::Message;
+    let target = ((account, kind), AppUrl::parse(url).expect("a URL"));
+    let forwarder = Forwarder::new(ForwardConfig::default(), vec![target]).expect("a client");
+    let request = AppRequest {
+        account,
+        kind,
+        key: key(),
+        is_get: false,
+        query: String::new(),
+        headers: Vec::new(),
+        body: b"a=1".to_vec(),
+        person: None,
+    };
+    forwarder.ask(request).await
+}
+
+#[tokio::test]
+async fn a_name_that_resolves_to_this_machine_is_refused_when_it_is_used() {
     let app = App::start(says("x"));
-    // `localhost.` passes no check of the text, as a name that is bound to another address later.
-    let url = format!("https://localhost.:{}/sms", app.addr.port());
-    let harness = Harness::new(&[("HEARDBACK_FORWARD_MESSAGE_URL", &url)]);
-    assert_eq!(harness.send(&message(1)).text(), "<Response/>");
-    assert_eq!(forwards(&harness, "message", "address"), 1);
+    let port = app.addr.port();
+    for url in [
+        format!("https://localhost:{port}/sms"),
+        format!("https://127.0.0.1:{port}/sms"),
+        format!("https://[::ffff:127.0.0.1]:{port}/sms"),
+        format!("http://127.0.0.1:{port}/sms"),
+        "https://10.0.0.1/sms".to_owned(),
+    ] {
+        let failed = ask_in_public(&url).await.expect_err("refused");
+        assert_eq!(failed.failure, ForwardFailure::Address, "{url}: {failed:?}");
+    }
     assert_eq!(app.received().len(), 0);
 }
 
@@ -143,5 +172,43 @@ fn a_url_that_is_unsafe_stops_the_start() {
             "{url}: {said}"
         );
         assert!(!said.contains("hush"), "{said}");
+    }
+}
+
+#[test]
+fn no_level_of_the_log_shows_a_text_a_number_or_the_secrets_of_a_url() {
+    let app = App::start(says("secret-answer"));
+    let url = app.url("/sms?token=hush-query").replace("http://", "http://user:hush-password@");
+    let gone = { App::start(says("x")).url("/voice?token=hush-query") };
+    let harness = service(
+        &app,
+        &[
+            ("HEARDBACK_LOG", "trace"),
+            ("HEARDBACK_FORWARD_MESSAGE_URL", url.as_str()),
+            ("HEARDBACK_FORWARD_CALL_URL", gone.as_str()),
+        ],
+    );
+    let mut request = message(1);
+    request.body.extend_from_slice(b"&Body=hush-text");
+    request.headers.push(("Cookie".to_owned(), "session=hush-cookie".to_owned()));
+    assert_eq!(harness.send(&request).status, 200);
+    let received = app.receives(1).remove(0);
+    assert_eq!(received.header("Authorization"), Some("Basic dXNlcjpodXNoLXBhc3N3b3Jk"));
+    for reply in
+        [answer("500 X", "", "hush-body"), answer("403 X", "X: hush-header\r\n", "hush-body")]
+    {
+        app.reply_with(reply);
+        harness.send(&request);
+    }
+    harness.send(&call(1, "ringing", &[]));
+    harness.service.says("the app did not answer a call webhook: connect");
+    let (logs, metrics) = (harness.service.logs(), harness.service.operator("/metrics").text());
+    let page = harness.service.operator("/").text() + &harness.service.operator("/readyz").text();
+    let number = crate::harness::RECIPIENT.trim_start_matches('+');
+    for hidden in ["hush", "secret-answer", "dXNlcjpodXNo", number] {
+        for (place, text) in [("logs", &logs), ("metrics", &metrics), ("page", &page)] {
+            let line = text.lines().find(|line| line.contains(hidden));
+            assert_eq!(line, None, "{hidden} is in the {place}");
+        }
     }
 }
