@@ -1,9 +1,12 @@
 //! The rules across the settings of the app's webhook URLs, and their texts for `check`.
 
+use std::time::Duration;
+
 use crate::config::forward_urls::{ForwardTo, key_of};
 use crate::config::names::{
     ACCOUNTS_FILE, FORWARD_CALL_URL, FORWARD_MESSAGE_URL, FORWARD_PRIVATE, FORWARD_STATUS_URL,
 };
+use crate::config::parse;
 use crate::config::problems::Problem;
 use crate::config::reader::SettingsReader;
 use crate::config::settings::{AccountsSettings, Settings};
@@ -11,6 +14,9 @@ use crate::domain::forward::ForwardKind;
 use crate::domain::route;
 use crate::domain::sid::AccountSid;
 use crate::twilio::app_url::AppUrl;
+
+/// A second below Twilio's timeout.
+const MAX_TIMEOUT: Duration = Duration::from_secs(14);
 
 impl Settings {
     /// The app's URL of each account and kind.
@@ -40,6 +46,13 @@ pub fn route_of(kind: ForwardKind) -> &'static str {
         ForwardKind::Call => route::CALL,
         ForwardKind::Status => route::STATUS,
     }
+}
+
+pub(super) fn timeout(text: &str) -> Result<Duration, String> {
+    let timeout = parse::duration(text)?;
+    let fits = (Duration::from_millis(100)..=MAX_TIMEOUT).contains(&timeout);
+    let expected = "expected 100ms to 14s: Twilio gives up after 15 s".to_owned();
+    fits.then_some(timeout).ok_or(expected)
 }
 
 /// The URLs of the accounts that have one, without their secrets.

@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
-use crate::config::parse;
 use crate::domain::forward::ForwardKind;
 use crate::twilio::app_url::AppUrl;
 
-/// A second below Twilio's timeout.
-const MAX_TIMEOUT: Duration = Duration::from_secs(14);
 /// Switches the forward of one account off.
 const OFF: &str = "off";
 
@@ -88,11 +85,4 @@ pub(super) fn read_url(text: &str) -> Result<ForwardTo, String> {
     url.map_err(|error| {
         format!("{error}; expected the app's own URL, e.g. https://app.example.com/sms")
     })
-}
-
-pub(super) fn timeout(text: &str) -> Result<Duration, String> {
-    let timeout = parse::duration(text)?;
-    let fits = (Duration::from_millis(100)..=MAX_TIMEOUT).contains(&timeout);
-    let expected = "expected 100ms to 14s: Twilio gives up after 15 s".to_owned();
-    fits.then_some(timeout).ok_or(expected)
 }

@@ -29,7 +29,7 @@ pub const MAX_TIMEOUT: Duration = Duration::from_secs(14);
 pub const VIA_HEARDBACK: &str = "1.1 heardback";
 
 /// The account and the kind of a webhook, and the app's URL for them.
-pub type Target = ((AccountSid, ForwardKind), AppUrl);
+pub type ForwardTarget = ((AccountSid, ForwardKind), AppUrl);
 
 /// The most webhooks that are under way at a time.
 #[derive(Debug, Clone, Copy)]
@@ -125,7 +125,7 @@ impl Forwarder {
     ///
     /// # Errors
     /// [`ForwardError`], if there are targets.
-    pub fn new(config: ForwardConfig, targets: Vec<Target>) -> Result<Self, ForwardError> {
+    pub fn new(config: ForwardConfig, targets: Vec<ForwardTarget>) -> Result<Self, ForwardError> {
         let forwarder = Self {
             config,
             clients: OnceLock::new(),
@@ -142,7 +142,7 @@ impl Forwarder {
     ///
     /// # Errors
     /// [`ForwardError`]; nothing has changed then.
-    pub fn replace(&self, targets: Vec<Target>) -> Result<(), ForwardError> {
+    pub fn replace(&self, targets: Vec<ForwardTarget>) -> Result<(), ForwardError> {
         if !targets.is_empty() && self.clients.get().is_none() {
             let clients = Clients::new(self.config.allows_private)?;
             // A concurrent call may have set it; both are equal.

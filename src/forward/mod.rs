@@ -13,7 +13,7 @@ mod resolver;
 
 pub use answer::AppAnswer;
 pub use forwarder::{
-    AppRequest, Failed, ForwardConfig, ForwardError, Forwarder, Limits, MAX_TIMEOUT, Target,
+    AppRequest, Failed, ForwardConfig, ForwardError, ForwardTarget, Forwarder, Limits, MAX_TIMEOUT,
     VIA_HEARDBACK,
 };
 pub use headers::goes_along;

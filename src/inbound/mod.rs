@@ -21,6 +21,7 @@ mod routes;
 mod signed;
 mod trace;
 mod view;
+mod webhook;
 
 pub use crate::inbound::receiver::Receiver;
 pub use crate::inbound::routes::routes;

@@ -13,7 +13,7 @@ use crate::config::{AccountSettings, Settings};
 use crate::domain::code::CodeKey;
 use crate::domain::route;
 use crate::domain::sid::AccountSid;
-use crate::forward::{ForwardConfig, ForwardError, Forwarder, Limits, Target};
+use crate::forward::{ForwardConfig, ForwardError, ForwardTarget, Forwarder, Limits};
 use crate::inbound::keyring::{CurrentKeyRing, KeyRing, MAX_TRIED, Member, NamedKey};
 use crate::telemetry::metrics::Metrics;
 use crate::twilio::signature::SigningKey;
@@ -124,7 +124,7 @@ pub(super) fn forwarder(settings: &Settings) -> Result<Arc<Forwarder>, ForwardEr
 }
 
 /// The app's URL of each account and kind.
-fn forward_targets(settings: &Settings) -> Vec<Target> {
+fn forward_targets(settings: &Settings) -> Vec<ForwardTarget> {
     settings.forwards().map(|(scope, url)| (scope, url.clone())).collect()
 }
 

@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use crate::commands::check::CONNECTION_OVERRIDES;
 use crate::config::Settings;
 use crate::config::forward::route_of;
 use crate::domain::forward::ForwardKind;
@@ -19,12 +18,13 @@ pub(super) struct Forward {
     app: String,
 }
 
-pub(super) fn forwards(settings: &Settings) -> Vec<Forward> {
+/// `overrides`: the fragment of a webhook URL.
+pub(super) fn forwards(settings: &Settings, overrides: &str) -> Vec<Forward> {
     let public_url = settings.public_urls.first().map_or("", |url| url.as_str());
     let forwards = settings.forwards().map(|((account, kind), url)| Forward {
         account,
         kind,
-        heardback: format!("{public_url}{}{CONNECTION_OVERRIDES}", route_of(kind)),
+        heardback: format!("{public_url}{}{overrides}", route_of(kind)),
         app: url.to_string(),
     });
     forwards.collect()

@@ -113,7 +113,7 @@ pub(crate) fn text(settings: &Settings) -> String {
         );
         lines.extend(webhooks.app.iter().map(|route| format!("  {route}")));
     }
-    lines.extend(forward::text(&forwards(settings)));
+    lines.extend(forward::text(&forwards(settings, CONNECTION_OVERRIDES)));
     lines.push(format!("\n{TRACKED}\n"));
     lines.join("\n")
 }
@@ -126,7 +126,7 @@ pub(crate) fn json(settings: &Settings) -> Result<String, serde_json::Error> {
         settings: shown.map(|(name, value)| (name.to_owned(), value.into())).collect(),
         warnings: warnings(settings),
         webhooks: settings.public_urls.iter().map(|url| webhooks(url.as_str())).collect(),
-        forwards: forwards(settings),
+        forwards: forwards(settings, CONNECTION_OVERRIDES),
     };
     serde_json::to_string_pretty(&report).map(|text| text + "\n")
 }

@@ -1,7 +1,7 @@
 //! The app's own webhook URLs, and the treatment of their failures.
 
-use crate::config::forward::shown_url;
-use crate::config::forward_urls::{read_url, timeout};
+use crate::config::forward::{shown_url, timeout};
+use crate::config::forward_urls::read_url;
 use crate::config::names::{
     FORWARD, FORWARD_CALL_URL, FORWARD_MESSAGE_URL, FORWARD_PRIVATE, FORWARD_STATUS_URL,
 };

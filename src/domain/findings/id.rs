@@ -226,8 +226,8 @@ impl FindingId {
             Self::AppFailing => (
                 "app_failing",
                 Warning,
-                "Twilio got the answer for failures, or the app's own 4xx; the evidence of these webhooks is stored. 4xx: \
-                 the app refuses the signature or the form; `heardback doctor --ask-app` asks it. docs/forward.md explains \
+                "Twilio got the answer for failures, or the app's own 4xx; the evidence of these webhooks is stored. A 4xx \
+                 refuses the signature or the form, and `heardback doctor --ask-app` tests that. docs/forward.md explains \
                  each reason.",
             ),
             Self::OutboxOld => (

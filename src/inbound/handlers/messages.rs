@@ -5,13 +5,13 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use crate::domain::forward::ForwardKind;
 use crate::domain::redact::veiled;
 use crate::domain::signal::{Malformed, MessageUpdate, Signal};
-use crate::inbound::forward::respond::{serve_callback, serve_person};
-use crate::inbound::forward::webhook::{Forwardable, Webhook};
+use crate::inbound::forward::{serve_callback, serve_person};
 use crate::inbound::handlers::observe::{observe, remember};
 use crate::inbound::receiver::Receiver;
 use crate::inbound::rejection::Rejection;
 use crate::inbound::rejection_response::RejectionResponse;
 use crate::inbound::signed::{AuthenticSender, FromApp, FromTwilio, RequestParts, SignedPayload};
+use crate::inbound::webhook::{Forwardable, Webhook};
 use crate::twilio::callback::{self, ParseContext};
 use crate::twilio::fields::FieldSpelling;
 

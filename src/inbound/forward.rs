@@ -4,6 +4,7 @@
 //! so its answer is an error unless both the store and the app have it.
 
 use std::future::Future;
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, SET_COOKIE};
@@ -11,17 +12,18 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::future::join;
 
 use crate::domain::forward::{ForwardFailure, ForwardKind};
+use crate::domain::sid::AccountSid;
 use crate::domain::signal::Signal;
-use crate::forward::AppAnswer;
+use crate::forward::{AppAnswer, Failed};
 use crate::inbound::decision_log::SignalLog;
-use crate::inbound::forward::log;
-use crate::inbound::forward::webhook::HandOff;
 use crate::inbound::receiver::Receiver;
 use crate::inbound::rejection::Rejection;
 use crate::inbound::rejection_response::{RETRY_AFTER_SECONDS, RejectionResponse};
+use crate::inbound::trace;
+use crate::inbound::webhook::HandOff;
 
 /// Serves a person. `otherwise` is the `TwiML` for Twilio if the app fails and Twilio has no fallback URL.
-pub(in crate::inbound) async fn serve_person(
+pub(super) async fn serve_person(
     request: HttpRequest,
     receiver: web::Data<Receiver>,
     hand_off: HandOff,
@@ -51,7 +53,7 @@ pub(in crate::inbound) async fn serve_person(
 }
 
 /// Answers a callback that no person waits for. `stored` writes its facts.
-pub(in crate::inbound) async fn serve_callback(
+pub(super) async fn serve_callback(
     request: HttpRequest,
     receiver: web::Data<Receiver>,
     hand_off: HandOff,
@@ -95,7 +97,7 @@ async fn ask(
     let began = crate::telemetry::clock::monotonic();
     let asked = receiver.forwarder.ask(hand_off).await;
     let took = began.elapsed();
-    let log = log::ForwardLog { request, receiver, account, kind, took };
+    let log = ForwardLog { request, receiver, account, kind, took };
     log.record(&asked);
     asked.map(answer).map_err(|failed| failed.failure)
 }
@@ -122,4 +124,47 @@ fn error(failure: ForwardFailure) -> HttpResponse {
         return response.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS)).finish();
     }
     HttpResponse::BadGateway().finish()
+}
+
+/// The count, and for a failure the log line, of one forwarded webhook.
+struct ForwardLog<'a> {
+    request: &'a HttpRequest,
+    receiver: &'a Receiver,
+    account: AccountSid,
+    kind: ForwardKind,
+    took: Duration,
+}
+
+impl ForwardLog<'_> {
+    fn record(&self, asked: &Result<AppAnswer, Failed>) {
+        let failed = match asked {
+            Ok(answer) if answer.status < 400 => None,
+            Ok(answer) => {
+                let detail = format!("status {}", answer.status);
+                Some(Failed { failure: ForwardFailure::ClientError, detail })
+            }
+            Err(failed) => Some(failed.clone()),
+        };
+        let Self { request, receiver, account, kind, took } = self;
+        let failure = failed.as_ref().map(|failed| failed.failure);
+        receiver.metrics.forward(*kind, failure, *took);
+        let Some(Failed { failure, detail }) = failed else { return };
+        receiver.forward_failures.record((*account, *kind), failure, &detail, (receiver.clock)());
+        let reason = failure.as_str();
+        let kind = kind.as_str();
+        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let trace_id = trace::id(request);
+        if failure == ForwardFailure::ClientError {
+            tracing::warn!(
+                account_sid = %account, kind, reason, detail, ms, trace_id,
+                "the app refused a {kind} webhook: {detail}; Twilio got this answer"
+            );
+        } else {
+            tracing::warn!(
+                account_sid = %account, kind, reason, detail, ms, trace_id,
+                "the app did not answer a {kind} webhook: {reason}; Twilio got the answer for failures \
+                 (docs/forward.md); its evidence is not affected"
+            );
+        }
+    }
 }

@@ -25,15 +25,15 @@ use crate::twilio::form::Text;
 use crate::twilio::signature::SigningKey;
 
 /// A payload that may be forwarded.
-pub(in crate::inbound) trait Forwardable: SignedPayload {
+pub(super) trait Forwardable: SignedPayload {
     const KIND: ForwardKind;
 }
 
 /// A verified webhook for the app.
-pub(in crate::inbound) struct HandOff(pub(super) AppRequest);
+pub(super) struct HandOff(pub(super) AppRequest);
 
 /// A verified webhook.
-pub(in crate::inbound) struct Webhook<T, A> {
+pub(super) struct Webhook<T, A> {
     /// A rejection only if there is a hand-off.
     parsed: Result<T, Rejection>,
     hand_off: Option<HandOff>,
@@ -41,7 +41,7 @@ pub(in crate::inbound) struct Webhook<T, A> {
 }
 
 impl<T, A> Webhook<T, A> {
-    pub(in crate::inbound) fn into_parts(self) -> (Result<T, Rejection>, Option<HandOff>) {
+    pub(super) fn into_parts(self) -> (Result<T, Rejection>, Option<HandOff>) {
         (self.parsed, self.hand_off)
     }
 }
