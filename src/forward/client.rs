@@ -12,6 +12,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Shorter than the idle timeouts of common app servers (gunicorn 2 s, Node 5 s), so that they rarely close a connection
 /// while it is used. A burst of webhooks shares connections.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Each idle connection has a file descriptor beyond those of the webhooks under way.
+const MAX_IDLE: usize = 8;
 
 pub(super) struct Clients {
     https: reqwest::Client,
@@ -57,6 +59,7 @@ fn client(networks: AllowedNetworks) -> Result<reqwest::Client, reqwest::Error> 
         .referer(false)
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(IDLE_TIMEOUT)
+        .pool_max_idle_per_host(MAX_IDLE)
         .dns_resolver(CheckedResolver(networks))
         .build()
 }

@@ -5,6 +5,7 @@
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use actix_web::dev::Payload;
 use actix_web::http::Method;
@@ -13,6 +14,7 @@ use actix_web::{FromRequest, HttpRequest, web};
 use crate::domain::forward::ForwardKind;
 use crate::domain::sid::AccountSid;
 use crate::forward::{AppRequest, PersonKey, VIA_HEARDBACK, goes_along};
+use crate::inbound::limits::connections::Connection;
 use crate::inbound::receiver::Receiver;
 use crate::inbound::rejection::Rejection;
 use crate::inbound::rejection_response::RejectionResponse;
@@ -84,6 +86,10 @@ fn read<T: Forwardable, A: AuthenticSender>(
     });
     let hand_off =
         target.map(|signer| HandOff::new(request, T::KIND, signer, body, receiver.store.as_ref()));
+    if let (Some(_), Some(connection)) = (&hand_off, request.conn_data::<Arc<Connection>>()) {
+        // The app may use all of its time, which is longer than the deadline of a connection.
+        connection.begin_answer();
+    }
     let parsed = if hand_off.is_some() { parsed } else { Ok(parsed?) };
     Ok(Webhook { parsed, hand_off, sender: PhantomData })
 }

@@ -110,15 +110,15 @@ fn changed_fixed(now: &Settings, then: &Settings) -> Vec<&'static str> {
     rows.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
 }
 
-/// The client of the app's URLs.
+/// The client of the app's URLs. `total`: the most webhooks under way.
 ///
 /// # Errors
 /// [`ForwardError`].
-pub(super) fn forwarder(settings: &Settings) -> Result<Arc<Forwarder>, ForwardError> {
+pub(super) fn forwarder(settings: &Settings, total: usize) -> Result<Arc<Forwarder>, ForwardError> {
     let config = ForwardConfig {
         timeout: settings.forward.timeout,
         allows_private: settings.forward.allows_private,
-        limits: Limits::default(),
+        limits: Limits { total, ..Limits::default() },
     };
     Forwarder::new(config, forward_targets(settings)).map(Arc::new)
 }

@@ -82,7 +82,7 @@ impl Connection {
     }
 
     /// The request is complete: until it is answered, the connection is not evicted and has no deadline.
-    fn begin_answer(&self) {
+    pub(crate) fn begin_answer(&self) {
         self.mark_authenticated();
         self.deadline.store(NO_DEADLINE, Ordering::Relaxed);
     }

@@ -110,6 +110,16 @@ fn twilio_is_answered_within_the_timeout_and_the_evidence_counts_if_the_app_hang
 }
 
 #[test]
+fn an_app_may_use_more_time_than_a_connection_without_a_request() {
+    let app = App::start(AppReply::Hold);
+    let harness = service(&app, &[("HEARDBACK_FORWARD_TIMEOUT", "13s")]);
+    let began = Instant::now();
+    let given = harness.send(&message(1));
+    assert_eq!((given.status, given.text().as_str()), (200, "<Response/>"));
+    assert!(began.elapsed() >= Duration::from_secs(13));
+}
+
+#[test]
 fn an_app_that_is_not_there_is_counted_and_shown() {
     let app = App::start(says("x"));
     let url = app.url("/sms");

@@ -1,9 +1,19 @@
 //! Messages of one person reach the app in their order; a slow answer delays no other person, kind or account.
 
+use std::sync::Arc;
+
+use heardback::domain::forward::{ForwardFailure, ForwardKind};
+use heardback::domain::sid::AccountSid;
+use heardback::forward::{AppRequest, ForwardConfig, Forwarder, Limits};
+use heardback::twilio::app_url::AppUrl;
+
+use crate::event_budget::until;
 use crate::forward::app::{App, AppReply, says, twiml};
 use crate::forward::{call, forwards, message_of, service};
 use crate::harness::http_client::{self, Line};
-use crate::harness::{Harness, LONG, eventually, signed, status_callback};
+use crate::harness::{
+    ACCOUNT, Harness, LONG, OTHER_ACCOUNT, eventually, key, signed, status_callback,
+};
 
 const ANN: &str = "+15550000001";
 const BOB: &str = "+15550000002";
@@ -73,4 +83,67 @@ fn a_message_whose_turn_does_not_come_in_time_is_counted_apart_and_never_sent_la
     assert_eq!(texts, ["<Response/>"; 2]);
     let results = ["timeout", "waited"].map(|result| forwards(&harness, "message", result));
     assert!(results == [1, 1] || results == [2, 0], "{results:?}");
+}
+
+fn request(account: &str, kind: ForwardKind) -> AppRequest {
+    AppRequest {
+        account: AccountSid::parse(account).expect("an account"),
+        kind,
+        key: key(),
+        is_get: false,
+        query: String::new(),
+        headers: Vec::new(),
+        body: b"a=1".to_vec(),
+        person: None,
+    }
+}
+
+#[tokio::test]
+async fn a_slow_app_uses_up_its_own_share_only_and_all_apps_together_are_bounded() {
+    let (slow, quick) = (App::start(AppReply::Hold), App::start(says("ok")));
+    let target = |account, kind, app: &App| {
+        let account = AccountSid::parse(account).expect("an account");
+        ((account, kind), AppUrl::parse(&app.url("/")).expect("a URL"))
+    };
+    let targets = vec![
+        target(ACCOUNT, ForwardKind::Message, &slow),
+        target(ACCOUNT, ForwardKind::Call, &quick),
+        target(OTHER_ACCOUNT, ForwardKind::Message, &quick),
+        target(OTHER_ACCOUNT, ForwardKind::Status, &slow),
+    ];
+    let limits = Limits { total: 4, of_one_app: 2, of_one_person: 8 };
+    let config = ForwardConfig { timeout: LONG, allows_private: true, limits };
+    let forwarder = Arc::new(Forwarder::new(config, targets).expect("a client"));
+    let ask = |account: &'static str, kind| {
+        let forwarder = Arc::clone(&forwarder);
+        async move { forwarder.ask(request(account, kind)).await }
+    };
+    let local = tokio::task::LocalSet::new();
+    local
+        .run_until(async {
+            let mut held: Vec<_> = (0..2)
+                .map(|_| tokio::task::spawn_local(ask(ACCOUNT, ForwardKind::Message)))
+                .collect();
+            until("two are at the slow app", || slow.received().len() == 2).await;
+            let busy = ask(ACCOUNT, ForwardKind::Message).await.expect_err("busy");
+            assert_eq!(busy.failure, ForwardFailure::Busy);
+            for (account, kind) in
+                [(ACCOUNT, ForwardKind::Call), (OTHER_ACCOUNT, ForwardKind::Message)]
+            {
+                assert_eq!(ask(account, kind).await.expect("answered").status, 200, "{kind:?}");
+            }
+            let more =
+                (0..2).map(|_| tokio::task::spawn_local(ask(OTHER_ACCOUNT, ForwardKind::Status)));
+            held.extend(more);
+            until("four are under way", || forwarder.in_flight() == 4).await;
+            let busy = ask(ACCOUNT, ForwardKind::Call).await.expect_err("busy");
+            assert_eq!(busy.failure, ForwardFailure::Busy, "all places are taken");
+            slow.reply_with(says("late"));
+            for one in held {
+                assert_eq!(one.await.expect("joined").expect("answered").status, 200);
+            }
+            forwarder.idle().await;
+            assert_eq!(ask(ACCOUNT, ForwardKind::Message).await.expect("answered").status, 200);
+        })
+        .await;
 }
