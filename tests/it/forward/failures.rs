@@ -142,6 +142,18 @@ fn an_app_that_is_not_there_is_counted_and_shown() {
 }
 
 #[test]
+fn an_app_without_a_valid_certificate_gets_nothing() {
+    let app = App::start(says("x"));
+    let url = app.url("/sms").replace("http://", "https://");
+    let harness = service(&app, &[("HEARDBACK_FORWARD_MESSAGE_URL", &url)]);
+    register(&harness, 1);
+    assert_eq!(harness.send(&message(1)).text(), "<Response/>");
+    assert_eq!(forwards(&harness, "message", "connect"), 1);
+    harness.reaches(1, "reported");
+    assert!(!app.received().iter().any(|one| one.body.contains("MessageSid")));
+}
+
+#[test]
 fn a_drain_waits_for_the_app() {
     let app = App::start(AppReply::Hold);
     let mut harness = service(&app, &[]);
