@@ -32,6 +32,8 @@ const MAX_OWN_SLOTS: usize = 64;
 
 /// Connections to the app, if every webhook is under way that may be.
 const MAX_FORWARDS: usize = 256;
+/// With fewer to spare, forwarded webhooks have no descriptors of their own.
+const FEW_DESCRIPTORS: usize = 64;
 /// With fewer, a burst of forwarded webhooks is refused early.
 const ENOUGH_FORWARDS: usize = 64;
 
@@ -59,7 +61,7 @@ pub struct FdBudget {
     pub control_connections: usize,
     /// Posts beyond the shared slots, one for each account. A reload does not change it.
     pub own_slots: usize,
-    /// Forwarded webhooks under way. A reload may add the first of them, so the place is kept in any case.
+    /// Descriptors of forwarded webhooks. A reload may add the first app, so they are kept in any case.
     pub forwards: usize,
     /// The lowest limit without a warning.
     pub recommended: usize,
@@ -77,7 +79,7 @@ impl FdBudget {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let budget = Self::of(limit, open, (shared, accounts), cores);
         let least = MIN_OPS_CONNECTIONS + MIN_CONTROL_CONNECTIONS + MIN_CONNECTIONS;
-        let needed = base(open, shared + 2) + FDS_PER_CONNECTION * least;
+        let needed = base(open, shared + 1) + FDS_PER_CONNECTION * least;
         let Some(budget) = budget else {
             bail!(
                 "the limit of open files (ulimit -n) is {limit}, and this service needs {needed} at least; raise it: \
@@ -101,7 +103,7 @@ impl FdBudget {
         let most_own_slots = accounts.clamp(MIN_OWN_SLOTS, MAX_OWN_SLOTS);
         let own_slots = (spare / 16).clamp(1, most_own_slots);
         let spare = spare.checked_sub(own_slots)?;
-        let forwards = (spare / 8).clamp(1, MAX_FORWARDS);
+        let forwards = (spare.saturating_sub(FEW_DESCRIPTORS) / 8).min(MAX_FORWARDS);
         let spare = spare.checked_sub(forwards)?;
         let ops_connections = (spare / 16).clamp(MIN_OPS_CONNECTIONS, OPS_CONNECTIONS);
         let control_connections = (spare / 32).clamp(MIN_CONTROL_CONNECTIONS, CONTROL_CONNECTIONS);
@@ -211,12 +213,12 @@ mod tests {
             let budget = FdBudget::of(recommended, 12, (4, 1), cores).expect("enough");
             assert!(!budget.is_low() && budget.forwards >= ENOUGH_FORWARDS, "{cores}");
         }
-        let least = FdBudget::of(base(12, 6) + 16, 12, (4, 1000), 4).expect("just enough");
+        let least = FdBudget::of(base(12, 5) + 16, 12, (4, 1000), 4).expect("just enough");
         assert_eq!(
             (least.connections, least.ops_connections, least.control_connections),
             (3, 3, 2)
         );
-        assert_eq!(FdBudget::of(base(12, 6) + 15, 12, (4, 1000), 4), None);
+        assert_eq!(FdBudget::of(base(12, 5) + 15, 12, (4, 1000), 4), None);
     }
 
     #[test]

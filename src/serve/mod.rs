@@ -108,7 +108,7 @@ impl Service {
         let dating = Arc::clone(&guard);
         let on_date = Arc::new(move |date| guard.agree(date));
         let upstreams = Arc::new(Upstreams::new(reload::upstreams(settings), on_date)?);
-        let forwarder = reload::forwarder(settings, budget.forwards)?;
+        let forwarder = reload::forwarder(settings, budget.forwards.max(1))?;
         let worker = worker(settings, &store, &upstreams, &clock, (&observer, budget));
         let clock_source = Arc::clone(&upstreams);
         let trust = Arc::new(CurrentKeyRing::new(reload::keyring(settings)));
