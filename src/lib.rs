@@ -7,6 +7,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod domain;
+pub mod forward;
 pub mod inbound;
 pub mod recording;
 pub mod serve;

@@ -45,6 +45,7 @@ fn monitor(folder: &std::path::Path, store: &Arc<RwLock<()>>, disk: &Arc<RwLock<
     Monitor::new(Sources {
         store: Arc::new(SledStore::open(options).expect("it opens")),
         metrics: Metrics::new(),
+        forward_failures: Arc::default(),
         signatures: Arc::default(),
         readiness: Arc::new(Readiness::new()),
         keys: ConfiguredKeys { has_account: Box::new(|_| true), names: Box::new(BTreeSet::new) },

@@ -12,6 +12,7 @@ use crate::domain::message::Message;
 use crate::domain::sid::AccountSid;
 use crate::domain::stats::MessageStats;
 use crate::store::{Clock, RecordCounts, Store};
+use crate::telemetry::forward_failures::ForwardFailures;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::{ForeignAnswers, LaneDetail, Readiness};
 use crate::telemetry::signature_tally::{SignatureCounts, SignatureTally};
@@ -73,6 +74,7 @@ pub struct Sources {
     pub store: Arc<dyn Store>,
     pub metrics: Arc<Metrics>,
     pub signatures: Arc<SignatureTally>,
+    pub forward_failures: Arc<ForwardFailures>,
     pub readiness: Arc<Readiness>,
     pub keys: ConfiguredKeys,
     pub clock: Clock,

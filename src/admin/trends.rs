@@ -11,9 +11,9 @@ use jiff::{SignedDuration, Timestamp};
 use crate::admin::scrape::{code_label, sender_label};
 use crate::admin::snapshot::{MAX_EVALUATED, Snapshot, Sources};
 use crate::domain::findings::{
-    ClaimedAccount, ClockJump, ForeignServer, HeldAccount, KeyFacts, OutboxFacts, PausedLane,
-    RequestFacts, RouteSignatures, SignatureFacts, SignatureFailures, Situation, StoreFacts,
-    ThrottledLane, Traffic, TrafficCount, UpstreamFacts,
+    ClaimedAccount, ClockJump, ForeignServer, ForwardFacts, HeldAccount, KeyFacts, OutboxFacts,
+    PausedLane, RequestFacts, RouteSignatures, SignatureFacts, SignatureFailures, Situation,
+    StoreFacts, ThrottledLane, Traffic, TrafficCount, UpstreamFacts,
 };
 use crate::domain::message::{Message, State};
 use crate::domain::route;
@@ -147,6 +147,7 @@ impl Trends {
                 lost_sends: growth_in(ONE_HOUR, Total::LostSends),
                 unregistered_sends: growth_in(ONE_HOUR, Total::UnregisteredSends),
             },
+            forwards: forwards(now.at, sources),
             keys: keys(sources),
             paused: paused(&now.lanes),
             foreign: foreign.collect(),
@@ -290,6 +291,19 @@ impl Trends {
             })
             .collect()
     }
+}
+
+/// The failures of the app, as facts for findings.
+fn forwards(now: Timestamp, sources: &Sources) -> Vec<ForwardFacts> {
+    let recent = sources.forward_failures.recent(now).into_iter();
+    let facts = recent.map(|((account, kind), failures)| ForwardFacts {
+        account: account.to_string(),
+        kind: kind.as_str(),
+        failures: failures.count,
+        since: failures.since,
+        last: format!("{} ({})", failures.last.as_str(), failures.detail),
+    });
+    facts.collect()
 }
 
 /// The time of the oldest unreported confirmation, without accounts on hold. The stats have it only for all accounts

@@ -87,7 +87,9 @@ and needs HEARDBACK_PHONE_KEY (or _FILE) if the service has it.";
 pub(super) const DOCTOR_HELP: &str = "\
 {settings}
 
-It never posts, never opens the store, and shows no secret, signature, phone number or text.
+It never posts to Twilio, never opens the store, and shows no secret, signature, phone number or
+text. Only with --ask-app it sends requests to your app: two for each URL that webhooks are
+forwarded to, with the account and no message, call or person.
 
 With --watch, the running service sends the requests that it refuses over its control socket, at
 most one a second. Ctrl-C, --for or --count ends the watch. The service needs no restart.
@@ -99,6 +101,7 @@ failed, 2 wrong settings.
 
 Examples:
   heardback doctor
+  heardback doctor --ask-app
   heardback doctor --watch --for 5m
   HEARDBACK_RECORD_REFUSED=/var/tmp/refused heardback serve     then, after a refusal:
   heardback doctor /var/tmp/refused/*.http";

@@ -215,6 +215,10 @@ pub struct DoctorArgs {
     /// With --watch: a folder for the last 20 requests, with phone numbers and texts [default: none are kept]
     #[arg(long, value_name = "DIR", requires = "watch")]
     pub keep: Option<PathBuf>,
+    /// Send two harmless requests to each URL of your app that webhooks are forwarded to: one with a valid signature,
+    /// and one with an invalid one
+    #[arg(long, conflicts_with_all = ["files", "watch"])]
+    pub ask_app: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

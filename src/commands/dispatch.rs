@@ -190,7 +190,7 @@ fn run_sign(args: &SignArgs) -> anyhow::Result<ExitCode> {
 fn run_doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let settings = Settings::of_process(&args.settings)?;
     if args.files.is_empty() {
-        let report = System::new().block_on(doctor::live::run_checks(&settings))?;
+        let report = System::new().block_on(doctor::live::run_checks(&settings, args.ask_app))?;
         if args.json {
             print(&report.json()?)?;
         } else {

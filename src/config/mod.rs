@@ -5,6 +5,8 @@
 mod accounts;
 mod env;
 mod flags;
+pub mod forward;
+mod forward_urls;
 mod listen;
 mod names;
 mod parse;
@@ -24,6 +26,7 @@ mod unread;
 pub use accounts::account_sids;
 pub use env::{Env, ReadFile, process_env, process_file};
 pub use flags::{PASSWORD_IN_FLAG, secrets};
+pub use forward_urls::{ForwardSettings, ForwardTo, ForwardUrls};
 pub use listen::ListenAddr;
 pub use names::{OPS_LISTEN_DEFAULT, STORE_DEFAULT};
 pub use parse::HEX;
@@ -90,6 +93,7 @@ impl Settings {
         if let Some(accounts) = &accounts {
             let app_keys = reader.values.app_keys.clone();
             accounts::check_app_keys(&mut reader, accounts, &app_keys);
+            forward::check(&mut reader, accounts);
         }
         check_public_urls(&mut reader);
         check_listeners(&mut reader);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use secrecy::{SecretSlice, SecretString};
 
+use crate::config::forward_urls::{ForwardSettings, ForwardUrls};
 use crate::config::listen::ListenAddr;
 use crate::config::postgres_url::PostgresUrl;
 use crate::config::shared_keys::SharedKey;
@@ -65,6 +66,8 @@ pub struct Values {
     /// The URL of the app's own `TwiML` for calls; `None` if calls are rejected.
     pub call_redirect: Option<RedirectUrl>,
     pub send: SendSettings,
+    /// The app's own webhook URLs.
+    pub forward: ForwardSettings,
     /// Concurrent posts: 1 to 64.
     pub upstream_concurrency: usize,
     pub store: StoreUrl,
@@ -180,6 +183,8 @@ pub struct AccountSettings {
     pub api_key: Option<ApiKey>,
     /// Further API keys that may send.
     pub send_api_keys: Vec<ApiKey>,
+    /// The URLs of its own app. See [`ForwardSettings::url`].
+    pub forward: ForwardUrls,
     /// The origin of Twilio's API for this account.
     pub upstream: UpstreamUrl,
     /// The region of its tokens, such as `us1`; `None` if it is unknown.

@@ -13,6 +13,7 @@ pub mod erasure;
 pub mod evidence;
 pub mod feedback;
 pub mod findings;
+pub mod forward;
 pub mod hex;
 pub mod mac;
 pub mod matching;

@@ -1,6 +1,6 @@
-//! Evidence of ringing calls and pressed links that the store cannot write now.
+//! Evidence of ringing calls, pressed links and forwarded messages that the store cannot write now.
 //!
-//! A caller or a visitor gets a normal answer even if the store cannot write, because a second request may never come.
+//! A person gets a normal answer even if the store cannot write, because a second request may never come.
 //! The evidence stays in memory until the store can write again. A crash loses it, and no other acknowledged evidence.
 //! The buffer is bounded; evidence that does not fit is counted and logged as lost.
 

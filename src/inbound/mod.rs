@@ -7,6 +7,7 @@ mod authorized_send;
 mod body;
 mod decision_log;
 pub mod deferred;
+mod forward;
 mod handlers;
 pub mod keyring;
 pub mod limits;
@@ -23,6 +24,7 @@ pub mod send;
 mod signed;
 mod trace;
 mod view;
+mod webhook;
 
 pub use crate::inbound::receiver::Receiver;
 pub use crate::inbound::routes::{routes, routes_with_send};

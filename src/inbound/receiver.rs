@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::domain::click_link::{LinkToken, Links};
 use crate::domain::findings::ClaimedAccount;
 use crate::domain::path_secret::PathSecret;
+use crate::forward::Forwarder;
 use crate::inbound::deferred::Deferred;
 use crate::inbound::keyring::{CurrentKeyRing, OwnedKey};
 use crate::inbound::limits::event_budget::EventBudget;
@@ -20,6 +21,7 @@ use crate::inbound::rejection::Rejection;
 use crate::inbound::route_label::route_label;
 use crate::inbound::send::sends::Sends;
 use crate::store::{Clock, Store};
+use crate::telemetry::forward_failures::ForwardFailures;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::signature_tally::SignatureTally;
 use crate::telemetry::traces::Traces;
@@ -48,6 +50,12 @@ pub struct Receiver {
     pub clock: Clock,
     /// Evidence of ringing calls and pressed links that the store could not write.
     pub deferred: Arc<Deferred>,
+    /// Passes webhooks on to the app.
+    pub forwarder: Arc<Forwarder>,
+    /// Whether Twilio has a fallback URL or retries: it then gets an error if the app fails.
+    pub has_fallback_url: bool,
+    /// The app's failures, for the findings.
+    pub forward_failures: Arc<ForwardFailures>,
     /// The share of the store's queue that Event Streams may use.
     pub event_budget: EventBudget,
     /// The state of send through; `None` if it is off.

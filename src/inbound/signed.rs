@@ -35,7 +35,9 @@ use crate::twilio::callback::{ParseContext, Relay};
 use crate::twilio::fields::{self, FieldSpelling, Fields};
 use crate::twilio::form;
 use crate::twilio::form::FormPair;
-use crate::twilio::signature::{Content, MAX_SETTINGS, Presented, SignatureError, is_signature};
+use crate::twilio::signature::{
+    Content, MAX_SETTINGS, Presented, SignatureError, SigningKey, is_signature,
+};
 
 /// 64 KiB, far above Twilio's largest callback. A route may allow more JSON.
 pub(super) const MAX_BODY: usize = 64 << 10;
@@ -140,7 +142,8 @@ impl<T: SignedPayload, A: AuthenticSender> FromRequest for Signed<T, A> {
         let request = request.clone();
         let mut payload = payload.take();
         Box::pin(async move {
-            let parsed = verify_and_parse::<T, A>(&request, &mut payload).await;
+            let verified = verify_and_parse::<T, A>(&request, &mut payload).await;
+            let parsed = verified.and_then(|verified| Ok(verified.parsed?));
             let parsed = parsed.map_err(|rejection| RejectionResponse::of(&request, rejection))?;
             Ok(Self(parsed, PhantomData))
         })
@@ -195,13 +198,37 @@ async fn read_body<T: SignedPayload, A: AuthenticSender>(
     Ok(IncomingBody { media, body, has_failed })
 }
 
-async fn verify_and_parse<T: SignedPayload, A: AuthenticSender>(
+/// A verified request, with its body and its signer for a further signature.
+pub(super) struct VerifiedRequest<T> {
+    pub(super) parsed: Result<T, Malformed>,
+    pub(super) body: Vec<u8>,
+    /// The key that signed, and the account that it speaks for. `None` if the secret in the path authenticated.
+    pub(super) signer: Option<(SigningKey, AccountSid)>,
+}
+
+/// Verifies a request, and parses it.
+///
+/// # Errors
+/// [`Rejection`] of a request that is not authentic, or whose body cannot be read.
+pub(super) async fn verify_and_parse<T: SignedPayload, A: AuthenticSender>(
     request: &HttpRequest,
     payload: &mut Payload,
-) -> Result<T, Rejection> {
+) -> Result<VerifiedRequest<T>, Rejection> {
     let receiver = request.app_data::<web::Data<Receiver>>().ok_or(Rejection::NotFound)?;
     let incoming = read_body::<T, A>(request, payload, receiver).await?;
-    let IncomingBody { media, ref body, .. } = incoming;
+    let (parsed, signer) = verify_and_parse_body::<T, A>(request, receiver, &incoming)?;
+    Ok(VerifiedRequest { parsed, body: incoming.body, signer })
+}
+
+/// The parsed request, and its signer.
+type Parsed<T> = (Result<T, Malformed>, Option<(SigningKey, AccountSid)>);
+
+fn verify_and_parse_body<T: SignedPayload, A: AuthenticSender>(
+    request: &HttpRequest,
+    receiver: &Receiver,
+    incoming: &IncomingBody,
+) -> Result<Parsed<T>, Rejection> {
+    let IncomingBody { media, ref body, .. } = *incoming;
     let is_get = request.method() == Method::GET;
     let pairs = if media == MediaType::Form { form::pairs(body) } else { form::Pairs::new() };
     let query_pairs = form::pairs(query(request));
@@ -209,13 +236,8 @@ async fn verify_and_parse<T: SignedPayload, A: AuthenticSender>(
     let claimed_account = fields::one_account(account_pairs, T::SPELLING);
     let now = to_millisecond((receiver.clock)());
     let trust = receiver.trust.now();
-    let unverified = UnverifiedRequest {
-        incoming: &incoming,
-        pairs: &pairs,
-        query: &query_pairs,
-        claimed_account,
-        now,
-    };
+    let unverified =
+        UnverifiedRequest { incoming, pairs: &pairs, query: &query_pairs, claimed_account, now };
     let signer = match A::AUTH {
         RouteAuth::Signature(route_signer) => {
             Some(verify::<T>(request, receiver, &trust, route_signer, &unverified)?)
@@ -232,12 +254,26 @@ async fn verify_and_parse<T: SignedPayload, A: AuthenticSender>(
         connection.reset_deadline();
     }
     check_media::<T>(request, media)?;
-    let query = Fields::from_pairs(&query_pairs, T::SPELLING)?;
-    let fields = match media {
-        _ if is_get => query.clone(),
+    let parsed = parse::<T, A>(request, receiver, (&trust, signer), &unverified);
+    let account = trust.accounts_for(signer).0;
+    Ok((parsed, signer.map(|signer| (signer.signing_key().clone(), account))))
+}
+
+/// Parses a verified request.
+fn parse<T: SignedPayload, A: AuthenticSender>(
+    request: &HttpRequest,
+    receiver: &Receiver,
+    (trust, signer): (&KeyRing, Option<&OwnedKey>),
+    verified: &UnverifiedRequest<'_>,
+) -> Result<T, Malformed> {
+    let UnverifiedRequest { incoming, pairs, query, now, .. } = *verified;
+    let body = &incoming.body;
+    let query = Fields::from_pairs(query, T::SPELLING)?;
+    let fields = match incoming.media {
+        _ if request.method() == Method::GET => query.clone(),
         MediaType::Json if T::JSON_IS_FIELDS => Fields::from_json(body, T::SPELLING)?,
         MediaType::Json => Fields::from_members(&[], T::SPELLING),
-        MediaType::Form | MediaType::Other => Fields::from_pairs(&pairs, T::SPELLING)?,
+        MediaType::Form | MediaType::Other => Fields::from_pairs(pairs, T::SPELLING)?,
     };
     let (account, others) = trust.accounts_for(signer);
     // The account whose codes are compared: the named one, if the signer may speak for several.
@@ -257,10 +293,10 @@ async fn verify_and_parse<T: SignedPayload, A: AuthenticSender>(
         now,
         trace: trace::of(request),
     };
-    Ok(T::parse(&parts, &context)?)
+    T::parse(&parts, &context)
 }
 
-/// A request whose signature is not verified yet, and the account that it names.
+/// The parts of a request, first without a verified signature, and the account that it names.
 struct UnverifiedRequest<'a> {
     incoming: &'a IncomingBody,
     pairs: &'a [FormPair<'a>],

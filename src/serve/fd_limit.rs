@@ -30,6 +30,13 @@ const MIN_OWN_SLOTS: usize = 8;
 /// The most own slots of the worker, however many accounts there are.
 const MAX_OWN_SLOTS: usize = 64;
 
+/// Connections to the app, if every webhook is under way that may be.
+const MAX_FORWARDS: usize = 256;
+/// With fewer to spare, forwarded webhooks have no descriptors of their own.
+const FEW_DESCRIPTORS: usize = 64;
+/// With fewer, a burst of forwarded webhooks is refused early.
+const ENOUGH_FORWARDS: usize = 64;
+
 /// Connections of the operator's listener: 32 open pages, scrapes and probes.
 const OPS_CONNECTIONS: usize = 64;
 /// A probe, a scrape, and a connection that is being closed.
@@ -54,6 +61,8 @@ pub struct FdBudget {
     pub control_connections: usize,
     /// Posts beyond the shared slots, one for each account. A reload does not change it.
     pub own_slots: usize,
+    /// Descriptors of forwarded webhooks. A reload may add the first app, so they are kept in any case.
+    pub forwards: usize,
     /// The lowest limit without a warning.
     pub recommended: usize,
 }
@@ -97,6 +106,8 @@ impl FdBudget {
         let most_own_slots = accounts.clamp(MIN_OWN_SLOTS, MAX_OWN_SLOTS);
         let own_slots = (spare / 16).clamp(1, most_own_slots);
         let spare = spare.checked_sub(own_slots)?;
+        let forwards = (spare.saturating_sub(FEW_DESCRIPTORS) / 8).min(MAX_FORWARDS);
+        let spare = spare.checked_sub(forwards)?;
         let ops_connections = (spare / 16).clamp(MIN_OPS_CONNECTIONS, OPS_CONNECTIONS);
         let control_connections = (spare / 32).clamp(MIN_CONTROL_CONNECTIONS, CONTROL_CONNECTIONS);
         let rest =
@@ -105,7 +116,7 @@ impl FdBudget {
         let workers = cores.min(affordable).clamp(1, MAX_WORKERS);
         let rest = rest.saturating_sub(FDS_PER_WORKER * (workers - 1));
         let connections = (rest / FDS_PER_CONNECTION).min(MAX_CONNECTIONS * workers);
-        let recommended = base(open, shared + most_own_slots)
+        let recommended = base(open, shared + most_own_slots + 2 * ENOUGH_FORWARDS)
             + FDS_PER_CONNECTION * (OPS_CONNECTIONS + CONTROL_CONNECTIONS + ENOUGH_CONNECTIONS)
             + FDS_PER_WORKER * (MAX_WORKERS - 1);
         let budget = Self {
@@ -115,6 +126,7 @@ impl FdBudget {
             ops_connections,
             control_connections,
             own_slots,
+            forwards,
             recommended,
         };
         (connections >= MIN_CONNECTIONS).then_some(budget)
@@ -184,7 +196,7 @@ mod tests {
                 let FdBudget { workers, connections, ops_connections, control_connections, .. } =
                     budget;
                 assert!((1..=MAX_OWN_SLOTS).contains(&budget.own_slots), "{budget:?}");
-                let total = base(12, shared + budget.own_slots)
+                let total = base(12, shared + budget.own_slots + budget.forwards)
                     + FDS_PER_WORKER * (workers - 1)
                     + FDS_PER_CONNECTION * (connections + ops_connections + control_connections);
                 assert!(total <= limit, "{limit}: {budget:?}");
@@ -195,13 +207,14 @@ mod tests {
         }
         let usual = FdBudget::of(1 << 20, 12, (4, 1), 4).expect("enough");
         assert_eq!((usual.workers, usual.connections, usual.ops_connections), (4, 4 * 4096, 64));
+        assert_eq!(usual.forwards, MAX_FORWARDS);
         assert!(!usual.is_low() && !FdBudget::of(1024, 12, (4, 1), 4).expect("enough").is_low());
         assert!(FdBudget::of(256, 12, (4, 1), 4).expect("enough").is_low());
         let recommended = usual.recommended;
-        assert!((600..800).contains(&recommended), "{recommended}");
+        assert!((700..950).contains(&recommended), "{recommended}");
         for cores in 1..8 {
             let budget = FdBudget::of(recommended, 12, (4, 1), cores).expect("enough");
-            assert!(!budget.is_low(), "{cores}");
+            assert!(!budget.is_low() && budget.forwards >= ENOUGH_FORWARDS, "{cores}");
         }
         let least = FdBudget::of(base(12, 5) + 16, 12, (4, 1000), 4).expect("just enough");
         assert_eq!(

@@ -35,6 +35,7 @@ use crate::admin::monitor::Monitor;
 use crate::admin::snapshot::Sources;
 use crate::config::Settings;
 use crate::domain::findings::StartFacts;
+use crate::forward::Forwarder;
 use crate::inbound::Receiver;
 use crate::inbound::deferred::Deferred;
 use crate::inbound::keyring::CurrentKeyRing;
@@ -77,6 +78,7 @@ pub struct Service {
     /// Send through, if it is on.
     sends: Option<Arc<Sends>>,
     deferred: Arc<Deferred>,
+    forwarder: Arc<Forwarder>,
     connections: [Connections; 3],
     readiness: Arc<Readiness>,
     monitor: Arc<Monitor>,
@@ -111,6 +113,7 @@ impl Service {
         let dating = Arc::clone(&guard);
         let on_date = Arc::new(move |date| guard.agree(date));
         let upstreams = Arc::new(Upstreams::new(reload::upstreams(settings), on_date)?);
+        let forwarder = reload::forwarder(settings, budget.forwards.max(1))?;
         let worker = worker(settings, &store, &upstreams, &clock, (&observer, budget));
         let clock_source = Arc::clone(&upstreams);
         let trust = Arc::new(CurrentKeyRing::new(reload::keyring(settings)));
@@ -136,6 +139,9 @@ impl Service {
             fresh_token: Arc::new(random::link_token),
             clock: Arc::new(move || dating.dated()),
             deferred: Arc::new(Deferred::new(Arc::clone(&store), Arc::clone(&metrics))),
+            forwarder: Arc::clone(&forwarder),
+            has_fallback_url: settings.forward.has_fallback_url,
+            forward_failures: Arc::default(),
             event_budget: EventBudget::default(),
             sends: sends.clone(),
             metrics: Arc::clone(&metrics),
@@ -155,6 +161,7 @@ impl Service {
             store: Arc::clone(&store),
             metrics: Arc::clone(&metrics),
             signatures: Arc::clone(&receiver.signatures),
+            forward_failures: Arc::clone(&receiver.forward_failures),
             readiness: Arc::clone(&readiness),
             keys: configured_keys(&trust),
             clock,
@@ -162,8 +169,9 @@ impl Service {
             max_messages: settings.max_messages,
             start,
         }));
+        let outgoing = (upstreams, Arc::clone(&forwarder));
         let shared = (send_credentials, Arc::clone(&metrics));
-        let reloader = Reloader::new(settings.clone(), trust, upstreams, shared);
+        let reloader = Reloader::new(settings.clone(), trust, outgoing, shared);
         let (public_addrs, ops_addrs) = (addresses(&listeners.public)?, addresses(&listeners.ops)?);
         let connections = connections(budget, &metrics);
         let [of_public, of_ops, of_control] = connections.clone();
@@ -181,6 +189,7 @@ impl Service {
             worker,
             sends,
             deferred,
+            forwarder,
             connections,
             readiness,
             monitor,
@@ -279,6 +288,8 @@ impl Service {
             if let Some(sends) = self.sends {
                 sends.drain().await;
             }
+            // Also those whose client has gone.
+            self.forwarder.idle().await;
             // From here on no request can defer further evidence.
             let _ = stop_deferred.send(true);
             let lost = deferring.await.unwrap_or_default();

@@ -13,6 +13,7 @@ use crate::config::{AccountSettings, Settings};
 use crate::domain::code::CodeKey;
 use crate::domain::route;
 use crate::domain::sid::AccountSid;
+use crate::forward::{ForwardConfig, ForwardError, ForwardTarget, Forwarder, Limits};
 use crate::inbound::keyring::{CurrentKeyRing, KeyRing, MAX_TRIED, Member, NamedKey};
 use crate::inbound::send::credentials::SendCredentials;
 use crate::serve::send;
@@ -28,6 +29,7 @@ pub struct Reloader {
     keyring: Arc<CurrentKeyRing>,
     upstreams: Arc<Upstreams>,
     send_credentials: Arc<SendCredentials>,
+    forwarder: Arc<Forwarder>,
     metrics: Arc<Metrics>,
 }
 
@@ -35,10 +37,10 @@ impl Reloader {
     pub(super) fn new(
         settings: Settings,
         keyring: Arc<CurrentKeyRing>,
-        upstreams: Arc<Upstreams>,
+        (upstreams, forwarder): (Arc<Upstreams>, Arc<Forwarder>),
         (send_credentials, metrics): (Arc<SendCredentials>, Arc<Metrics>),
     ) -> Self {
-        Self { settings, keyring, upstreams, send_credentials, metrics }
+        Self { settings, keyring, upstreams, send_credentials, forwarder, metrics }
     }
 
     /// Applies new settings, or logs their problems and changes nothing.
@@ -50,7 +52,10 @@ impl Reloader {
     }
 
     fn apply(&mut self, settings: Settings) {
-        // The only step that can fail comes first.
+        // The only steps that can fail come first.
+        if let Err(error) = self.forwarder.replace(forward_targets(&settings)) {
+            return self.refuse(&error.to_string());
+        }
         if let Err(error) = self.upstreams.replace(upstreams(&settings)) {
             return self.refuse(&error.to_string());
         }
@@ -100,8 +105,32 @@ fn changed_fixed(now: &Settings, then: &Settings) -> Vec<&'static str> {
         ("HEARDBACK_SEND", now.send != then.send),
         ("HEARDBACK_STORE", now.store != then.store),
         ("HEARDBACK_PHONE_KEY", key(now) != key(then)),
+        ("HEARDBACK_FORWARD_TIMEOUT", now.forward.timeout != then.forward.timeout),
+        (
+            "HEARDBACK_FORWARD_FALLBACK",
+            now.forward.has_fallback_url != then.forward.has_fallback_url,
+        ),
+        ("HEARDBACK_FORWARD_PRIVATE", now.forward.allows_private != then.forward.allows_private),
     ];
     rows.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+}
+
+/// The client of the app's URLs. `total`: the most webhooks under way.
+///
+/// # Errors
+/// [`ForwardError`].
+pub(super) fn forwarder(settings: &Settings, total: usize) -> Result<Arc<Forwarder>, ForwardError> {
+    let config = ForwardConfig {
+        timeout: settings.forward.timeout,
+        allows_private: settings.forward.allows_private,
+        limits: Limits { total, ..Limits::default() },
+    };
+    Forwarder::new(config, forward_targets(settings)).map(Arc::new)
+}
+
+/// The app's URL of each account and kind.
+fn forward_targets(settings: &Settings) -> Vec<ForwardTarget> {
+    settings.forwards().map(|(scope, url)| (scope, url.clone())).collect()
 }
 
 /// The keys whose signatures are valid, by account.

@@ -16,6 +16,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::domain::forward::{ForwardFailure, ForwardKind};
 use crate::domain::route::SEND;
 use crate::telemetry::store_gauges::{SharedStoreGauges, StoreGauges};
 use crate::telemetry::totals::{Side, Total, TotalCounters, Totals};
@@ -58,6 +59,8 @@ pub struct Metrics {
     connections_shut: Family<Label, Counter>,
     evidence: Family<[(&'static str, &'static str); 2], Counter>,
     deferred: Gauge,
+    forwards: Family<[(&'static str, &'static str); 2], Counter>,
+    forward_seconds: Family<Label, Histogram, fn() -> Histogram>,
     unmatched: Family<Label, Counter>,
     events: Family<[(&'static str, &'static str); 2], Counter>,
     sends: Family<Label, Counter>,
@@ -127,6 +130,8 @@ impl Metrics {
             connections_shut: Family::default(),
             evidence: Family::default(),
             deferred: Gauge::default(),
+            forwards: Family::default(),
+            forward_seconds: Family::new_with_constructor(|| Histogram::new(REQUEST_BUCKETS)),
             unmatched: Family::default(),
             events: Family::default(),
             sends: Family::default(),
@@ -181,6 +186,11 @@ impl Metrics {
         let help =
             "Evidence of answered calls and clicks that is in memory until the store can write it";
         to.register("evidence_deferred", help, self.deferred.clone());
+        let help = "Webhooks passed on to the app, by kind and result";
+        to.register("forwards", help, self.forwards.clone());
+        let help = "Duration of a webhook at the app, with the wait for its turn, by kind";
+        let seconds = self.forward_seconds.clone();
+        to.register_with_unit("forward", help, Unit::Seconds, seconds);
         let help = "Evidence that confirmed nothing (yet), by reason";
         to.register("evidence_unmatched", help, self.unmatched.clone());
         let help = "Messages that apps sent through this service, by result";
@@ -284,6 +294,13 @@ impl Metrics {
     pub fn evidence(&self, kind: &'static str, outcome: &'static str) {
         self.evidence.get_or_create(&[("kind", kind), ("outcome", outcome)]).inc();
         self.totals.add(Total::LostEvidence, u64::from(outcome == "lost"));
+    }
+
+    /// Counts a webhook that was passed on to the app.
+    pub fn forward(&self, kind: ForwardKind, failure: Option<ForwardFailure>, took: Duration) {
+        let result = failure.map_or("answered", ForwardFailure::as_str);
+        self.forwards.get_or_create(&[("kind", kind.as_str()), ("result", result)]).inc();
+        self.forward_seconds.get_or_create(&[("kind", kind.as_str())]).observe(took.as_secs_f64());
     }
 
     /// Sets the number of signals in memory that the store has not written yet.

@@ -4,6 +4,7 @@
 
 pub mod clock;
 mod collector;
+pub mod forward_failures;
 pub mod history;
 pub mod logs;
 pub mod metrics;

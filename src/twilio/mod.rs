@@ -2,6 +2,7 @@
 
 pub mod api_url;
 pub mod app;
+pub mod app_url;
 pub mod call;
 pub mod callback;
 pub mod click;
@@ -11,6 +12,7 @@ pub mod event_streams;
 pub mod fields;
 pub mod form;
 pub mod json;
+pub mod network;
 pub mod origin;
 pub mod placeholder;
 pub mod public_url;
@@ -20,3 +22,4 @@ pub mod send_form;
 pub mod signature;
 pub mod timestamps;
 pub mod twiml;
+pub mod twiml_urls;

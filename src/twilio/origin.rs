@@ -88,7 +88,7 @@ pub(super) fn read(text: &str) -> Result<UrlOrigin<'_>, OriginError> {
 }
 
 /// Checks `host[:port]` and returns the host.
-fn read_authority(authority: &str) -> Result<&str, OriginError> {
+pub(super) fn read_authority(authority: &str) -> Result<&str, OriginError> {
     let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
         let (host, port) = rest.split_once(']').ok_or(OriginError::Host)?;
         host.parse::<Ipv6Addr>().map_err(|_| OriginError::Host)?;

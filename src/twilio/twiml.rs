@@ -53,7 +53,7 @@ pub fn answer_to_a_call(redirect: Option<&RedirectUrl>) -> String {
 }
 
 /// Escapes a text for XML 1.0.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -3,6 +3,8 @@
 //! Nothing is sent a second time. The pool's client repeats no request (`client.rs`); the library below it repeats only a
 //! request of which no byte was written, because its pooled connection had closed.
 
+use std::cell::OnceCell;
+
 use reqwest::StatusCode;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION};
 
@@ -72,7 +74,8 @@ async fn read(
     let is_final = status.is_success() || status.is_client_error() || status.is_server_error();
     if !is_final {
         let (headers, body) = (response.headers().clone(), Vec::new());
-        let answer = UpstreamResponse { status, headers, body, broken: None, is_oversized: false };
+        let (json, broken) = (OnceCell::new(), None);
+        let answer = UpstreamResponse { status, headers, body, json, broken, is_oversized: false };
         return Err(failure(sent, &why_not_final(&answer)));
     }
     let headers = passed_on(response.headers());

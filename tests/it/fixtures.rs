@@ -17,6 +17,7 @@ use heardback::domain::code::CodeKey;
 use heardback::domain::message::{Message, Reference, Status};
 use heardback::domain::sid::AccountSid;
 use heardback::domain::signal::EvidenceTarget;
+use heardback::forward::{ForwardConfig, Forwarder};
 use heardback::inbound::deferred::Deferred;
 use heardback::inbound::keyring::{CurrentKeyRing, KeyRing, Member, NamedKey};
 use heardback::inbound::limits::event_budget::EventBudget;
@@ -129,15 +130,31 @@ impl Desk {
 
     /// With a budget for Event Streams, and room for `capacity` deferred signals.
     pub(crate) fn with(event_budget: EventBudget, deferred: usize) -> Self {
-        Self::build(event_budget, deferred, None)
+        let nowhere = Forwarder::new(ForwardConfig::default(), Vec::new()).expect("no targets");
+        Self::build(event_budget, deferred, nowhere, None)
     }
 
     /// With send through.
     pub(crate) fn sending(sends: Arc<Sends>) -> Self {
-        Self::build(EventBudget::default(), 4, Some(sends))
+        let nowhere = Forwarder::new(ForwardConfig::default(), Vec::new()).expect("no targets");
+        Self::build(EventBudget::default(), 4, nowhere, Some(sends))
     }
 
-    fn build(event_budget: EventBudget, deferred: usize, sends: Option<Arc<Sends>>) -> Self {
+    /// With an app that webhooks are forwarded to.
+    pub(crate) fn forwarding(
+        event_budget: EventBudget,
+        deferred: usize,
+        forwarder: Forwarder,
+    ) -> Self {
+        Self::build(event_budget, deferred, forwarder, None)
+    }
+
+    fn build(
+        event_budget: EventBudget,
+        deferred: usize,
+        forwarder: Forwarder,
+        sends: Option<Arc<Sends>>,
+    ) -> Self {
         let now: Timestamp = NOW.parse().expect("a time");
         let clock: Clock = Arc::new(move || now);
         let folder = tempfile::tempdir().expect("a folder");
@@ -181,6 +198,9 @@ impl Desk {
             fresh_token: Arc::new(|| Some(LinkToken::from_random([0x1f; TOKEN_BYTES]))),
             clock,
             deferred: Arc::clone(&deferred),
+            forwarder: Arc::new(forwarder),
+            has_fallback_url: false,
+            forward_failures: Arc::default(),
             event_budget,
             sends,
             metrics: Arc::clone(&metrics),

@@ -43,6 +43,8 @@ mod forget;
 #[cfg(test)]
 mod format;
 #[cfg(test)]
+mod forward;
+#[cfg(test)]
 mod fuzzed;
 #[cfg(test)]
 mod given;

@@ -9,19 +9,20 @@ use heardback::domain::route::paths;
 
 /// The modules that each module may import (ARCHITECTURE.md). A module stands below those that it imports, so no cycle is
 /// possible. `serve` and `commands` do not import each other: `main` hands the demo its receiver.
-const LAW: [(&str, &[&str]); 13] = [
+const LAW: [(&str, &[&str]); 14] = [
     ("domain", &[]),
     ("telemetry", &["domain"]),
     ("twilio", &["domain"]),
     ("store", &["domain"]),
     ("upstream", &["domain"]),
+    ("forward", &["domain", "twilio"]),
     ("recording", &["twilio"]),
     ("config", &["domain", "twilio"]),
     ("cli", &["config", "domain"]),
     // A watch of rejected requests returns recordings.
     ("admin", &["domain", "recording", "store", "telemetry", "twilio"]),
     // Rejected requests are kept as recordings, which `doctor` reads.
-    ("inbound", &["domain", "recording", "store", "telemetry", "twilio"]),
+    ("inbound", &["domain", "forward", "recording", "store", "telemetry", "twilio"]),
     ("worker", &["domain", "store", "upstream"]),
     (
         "serve",
@@ -29,6 +30,7 @@ const LAW: [(&str, &[&str]); 13] = [
             "admin",
             "config",
             "domain",
+            "forward",
             "inbound",
             "store",
             "telemetry",
@@ -44,6 +46,7 @@ const LAW: [(&str, &[&str]); 13] = [
             "cli",
             "config",
             "domain",
+            "forward",
             "recording",
             "store",
             "telemetry",

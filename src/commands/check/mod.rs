@@ -3,8 +3,11 @@
 //! It opens nothing, connects to nothing and shows no secret. It queries only the store's file system. The caller
 //! reports problems of the settings.
 
+mod forward;
+
 use serde::Serialize;
 
+use crate::commands::check::forward::{Forward, forwards};
 use crate::config::{Settings, every_setting};
 use crate::domain::route;
 use crate::domain::route::RouteSigner;
@@ -42,6 +45,7 @@ struct Report {
     settings: serde_json::Map<String, serde_json::Value>,
     warnings: Vec<String>,
     webhooks: Vec<Webhooks>,
+    forwards: Vec<Forward>,
 }
 
 /// The danger of the store's file system, and the reaction of `serve`. `None`: it is not known to be unsafe.
@@ -106,11 +110,12 @@ pub(crate) fn text(settings: &Settings) -> String {
         );
         lines.extend(webhooks.app.iter().map(|route| format!("  {route}")));
     }
+    lines.extend(forward::text(&forwards(settings, CONNECTION_OVERRIDES)));
     lines.push(format!("\n{TRACKED}\n"));
     lines.join("\n")
 }
 
-/// The report as JSON: `ok`, `settings`, `warnings`, `webhooks`.
+/// The report as JSON: `ok`, `settings`, `warnings`, `webhooks`, `forwards`.
 pub(crate) fn json(settings: &Settings) -> Result<String, serde_json::Error> {
     let shown = shown(settings).into_iter();
     let report = Report {
@@ -118,6 +123,7 @@ pub(crate) fn json(settings: &Settings) -> Result<String, serde_json::Error> {
         settings: shown.map(|(name, value)| (name.to_owned(), value.into())).collect(),
         warnings: warnings(settings),
         webhooks: settings.public_urls.iter().map(|url| webhooks(url.as_str())).collect(),
+        forwards: forwards(settings, CONNECTION_OVERRIDES),
     };
     serde_json::to_string_pretty(&report).map(|text| text + "\n")
 }

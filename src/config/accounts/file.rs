@@ -6,6 +6,7 @@
 use secrecy::{ExposeSecret, SecretString};
 use toml::{Table, Value};
 
+use crate::config::forward_urls::{ForwardUrls, key_of, read_url};
 use crate::config::names::ACCOUNTS_FILE;
 use crate::config::parse::{
     MAX_TOKENS, MIN_KEY_BYTES, RANDOM_HEX, SEND_API_KEY_EXPECTED, is_api_key_sid, is_short,
@@ -15,10 +16,11 @@ use crate::config::problems::Problem;
 use crate::config::reader::{SettingsReader, split, without_newline};
 use crate::config::settings::{AccountSettings, ApiKey};
 use crate::config::shared_keys::SharedKey;
+use crate::domain::forward::ForwardKind;
 use crate::domain::sid::AccountSid;
 use crate::twilio::api_url::UpstreamUrl;
 
-const KNOWN: [&str; 14] = [
+const KNOWN: [&str; 20] = [
     "sid",
     "auth_tokens",
     "auth_tokens_file",
@@ -30,6 +32,12 @@ const KNOWN: [&str; 14] = [
     "api_secret_file",
     "send_api_keys",
     "send_api_keys_file",
+    "forward_message_url",
+    "forward_message_url_file",
+    "forward_call_url",
+    "forward_call_url_file",
+    "forward_status_url",
+    "forward_status_url_file",
     "edge",
     "region",
     "upstream_url",
@@ -142,6 +150,7 @@ impl Row<'_, '_> {
                 "app_keys: expected at least {MIN_KEY_BYTES} bytes for each key, e.g. {RANDOM_HEX}"
             ));
         }
+        let forward = self.forward();
         let (upstream, region) = self.upstream(upstream)?;
         Some(AccountSettings {
             sid: sid?,
@@ -149,6 +158,7 @@ impl Row<'_, '_> {
             tokens,
             shared_keys,
             app_keys,
+            forward,
             api_key,
             send_api_keys,
             upstream,
@@ -282,6 +292,20 @@ impl Row<'_, '_> {
         };
         let (id, algorithm) = (id.unwrap_or_default(), algorithm.unwrap_or_default());
         SharedKey::read(&id, &algorithm, &secret).map_err(|why| self.problem(why)).ok()
+    }
+
+    /// The app's URLs. They may hold passwords, so each is read as a secret.
+    fn forward(&mut self) -> ForwardUrls {
+        let mut urls = ForwardUrls::default();
+        for kind in ForwardKind::ALL {
+            let key = key_of(kind);
+            let Some(text) = self.secret(key) else { continue };
+            match read_url(text.expose_secret().trim()) {
+                Ok(to) => *urls.of_mut(kind) = to,
+                Err(why) => self.problem(&format!("{key}: {why}")),
+            }
+        }
+        urls
     }
 
     fn api_key(&mut self) -> Option<ApiKey> {

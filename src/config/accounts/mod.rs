@@ -10,6 +10,7 @@ pub use file::account_sids;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::accounts::file::DefaultUpstream;
+use crate::config::forward_urls::ForwardUrls;
 use crate::config::names::{
     ACCOUNT_SID, ACCOUNTS_FILE, API_KEY, API_SECRET, APP_KEYS, AUTH_TOKEN, EDGE, REGION,
     SEND_API_KEYS, SHARED_KEYS, TOKEN_PLACE, TWILIO, UPSTREAM_URL,
@@ -73,6 +74,7 @@ fn environment(reader: &mut SettingsReader<'_>) -> Option<AccountSettings> {
         tokens: own.tokens,
         shared_keys: own.shared_keys,
         app_keys: Vec::new(),
+        forward: ForwardUrls::default(),
         api_key,
         send_api_keys: own.send_api_keys,
         // The caller sets both.

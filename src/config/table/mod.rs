@@ -3,6 +3,7 @@
 //!
 //! A problem shows a value only if it cannot be a secret that was pasted into the wrong setting.
 
+mod forward;
 mod http;
 mod logs;
 mod matching;
@@ -14,7 +15,7 @@ use crate::config::reader::Setting;
 
 /// Every setting, in the order of the help.
 pub fn every_setting() -> impl Iterator<Item = &'static Setting> {
-    [twilio::ROWS, http::ROWS, send::ROWS, matching::ROWS, store::ROWS, logs::ROWS]
+    [twilio::ROWS, http::ROWS, send::ROWS, forward::ROWS, matching::ROWS, store::ROWS, logs::ROWS]
         .into_iter()
         .flatten()
 }

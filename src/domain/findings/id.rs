@@ -46,6 +46,7 @@ pub enum FindingId {
     EvidenceLost,
     SendsLost,
     SendsUnregistered,
+    AppFailing,
     OutboxOld,
     OutboxGrowing,
     LanePaused,
@@ -80,7 +81,7 @@ use Severity::{Critical, Info, Warning};
 
 impl FindingId {
     /// Every finding: first those that have an alert, in the order of `ops/alerts.yml`.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Id::Restarting,
         Id::ServerErrors,
         Id::ReloadRefused,
@@ -93,6 +94,7 @@ impl FindingId {
         Id::EvidenceLost,
         Id::SendsLost,
         Id::SendsUnregistered,
+        Id::AppFailing,
         Id::OutboxOld,
         Id::OutboxGrowing,
         Id::LanePaused,
@@ -238,6 +240,13 @@ impl FindingId {
                 "Twilio sent these messages, and the app got Twilio's answer with Heardback-Registered: false. \
                  The status callback registers the message, if it comes to Heardback. The log names each cause \
                  (`sent, but not registered`).",
+            ),
+            Self::AppFailing => (
+                "app_failing",
+                Warning,
+                "Twilio got the answer for failures, or the app's own 4xx; the evidence of these webhooks is stored. A 4xx \
+                 refuses the signature or the form, and `heardback doctor --ask-app` tests that. docs/forward.md explains \
+                 each reason.",
             ),
             Self::OutboxOld => (
                 "outbox_old",

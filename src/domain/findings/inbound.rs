@@ -7,7 +7,8 @@ use jiff::SignedDuration;
 use crate::domain::findings::finding::Finding;
 use crate::domain::findings::id::{FindingId, Severity};
 use crate::domain::findings::situation::{
-    ClaimedAccount, KeyFacts, RouteSignatures, SignatureFacts, SignatureFailures, Situation,
+    ClaimedAccount, ForwardFacts, KeyFacts, RouteSignatures, SignatureFacts, SignatureFailures,
+    Situation,
 };
 use crate::domain::span::rough;
 
@@ -88,6 +89,14 @@ pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
             requests.unregistered_sends
         );
         findings.push(Finding::new(FindingId::SendsUnregistered, what));
+    }
+    for facts in &now.forwards {
+        let ForwardFacts { account, kind, failures, since, last } = facts;
+        let what = format!(
+            "{failures} {kind} webhooks of {account} failed at the app within 15 minutes; the latest: {last}"
+        );
+        let finding = Finding::new(FindingId::AppFailing, what);
+        findings.push(finding.about(&format!("{account} {kind}")).since(*since));
     }
     findings.extend(idle_keys(now));
 }

@@ -18,9 +18,9 @@ pub use finding::Finding;
 pub use id::{FindingId, OUTSIDE, Severity};
 pub use rejection::{UNKNOWN_SIDS, pause_advice};
 pub use situation::{
-    ClaimedAccount, ClockJump, FdLimit, ForeignServer, HeldAccount, KeyFacts, OutboxFacts,
-    PausedLane, RequestFacts, RouteSignatures, SignatureFacts, SignatureFailures, Situation,
-    StartFacts, StoreFacts, ThrottledLane, Traffic, TrafficCount, UpstreamFacts,
+    ClaimedAccount, ClockJump, FdLimit, ForeignServer, ForwardFacts, HeldAccount, KeyFacts,
+    OutboxFacts, PausedLane, RequestFacts, RouteSignatures, SignatureFacts, SignatureFailures,
+    Situation, StartFacts, StoreFacts, ThrottledLane, Traffic, TrafficCount, UpstreamFacts,
 };
 pub use store::MIN_FREE;
 

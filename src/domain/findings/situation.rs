@@ -29,6 +29,8 @@ pub struct Situation {
     pub signatures: Vec<RouteSignatures>,
     /// Answered requests, and received evidence.
     pub requests: RequestFacts,
+    /// Failures of forwarded webhooks, in 15 minutes.
+    pub forwards: Vec<ForwardFacts>,
     /// Keys that have matched since the start.
     pub keys: Vec<KeyFacts>,
     /// Accounts whose posts Twilio rejects.
@@ -162,6 +164,18 @@ pub struct RequestFacts {
     pub lost_sends: u64,
     /// Messages that were sent and not registered, in an hour.
     pub unregistered_sends: u64,
+}
+
+/// Forwarded webhooks of one account and kind that failed, in 15 minutes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForwardFacts {
+    pub account: String,
+    /// `message`, `call` or `status`.
+    pub kind: &'static str,
+    pub failures: usize,
+    pub since: Timestamp,
+    /// The reason and the detail of the latest one.
+    pub last: String,
 }
 
 /// A key, and when it last matched.

@@ -118,6 +118,20 @@ fn provocations() -> Vec<(FindingId, Severity, Change, Change)> {
         (Id::SendsLost, Warning, |now| now.requests.lost_sends = 1, |_| {}),
         (Id::SendsUnregistered, Warning, |now| now.requests.unregistered_sends = 1, |_| {}),
         (
+            Id::AppFailing,
+            Warning,
+            |now| {
+                now.forwards = vec![ForwardFacts {
+                    account: "AC1".to_owned(),
+                    kind: "call",
+                    failures: 1,
+                    since: at(9_999),
+                    last: "timeout".to_owned(),
+                }];
+            },
+            |_| {},
+        ),
+        (
             Id::OutboxOld,
             Critical,
             |now| now.outbox.oldest = Some(at(9_985)),

@@ -2,14 +2,16 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use crate::domain::forward::ForwardKind;
 use crate::domain::redact::veiled;
 use crate::domain::signal::{Malformed, MessageUpdate, Signal};
-use crate::inbound::handlers::observe::{observe, register};
+use crate::inbound::forward::{serve_callback, serve_person};
+use crate::inbound::handlers::observe::{observe, remember};
 use crate::inbound::receiver::Receiver;
+use crate::inbound::rejection::Rejection;
 use crate::inbound::rejection_response::RejectionResponse;
-use crate::inbound::signed::{
-    AuthenticSender, FromApp, FromTwilio, RequestParts, Signed, SignedPayload,
-};
+use crate::inbound::signed::{AuthenticSender, FromApp, FromTwilio, RequestParts, SignedPayload};
+use crate::inbound::webhook::{Forwardable, Webhook};
 use crate::twilio::callback::{self, ParseContext};
 use crate::twilio::fields::FieldSpelling;
 
@@ -49,6 +51,10 @@ impl SignedPayload for InboundMessage {
     }
 }
 
+impl Forwardable for InboundMessage {
+    const KIND: ForwardKind = ForwardKind::Message;
+}
+
 pub(crate) struct StatusCallback {
     update: MessageUpdate,
     /// The `feedback` value of the callback URL, if it is neither true nor false.
@@ -65,22 +71,51 @@ impl SignedPayload for StatusCallback {
     }
 }
 
+impl Forwardable for StatusCallback {
+    const KIND: ForwardKind = ForwardKind::Status;
+}
+
 pub(crate) async fn message<F: Caller>(
     request: HttpRequest,
     receiver: web::Data<Receiver>,
-    message: Signed<InboundMessage, F>,
+    message: Webhook<InboundMessage, F>,
 ) -> Result<HttpResponse, RejectionResponse> {
-    observe(&request, &receiver, message.into_inner().0).await?;
-    Ok(F::respond(EMPTY_TWIML.to_owned()))
+    let (message, hand_off) = message.into_parts();
+    let signal = message.map(|InboundMessage(signal)| signal);
+    let empty = EMPTY_TWIML.to_owned();
+    if let Some(hand_off) = hand_off {
+        return serve_person(request, receiver, hand_off, signal, empty).await;
+    }
+    let signal = signal.map_err(|rejection| RejectionResponse::of(&request, rejection))?;
+    observe(&request, &receiver, signal).await?;
+    Ok(F::respond(empty))
 }
 
 pub(crate) async fn status<F: Caller>(
     request: HttpRequest,
     receiver: web::Data<Receiver>,
-    status: Signed<StatusCallback, F>,
+    status: Webhook<StatusCallback, F>,
 ) -> Result<HttpResponse, RejectionResponse> {
-    let StatusCallback { update, unreadable_feedback } = status.into_inner();
-    let registered = register(&request, &receiver, update).await?;
+    let (status, hand_off) = status.into_parts();
+    if let Some(hand_off) = hand_off {
+        let stored = {
+            let (request, receiver) = (request.clone(), receiver.clone());
+            async move { store(&request, &receiver, status?).await }
+        };
+        return serve_callback(request, receiver, hand_off, stored).await;
+    }
+    let status = status.map_err(|rejection| RejectionResponse::of(&request, rejection))?;
+    let stored = store(&request, &receiver, status).await;
+    stored.map_err(|rejection| RejectionResponse::of(&request, rejection))?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+async fn store(
+    request: &HttpRequest,
+    receiver: &Receiver,
+    StatusCallback { update, unreadable_feedback }: StatusCallback,
+) -> Result<(), Rejection> {
+    let registered = remember(request, receiver, update).await?;
     if let Some(sends) = receiver.sends.as_ref().filter(|_| registered.new) {
         sends.note_callback(&receiver.metrics, &registered.message);
     }
@@ -92,5 +127,5 @@ pub(crate) async fn status<F: Caller>(
              false; write feedback=1"
         );
     }
-    Ok(HttpResponse::NoContent().finish())
+    Ok(())
 }

@@ -7,8 +7,20 @@ use crate::domain::signal::{MessageUpdate, Signal};
 use crate::inbound::decision_log;
 use crate::inbound::decision_log::SignalLog;
 use crate::inbound::receiver::Receiver;
+use crate::inbound::rejection::Rejection;
 use crate::inbound::rejection_response::RejectionResponse;
 use crate::inbound::trace;
+
+/// Stores facts about a message, for an answer that a rejection alone does not decide.
+pub(super) async fn remember(
+    request: &HttpRequest,
+    receiver: &Receiver,
+    update: MessageUpdate,
+) -> Result<RegisterOutcome, Rejection> {
+    let registered = receiver.store.remember(update).await?;
+    decision_log::registered(&receiver.metrics, trace::of(request), &registered);
+    Ok(registered)
+}
 
 /// Stores a signal.
 pub(super) async fn observe(
@@ -16,9 +28,17 @@ pub(super) async fn observe(
     receiver: &Receiver,
     signal: Signal,
 ) -> Result<ObserveOutcome, RejectionResponse> {
+    let observed = write(receiver, signal).await;
+    observed.map_err(|rejection| RejectionResponse::of(request, rejection))
+}
+
+/// Stores a signal, for an answer that a rejection alone does not decide.
+pub(super) async fn write(
+    receiver: &Receiver,
+    signal: Signal,
+) -> Result<ObserveOutcome, Rejection> {
     let log = SignalLog::of(&signal);
-    let observed = receiver.store.observe(signal).await;
-    let observed = observed.map_err(|error| RejectionResponse::of(request, error))?;
+    let observed = receiver.store.observe(signal).await?;
     log.outcome(&receiver.metrics, &observed);
     Ok(observed)
 }
@@ -29,8 +49,6 @@ pub(super) async fn register(
     receiver: &Receiver,
     update: MessageUpdate,
 ) -> Result<RegisterOutcome, RejectionResponse> {
-    let registered = receiver.store.remember(update).await;
-    let registered = registered.map_err(|error| RejectionResponse::of(request, error))?;
-    decision_log::registered(&receiver.metrics, trace::of(request), &registered);
-    Ok(registered)
+    let registered = remember(request, receiver, update).await;
+    registered.map_err(|rejection| RejectionResponse::of(request, rejection))
 }

@@ -60,6 +60,12 @@ pub(super) struct OwnedKey {
     pub(super) name: Arc<str>,
 }
 
+impl OwnedKey {
+    pub(super) fn signing_key(&self) -> &SigningKey {
+        &self.key
+    }
+}
+
 /// The keys of one kind: grouped by account, then those of every account.
 #[derive(Default)]
 struct RingKeys {

@@ -50,6 +50,11 @@ impl Harness {
         Self { service, twilio, folder }
     }
 
+    /// A service that was started apart.
+    pub(crate) fn over(service: Running, twilio: Twilio, folder: TempDir) -> Self {
+        Self { service, twilio, folder }
+    }
+
     pub(crate) fn store(&self) -> PathBuf {
         self.folder.path().join("store")
     }

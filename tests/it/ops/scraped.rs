@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
+use std::time::Duration;
+
+use heardback::domain::forward::ForwardKind;
+use heardback::telemetry::metrics::Metrics;
 
 use serde_json::json;
 
@@ -153,6 +157,11 @@ fn every_watched_metric_is_exposed_and_every_exposed_one_is_documented() {
     exposed.insert("heardback_connections_shut_total".to_owned());
     let postgres = labels::of_a_database();
     exposed.extend(self::exposed(&postgres).into_keys());
+    // A service without an app's URL exposes none of these.
+    let forwards = Metrics::new();
+    forwards.forward(ForwardKind::Call, None, Duration::from_millis(1));
+    let forwards = forwards.render();
+    exposed.extend(self::exposed(&forwards).into_keys());
     for expression in rules::expressions().into_iter().chain(dashboard::expressions()) {
         for metric in named(&expression) {
             assert!(exposed.contains(&metric), "{metric} is not exposed: {expression}");
@@ -171,6 +180,7 @@ fn every_watched_metric_is_exposed_and_every_exposed_one_is_documented() {
     let families: BTreeSet<_> = text
         .lines()
         .chain(postgres.lines())
+        .chain(forwards.lines())
         .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
         .collect();
     let advised = named(&read("ops/alerts.yml"));

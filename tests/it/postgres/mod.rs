@@ -97,6 +97,10 @@ impl<'a> Postgres<'a> {
         format!("postgres://owner@localhost/postgres?host={folder}&options[search_path]={schema}")
     }
 
+    pub(crate) fn schema(&self) -> &str {
+        &self.schema
+    }
+
     fn connect(&self) -> PgConnectOptions {
         self.connect_at(self.cluster.folder())
     }

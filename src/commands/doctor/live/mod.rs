@@ -1,8 +1,9 @@
 //! The live checks: settings, store, Twilio, the public URL, the running service.
 //!
-//! They change nothing: requests are GETs, the store's lock is taken and released, no file is made. A problem that may
+//! They change nothing: requests are GETs (but for `--ask-app`), the store's lock is taken and released, no file is made. A problem that may
 //! be one of this machine alone (the public URL, a service elsewhere) is a warning.
 
+mod app;
 mod database;
 pub(crate) mod reach;
 mod report;
@@ -16,7 +17,10 @@ use crate::store::sled::{StoreProbe, probe};
 use std::path::Path;
 
 /// Makes every check.
-pub(crate) async fn run_checks(settings: &Settings) -> anyhow::Result<DoctorReport> {
+pub(crate) async fn run_checks(
+    settings: &Settings,
+    asks_app: bool,
+) -> anyhow::Result<DoctorReport> {
     let http = reach::client()?;
     let sound = "sound, as far as this command has them";
     let mut checks = vec![Check::new("settings", CheckStatus::Ok, sound)];
@@ -28,6 +32,7 @@ pub(crate) async fn run_checks(settings: &Settings) -> anyhow::Result<DoctorRepo
     for url in &settings.public_urls {
         checks.push(reach::public_url_check(&http, url).await);
     }
+    checks.extend(app::checks(settings, asks_app).await?);
     checks.extend(service::checks(&http, settings).await);
     let ok = checks.iter().all(|check| check.mark != CheckStatus::Fail);
     let webhooks = settings.public_urls.iter().map(|url| webhooks(url.as_str())).collect();

@@ -1,0 +1,138 @@
+//! Whether the app accepts Heardback's signature on forwarded webhooks.
+//!
+//! Only with `--ask-app`, because the app runs its own code on each request. The form names the account and nothing else:
+//! no message, no call, no address. A second request has an invalid signature, which a validating app refuses.
+
+use crate::commands::doctor::live::report::{Check, CheckStatus};
+use crate::config::{AccountSettings, Settings};
+use crate::domain::forward::{ForwardFailure, ForwardKind};
+use crate::domain::sid::AccountSid;
+use crate::forward::{AppAnswer, AppRequest, Failed, ForwardConfig, Forwarder, Limits};
+use crate::twilio::signature::SigningKey;
+
+pub(super) async fn checks(settings: &Settings, asks_app: bool) -> anyhow::Result<Vec<Check>> {
+    let targets: Vec<_> = settings.forwards().map(|(scope, url)| (scope, url.clone())).collect();
+    if targets.is_empty() {
+        return Ok(Vec::new());
+    }
+    if !asks_app {
+        let says =
+            "webhooks are forwarded; --ask-app asks the app whether it accepts their signature";
+        return Ok(vec![Check::new("app", CheckStatus::Ok, says)]);
+    }
+    let config = ForwardConfig {
+        timeout: settings.forward.timeout,
+        allows_private: settings.forward.allows_private,
+        limits: Limits::default(),
+    };
+    let forwarder = Forwarder::new(config, targets.clone())?;
+    let mut checks = Vec::new();
+    for ((sid, kind), url) in targets {
+        let account = settings.accounts.iter().find(|account| account.sid == sid);
+        let Some((key, signature_settings)) = account.and_then(first_key) else { continue };
+        let request = |key| request((sid, kind), key, signature_settings.clone());
+        let signed = forwarder.ask(request(key)).await;
+        let forged = forwarder.ask(request(SigningKey::new(b"no key of the app's"))).await;
+        let (mark, says) = judge(&signed, &forged);
+        checks.push(Check::new("app", mark, format!("{url} ({}): {says}", kind.as_str())));
+    }
+    Ok(checks)
+}
+
+/// The key that Twilio signs with first, and its settings header if it is a `SharedKey`.
+fn first_key(account: &AccountSettings) -> Option<(SigningKey, Option<String>)> {
+    use secrecy::ExposeSecret as _;
+    let token = account.tokens.first();
+    let token = token.map(|token| (SigningKey::new(token.expose_secret().as_bytes()), None));
+    token.or_else(|| {
+        let key = account.shared_keys.first()?;
+        let header = format!("key={},algorithm={}", key.id.as_str(), key.algorithm.as_str());
+        Some((key.signing_key(), Some(header)))
+    })
+}
+
+fn request(
+    (account, kind): (AccountSid, ForwardKind),
+    key: SigningKey,
+    signature_settings: Option<String>,
+) -> AppRequest {
+    let header = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
+    let mut headers = vec![
+        header("Content-Type", "application/x-www-form-urlencoded"),
+        header("User-Agent", concat!("heardback/", env!("CARGO_PKG_VERSION"), " doctor")),
+    ];
+    let settings = signature_settings;
+    headers.extend(settings.map(|it| header("X-Twilio-Webhooks-Signature-Settings", &it)));
+    let body = format!("AccountSid={account}&ApiVersion=2010-04-01").into_bytes();
+    let query = String::new();
+    AppRequest { account, kind, key, is_get: false, query, headers, body, person: None }
+}
+
+/// The meaning of both answers.
+fn judge(
+    signed: &Result<AppAnswer, Failed>,
+    forged: &Result<AppAnswer, Failed>,
+) -> (CheckStatus, String) {
+    let is_refused = |answer: &Result<AppAnswer, Failed>| {
+        matches!(answer, Ok(AppAnswer { status: 400 | 401 | 403, .. }))
+    };
+    match signed {
+        Ok(AppAnswer { status, .. }) if is_refused(signed) && is_refused(forged) => (
+            CheckStatus::Fail,
+            format!(
+                "the app refuses Heardback's signature ({status}), or every request without a message: it must \
+                 validate for this very URL, with this account's auth token"
+            ),
+        ),
+        Ok(AppAnswer { status, .. }) if is_refused(forged) => {
+            (CheckStatus::Ok, format!("the app accepts Heardback's signature ({status})"))
+        }
+        // A webhook without a message may well be an error of the app, after it accepted the signature.
+        Err(Failed { failure: ForwardFailure::ServerError, detail }) if is_refused(forged) => (
+            CheckStatus::Ok,
+            format!(
+                "the app accepts Heardback's signature, and fails on a form without a message ({detail})"
+            ),
+        ),
+        Ok(AppAnswer { status, .. }) => (
+            CheckStatus::Warn,
+            format!(
+                "the app answers ({status}), but accepts a wrong signature, too: anyone can send it webhooks"
+            ),
+        ),
+        Err(Failed { failure, detail }) => {
+            (CheckStatus::Fail, format!("the app did not answer: {} ({detail})", failure.as_str()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_valid_signature_must_count_and_a_wrong_one_must_not() {
+        let answer = |status| {
+            let (content_type, cookies, body) = (None, Vec::new(), Vec::new());
+            Ok(AppAnswer { status, content_type, cookies, body })
+        };
+        let failed = |failure| Err(Failed { failure, detail: "x".to_owned() });
+        for (signed, forged, mark, word) in [
+            (answer(200), answer(403), CheckStatus::Ok, "accepts"),
+            (answer(404), answer(403), CheckStatus::Ok, "404"),
+            (
+                failed(ForwardFailure::ServerError),
+                answer(401),
+                CheckStatus::Ok,
+                "without a message",
+            ),
+            (answer(403), answer(403), CheckStatus::Fail, "refuses"),
+            (answer(200), answer(200), CheckStatus::Warn, "wrong signature"),
+            (failed(ForwardFailure::Timeout), answer(403), CheckStatus::Fail, "timeout"),
+            (failed(ForwardFailure::ServerError), answer(200), CheckStatus::Fail, "server_error"),
+        ] {
+            let (given, says) = judge(&signed, &forged);
+            assert!(given == mark && says.contains(word), "{says}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Forwarding: Twilio's webhooks that Heardback passes on to the app's own URL, and the results.
+
+use serde::Serialize;
+
+/// The kind of a forwarded webhook. Each kind has its own URL of the app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ForwardKind {
+    Message,
+    Call,
+    Status,
+}
+
+impl ForwardKind {
+    pub const ALL: [Self; 3] = [Self::Message, Self::Call, Self::Status];
+
+    /// The word in metrics and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Message => "message",
+            Self::Call => "call",
+            Self::Status => "status",
+        }
+    }
+}
+
+/// Why the app's answer cannot be used, or is an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ForwardFailure {
+    /// 4xx. Twilio gets this answer unchanged.
+    ClientError,
+    /// 5xx.
+    ServerError,
+    /// 3xx. A redirect is not followed.
+    Redirect,
+    /// No complete answer within the timeout.
+    Timeout,
+    /// An earlier message of the same person was still under way at the end of the timeout.
+    Waited,
+    /// No connection, or no valid certificate.
+    Connect,
+    /// The name of the host has no address that is allowed.
+    Address,
+    /// The connection broke before the end of the answer.
+    Broken,
+    /// The answer exceeds the limit.
+    TooLarge,
+    /// The answer is an HTML page, where Twilio expects `TwiML`.
+    Html,
+    /// The answer has a `Content-Encoding`, which the request did not accept.
+    Encoded,
+    /// The headers of the request exceed the limit. The app was not asked.
+    Headers,
+    /// Too many webhooks are under way. The app was not asked.
+    Busy,
+}
+
+impl ForwardFailure {
+    pub const ALL: [Self; 13] = [
+        Self::ClientError,
+        Self::ServerError,
+        Self::Redirect,
+        Self::Timeout,
+        Self::Waited,
+        Self::Connect,
+        Self::Address,
+        Self::Broken,
+        Self::TooLarge,
+        Self::Html,
+        Self::Encoded,
+        Self::Headers,
+        Self::Busy,
+    ];
+
+    /// The label in metrics and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientError => "client_error",
+            Self::ServerError => "server_error",
+            Self::Redirect => "redirect",
+            Self::Timeout => "timeout",
+            Self::Waited => "waited",
+            Self::Connect => "connect",
+            Self::Address => "address",
+            Self::Broken => "broken",
+            Self::TooLarge => "too_large",
+            Self::Html => "html",
+            Self::Encoded => "encoded",
+            Self::Headers => "headers",
+            Self::Busy => "busy",
+        }
+    }
+}

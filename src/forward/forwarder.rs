@@ -1,0 +1,306 @@
+//! Asks the app: admits a webhook, waits for the person's turn, signs, sends, and reads the answer.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, VIA};
+use reqwest::{Method, Url};
+use secrecy::ExposeSecret as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::domain::forward::{ForwardFailure, ForwardKind};
+use crate::domain::sid::AccountSid;
+use crate::forward::answer;
+use crate::forward::answer::{AppAnswer, ReadError};
+use crate::forward::client::{Clients, describe};
+use crate::forward::headers::{MAX_HEADERS, SIGNATURE};
+use crate::forward::order::{PersonKey, PersonQueues, Place};
+use crate::twilio::app_url::AppUrl;
+use crate::twilio::form;
+use crate::twilio::signature::{Content, SigningKey, sign};
+
+/// The longest timeout of a forward: a second below Twilio's own.
+pub const MAX_TIMEOUT: Duration = Duration::from_secs(14);
+
+/// Marks a forwarded request, so that Heardback recognises its own.
+pub const VIA_HEARDBACK: &str = "1.1 heardback";
+
+/// The account and the kind of a webhook, and the app's URL for them.
+pub type ForwardTarget = ((AccountSid, ForwardKind), AppUrl);
+
+/// The most webhooks that are under way at a time.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    pub total: usize,
+    /// Of one account and one kind, so that a slow app delays no other, and status callbacks delay no call.
+    pub of_one_app: usize,
+    /// Messages of one person.
+    pub of_one_person: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { total: 256, of_one_app: 64, of_one_person: 8 }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct ForwardConfig {
+    /// From the signature's verification to the last byte of the answer; at most [`MAX_TIMEOUT`].
+    pub timeout: Duration,
+    /// Whether the app may be on loopback or a private network, also over plain http.
+    pub allows_private: bool,
+    pub limits: Limits,
+}
+
+impl Default for ForwardConfig {
+    fn default() -> Self {
+        let timeout = Duration::from_secs(10);
+        Self { timeout, allows_private: false, limits: Limits::default() }
+    }
+}
+
+/// The HTTP client cannot be built: most likely there are no CA certificates.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client of forwarded webhooks could not be built: {0}")]
+pub struct ForwardError(#[from] reqwest::Error);
+
+/// A verified webhook.
+pub struct AppRequest {
+    pub account: AccountSid,
+    pub kind: ForwardKind,
+    /// The key that signed it.
+    pub key: SigningKey,
+    pub is_get: bool,
+    pub query: String,
+    /// The headers that go along ([`crate::forward::goes_along`]).
+    pub headers: Vec<(String, Vec<u8>)>,
+    pub body: Vec<u8>,
+    /// The person whose messages keep their order. `None`: no order.
+    pub person: Option<PersonKey>,
+}
+
+/// The app was not asked, or its answer cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failed {
+    pub failure: ForwardFailure,
+    /// For an operator. It has no part of a request, of an answer's body, or of a URL.
+    pub detail: String,
+}
+
+impl Failed {
+    fn new(failure: ForwardFailure, detail: impl Into<String>) -> Self {
+        Self { failure, detail: detail.into() }
+    }
+}
+
+/// The app's URLs, and the webhooks under way to them.
+pub struct Forwarder {
+    config: ForwardConfig,
+    /// Built with the first target.
+    clients: OnceLock<Clients>,
+    targets: RwLock<Arc<BTreeMap<(AccountSid, ForwardKind), AppUrl>>>,
+    total: Arc<Semaphore>,
+    of_apps: Mutex<BTreeMap<(AccountSid, ForwardKind), Arc<Semaphore>>>,
+    people: Arc<PersonQueues>,
+}
+
+impl fmt::Debug for Forwarder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Forwarder").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// The admission of one webhook. Drop ends it.
+struct Admission {
+    _total: OwnedSemaphorePermit,
+    _of_app: OwnedSemaphorePermit,
+    place: Option<Place>,
+}
+
+impl Forwarder {
+    ///
+    /// # Errors
+    /// [`ForwardError`], if there are targets.
+    pub fn new(config: ForwardConfig, targets: Vec<ForwardTarget>) -> Result<Self, ForwardError> {
+        let forwarder = Self {
+            config,
+            clients: OnceLock::new(),
+            targets: RwLock::default(),
+            total: Arc::new(Semaphore::new(config.limits.total)),
+            of_apps: Mutex::default(),
+            people: Arc::default(),
+        };
+        forwarder.replace(targets)?;
+        Ok(forwarder)
+    }
+
+    /// Replaces the app's URLs. A webhook under way keeps its own.
+    ///
+    /// # Errors
+    /// [`ForwardError`]; nothing has changed then.
+    pub fn replace(&self, targets: Vec<ForwardTarget>) -> Result<(), ForwardError> {
+        if !targets.is_empty() && self.clients.get().is_none() {
+            let clients = Clients::new(self.config.allows_private)?;
+            // A concurrent call may have set it; both are equal.
+            let _ = self.clients.set(clients);
+        }
+        let targets = Arc::new(targets.into_iter().collect());
+        *self.targets.write().unwrap_or_else(PoisonError::into_inner) = targets;
+        Ok(())
+    }
+
+    /// Whether the app has a URL for these webhooks.
+    pub fn has_target(&self, account: AccountSid, kind: ForwardKind) -> bool {
+        self.targets().contains_key(&(account, kind))
+    }
+
+    /// The number of webhooks under way.
+    pub fn in_flight(&self) -> usize {
+        self.config.limits.total.saturating_sub(self.total.available_permits())
+    }
+
+    /// Waits until no webhook is under way. New ones wait meanwhile.
+    pub async fn idle(&self) {
+        let all = u32::try_from(self.config.limits.total).unwrap_or(u32::MAX);
+        // It is never closed, so this cannot fail.
+        let _ = self.total.acquire_many(all).await;
+    }
+
+    /// Asks the app.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub async fn ask(&self, request: AppRequest) -> Result<AppAnswer, Failed> {
+        let key = (request.account, request.kind);
+        let admission = self.admit(key, request.person)?;
+        let targets = self.targets();
+        let url = targets.get(&key).ok_or_else(no_url)?;
+        let is_waiting = Cell::new(true);
+        let asked = async {
+            let _turn = match &admission.place {
+                Some(place) => Some(place.turn().await),
+                None => None,
+            };
+            is_waiting.set(false);
+            self.send(url, request).await
+        };
+        let answer = tokio::time::timeout(self.config.timeout, asked).await;
+        answer.unwrap_or_else(|_| {
+            let timeout = self.config.timeout;
+            Err(if is_waiting.get() {
+                let detail = format!("an earlier message of the person took {timeout:?}");
+                Failed::new(ForwardFailure::Waited, detail)
+            } else {
+                Failed::new(
+                    ForwardFailure::Timeout,
+                    format!("no complete answer within {timeout:?}"),
+                )
+            })
+        })
+    }
+
+    fn admit(
+        &self,
+        key: (AccountSid, ForwardKind),
+        person: Option<PersonKey>,
+    ) -> Result<Admission, Failed> {
+        let Limits { of_one_app, of_one_person, total } = self.config.limits;
+        let busy = |most, what| {
+            Failed::new(ForwardFailure::Busy, format!("{most} webhooks of {what} are under way"))
+        };
+        let of_app = {
+            let mut of_apps = self.of_apps.lock().unwrap_or_else(PoisonError::into_inner);
+            let of_app = of_apps.entry(key).or_insert_with(|| Arc::new(Semaphore::new(of_one_app)));
+            Arc::clone(of_app)
+        };
+        let of_app = of_app.try_acquire_owned().map_err(|_| busy(of_one_app, "this app"))?;
+        let all = Arc::clone(&self.total).try_acquire_owned();
+        let all = all.map_err(|_| busy(total, "all apps"))?;
+        let place = match person {
+            Some(person) => {
+                let place = self.people.enter(person, of_one_person);
+                Some(place.ok_or_else(|| busy(of_one_person, "one person"))?)
+            }
+            None => None,
+        };
+        Ok(Admission { _total: all, _of_app: of_app, place })
+    }
+
+    async fn send(&self, url: &AppUrl, request: AppRequest) -> Result<AppAnswer, Failed> {
+        let clients = self.clients.get().ok_or_else(no_url)?;
+        let client = clients.of(url).ok_or_else(|| {
+            Failed::new(ForwardFailure::Address, "the address of the app's URL is not allowed")
+        })?;
+        let kind = request.kind;
+        let (target, headers) = signed(url, &request)?;
+        let method = if request.is_get { Method::GET } else { Method::POST };
+        let mut sent = client.request(method, target).headers(headers);
+        if !request.is_get || !request.body.is_empty() {
+            sent = sent.body(request.body);
+        }
+        let response = sent.send().await.map_err(failed)?;
+        answer::read(response, url, kind).await.map_err(|error| match error {
+            ReadError::Unusable(failure, detail) => Failed::new(failure, detail),
+            ReadError::Connection(error) => failed(error),
+        })
+    }
+
+    fn targets(&self) -> Arc<BTreeMap<(AccountSid, ForwardKind), AppUrl>> {
+        Arc::clone(&self.targets.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn no_url() -> Failed {
+    Failed::new(ForwardFailure::Connect, "a reload has removed the app's URL")
+}
+
+fn failed(error: reqwest::Error) -> Failed {
+    let (failure, detail) = describe(error);
+    Failed { failure, detail }
+}
+
+/// The URL of the request, and its headers with the new signature.
+fn signed(url: &AppUrl, request: &AppRequest) -> Result<(Url, HeaderMap), Failed> {
+    let refused = |detail: &str| Failed::new(ForwardFailure::Headers, detail);
+    let target = Url::parse(&url.with_query(&request.query));
+    let target = target.map_err(|_| refused("the query cannot be part of a URL"))?;
+    // The client may escape characters of the query: sign the text that is sent.
+    let mut signed = url.signed_origin(request.kind) + target.path();
+    if let Some(query) = target.query() {
+        signed.push('?');
+        signed.push_str(query);
+    }
+    let pairs = form::pairs(&request.body);
+    let content = Content::Form { pairs: &pairs, body: &request.body };
+    let signature = sign(&request.key, &signed, &content);
+    let mut headers = HeaderMap::new();
+    let mut length = 0;
+    for (name, value) in &request.headers {
+        length += name.len() + value.len();
+        let name = HeaderName::from_bytes(name.as_bytes());
+        let value = HeaderValue::from_bytes(value);
+        let (Ok(name), Ok(value)) = (name, value) else {
+            return Err(refused("a header of the request is malformed"));
+        };
+        headers.append(name, value);
+    }
+    if length > MAX_HEADERS {
+        return Err(refused("the headers of the request exceed the limit"));
+    }
+    let text = |text: &str| {
+        HeaderValue::from_str(text).map_err(|_| refused("the app's URL is no header value"))
+    };
+    headers.insert(HeaderName::from_static(SIGNATURE), text(&signature)?);
+    headers.insert(HOST, text(url.authority())?);
+    headers.insert(VIA, HeaderValue::from_static(VIA_HEARDBACK));
+    if let Some(basic) = url.basic() {
+        let mut basic = text(basic.expose_secret())?;
+        basic.set_sensitive(true);
+        headers.insert(AUTHORIZATION, basic);
+    }
+    Ok((target, headers))
+}
