@@ -8,6 +8,7 @@ sid=$(printf 'user = "%s:%s"\n' "$TWILIO_ACCOUNT_SID" "$TWILIO_AUTH_TOKEN" |
     curl --silent --show-error --fail --config - --max-time 20 --data-urlencode "To=$1" \
         --data-urlencode "From=$TWILIO_FROM" --data-urlencode 'Body=Your code is 493017.' \
         "$HEARDBACK_PUBLIC_URL/2010-04-01/Accounts/$TWILIO_ACCOUNT_SID/Messages.json" | jq -er .sid)
+[ -n "$sid" ] # or ends here: curl has printed the reason
 echo "$sid" # store it with the login
 
 # A job for your queue: report SID TIME prints the answer's status, or 000. The fields are signed, sorted by name.

@@ -107,7 +107,7 @@ fn stays_behind(app: &OfficialApp) {
     let mut second = message_of(2, RECIPIENT, "again");
     let pair = cookie.split(';').next().expect("a pair").to_owned();
     second.headers.push(("Cookie".to_owned(), pair));
-    second.target.push_str("?more=a%20b&x=%2B1&y=%C3%A9");
+    second.target.push_str("?more=a%20b&x=%2B1");
     texted(&harness.send(&second), "2: again");
     // As GET, with the callback in the query.
     let sid = inbound(3);
@@ -118,9 +118,12 @@ fn stays_behind(app: &OfficialApp) {
         ("To", SENDER),
     ];
     let query = serde_urlencoded::to_string(fields).expect("encodes");
-    for (body, text) in
-        [("it%20is%20%2B1", "it is +1"), ("a%26b=c", "a&amp;b=c"), ("it%27s", "it's")]
-    {
+    for (body, text) in [
+        ("it%20is%20%2B1", "it is +1"),
+        ("a%26b=c", "a&amp;b=c"),
+        ("it%27s", "it's"),
+        ("caf%C3%A9", "café"),
+    ] {
         let query = format!("{query}&Body={body}");
         // Some frameworks hand their validator another text than the requested one: then Twilio fails there, too.
         let is_read = app.directly(&get(&format!("/sms?tenant=7&{query}")), &token) == 200;
@@ -128,7 +131,9 @@ fn stays_behind(app: &OfficialApp) {
         if is_read {
             texted(&got, &format!("1: {text}"));
         } else {
-            assert!(body == "it%27s" && got.status == 403, "{body}: {}", got.status);
+            // Flask shows `'` and letters beyond ASCII without their escapes.
+            let is_known = body.contains("%27") || body.contains("%C3");
+            assert!(is_known && got.status == 403, "{body}: {}", got.status);
         }
     }
     let answered = harness.send(&call(1, "ringing", &[]));
