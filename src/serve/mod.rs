@@ -101,8 +101,7 @@ impl Service {
         let risk = check_placement(settings)?.and_then(|placement| placement.risk);
         let clock: Clock = Arc::new(now);
         let metrics = Metrics::new();
-        let readiness = Arc::new(Readiness::new());
-        readiness.set_dry_run(settings.dry_run);
+        let readiness = begin_readiness(settings.dry_run);
         let guard =
             ClockGuard::disciplined(Arc::clone(&clock), Arc::new(uptime), Arc::new(log_jump));
         let opened = open_store(settings, &guard, &metrics)?;
@@ -115,12 +114,10 @@ impl Service {
         let upstreams = Arc::new(Upstreams::new(reload::upstreams(settings), on_date)?);
         let forwarder = reload::forwarder(settings, budget.forwards.max(1))?;
         let worker = worker(settings, &store, &upstreams, &clock, (&observer, budget));
-        let clock_source = Arc::clone(&upstreams);
         let trust = Arc::new(CurrentKeyRing::new(reload::keyring(settings)));
         let send_credentials = Arc::new(SendCredentials::new(send::credentials(settings)));
         let sends = send::sends(settings, &send_credentials, &upstreams);
-        let refusals = RejectedCapture::open(settings.record_refused.as_deref(), &clock);
-        let refusals = Arc::new(refusals.context("HEARDBACK_RECORD_REFUSED cannot be used")?);
+        let refusals = open_capture(settings, &clock)?;
         let receiver = web::Data::new(Receiver {
             store: Arc::clone(&store),
             bases: settings.public_urls.iter().map(|url| url.as_str().to_owned()).collect(),
@@ -169,7 +166,7 @@ impl Service {
             max_messages: settings.max_messages,
             start,
         }));
-        let outgoing = (upstreams, Arc::clone(&forwarder));
+        let outgoing = (Arc::clone(&upstreams), Arc::clone(&forwarder));
         let shared = (send_credentials, Arc::clone(&metrics));
         let reloader = Reloader::new(settings.clone(), trust, outgoing, shared);
         let (public_addrs, ops_addrs) = (addresses(&listeners.public)?, addresses(&listeners.ops)?);
@@ -195,7 +192,7 @@ impl Service {
             monitor,
             traces,
             observer,
-            clock_source,
+            clock_source: upstreams,
             reloader: Some(reloader),
             public_addrs,
             ops_addrs,
@@ -320,4 +317,15 @@ fn addresses(listeners: &[TcpListener]) -> std::io::Result<Vec<SocketAddr>> {
 
 fn joined(addresses: &[SocketAddr]) -> String {
     addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn begin_readiness(dry_run: bool) -> Arc<Readiness> {
+    let readiness = Readiness::new();
+    readiness.set_dry_run(dry_run);
+    Arc::new(readiness)
+}
+
+fn open_capture(settings: &Settings, clock: &Clock) -> anyhow::Result<Arc<RejectedCapture>> {
+    let capture = RejectedCapture::open(settings.record_refused.as_deref(), clock);
+    Ok(Arc::new(capture.context("HEARDBACK_RECORD_REFUSED cannot be used")?))
 }

@@ -144,7 +144,9 @@ fn relay(mut stream: TcpStream, behind: impl Fn() -> Line, shared: &Shared) -> s
         let is_faulty = match shared.fault {
             Fault::None => false,
             Fault::Refused => true,
-            _ => is_first,
+            Fault::Silent | Fault::Closed | Fault::Garbage | Fault::Busy | Fault::Forbidden => {
+                is_first
+            }
         };
         if is_faulty {
             stream.write_all(shared.fault.bytes())?;
