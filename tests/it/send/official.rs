@@ -31,10 +31,10 @@ fn run(program: &str, script: &str, arguments: &[&str]) -> Option<Value> {
 fn sends(program: &str, script: &str, agent: &str) {
     let desk = Desk::new(&[]);
     let base = format!("http://{}", desk.harness.service.public);
-    let send = |token: &str| {
+    let run_as = |token: &str| {
         run(program, script, &[&base, ACCOUNT, token, RECIPIENT, SENDER, "Your code is 471108 ✓"])
     };
-    let Some(sent) = send(TOKEN) else { return };
+    let Some(sent) = run_as(TOKEN) else { return };
     let first = crate::harness::sid(1);
     assert_eq!(sent, json!({ "sid": first, "status": "queued", "body": "Your code is 471108 ✓" }));
     assert_eq!(desk.harness.state(1).as_deref(), Some("pending"));
@@ -45,12 +45,12 @@ fn sends(program: &str, script: &str, agent: &str) {
     {
         assert!(request.body.contains(part), "{}", request.body);
     }
-    let wrong = send("f00dbabe98765432100123456789caff").expect("run before");
+    let wrong = run_as("f00dbabe98765432100123456789caff").expect("run before");
     assert_eq!(wrong["status"], 401, "{wrong}");
     assert_eq!(wrong["code"], 20003, "{wrong}");
     assert_eq!(desk.api.requests().len(), 1);
     desk.api.reply_with(Reply::Close);
-    let lost = send(TOKEN).expect("run before");
+    let lost = run_as(TOKEN).expect("run before");
     assert_eq!((&lost["status"], &lost["code"]), (&json!(502), &json!(20502)), "{lost}");
     assert!(lost["message"].as_str().expect("a text").contains("may have been sent"), "{lost}");
     assert_eq!(desk.api.requests().len(), 2, "the library sends it once, too");
