@@ -18,22 +18,17 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::domain::forward::{ForwardFailure, ForwardKind};
 use crate::domain::route::SEND;
+use crate::telemetry::lane_gauges::{LaneFamilies, LaneGauges, level};
 use crate::telemetry::store_gauges::{SharedStoreGauges, StoreGauges};
 use crate::telemetry::totals::{Side, Total, TotalCounters, Totals};
 
 /// One label: its name, and one of few values.
-type Label<V = &'static str> = [(&'static str, V); 1];
+type Label = [(&'static str, &'static str); 1];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     route: &'static str,
     status: u16,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct LaneStateLabels {
-    account: String,
-    state: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -69,10 +64,7 @@ pub struct Metrics {
     attempt_seconds: Histogram,
     mismatches: Counter,
     settled: Family<Label, Counter>,
-    lanes_paused: Family<Label<String>, Gauge>,
-    lane_states: Family<LaneStateLabels, Gauge>,
-    lane_limits: Family<Label<String>, Gauge>,
-    in_flight: Family<Label<String>, Gauge>,
+    lanes: LaneFamilies,
     keys: Family<KeyLabels, Gauge>,
     reloads: Family<Label, Counter>,
     swept: Family<Label, Counter>,
@@ -107,7 +99,6 @@ const SENDS: [&str; 10] = [
     "found",
     "busy",
 ];
-const LANE_STATES: [&str; 3] = ["open", "held", "paused"];
 /// A commit that takes longer is slow.
 const SLOW_COMMIT: Duration = Duration::from_secs(1);
 /// Reasons for which a signed request, or a click, is not usable; the same as in `HeardbackRefusals`.
@@ -140,10 +131,7 @@ impl Metrics {
             attempt_seconds: Histogram::new(ATTEMPT_BUCKETS),
             mismatches: Counter::default(),
             settled: Family::default(),
-            lanes_paused: Family::default(),
-            lane_states: Family::default(),
-            lane_limits: Family::default(),
-            in_flight: Family::default(),
+            lanes: LaneFamilies::default(),
             keys: Family::default(),
             reloads: Family::default(),
             swept: Family::default(),
@@ -213,14 +201,7 @@ impl Metrics {
         to.register("upstream_mismatch", help, self.mismatches.clone());
         let help = "Attempts settled, by result";
         to.register("upstream_settled", help, self.settled.clone());
-        let help = "1 while an account's posts are paused, else 0";
-        to.register("lane_paused", help, self.lanes_paused.clone());
-        let help = "1 for the current state of an account's posts, 0 for the others";
-        to.register("lane_state", help, self.lane_states.clone());
-        let help = "The most posts that an account may have in flight";
-        to.register("lane_limit", help, self.lane_limits.clone());
-        let help = "Posts that an account has in flight";
-        to.register("lane_in_flight", help, self.in_flight.clone());
+        self.lanes.register(to);
     }
 
     fn register_process_and_store(&mut self) {
@@ -352,16 +333,7 @@ impl Metrics {
 
     /// The gauges of an account's posts. The labels are bounded by the configured accounts.
     pub fn lane(&self, account: &str) -> LaneGauges {
-        let lane = [("account", account.to_owned())];
-        LaneGauges {
-            paused: self.lanes_paused.get_or_create_owned(&lane),
-            states: LANE_STATES.map(|state| {
-                let labels = LaneStateLabels { account: account.to_owned(), state };
-                self.lane_states.get_or_create_owned(&labels)
-            }),
-            limit: self.lane_limits.get_or_create_owned(&lane),
-            in_flight: self.in_flight.get_or_create_owned(&lane),
-        }
+        self.lanes.of(account)
     }
 
     /// Records the time of a key's valid signature on a route. The labels are bounded by the configured keys.
@@ -440,35 +412,10 @@ impl Metrics {
     }
 }
 
-/// The gauges of one account's posts. They change with each post, so they are looked up once.
-pub struct LaneGauges {
-    paused: Gauge,
-    /// In the order of [`LANE_STATES`].
-    states: [Gauge; LANE_STATES.len()],
-    limit: Gauge,
-    in_flight: Gauge,
-}
-
-impl LaneGauges {
-    pub fn set(&self, current: &str, limit: usize, in_flight: usize) {
-        self.paused.set(i64::from(current == "paused"));
-        for (gauge, state) in self.states.iter().zip(LANE_STATES) {
-            gauge.set(i64::from(current == state));
-        }
-        self.limit.set(level(limit as u64));
-        self.in_flight.set(level(in_flight as u64));
-    }
-}
-
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Metrics").finish_non_exhaustive()
     }
-}
-
-/// The value of a gauge, which is an `i64`.
-fn level(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

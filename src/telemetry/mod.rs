@@ -6,6 +6,7 @@ pub mod clock;
 mod collector;
 pub mod forward_failures;
 pub mod history;
+pub mod lane_gauges;
 pub mod logs;
 pub mod metrics;
 pub mod readiness;

@@ -123,11 +123,11 @@ fn one_command_shows_a_message_a_dead_twilio_a_paused_lane_and_the_draining_queu
     // One is refused by the demo's script; there is no other fault.
     browser.shows(HEALTH, "Twilio refused 1 confirmation");
     browser.shows("document.querySelector('#pulse').innerText", "live");
-    browser.shows(FUNNEL, "7 reported");
+    browser.shows(FUNNEL, "8 reported");
     browser.evaluate("window.loadedOnce = true; document.querySelector('#q').value = 'half a na'");
 
     demo.confirms();
-    browser.shows(FUNNEL, "8 reported");
+    browser.shows(FUNNEL, "9 reported");
     let (paused, old) = (condition("HeardbackLanePaused"), condition("HeardbackOutboxOld"));
     let old = old.split("unless").next().expect("its first part").trim();
     assert!(!demo.holds(&paused));
@@ -154,7 +154,7 @@ fn one_command_shows_a_message_a_dead_twilio_a_paused_lane_and_the_draining_queu
 
     demo.types("/up");
     browser.shows(OUTBOX, "Nothing waits to be reported.");
-    browser.shows(FUNNEL, "10 reported");
+    browser.shows(FUNNEL, "11 reported");
     let healthy = format!("String(!{HEALTH}.includes('paused'))");
     browser.shows(&healthy, "true");
     assert!(!demo.holds(&paused) && !demo.holds(&waits));
