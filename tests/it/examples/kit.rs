@@ -101,9 +101,10 @@ impl Kit {
 
     /// The command of the example, with these settings.
     fn command(&self, environment: &Environment<'_>) -> Command {
-        let mut command = match self.example {
-            Example::Go => Command::new(self.folder.path().join("go")),
-            _ => Command::new(self.example.program()),
+        let mut command = if self.example == Example::Go {
+            Command::new(self.folder.path().join("go"))
+        } else {
+            Command::new(self.example.program())
         };
         command.env_clear().current_dir(self.folder.path()).stdin(Stdio::null());
         command.env("PATH", process_env("PATH").unwrap_or_default());
