@@ -141,14 +141,8 @@ fn relay(mut stream: TcpStream, behind: impl Fn() -> Line, shared: &Shared) -> s
         reports.push((head.clone(), body.clone()));
         let is_first = reports.len() == 1;
         drop(reports);
-        let is_faulty = match shared.fault {
-            Fault::None => false,
-            Fault::Refused => true,
-            Fault::Silent | Fault::Closed | Fault::Garbage | Fault::Busy | Fault::Forbidden => {
-                is_first
-            }
-        };
-        if is_faulty {
+        let is_faulty = is_first || shared.fault == Fault::Refused;
+        if is_faulty && shared.fault != Fault::None {
             stream.write_all(shared.fault.bytes())?;
             if shared.fault == Fault::Silent {
                 shared.silent.lock().expect("unpoisoned").push(stream);
