@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::message::{Message, State};
+use crate::domain::sid::MessageSid;
 
 /// The outcome of [`Store::settle`](crate::store::Store::settle).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,14 +48,14 @@ pub enum Requeued {
 }
 
 /// The changes of one step of [`Store::expire`](crate::store::Store::expire).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Swept {
     /// Pending messages that expired.
     pub expired: usize,
     /// Parked evidence that became orphaned.
     pub orphaned: usize,
     /// Messages confirmed by evidence that was parked because a newer message could come.
-    pub confirmed: usize,
+    pub confirmed: Vec<MessageSid>,
     /// Finished messages removed after their retention.
     pub messages: usize,
     /// Orphaned evidence removed.
@@ -94,7 +95,7 @@ impl std::ops::AddAssign for Swept {
     fn add_assign(&mut self, step: Self) {
         self.expired += step.expired;
         self.orphaned += step.orphaned;
-        self.confirmed += step.confirmed;
+        self.confirmed.extend(step.confirmed);
         self.messages += step.messages;
         self.evidence += step.evidence;
         self.links += step.links;

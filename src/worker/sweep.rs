@@ -24,19 +24,20 @@ pub async fn run(store: Arc<dyn Store>, observer: Arc<dyn Observer>) {
     let mut walk = Walk { swept: Swept::default(), logged: monotonic() };
     loop {
         let rest = match store.expire(RECORDS_PER_STEP).await {
-            Ok(step) => {
-                if step.confirmed > 0 {
+            Ok(mut step) => {
+                for message_sid in std::mem::take(&mut step.confirmed) {
                     tracing::info!(
-                        messages = step.confirmed,
-                        "confirmed by parked evidence: no newer message was registered meanwhile"
+                        %message_sid,
+                        "confirmed {message_sid} by parked evidence: no newer message was registered meanwhile"
                     );
                 }
+                let is_complete = step.complete;
                 observer.swept(&step);
                 walk.swept += step;
-                if step.complete || monotonic().duration_since(walk.logged) >= LOG_INTERVAL {
+                if is_complete || monotonic().duration_since(walk.logged) >= LOG_INTERVAL {
                     walk.log();
                 }
-                if step.complete { WALK_PAUSE } else { STEP_PAUSE }
+                if is_complete { WALK_PAUSE } else { STEP_PAUSE }
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot sweep the store: {error}; next try in {WALK_PAUSE:?}");

@@ -76,7 +76,7 @@ pub(crate) fn swept(swept: &Swept) {
     if done.is_empty() {
         return;
     }
-    let Swept { expired, orphaned, messages, evidence, links, marks, evicted, .. } = *swept;
+    let Swept { expired, orphaned, messages, evidence, links, marks, evicted, .. } = swept;
     tracing::info!(
         expired,
         orphaned,

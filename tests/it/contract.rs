@@ -98,7 +98,7 @@ async fn sweep(store: &Arc<dyn Store>) -> Swept {
     loop {
         let step = store.expire(7).await.expect("swept");
         all += step;
-        if step.complete {
+        if all.complete {
             return all;
         }
     }

@@ -82,7 +82,7 @@ fn sweep_parked<B: Backend>(
     let is_from_the_future = parked.parked_at > later(now.max(backend.now()), MAX_JUMP);
     let waited = later(parked.parked_at, REGISTERED_WITHIN) <= now || is_from_the_future;
     if parked.reason == Reason::NewerMayCome && waited && parked.until > now {
-        swept.confirmed += reconsider(backend, &parked.evidence)?.len();
+        swept.confirmed.extend(reconsider(backend, &parked.evidence)?);
         return Ok(());
     }
     let kept = match parked.evidence.named {

@@ -100,7 +100,7 @@ async fn filled() -> Bench {
 }
 
 const NOTHING: Swept = Swept {
-    confirmed: 0,
+    confirmed: Vec::new(),
     expired: 0,
     orphaned: 0,
     messages: 0,
@@ -289,7 +289,11 @@ async fn evidence_parked_by_a_clock_that_was_ahead_is_judged_when_the_clock_is_r
     assert_eq!(reason(&parked), Some(Reason::NewerMayCome), "{parked:?}");
     assert_eq!(bench.sweep().await, NOTHING, "a newer message may still be registered");
     bench.passes(60, 2 * MINUTE);
-    assert_eq!(bench.sweep().await, Swept { confirmed: 1, ..NOTHING }, "not nine days later");
+    assert_eq!(
+        bench.sweep().await,
+        Swept { confirmed: vec![sid(1)], ..NOTHING },
+        "not nine days later"
+    );
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use heardback::config::process_env;
 use heardback::domain::feedback::{Lease, Settlement};
+use heardback::domain::sid::MessageSid;
 use heardback::store::postgres::PostgresStore;
 use heardback::store::{Store, Swept};
 use proptest::prelude::*;
@@ -56,8 +57,8 @@ impl Search<'_> {
     fn order(&mut self, step: &Step) -> Option<Step> {
         self.states += 1;
         assert!(self.states < MOST_STATES, "the search for a serial order is too long");
-        let sweep = self.round.iter().find_map(|(_, outcome)| outcome.swept);
-        if step.left.is_empty() && sweep.is_none_or(|sweep| is_equal(sweep, step.swept)) {
+        let sweep = self.round.iter().find_map(|(_, outcome)| outcome.swept.as_ref());
+        if step.left.is_empty() && sweep.is_none_or(|sweep| is_equal(sweep, &step.swept)) {
             let mut last = step.clone();
             if last.model.export() == self.records {
                 last.left.clear();
@@ -92,7 +93,7 @@ impl Search<'_> {
         for (model, swept) in sweep.map(|_| step.model.swept()).unwrap_or_default() {
             let mut next = Step { model, ..step.clone() };
             next.swept += swept;
-            let is_possible = sweep.is_some_and(|all| is_at_most(next.swept, all));
+            let is_possible = sweep.is_some_and(|all| is_at_most(&next.swept, all));
             if is_possible && let Some(last) = self.order(&next) {
                 return Some(last);
             }
@@ -101,13 +102,17 @@ impl Search<'_> {
     }
 }
 
-fn is_equal(a: Swept, b: Swept) -> bool {
-    a.by_kind() == b.by_kind() && a.confirmed == b.confirmed
+fn is_equal(a: &Swept, b: &Swept) -> bool {
+    a.by_kind() == b.by_kind() && sids(a) == sids(b)
 }
 
-fn is_at_most(part: Swept, all: Swept) -> bool {
+fn sids(swept: &Swept) -> BTreeSet<MessageSid> {
+    swept.confirmed.iter().copied().collect()
+}
+
+fn is_at_most(part: &Swept, all: &Swept) -> bool {
     let kinds = part.by_kind().into_iter().zip(all.by_kind());
-    kinds.into_iter().all(|((_, part), (_, all))| part <= all) && part.confirmed <= all.confirmed
+    kinds.into_iter().all(|((_, part), (_, all))| part <= all) && sids(part).is_subset(&sids(all))
 }
 
 /// Runs the commands of a round at the same time. Returns them in the order of their answers.
