@@ -24,7 +24,7 @@ impl ForwardKind {
     }
 }
 
-/// Why the app's answer cannot be used, or is an error.
+/// Why a forward failed, before or after the app answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ForwardFailure {
     /// 4xx. Twilio gets this answer unchanged.
@@ -35,9 +35,9 @@ pub enum ForwardFailure {
     Redirect,
     /// No complete answer within the timeout.
     Timeout,
-    /// An earlier message of the same person was still under way at the end of the timeout.
+    /// The timeout ended while the message waited for earlier ones of the same sender. It was not sent to the app.
     Waited,
-    /// No connection, or no valid certificate.
+    /// No connection, no valid certificate, or no URL, because a reload removed it.
     Connect,
     /// The name of the host has no address that is allowed.
     Address,
@@ -49,9 +49,9 @@ pub enum ForwardFailure {
     Html,
     /// The answer has a `Content-Encoding`, which the request did not accept.
     Encoded,
-    /// The headers of the request exceed the limit. The app was not asked.
+    /// The headers or the query of the request are too long or malformed. Nothing was sent to the app.
     Headers,
-    /// Too many webhooks are under way. The app was not asked.
+    /// Too many webhooks are under way. Nothing was sent to the app.
     Busy,
 }
 

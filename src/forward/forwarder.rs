@@ -122,9 +122,8 @@ struct Admission {
 }
 
 impl Forwarder {
-    ///
     /// # Errors
-    /// [`ForwardError`], if there are targets.
+    /// [`ForwardError`] if the HTTP client cannot be built. Without targets, none is built.
     pub fn new(config: ForwardConfig, targets: Vec<ForwardTarget>) -> Result<Self, ForwardError> {
         let forwarder = Self {
             config,
@@ -141,11 +140,11 @@ impl Forwarder {
     /// Replaces the app's URLs. A webhook under way keeps its own.
     ///
     /// # Errors
-    /// [`ForwardError`]; nothing has changed then.
+    /// [`ForwardError`]: the targets stay as they were.
     pub fn replace(&self, targets: Vec<ForwardTarget>) -> Result<(), ForwardError> {
         if !targets.is_empty() && self.clients.get().is_none() {
             let clients = Clients::new(self.config.allows_private)?;
-            // A concurrent call may have set it; both are equal.
+            // A concurrent call may have set equal clients.
             let _ = self.clients.set(clients);
         }
         let targets = Arc::new(targets.into_iter().collect());
@@ -163,17 +162,17 @@ impl Forwarder {
         self.config.limits.total.saturating_sub(self.total.available_permits())
     }
 
-    /// Waits until no webhook is under way. New ones wait meanwhile.
-    pub async fn idle(&self) {
+    /// Waits for the webhooks under way. A webhook that arrives meanwhile fails with [`ForwardFailure::Busy`].
+    pub async fn drain(&self) {
         let all = u32::try_from(self.config.limits.total).unwrap_or(u32::MAX);
-        // It is never closed, so this cannot fail.
+        // The semaphore is never closed, so this cannot fail.
         let _ = self.total.acquire_many(all).await;
     }
 
-    /// Asks the app.
+    /// Forwards a webhook, and returns the app's answer.
     ///
     /// # Errors
-    /// [`Failed`].
+    /// [`Failed`] if there is no usable answer within [`ForwardConfig::timeout`].
     pub async fn ask(&self, request: AppRequest) -> Result<AppAnswer, Failed> {
         let key = (request.account, request.kind);
         let admission = self.admit(key, request.person)?;
@@ -192,7 +191,7 @@ impl Forwarder {
         answer.unwrap_or_else(|_| {
             let timeout = self.config.timeout;
             Err(if is_waiting.get() {
-                let detail = format!("an earlier message of the person took {timeout:?}");
+                let detail = format!("waited {timeout:?} for earlier messages of the same sender; this one was not sent");
                 Failed::new(ForwardFailure::Waited, detail)
             } else {
                 Failed::new(
@@ -217,7 +216,8 @@ impl Forwarder {
             let of_app = of_apps.entry(key).or_insert_with(|| Arc::new(Semaphore::new(of_one_app)));
             Arc::clone(of_app)
         };
-        let of_app = of_app.try_acquire_owned().map_err(|_| busy(of_one_app, "this app"))?;
+        let of_app =
+            of_app.try_acquire_owned().map_err(|_| busy(of_one_app, "this account and kind"))?;
         let all = Arc::clone(&self.total).try_acquire_owned();
         let all = all.map_err(|_| busy(total, "all apps"))?;
         let place = match person {
@@ -233,7 +233,7 @@ impl Forwarder {
     async fn send(&self, url: &AppUrl, request: AppRequest) -> Result<AppAnswer, Failed> {
         let clients = self.clients.get().ok_or_else(no_url)?;
         let client = clients.of(url).ok_or_else(|| {
-            Failed::new(ForwardFailure::Address, "the address of the app's URL is not allowed")
+            Failed::new(ForwardFailure::Address, "the app's URL has a scheme or an address that HEARDBACK_FORWARD_PRIVATE does not allow")
         })?;
         let kind = request.kind;
         let (target, headers) = signed(url, &request)?;
@@ -268,7 +268,7 @@ fn signed(url: &AppUrl, request: &AppRequest) -> Result<(Url, HeaderMap), Failed
     let refused = |detail: &str| Failed::new(ForwardFailure::Headers, detail);
     let target = Url::parse(&url.with_query(&request.query));
     let target = target.map_err(|_| refused("the query cannot be part of a URL"))?;
-    // The client may escape characters of the query: sign the text that is sent.
+    // `Url` may escape characters of the query. The app verifies the escaped text.
     let mut signed = url.signed_origin(request.kind) + target.path();
     if let Some(query) = target.query() {
         signed.push('?');

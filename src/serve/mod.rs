@@ -286,7 +286,7 @@ impl Service {
                 sends.drain().await;
             }
             // Also those whose client has gone.
-            self.forwarder.idle().await;
+            self.forwarder.drain().await;
             // From here on no request can defer further evidence.
             let _ = stop_deferred.send(true);
             let lost = deferring.await.unwrap_or_default();

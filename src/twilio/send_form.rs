@@ -61,6 +61,8 @@ pub fn rewrite(body: &[u8], status_url: &str, fragment: &str) -> Result<Rewritte
             }
             match name.as_str() {
                 PROVIDE_FEEDBACK => feedback_words.push(value),
+                // A library sends an unset parameter as an empty one.
+                STATUS_CALLBACK if value.is_empty() => continue,
                 STATUS_CALLBACK => has_callback = true,
                 _ => {}
             }
@@ -219,6 +221,7 @@ mod tests {
     fn what_the_caller_gives_itself_is_not_added() {
         let body = "To=x&StatusCallback=https%3A%2F%2Fapp.example%2F";
         assert_eq!(form_of(body), format!("{body}&ProvideFeedback=true"));
+        assert_eq!(form_of("StatusCallback=&To=x"), form_of("To=x"), "an unset parameter");
         let body = "Provide%46eedback=True&To=x&%53tatusCallback=y";
         assert_eq!(form_of(body), body, "escaped names");
         assert!(rewritten(body).expect("valid").is_tracked);

@@ -9,7 +9,7 @@ use crate::inbound::rejection_response::twilio_error;
 
 /// Whether the message was registered before this answer: `true` or `false`.
 const REGISTERED: HeaderName = HeaderName::from_static("heardback-registered");
-/// Whether the message may have gone out although this answer is no answer of Twilio's: `no`, `maybe` or `yes`.
+/// Whether the message may have gone out although this answer does not say so: `no`, `maybe` or `yes`.
 const SENT: HeaderName = HeaderName::from_static("heardback-sent");
 
 /// The result of a send.
@@ -38,6 +38,10 @@ fn passed_on(answer: SendAnswer, registered: Option<bool>) -> HttpResponse {
         {
             response.append_header((name, value));
         }
+    }
+    // Such an answer may come from a proxy of Twilio's, after Twilio has accepted the message.
+    if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT {
+        response.insert_header((SENT, HeaderValue::from_static(Sent::Maybe.as_str())));
     }
     if let Some(registered) = registered {
         let word = if registered { "true" } else { "false" };

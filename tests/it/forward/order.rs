@@ -142,7 +142,7 @@ async fn a_slow_app_uses_up_its_own_share_only_and_all_apps_together_are_bounded
             for one in held {
                 assert_eq!(one.await.expect("joined").expect("answered").status, 200);
             }
-            forwarder.idle().await;
+            forwarder.drain().await;
             assert_eq!(ask(ACCOUNT, ForwardKind::Message).await.expect("answered").status, 200);
         })
         .await;

@@ -76,6 +76,9 @@ fn twilios_own_errors_come_back_unchanged_and_register_nothing() {
             assert_eq!(got.header(name), Some(value), "{status}");
         }
         assert_eq!(got.header("Heardback-Registered"), None);
+        // A 5xx may come from a proxy of Twilio's, after the message was accepted.
+        let sent = (got.status >= 500).then_some("maybe");
+        assert_eq!(got.header("Heardback-Sent"), sent, "{status}");
         assert_eq!(desk.count(result), before + 1);
     }
     assert_eq!(desk.api.requests().len(), 6, "none is repeated");
