@@ -20,7 +20,7 @@ use crate::identities::{self, FinalVerdict, Identities};
 use crate::leaks::scan;
 use crate::requests::{Request, Scenario, state_request};
 use crate::sending;
-use crate::signals::{COMPLETED, link_path};
+use crate::signals::link_path;
 use crate::support::http::{Connection, Response, request_bytes};
 use crate::support::random::{Random, hash};
 
@@ -161,9 +161,7 @@ impl Sender {
         // Early evidence counts only if its message has a creation time. A 404 is final only for an old
         // message.
         let is_missing = identities.final_verdict(&scenario.sid) == FinalVerdict::Missing;
-        // The time of this evidence was drawn before its message is registered.
-        let has_time = evidence.kind == COMPLETED || !evidence.also.is_empty();
-        let says_when = reordered || is_missing || has_time;
+        let says_when = reordered || is_missing || evidence.is_dated();
         let register = scenario.register(says_when || self.random.chance(6000));
         let mut requests = vec![register, evidence];
         if self.random.chance(2000) {
@@ -212,7 +210,8 @@ impl Sender {
         }
     }
 
-    /// A message that the app sends through, its status callback if Twilio created it, and its evidence.
+    /// A message that the app sends through, its status callback if Twilio created it, and its evidence. Dated evidence
+    /// follows a registration by the app.
     async fn pair_by_send(&mut self, mut scenario: Scenario<'_>) {
         scenario.reference = Some(sending::reference(scenario.index));
         let driver = Arc::clone(&self.driver);
@@ -222,9 +221,17 @@ impl Sender {
         }
         let callback = scenario.register(false);
         let is_known = self.send_until_acknowledged(Role::Honest, &callback).await.is_some();
-        if is_heard || is_known {
-            self.known.push((scenario.owner, scenario.sid.clone()));
-            let evidence = scenario.evidence(&mut self.random);
+        if !is_heard && !is_known {
+            return;
+        }
+        self.known.push((scenario.owner, scenario.sid.clone()));
+        let evidence = scenario.evidence(&mut self.random);
+        // Neither the fake Twilio's answer nor the callback states the creation time, so the app does.
+        let is_old_enough = !evidence.is_dated() || {
+            let registration = scenario.register(true);
+            self.send_until_acknowledged(Role::Honest, &registration).await.is_some()
+        };
+        if is_old_enough {
             self.send_until_acknowledged(Role::Honest, &evidence).await;
         }
     }

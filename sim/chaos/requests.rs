@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::identities::{BASE, BODY_MARKER, Identities, RECIPIENT_PREFIX};
-use crate::signals::batch;
+use crate::signals::{COMPLETED, batch};
 use crate::support::http::{form, get, post};
 use crate::support::random::Random;
 
@@ -62,6 +62,13 @@ impl Request {
         }
         let Self { kind, registers, proves, .. } = *self;
         vec![Claim { kind, sid: self.sid.clone(), registers, proves }]
+    }
+
+    /// Whether this evidence states its time. It proves only a message whose registration states the creation time.
+    /// Otherwise the message counts as created when the service first hears of it. Then a text within five seconds of that
+    /// counts as automatic, and a call that began earlier proves nothing.
+    pub(crate) fn is_dated(&self) -> bool {
+        self.kind == COMPLETED || !self.also.is_empty()
     }
 
     pub(crate) fn key(&self, identities: &Identities, of: usize) -> SigningKey {

@@ -1,5 +1,6 @@
 //! Send through with both stores, with several accounts, and with a store that does not write.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,25 +11,34 @@ use heardback::inbound::send::credentials::SendCredentials;
 use heardback::inbound::send::sends::{MessageCreator, Sends};
 use heardback::recording::Recording;
 use heardback::store::Store as _;
+use jiff::{SignedDuration, Timestamp};
 use rustix::process::Signal;
 use tokio::runtime::Handle;
 
 use crate::fixtures;
-use crate::harness::{ACCOUNT, LONG, OTHER_ACCOUNT, TOKEN, eventually};
+use crate::harness::{
+    ACCOUNT, LONG, OTHER_ACCOUNT, RECIPIENT, SENDER, TOKEN, eventually, form, json, sid,
+    status_callback,
+};
 use crate::postgres::Postgres;
-use crate::send::api::{basic, created};
+use crate::send::api::{Reply, basic, created};
 use crate::send::{Desk, FORM, create_as};
+
+/// A service on a database.
+fn on_a_database(postgres: &Postgres, folder: &Path) -> Desk {
+    let (url, run) = (postgres.url(), folder.join("run"));
+    Desk::new(&[
+        ("HEARDBACK_STORE", &url),
+        ("HEARDBACK_PHONE_KEY", "0123456789abcdef"),
+        ("HEARDBACK_RUN_DIR", run.to_str().expect("UTF-8")),
+    ])
+}
 
 #[test]
 fn a_message_is_registered_in_a_database_too() {
     let Some(postgres) = Postgres::new() else { return };
     let folder = tempfile::tempdir().expect("a folder");
-    let (url, run) = (postgres.url(), folder.path().join("run"));
-    let desk = Desk::new(&[
-        ("HEARDBACK_STORE", &url),
-        ("HEARDBACK_PHONE_KEY", "0123456789abcdef"),
-        ("HEARDBACK_RUN_DIR", run.to_str().expect("UTF-8")),
-    ]);
+    let desk = on_a_database(&postgres, folder.path());
     let body = format!("{FORM}&Heardback.Reference=login-7&Heardback.Code=471108");
     let answer = desk.send_form(&body);
     assert_eq!((answer.status, answer.header("Heardback-Registered")), (201, Some("true")));
@@ -37,13 +47,68 @@ fn a_message_is_registered_in_a_database_too() {
     desk.harness.reaches(1, "reported");
 }
 
+/// A text or a call of the recipient at this time, by Event Streams.
+fn act(kind: &str, at: Timestamp) -> Recording {
+    let at = at.to_string();
+    let (of, data) = if kind == "text" {
+        let data = serde_json::json!({
+            "messageSid": sid(0x1000), "accountSid": ACCOUNT, "from": RECIPIENT, "to": SENDER, "body": "thanks",
+            "timestamp": at,
+        });
+        ("messaging.inbound-message.received", data)
+    } else {
+        let call = format!("CA{:032x}", 1);
+        let parameters = serde_json::json!({
+            "CallSid": call, "AccountSid": ACCOUNT, "From": RECIPIENT, "To": SENDER, "Direction": "inbound",
+            "CallStatus": "completed", "CallDuration": "7",
+        });
+        let request = serde_json::json!({ "method": "POST", "parameters": parameters });
+        let data = serde_json::json!({ "sid": call, "timestamp": at, "request": request });
+        ("voice.status-callback.call.completed", data)
+    };
+    let event = serde_json::json!({
+        "specversion": "1.0", "type": format!("com.twilio.{of}"), "id": format!("EZ{kind}"), "time": at,
+        "source": format!("/2010-04-01/Accounts/{ACCOUNT}/x"), "datacontenttype": "application/json",
+        "data": data,
+    });
+    json("/twilio/events", &serde_json::json!([event]))
+}
+
+/// The callback of a lost send states no creation time. So the message may be younger than the act, and it may have got
+/// the text from a machine.
+#[test]
+fn an_act_just_after_the_callback_of_a_lost_send_is_kept_until_the_app_states_the_creation_time() {
+    let postgres = Postgres::new();
+    let folder = tempfile::tempdir().expect("a folder");
+    let on_database = postgres.as_ref().map(|postgres| on_a_database(postgres, folder.path()));
+    for desk in std::iter::once(Desk::new(&[])).chain(on_database) {
+        desk.api.reply_with(Reply::Close);
+        assert_eq!(desk.send_form(FORM).header("Heardback-Sent"), Some("maybe"));
+        for (number, kind) in [(1, "text"), (2, "call")] {
+            let mut callback = status_callback(number, "sent");
+            callback.target = "/twilio/status?feedback=1".to_owned();
+            assert_eq!(desk.harness.send(&callback).status, 204);
+            let message = desk.harness.message(number).expect("registered");
+            let heard = message["remembered_at"].as_str().expect("a time");
+            let heard: Timestamp = heard.parse().expect("a time");
+            assert_eq!(desk.harness.send(&act(kind, heard)).status, 204);
+            assert_eq!(desk.harness.state(number).as_deref(), Some("pending"), "{kind}");
+            let created = (heard - SignedDuration::from_mins(2)).to_string();
+            let fields = [("MessageSid", sid(number)), ("CreatedAt", created)];
+            let fields = fields.each_ref().map(|(name, value)| (*name, value.as_str()));
+            assert_eq!(desk.harness.send(&form("/app/messages", &fields)).status, 200, "{kind}");
+            desk.harness.reaches(number, "reported");
+        }
+    }
+}
+
 #[test]
 fn a_full_store_does_not_hide_that_the_message_was_sent() {
     let desk = Desk::new(&[("HEARDBACK_MAX_MESSAGES", "1")]);
     assert_eq!(desk.send_form(FORM).header("Heardback-Registered"), Some("true"));
     let answer = desk.send_form(FORM);
     assert_eq!((answer.status, answer.header("Heardback-Registered")), (201, Some("false")));
-    assert_eq!(answer.json()["sid"], crate::harness::sid(2));
+    assert_eq!(answer.json()["sid"], sid(2));
     assert_eq!((desk.count("registered"), desk.count("unregistered")), (1, 1));
     assert_eq!(desk.harness.state(2), None);
     let finding = desk.harness.service.operator("/").text();
@@ -83,7 +148,7 @@ fn a_store_that_hangs_holds_up_the_answer_for_two_seconds_and_the_registration_g
         desk.gate.open();
         // The drain waits for the late registration.
         sends.drain().await;
-        let sid = crate::harness::sid(1).parse().expect("valid");
+        let sid = sid(1).parse().expect("valid");
         assert!(desk.store.show(sid).await.expect("readable").is_some());
         let answer = post(&desk, &request).await;
         assert_eq!(answer.0, 503, "after the drain nothing is sent");
