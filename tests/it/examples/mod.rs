@@ -18,7 +18,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::examples::kit::{Example, Kit};
-use crate::examples::relay::{Fault, Relay};
+use crate::examples::relay::{Backend, Fault, Relay};
 use crate::harness::{ACCOUNT, LONG, RECIPIENT, SENDER, TOKEN, sid};
 use crate::send::api::Reply;
 
@@ -114,35 +114,45 @@ fn beside_the_demo_each_example_sends_a_message_that_is_reported() {
 }
 
 /// The reports reach no service before the example has printed the message's SID, which it must do without them.
-fn survives(example: Example, fault: Fault) {
-    let Some(kit) = Kit::of(example) else { return };
-    let relay = Relay::start(fault);
+fn survives(kit: Kit, backend: &Backend, relay: &Relay) {
     let environment = Environment { account: ACCOUNT, token: TOKEN, heardback: &relay.url };
     let mut run = kit.start(&environment);
-    assert_eq!(run.sid(), sid(1), "{example:?}, {fault:?}");
-    assert_eq!(relay.harness.state(1).as_deref(), Some("pending"), "registered by sending");
+    let sent = run.sid();
+    let mut numbers = 1..=u32::try_from(Fault::TRANSIENT.len()).expect("few");
+    let number = numbers.find(|number| sid(*number) == sent).expect("the SID of a message");
+    let state = || backend.harness.state(number);
+    assert_eq!(state().as_deref(), Some("pending"), "registered by sending");
     relay.open();
-    run.works_until(|| relay.harness.state(1).as_deref() == Some("reported"));
+    run.works_until(|| state().as_deref() == Some("reported"));
     run.ends_well();
-    let message = relay.harness.message(1).expect("known");
-    assert_eq!(message["evidence"], "code_entered", "{example:?}, {fault:?}: {message}");
-    let created = relay.api.requests();
-    assert_eq!(created.len(), 1, "{example:?}, {fault:?}");
-    assert!(created[0].body.contains("&ProvideFeedback=true&"), "{}", created[0].body);
+    let message = backend.harness.message(number).expect("known");
+    assert_eq!(message["evidence"], "code_entered", "{message}");
+    // On a busy machine the service may exceed the example's timeout, so that a third report follows.
     let reports = relay.reports();
-    assert_eq!(reports.len(), 2, "{example:?}, {fault:?}: {reports:?}");
-    assert_eq!(reports[0], reports[1], "a repeat has the same time");
-    assert!(reports[0].1.contains("OccurredAt=20"), "{reports:?}");
-    assert!(!relay.harness.service.logs().contains(RECIPIENT));
+    assert!(reports.len() > 1, "the first report failed: {reports:?}");
+    assert!(reports.iter().all(|report| *report == reports[0]), "a repeat has the same time");
+    assert!(reports[0].1.contains(&sent) && reports[0].1.contains("OccurredAt=20"), "{reports:?}");
 }
 
 /// Every fault at once, because each repeat comes after five seconds.
 fn survives_every_fault(example: Example) {
+    let Some(kits) = Fault::TRANSIENT.iter().map(|_| Kit::of(example)).collect::<Option<Vec<_>>>()
+    else {
+        return;
+    };
+    let (backend, relays) = Backend::start(Fault::TRANSIENT);
     std::thread::scope(|all| {
-        for fault in Fault::TRANSIENT {
-            all.spawn(move || survives(example, fault));
+        for (kit, relay) in kits.into_iter().zip(&relays) {
+            let backend = &backend;
+            all.spawn(move || survives(kit, backend, relay));
         }
     });
+    let created = backend.api.requests();
+    assert_eq!(created.len(), relays.len(), "each message is sent once");
+    for request in created {
+        assert!(request.body.contains("&ProvideFeedback=true&"), "{}", request.body);
+    }
+    assert!(!backend.harness.service.logs().contains(RECIPIENT));
 }
 
 #[test]
@@ -178,39 +188,39 @@ fn curl_delays_no_login_and_repeats_its_report() {
 #[test]
 fn a_permanently_refused_report_is_sent_once() {
     for kit in Example::ALL.into_iter().filter_map(Kit::of) {
-        let relay = Relay::start(Fault::Refused);
+        let (backend, [relay]) = Backend::start([Fault::Refused]);
         relay.open();
-        let mut run =
-            kit.start(&Environment { account: ACCOUNT, token: TOKEN, heardback: &relay.url });
+        let environment = Environment { account: ACCOUNT, token: TOKEN, heardback: &relay.url };
+        let mut run = kit.start(&environment);
         run.sid();
         run.ends_well();
         assert_eq!(relay.reports().len(), 1);
-        assert_eq!(relay.harness.state(1).as_deref(), Some("pending"), "nothing was accepted");
+        assert_eq!(backend.harness.state(1).as_deref(), Some("pending"), "nothing was accepted");
     }
 }
 
 #[test]
 fn without_a_message_nothing_is_reported() {
-    let relay = Relay::start(Fault::None);
+    let (backend, [relay]) = Backend::start([Fault::None]);
     relay.open();
     // An account that the service does not know.
     let environment = Environment { account: DEMO_ACCOUNT, token: TOKEN, heardback: &relay.url };
     for kit in Example::ALL.into_iter().filter_map(Kit::of) {
         kit.start(&environment).fails();
     }
-    assert!(relay.api.requests().is_empty(), "nothing reached Twilio");
+    assert!(backend.api.requests().is_empty(), "nothing reached Twilio");
     assert!(relay.reports().is_empty(), "{:?}", relay.reports());
 }
 
 #[test]
 fn a_message_whose_answer_is_lost_is_not_sent_again() {
-    let relay = Relay::start(Fault::None);
+    let (backend, [relay]) = Backend::start([Fault::None]);
     relay.open();
-    relay.api.reply_with(Reply::Close);
+    backend.api.reply_with(Reply::Close);
     let environment = Environment { account: ACCOUNT, token: TOKEN, heardback: &relay.url };
     for (kit, times) in Example::ALL.into_iter().filter_map(Kit::of).zip(1..) {
         kit.start(&environment).fails();
-        assert_eq!(relay.api.requests().len(), times);
+        assert_eq!(backend.api.requests().len(), times);
     }
     assert!(relay.reports().is_empty(), "{:?}", relay.reports());
 }

@@ -1,8 +1,8 @@
-//! A proxy in front of a service that makes the first report of a code fail. It passes on each message that is sent through,
-//! and holds reports back until the test opens it.
+//! Proxies in front of a service, each of which makes the first report of a code fail. A proxy passes on each message that
+//! is sent through, and holds reports back until the test opens it.
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 
 use crate::harness::http_client::Line;
@@ -59,25 +59,44 @@ struct Shared {
     silent: Mutex<Vec<TcpStream>>,
 }
 
-/// The proxy, the service with send through, and the stand-in for Twilio's API.
-pub(super) struct Relay {
-    pub(super) url: String,
+/// A service with send through, and the stand-in for Twilio's API.
+pub(super) struct Backend {
     pub(super) harness: Harness,
     pub(super) api: Api,
+}
+
+/// A proxy.
+pub(super) struct Relay {
+    pub(super) url: String,
     shared: Arc<Shared>,
 }
 
-impl Relay {
-    pub(super) fn start(fault: Fault) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("bound"));
+impl Backend {
+    /// Starts both, with a proxy for each fault.
+    pub(super) fn start<const N: usize>(faults: [Fault; N]) -> (Self, [Relay; N]) {
+        let bound = faults.map(|fault| {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+            let url = format!("http://{}", listener.local_addr().expect("bound"));
+            (fault, listener, url)
+        });
         let api = Api::start();
-        // The examples sign for the proxy's URL, the harness signs for its own.
+        // The examples sign for their proxy's URL, the harness signs for its own.
+        let mut urls: Vec<&str> = bound.iter().map(|(_, _, url)| url.as_str()).collect();
+        urls.push(BASE);
         let harness = Harness::new(&[
-            ("HEARDBACK_PUBLIC_URL", &format!("{url},{BASE}")),
+            ("HEARDBACK_PUBLIC_URL", &urls.join(",")),
             ("HEARDBACK_SEND", "on"),
             ("HEARDBACK_UPSTREAM_URL", &api.url()),
         ]);
+        let service = harness.service.public;
+        let relays =
+            bound.map(|(fault, listener, url)| Relay::start(fault, listener, url, service));
+        (Self { harness, api }, relays)
+    }
+}
+
+impl Relay {
+    fn start(fault: Fault, listener: TcpListener, url: String, service: SocketAddr) -> Self {
         let shared = Arc::new(Shared {
             fault,
             is_open: Mutex::default(),
@@ -85,7 +104,7 @@ impl Relay {
             reports: Mutex::default(),
             silent: Mutex::default(),
         });
-        let (service, serving) = (harness.service.public, Arc::clone(&shared));
+        let serving = Arc::clone(&shared);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let shared = Arc::clone(&serving);
@@ -94,7 +113,7 @@ impl Relay {
                 std::thread::spawn(move || relay(stream, behind, &shared));
             }
         });
-        Self { url, harness, api, shared }
+        Self { url, shared }
     }
 
     /// Lets the reports through, the first one to its fault.

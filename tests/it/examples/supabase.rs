@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use crate::examples::kit::node_modules;
-use crate::examples::relay::{Fault, Relay};
+use crate::examples::relay::{Backend, Fault};
 use crate::examples::{Environment, root};
 use crate::harness::{ACCOUNT, LONG, RECIPIENT, TOKEN, sid};
 use crate::send::api::Reply;
@@ -133,7 +133,7 @@ fn supabases_hooks_send_through_and_report_and_delay_no_login() {
     let checked = checked.expect("it runs");
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
 
-    let relay = Relay::start(Fault::Silent);
+    let (backend, [relay]) = Backend::start([Fault::Silent]);
     let environment = Environment { account: ACCOUNT, token: TOKEN, heardback: &relay.url };
     let (send, signed_in) =
         (edge.serve("send-sms", &environment), edge.serve("signed-in", &environment));
@@ -159,23 +159,21 @@ fn supabases_hooks_send_through_and_report_and_delay_no_login() {
         assert_eq!((status, &answer["claims"]), (200, &token(method)["claims"]));
     }
     relay.open();
-    relay.harness.reaches(1, "reported");
-    let message = relay.harness.message(1).expect("known");
+    backend.harness.reaches(1, "reported");
+    let message = backend.harness.message(1).expect("known");
     assert_eq!(message["message_sid"], sid(1));
     assert_eq!(
         (&message["evidence"], &message["reference"]),
         (&json!("code_entered"), &json!(USER))
     );
-    assert_eq!(relay.api.requests().len(), 1);
+    assert_eq!(backend.api.requests().len(), 1);
+    // A repeat has the same time; a report of the refreshed token would have its own.
     let reports = relay.reports();
-    assert_eq!(
-        (reports.len(), &reports[0]),
-        (2, &reports[1]),
-        "the refreshed token is not reported"
-    );
+    assert!(reports.len() > 1, "the first report failed");
+    assert!(reports.iter().all(|report| *report == reports[0]), "{reports:?}");
 
-    relay.api.reply_with(Reply::Close);
+    backend.api.reply_with(Reply::Close);
     let (status, answer) = call(&send, SECRET, &sms);
     assert_eq!((status, &answer["error"]["http_code"]), (502, &json!(502)), "{answer}");
-    assert_eq!(relay.api.requests().len(), 2, "it is sent once");
+    assert_eq!(backend.api.requests().len(), 2, "it is sent once");
 }
