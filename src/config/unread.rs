@@ -16,8 +16,8 @@ const OURS: &str = "HEARDBACK_";
 const TWILIOS: &str = "TWILIO_";
 const FILE: &str = "_FILE";
 
-/// Variables of this repository's tests and examples.
-const OF_THE_REPOSITORY: [&str; 3] = ["HEARDBACK_CI", "HEARDBACK_PYTHON", "HEARDBACK_SPOOL"];
+/// Variables of this repository's tests.
+const OF_THE_REPOSITORY: [&str; 2] = ["HEARDBACK_CI", "HEARDBACK_PYTHON"];
 
 /// Names in Twilio's samples with the same meaning as one of our settings: name, setting. They may be meant for
 /// another program, so they are only a warning.

@@ -111,7 +111,6 @@ fn a_name_that_other_software_defines_is_ignored() {
         ("true", "HEARDBACK_ENV_HEARDBACK_DRYRUN DRY_RUN"),
         ("tcp://172.17.0.2:8080", "HEARDBACK_1_PORT_8080_TCP"),
         ("python3", "HEARDBACK_PYTHON"),
-        ("/tmp", "HEARDBACK_SPOOL"),
         ("/bin", "PATH"),
         (
             "x",
