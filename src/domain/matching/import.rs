@@ -7,12 +7,14 @@
 use jiff::Timestamp;
 
 use crate::domain::click_link::Link;
-use crate::domain::evidence::{EvidenceTarget, Parked, Reason};
+use crate::domain::evidence::{EvidenceTarget, Parked, REGISTERED_WITHIN, Reason};
 use crate::domain::matching::apply_update::merged;
+use crate::domain::matching::candidates::Selection;
 use crate::domain::matching::policy::{Now, Policy};
 use crate::domain::matching::working_rows::WorkingRows;
 use crate::domain::message::{Basis, Message, State};
 use crate::domain::signal::MessageUpdate;
+use crate::domain::timestamp_serde::later;
 
 /// An exported message in the form that this store adds: without a lease, and due if it is confirmed.
 pub fn imported(message: &Message, now: Timestamp) -> Message {
@@ -89,9 +91,17 @@ pub fn imported_parked(parked: &Parked) -> Parked {
 }
 
 /// The stored evidence, or the same evidence of an export if that may prove a message for longer.
-pub fn merge_parked(present: &Parked, incoming: &Parked) -> Parked {
-    let is_longer = incoming.may_prove_until() > present.may_prove_until();
-    if is_longer { incoming.clone() } else { present.clone() }
+///
+/// One of the two stores may have judged that its message was confirmed before ([`Reason::Known`]). While a message
+/// under its name `is_confirmed`, that judgement has priority. Otherwise the evidence could prove a second message.
+pub fn merge_parked(present: &Parked, incoming: &Parked, is_confirmed: bool) -> Parked {
+    let is_known = |parked: &Parked| parked.reason == Reason::Known;
+    let is_preferred = if is_confirmed && is_known(present) != is_known(incoming) {
+        is_known(incoming)
+    } else {
+        incoming.may_prove_until() > present.may_prove_until()
+    };
+    if is_preferred { incoming.clone() } else { present.clone() }
 }
 
 /// Fills in missing facts by the functions that apply a registration and a status callback.
@@ -165,16 +175,38 @@ fn progress(message: &Message) -> u8 {
 }
 
 impl WorkingRows<'_> {
-    /// Drops parked evidence that proved one of the messages already. An export may contain both, because the evidence
-    /// was settled between two of its pages, and so may two exports together.
+    /// Drops parked evidence that proved one of the messages already, and evidence that was used up. An export may contain
+    /// both, because the evidence was settled between two of its pages, and so may two exports together.
     pub(super) fn drop_settled(&mut self) {
         for piece in std::mem::take(&mut self.pieces) {
-            if self.known.values().any(|message| self.has_proven(&piece.parked, message)) {
+            let parked = &piece.parked;
+            let is_settled = self.known.values().any(|message| self.has_proven(parked, message));
+            if is_settled || self.is_used_up(parked) {
                 self.changes.parked.push((Some(piece.parked), None));
             } else {
                 self.pieces.push(piece);
             }
         }
+    }
+
+    /// Whether a store with all these records would have removed the evidence before it received the newer messages. A
+    /// store removes evidence if its message is confirmed, and if no other message was registered in time.
+    fn is_used_up(&self, parked: &Parked) -> bool {
+        let in_time = later(parked.parked_at, REGISTERED_WITHIN);
+        if in_time > self.trusted {
+            return false;
+        }
+        // The time at which the message of this evidence was confirmed, if that was among the messages of that time.
+        let confirmed_among = |until: Timestamp| {
+            let mut known = self.known.clone();
+            known.retain(|_, message| message.proof.is_some() || message.since < until);
+            if known.len() == self.known.len() {
+                return None;
+            }
+            let Selection::Already(sid, _) = self.judge(parked, &known) else { return None };
+            known.get(&sid).and_then(|message| Some(message.proof.as_ref()?.confirmed_at))
+        };
+        confirmed_among(in_time).is_some_and(|at| confirmed_among(at.max(in_time)).is_some())
     }
 
     /// Whether this message was proven by this evidence after it was parked.

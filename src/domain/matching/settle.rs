@@ -73,7 +73,7 @@ impl WorkingRows<'_> {
             for piece in
                 pieces.iter_mut().filter(|piece| matches!(piece.selection, Selection::Wait(_)))
             {
-                piece.selection = self.judge(&piece.parked);
+                piece.selection = self.judge(&piece.parked, &self.known);
                 if let Selection::Confirms(sids, basis) = &piece.selection {
                     is_done = false;
                     for sid in sids {
@@ -103,14 +103,14 @@ impl WorkingRows<'_> {
         (!is_named, &parked.evidence)
     }
 
-    /// Judges one piece of evidence against the messages as they are now.
-    fn judge(&self, parked: &Parked) -> Selection {
+    /// Judges one piece of evidence against these messages.
+    pub(super) fn judge(&self, parked: &Parked, known: &KnownMessages) -> Selection {
         let evidence = &parked.evidence;
         let EvidenceTarget::Link(id) = &evidence.named else {
-            return self.candidates(&self.known).select(parked, &evidence.named);
+            return self.candidates(known).select(parked, &evidence.named);
         };
         let Some(link) = self.links.get(id) else {
-            return self.candidates(&self.known).select(parked, &evidence.named);
+            return self.candidates(known).select(parked, &evidence.named);
         };
         // A link is bound to a known message. If the message is missing, it was forgotten.
         let is_forgotten = |sid| !self.known.contains_key(&sid);
@@ -118,7 +118,7 @@ impl WorkingRows<'_> {
             return Selection::Nothing(Reason::NoMessage);
         }
         // A link is created before its text is sent, so it is in no message that was known by then.
-        let mut younger = self.known.clone();
+        let mut younger = known.clone();
         if link.message.is_none() {
             younger.retain(|_, message| message.remembered_at >= link.created_at);
         }

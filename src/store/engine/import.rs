@@ -8,7 +8,7 @@ use crate::domain::matching;
 use crate::domain::matching::{AutomaticReplies, Parked, RowSource as _};
 use crate::domain::message::Message;
 use crate::domain::sid::AccountSid;
-use crate::domain::signal::Evidence;
+use crate::domain::signal::{Evidence, EvidenceTarget};
 use crate::domain::timestamp_serde::to_millisecond;
 use crate::store::engine::backend::{Backend, EngineResult, SpaceFor};
 use crate::store::engine::limits::{too_many, too_many_parked};
@@ -168,14 +168,31 @@ fn import_message<B: Backend>(
 fn import_parked<B: Backend>(backend: &mut B, exported: &Parked) -> Result<Merged, B::Error> {
     let before = backend.parked_row(exported)?;
     let incoming = matching::imported_parked(exported);
-    if let Some(present) = &before
-        && matching::merge_parked(present, &incoming) == *present
-    {
-        return Ok(Merged::unchanged(present == exported || *present == incoming));
+    if let Some(present) = &before {
+        let is_confirmed =
+            present.reason != incoming.reason && is_name_confirmed(backend, &incoming.evidence)?;
+        if matching::merge_parked(present, &incoming, is_confirmed) == *present {
+            return Ok(Merged::unchanged(present == exported || *present == incoming));
+        }
     }
     let merged = Merged::changed(before.is_some());
     backend.apply(Mutation::of_parked(before, Some(incoming)))?;
     Ok(merged)
+}
+
+/// Whether a message under the reference that this evidence names is confirmed. Evidence that names a person has the same
+/// lifetime before and after that confirmation. Evidence that names a message is never kept after it.
+fn is_name_confirmed<B: Backend>(backend: &B, evidence: &Evidence) -> Result<bool, B::Error> {
+    let name = match &evidence.named {
+        EvidenceTarget::Reference(name) => Some(name.clone()),
+        EvidenceTarget::Link(id) => backend.link(*id)?.and_then(|link| link.reference),
+        EvidenceTarget::Message(_)
+        | EvidenceTarget::Person { .. }
+        | EvidenceTarget::Caller { .. } => None,
+    };
+    let Some(name) = name else { return Ok(false) };
+    let bearing = Loader(backend).bearing(evidence.account, &name)?;
+    Ok(bearing.messages.iter().any(|message| message.proof.is_some()))
 }
 
 fn import_link<B: Backend>(

@@ -486,6 +486,38 @@ async fn evidence_with_a_longer_lifetime_in_the_export_replaces_the_same_evidenc
     assert_eq!((outcome.kept, target.counts().parked), (1, 1));
 }
 
+/// The source judged the evidence as used up, because direct evidence confirmed the first message. It removed the
+/// evidence at once, or kept it for a newer message that did not come in time.
+#[tokio::test]
+async fn evidence_that_the_source_used_up_between_two_exports_confirms_no_second_message() {
+    for acted_at in [1000, 1700] {
+        let hands = Hands::default();
+        let [(_from, source), (_to, target)] = pair(&hands);
+        let named = |n| MessageUpdate { reference: Some(reference("a")), ..registered(n, 0) };
+        remember(&source, named(1)).await;
+        remember(&source, status(2, "sent", 1)).await;
+        hands.set(1000);
+        observe(&source, shared("a", 1000)).await;
+        let before = all(&source, 1000).await;
+        import_all(&target, &before).await;
+        assert_eq!(target.counts().parked, 1);
+        hands.set(acted_at);
+        observe(&source, direct(1, acted_at)).await;
+        hands.set(1800);
+        remember(&source, MessageUpdate { seen_at: at(1800), ..named(2) }).await;
+        assert_eq!(state(&source, 2).await, Some(State::Pending));
+        let after = all(&source, 1000).await;
+        for records in [&after, &before] {
+            let (evidence, others): (Vec<_>, Vec<_>) =
+                records.iter().cloned().partition(|it| matches!(it, ExportRecord::Parked(_)));
+            import(&target, &others).await;
+            import_all(&target, &evidence).await;
+            assert_eq!(state(&target, 1).await, Some(State::Confirmed), "{acted_at}");
+            assert_eq!(state(&target, 2).await, Some(State::Pending), "{acted_at}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_imported_orphan_proves_nothing() {
     let hands = Hands::default();
