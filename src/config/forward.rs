@@ -1,4 +1,4 @@
-//! The rules across the settings of the app's webhook URLs, and their texts for `check`.
+//! The rules across the settings of the app's webhook URLs, and the URLs as `check` prints them.
 
 use std::time::Duration;
 
@@ -30,7 +30,6 @@ impl Settings {
     }
 }
 
-/// The setting of a kind's URL.
 pub fn setting_of(kind: ForwardKind) -> &'static str {
     match kind {
         ForwardKind::Message => FORWARD_MESSAGE_URL,
@@ -39,7 +38,6 @@ pub fn setting_of(kind: ForwardKind) -> &'static str {
     }
 }
 
-/// The path of a kind's webhook.
 pub fn route_of(kind: ForwardKind) -> &'static str {
     match kind {
         ForwardKind::Message => route::MESSAGE,
@@ -55,7 +53,7 @@ pub(super) fn timeout(text: &str) -> Result<Duration, String> {
     fits.then_some(timeout).ok_or(expected)
 }
 
-/// The URLs of the accounts that have one, without their secrets.
+/// The default URL of a kind, and then each account's own, without user names, passwords and queries.
 pub(super) fn shown_url(settings: &Settings, kind: ForwardKind) -> String {
     let default = match settings.forward.urls.of(kind) {
         ForwardTo::Url(url) => url.to_string(),
@@ -70,36 +68,21 @@ pub(super) fn shown_url(settings: &Settings, kind: ForwardKind) -> String {
     std::iter::once(default).chain(own).collect::<Vec<_>>().join("; ")
 }
 
-/// Checks the rules across settings: the network, the scheme, and that no URL leads back here.
+/// Checks the network and the scheme of each URL, and that none is a URL of Heardback's own.
 pub(super) fn check(reader: &mut SettingsReader<'_>, accounts: &AccountsSettings) {
     let forward = reader.values.forward.clone();
     for kind in ForwardKind::ALL {
-        let of_all = (setting_of(kind).to_owned(), forward.urls.of(kind));
-        let own = accounts.iter().map(|account| {
-            let place = format!("{}: {}", account.name(), key_of(kind));
-            (place, account.forward.of(kind))
-        });
-        for (place, to) in std::iter::once(of_all).chain(own) {
-            let ForwardTo::Url(url) = to else { continue };
-            let is_own = place != setting_of(kind);
-            let setting = if is_own { ACCOUNTS_FILE } else { setting_of(kind) };
-            if let Some(expected) = flaw(reader, url) {
-                let expected = if is_own { format!("{place}: {expected}") } else { expected };
-                reader.problem(Problem::withheld(setting, expected));
-            }
-            if url.has_fragment() {
-                reader.warn(format!(
-                    "{place}: the part after # has no effect: Heardback does not repeat a request. Put it after \
-                     Heardback's URL at Twilio"
-                ));
-            }
+        check_url(reader, setting_of(kind), String::new(), forward.urls.of(kind));
+        for account in accounts.iter() {
+            let place = format!("{}: {}: ", account.name(), key_of(kind));
+            check_url(reader, ACCOUNTS_FILE, place, account.forward.of(kind));
         }
     }
     if reader.values.call_redirect.is_some() && !forward.has_fallback_url {
         for account in accounts.iter() {
             if forward.url(&account.forward, ForwardKind::Call).is_some() {
                 reader.warn(format!(
-                    "HEARDBACK_CALL_REDIRECT_URL answers a call of {} only if {FORWARD_CALL_URL} fails",
+                    "HEARDBACK_CALL_REDIRECT_URL is used for calls of {} only if the app's call URL fails",
                     account.sid
                 ));
             }
@@ -107,11 +90,31 @@ pub(super) fn check(reader: &mut SettingsReader<'_>, accounts: &AccountsSettings
     }
 }
 
-fn flaw(reader: &SettingsReader<'_>, url: &AppUrl) -> Option<String> {
+/// Checks the URL of a setting. `place`: the beginning of a problem's text, if the setting has several URLs.
+fn check_url(
+    reader: &mut SettingsReader<'_>,
+    setting: &'static str,
+    place: String,
+    to: &ForwardTo,
+) {
+    let ForwardTo::Url(url) = to else { return };
+    if let Some(problem) = url_problem(reader, url) {
+        reader.problem(Problem::withheld(setting, place.clone() + &problem));
+    }
+    if url.has_fragment() {
+        let place = if place.is_empty() { format!("{setting}: ") } else { place };
+        reader.warn(format!(
+            "{place}the part after # has no effect, because Heardback does not repeat a request. Put it after \
+             Heardback's URL at Twilio"
+        ));
+    }
+}
+
+fn url_problem(reader: &SettingsReader<'_>, url: &AppUrl) -> Option<String> {
     let allows_private = reader.values.forward.allows_private;
     if !url.is_https() && !allows_private {
         return Some(format!(
-            "plain http is for loopback and private networks, with {FORWARD_PRIVATE}=true; expected https"
+            "plain http needs a private address and {FORWARD_PRIVATE}=true; expected https"
         ));
     }
     if !url.is_https() && url.address().is_some() && !url.is_private() {
@@ -119,14 +122,11 @@ fn flaw(reader: &SettingsReader<'_>, url: &AppUrl) -> Option<String> {
     }
     if url.is_private() && !allows_private {
         return Some(format!(
-            "its host is on a private network; expected a public one, or {FORWARD_PRIVATE}=true"
+            "the host is on a private network; expected a public one, or {FORWARD_PRIVATE}=true"
         ));
     }
-    let ours = reader.values.public_urls.iter();
-    let mut ours =
-        ours.flat_map(|base| route::paths().map(|path| format!("{}{path}", base.as_str())));
-    if ours.any(|ours| url.is_same_place(&ours)) {
-        return Some("it is Heardback's own URL; expected the app's".to_owned());
-    }
-    None
+    let is_own = reader.values.public_urls.iter().any(|base| {
+        route::paths().iter().any(|path| url.is_same_place(&format!("{}{path}", base.as_str())))
+    });
+    is_own.then(|| "the URL is Heardback's own; expected the app's".to_owned())
 }

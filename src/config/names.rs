@@ -1,6 +1,6 @@
-//! The names of settings and of their headings.
+//! The names, headings and shared defaults of settings.
 
-/// The heading of the settings from which the accounts are built.
+// Headings, in the order of the help. The accounts are built from the settings under the first one.
 pub(super) const TWILIO: &str = "Twilio";
 pub(super) const HTTP: &str = "HTTP";
 pub(super) const SENDING: &str = "Sending";
@@ -9,7 +9,7 @@ pub(super) const MATCHING: &str = "Matching";
 pub(super) const STORE: &str = "Store";
 pub(super) const LOGS: &str = "Logs";
 
-/// Names that are used outside their row: by rules across settings, or by a command that reads only some settings.
+// Settings that are named outside `config/table/`: by rules across settings, or by commands that read only some of them.
 pub(super) const ACCOUNT_SID: &str = "TWILIO_ACCOUNT_SID";
 pub(super) const AUTH_TOKEN: &str = "TWILIO_AUTH_TOKEN";
 pub(super) const SHARED_KEYS: &str = "TWILIO_SHARED_KEYS";
@@ -44,6 +44,6 @@ pub(super) const RECORD_REFUSED: &str = "HEARDBACK_RECORD_REFUSED";
 /// The place of auth tokens and API keys.
 pub(super) const TOKEN_PLACE: &str = "Twilio Console → Account → API keys & tokens";
 
-/// The defaults of the settings that are also flags of single commands.
+// Defaults of settings that are also flags of single commands.
 pub const STORE_DEFAULT: &str = "sled:heardback-data";
 pub const OPS_LISTEN_DEFAULT: &str = "127.0.0.1:9091";

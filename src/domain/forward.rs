@@ -2,6 +2,11 @@
 
 use serde::Serialize;
 
+use crate::domain::sid::AccountSid;
+
+/// The account and the kind of a forwarded webhook.
+pub type ForwardScope = (AccountSid, ForwardKind);
+
 /// The kind of a forwarded webhook. Each kind has its own URL of the app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -24,6 +24,7 @@ pub mod rate_limit;
 pub mod redact;
 pub mod reference;
 pub mod retry;
+pub mod root_cause;
 pub mod route;
 pub mod sid;
 pub mod signal;

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, SET_COOKIE};
-
 use secrecy::ExposeSecret as _;
 
 use crate::domain::forward::{ForwardFailure, ForwardKind};

@@ -1,9 +1,10 @@
 //! The HTTP clients: one for each set of allowed networks.
 
-use std::error::Error;
 use std::time::Duration;
 
 use crate::domain::forward::ForwardFailure;
+use crate::domain::redact::veiled;
+use crate::domain::root_cause::root_cause;
 use crate::forward::resolver::{AllowedNetworks, CheckedResolver, ForbiddenAddress};
 use crate::twilio::app_url::AppUrl;
 
@@ -15,6 +16,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Each idle connection has a file descriptor beyond those of the webhooks under way.
 const MAX_IDLE: usize = 8;
 
+/// The most characters of an error's text.
+const MAX_DETAIL: usize = 200;
+
 pub(super) struct Clients {
     https: reqwest::Client,
     http: reqwest::Client,
@@ -22,6 +26,7 @@ pub(super) struct Clients {
 }
 
 impl Clients {
+    /// Builds both clients, and opens no connection.
     ///
     /// # Errors
     /// The TLS roots cannot be read.
@@ -67,19 +72,13 @@ fn client(networks: AllowedNetworks) -> Result<reqwest::Client, reqwest::Error> 
 /// The kind of an I/O error, and its root cause without a URL.
 pub(super) fn describe(error: reqwest::Error) -> (ForwardFailure, String) {
     let error = error.without_url();
-    let mut root: &dyn Error = &error;
-    let mut is_forbidden = false;
-    while let Some(source) = root.source() {
-        root = source;
-        is_forbidden |= root.is::<ForbiddenAddress>();
-    }
+    let root = root_cause(&error);
     let failure = match () {
-        () if is_forbidden => ForwardFailure::Address,
+        () if root.is::<ForbiddenAddress>() => ForwardFailure::Address,
         () if error.is_connect() => ForwardFailure::Connect,
         () => ForwardFailure::Broken,
     };
-    // The text comes from the system, from TLS or from the parser of HTTP; it is cut in case it quotes the app.
-    let detail: String =
-        root.to_string().chars().filter(|letter| !letter.is_control()).take(200).collect();
-    (failure, detail)
+    // The text comes from the system, from TLS or from the parser of HTTP. It may quote the app.
+    let text = veiled(&root.to_string());
+    (failure, text.chars().filter(|letter| !letter.is_control()).take(MAX_DETAIL).collect())
 }

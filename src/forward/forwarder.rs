@@ -1,4 +1,4 @@
-//! Asks the app: admits a webhook, waits for the person's turn, signs, sends, and reads the answer.
+//! Forwards one webhook: admits it, waits for its turn in the sender's queue, signs and sends it, and reads the answer.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use reqwest::{Method, Url};
 use secrecy::ExposeSecret as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::domain::forward::{ForwardFailure, ForwardKind};
+use crate::domain::forward::{ForwardFailure, ForwardKind, ForwardScope};
 use crate::domain::sid::AccountSid;
 use crate::forward::answer;
 use crate::forward::answer::{AppAnswer, ReadError};
@@ -22,34 +22,31 @@ use crate::twilio::app_url::AppUrl;
 use crate::twilio::form;
 use crate::twilio::signature::{Content, SigningKey, sign};
 
-/// The longest timeout of a forward: a second below Twilio's own.
-pub const MAX_TIMEOUT: Duration = Duration::from_secs(14);
-
 /// Marks a forwarded request, so that Heardback recognises its own.
 pub const VIA_HEARDBACK: &str = "1.1 heardback";
 
-/// The account and the kind of a webhook, and the app's URL for them.
-pub type ForwardTarget = ((AccountSid, ForwardKind), AppUrl);
+/// A scope, and the app's URL for it.
+pub type ForwardTarget = (ForwardScope, AppUrl);
 
 /// The most webhooks that are under way at a time.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     pub total: usize,
-    /// Of one account and one kind, so that a slow app delays no other, and status callbacks delay no call.
-    pub of_one_app: usize,
+    /// Webhooks of one scope. A slow app delays no other app, and status callbacks delay no call.
+    pub of_one_scope: usize,
     /// Messages of one person.
     pub of_one_person: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { total: 256, of_one_app: 64, of_one_person: 8 }
+        Self { total: 256, of_one_scope: 64, of_one_person: 8 }
     }
 }
 
 #[derive(Debug, Clone, Copy)]
 pub struct ForwardConfig {
-    /// From the signature's verification to the last byte of the answer; at most [`MAX_TIMEOUT`].
+    /// From the signature's verification to the last byte of the answer. Twilio waits for 15 s.
     pub timeout: Duration,
     /// Whether the app may be on loopback or a private network, also over plain http.
     pub allows_private: bool,
@@ -79,11 +76,11 @@ pub struct AppRequest {
     /// The headers that go along ([`crate::forward::goes_along`]).
     pub headers: Vec<(String, Vec<u8>)>,
     pub body: Vec<u8>,
-    /// The person whose messages keep their order. `None`: no order.
+    /// The sender, whose messages keep their order. `None`: no order.
     pub person: Option<PersonKey>,
 }
 
-/// The app was not asked, or its answer cannot be used.
+/// The webhook was not sent to the app, or the app's answer cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failed {
     pub failure: ForwardFailure,
@@ -100,11 +97,11 @@ impl Failed {
 /// The app's URLs, and the webhooks under way to them.
 pub struct Forwarder {
     config: ForwardConfig,
-    /// Built with the first target.
+    /// Built before the first target.
     clients: OnceLock<Clients>,
-    targets: RwLock<Arc<BTreeMap<(AccountSid, ForwardKind), AppUrl>>>,
+    targets: RwLock<Arc<BTreeMap<ForwardScope, AppUrl>>>,
     total: Arc<Semaphore>,
-    of_apps: Mutex<BTreeMap<(AccountSid, ForwardKind), Arc<Semaphore>>>,
+    by_scope: Mutex<BTreeMap<ForwardScope, Arc<Semaphore>>>,
     people: Arc<PersonQueues>,
 }
 
@@ -114,10 +111,10 @@ impl fmt::Debug for Forwarder {
     }
 }
 
-/// The admission of one webhook. Drop ends it.
+/// The places of one webhook under way, released on drop.
 struct Admission {
     _total: OwnedSemaphorePermit,
-    _of_app: OwnedSemaphorePermit,
+    _of_scope: OwnedSemaphorePermit,
     place: Option<Place>,
 }
 
@@ -130,26 +127,32 @@ impl Forwarder {
             clients: OnceLock::new(),
             targets: RwLock::default(),
             total: Arc::new(Semaphore::new(config.limits.total)),
-            of_apps: Mutex::default(),
+            by_scope: Mutex::default(),
             people: Arc::default(),
         };
-        forwarder.replace(targets)?;
+        if !targets.is_empty() {
+            forwarder.prepare()?;
+        }
+        forwarder.replace(targets);
         Ok(forwarder)
     }
 
-    /// Replaces the app's URLs. A webhook under way keeps its own.
+    /// Builds the HTTP clients, which targets need.
     ///
     /// # Errors
-    /// [`ForwardError`]: the targets stay as they were.
-    pub fn replace(&self, targets: Vec<ForwardTarget>) -> Result<(), ForwardError> {
-        if !targets.is_empty() && self.clients.get().is_none() {
-            let clients = Clients::new(self.config.allows_private)?;
+    /// [`ForwardError`]; the targets stay as they were.
+    pub fn prepare(&self) -> Result<(), ForwardError> {
+        if self.clients.get().is_none() {
             // A concurrent call may have set equal clients.
-            let _ = self.clients.set(clients);
+            let _ = self.clients.set(Clients::new(self.config.allows_private)?);
         }
+        Ok(())
+    }
+
+    /// Replaces the app's URLs, after [`Self::prepare`] if there are any. A webhook under way keeps its own.
+    pub fn replace(&self, targets: Vec<ForwardTarget>) {
         let targets = Arc::new(targets.into_iter().collect());
         *self.targets.write().unwrap_or_else(PoisonError::into_inner) = targets;
-        Ok(())
     }
 
     /// Whether the app has a URL for these webhooks.
@@ -173,13 +176,13 @@ impl Forwarder {
     ///
     /// # Errors
     /// [`Failed`] if there is no usable answer within [`ForwardConfig::timeout`].
-    pub async fn ask(&self, request: AppRequest) -> Result<AppAnswer, Failed> {
-        let key = (request.account, request.kind);
-        let admission = self.admit(key, request.person)?;
+    pub async fn forward(&self, request: AppRequest) -> Result<AppAnswer, Failed> {
+        let scope = (request.account, request.kind);
+        let admission = self.admit(scope, request.person)?;
         let targets = self.targets();
-        let url = targets.get(&key).ok_or_else(no_url)?;
+        let url = targets.get(&scope).ok_or_else(no_url)?;
         let is_waiting = Cell::new(true);
-        let asked = async {
+        let exchange = async {
             let _turn = match &admission.place {
                 Some(place) => Some(place.turn().await),
                 None => None,
@@ -187,11 +190,13 @@ impl Forwarder {
             is_waiting.set(false);
             self.send(url, request).await
         };
-        let answer = tokio::time::timeout(self.config.timeout, asked).await;
+        let answer = tokio::time::timeout(self.config.timeout, exchange).await;
         answer.unwrap_or_else(|_| {
             let timeout = self.config.timeout;
             Err(if is_waiting.get() {
-                let detail = format!("waited {timeout:?} for earlier messages of the same sender; this one was not sent");
+                let detail = format!(
+                    "waited {timeout:?} for earlier messages of the same sender; this one was not sent"
+                );
                 Failed::new(ForwardFailure::Waited, detail)
             } else {
                 Failed::new(
@@ -202,22 +207,18 @@ impl Forwarder {
         })
     }
 
-    fn admit(
-        &self,
-        key: (AccountSid, ForwardKind),
-        person: Option<PersonKey>,
-    ) -> Result<Admission, Failed> {
-        let Limits { of_one_app, of_one_person, total } = self.config.limits;
+    fn admit(&self, scope: ForwardScope, person: Option<PersonKey>) -> Result<Admission, Failed> {
+        let Limits { of_one_scope, of_one_person, total } = self.config.limits;
         let busy = |most, what| {
             Failed::new(ForwardFailure::Busy, format!("{most} webhooks of {what} are under way"))
         };
-        let of_app = {
-            let mut of_apps = self.of_apps.lock().unwrap_or_else(PoisonError::into_inner);
-            let of_app = of_apps.entry(key).or_insert_with(|| Arc::new(Semaphore::new(of_one_app)));
-            Arc::clone(of_app)
+        let of_scope = {
+            let mut by_scope = self.by_scope.lock().unwrap_or_else(PoisonError::into_inner);
+            let places = || Arc::new(Semaphore::new(of_one_scope));
+            Arc::clone(by_scope.entry(scope).or_insert_with(places))
         };
-        let of_app =
-            of_app.try_acquire_owned().map_err(|_| busy(of_one_app, "this account and kind"))?;
+        let of_scope = of_scope.try_acquire_owned();
+        let of_scope = of_scope.map_err(|_| busy(of_one_scope, "this account and kind"))?;
         let all = Arc::clone(&self.total).try_acquire_owned();
         let all = all.map_err(|_| busy(total, "all apps"))?;
         let place = match person {
@@ -227,29 +228,32 @@ impl Forwarder {
             }
             None => None,
         };
-        Ok(Admission { _total: all, _of_app: of_app, place })
+        Ok(Admission { _total: all, _of_scope: of_scope, place })
     }
 
     async fn send(&self, url: &AppUrl, request: AppRequest) -> Result<AppAnswer, Failed> {
         let clients = self.clients.get().ok_or_else(no_url)?;
         let client = clients.of(url).ok_or_else(|| {
-            Failed::new(ForwardFailure::Address, "the app's URL has a scheme or an address that HEARDBACK_FORWARD_PRIVATE does not allow")
+            Failed::new(
+                ForwardFailure::Address,
+                "the app's URL has a scheme or an address that HEARDBACK_FORWARD_PRIVATE does not allow",
+            )
         })?;
         let kind = request.kind;
-        let (target, headers) = signed(url, &request)?;
+        let (target, headers) = sign_request(url, &request)?;
         let method = if request.is_get { Method::GET } else { Method::POST };
-        let mut sent = client.request(method, target).headers(headers);
+        let mut builder = client.request(method, target).headers(headers);
         if !request.is_get || !request.body.is_empty() {
-            sent = sent.body(request.body);
+            builder = builder.body(request.body);
         }
-        let response = sent.send().await.map_err(failed)?;
+        let response = builder.send().await.map_err(failed)?;
         answer::read(response, url, kind).await.map_err(|error| match error {
             ReadError::Unusable(failure, detail) => Failed::new(failure, detail),
             ReadError::Connection(error) => failed(error),
         })
     }
 
-    fn targets(&self) -> Arc<BTreeMap<(AccountSid, ForwardKind), AppUrl>> {
+    fn targets(&self) -> Arc<BTreeMap<ForwardScope, AppUrl>> {
         Arc::clone(&self.targets.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -264,19 +268,19 @@ fn failed(error: reqwest::Error) -> Failed {
 }
 
 /// The URL of the request, and its headers with the new signature.
-fn signed(url: &AppUrl, request: &AppRequest) -> Result<(Url, HeaderMap), Failed> {
+fn sign_request(url: &AppUrl, request: &AppRequest) -> Result<(Url, HeaderMap), Failed> {
     let refused = |detail: &str| Failed::new(ForwardFailure::Headers, detail);
     let target = Url::parse(&url.with_query(&request.query));
     let target = target.map_err(|_| refused("the query cannot be part of a URL"))?;
     // `Url` may escape characters of the query. The app verifies the escaped text.
-    let mut signed = url.signed_origin(request.kind) + target.path();
+    let mut signed_url = url.signed_origin(request.kind) + target.path();
     if let Some(query) = target.query() {
-        signed.push('?');
-        signed.push_str(query);
+        signed_url.push('?');
+        signed_url.push_str(query);
     }
     let pairs = form::pairs(&request.body);
     let content = Content::Form { pairs: &pairs, body: &request.body };
-    let signature = sign(&request.key, &signed, &content);
+    let signature = sign(&request.key, &signed_url, &content);
     let mut headers = HeaderMap::new();
     let mut length = 0;
     for (name, value) in &request.headers {

@@ -13,7 +13,7 @@ mod resolver;
 
 pub use answer::AppAnswer;
 pub use forwarder::{
-    AppRequest, Failed, ForwardConfig, ForwardError, ForwardTarget, Forwarder, Limits, MAX_TIMEOUT,
+    AppRequest, Failed, ForwardConfig, ForwardError, ForwardTarget, Forwarder, Limits,
     VIA_HEARDBACK,
 };
 pub use headers::goes_along;

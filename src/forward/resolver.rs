@@ -1,7 +1,7 @@
 //! Resolves the host of the app's URL, and passes on allowed addresses only.
 //!
-//! The client connects to the addresses of this answer and to no others. A name that resolves to a public address first
-//! and to a private one later is therefore refused at that later connection.
+//! This prevents DNS rebinding: each new connection resolves the name again, and the client connects only to addresses that
+//! passed this check.
 
 use std::net::{IpAddr, SocketAddr};
 

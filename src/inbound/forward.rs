@@ -1,4 +1,4 @@
-//! Asks the app while the evidence is written, and answers Twilio.
+//! Forwards a webhook to the app while the evidence is written, and answers Twilio.
 //!
 //! A person who wrote or called is served first: the answer does not depend on the store. A status callback has no person,
 //! so its answer is an error unless both the store and the app have it.
@@ -39,7 +39,7 @@ pub(super) async fn serve_person(
             }
         };
         let kind = hand_off.0.kind;
-        let (answer, ()) = join(ask(&request, &receiver, hand_off), evidence).await;
+        let (answer, ()) = join(forward(&request, &receiver, hand_off), evidence).await;
         Ok(answer.unwrap_or_else(|failure| {
             let must_know = kind == ForwardKind::Message && failure == ForwardFailure::Busy;
             if receiver.has_fallback_url || must_know {
@@ -52,7 +52,7 @@ pub(super) async fn serve_person(
     detached(work).await
 }
 
-/// Answers a callback that no person waits for. `stored` writes its facts.
+/// Answers a status callback. `stored` writes its facts.
 pub(super) async fn serve_callback(
     request: HttpRequest,
     receiver: web::Data<Receiver>,
@@ -60,7 +60,7 @@ pub(super) async fn serve_callback(
     stored: impl Future<Output = Result<(), Rejection>> + 'static,
 ) -> Result<HttpResponse, RejectionResponse> {
     let work = async move {
-        let (answer, stored) = join(ask(&request, &receiver, hand_off), stored).await;
+        let (answer, stored) = join(forward(&request, &receiver, hand_off), stored).await;
         match stored {
             Err(rejection @ Rejection::Unavailable { .. }) => {
                 return Err(RejectionResponse::of(&request, rejection));
@@ -88,18 +88,18 @@ async fn detached(
     }
 }
 
-async fn ask(
+async fn forward(
     request: &HttpRequest,
     receiver: &Receiver,
     HandOff(hand_off): HandOff,
 ) -> Result<HttpResponse, ForwardFailure> {
     let (account, kind) = (hand_off.account, hand_off.kind);
     let began = crate::telemetry::clock::monotonic();
-    let asked = receiver.forwarder.ask(hand_off).await;
+    let result = receiver.forwarder.forward(hand_off).await;
     let took = began.elapsed();
     let log = ForwardLog { request, receiver, account, kind, took };
-    log.record(&asked);
-    asked.map(answer).map_err(|failed| failed.failure)
+    log.record(&result);
+    result.map(answer).map_err(|failed| failed.failure)
 }
 
 /// The app's answer. A 401 lacks `WWW-Authenticate`, so Twilio does not repeat the request with credentials.
@@ -117,7 +117,7 @@ fn answer(answer: AppAnswer) -> HttpResponse {
     response.body(body)
 }
 
-/// 503 if the app was not asked for want of room, otherwise 502. Twilio then uses its fallback URL or its retries.
+/// 503 if too many webhooks are under way, otherwise 502. Twilio then uses its fallback URL or its retries.
 fn error(failure: ForwardFailure) -> HttpResponse {
     if failure == ForwardFailure::Busy {
         let mut response = HttpResponse::ServiceUnavailable();
@@ -136,8 +136,8 @@ struct ForwardLog<'a> {
 }
 
 impl ForwardLog<'_> {
-    fn record(&self, asked: &Result<AppAnswer, Failed>) {
-        let failed = match asked {
+    fn record(&self, result: &Result<AppAnswer, Failed>) {
+        let failed = match result {
             Ok(answer) if answer.status < 400 => None,
             Ok(answer) => {
                 let detail = format!("status {}", answer.status);

@@ -285,7 +285,7 @@ impl Service {
             if let Some(sends) = self.sends {
                 sends.drain().await;
             }
-            // Also those whose client has gone.
+            // A listener's thread ends with its last connection, and with it a webhook whose client has hung up.
             self.forwarder.drain().await;
             // From here on no request can defer further evidence.
             let _ = stop_deferred.send(true);

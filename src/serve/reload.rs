@@ -52,13 +52,17 @@ impl Reloader {
     }
 
     fn apply(&mut self, settings: Settings) {
-        // The only steps that can fail come first.
-        if let Err(error) = self.forwarder.replace(forward_targets(&settings)) {
+        // The only steps that can fail come first. Only the last one of them changes anything.
+        let targets = forward_targets(&settings);
+        if !targets.is_empty()
+            && let Err(error) = self.forwarder.prepare()
+        {
             return self.refuse(&error.to_string());
         }
         if let Err(error) = self.upstreams.replace(upstreams(&settings)) {
             return self.refuse(&error.to_string());
         }
+        self.forwarder.replace(targets);
         self.send_credentials.replace(send::credentials(&settings));
         let before = self.keyring.replace(keyring(&settings));
         let names = self.keyring.now().key_names();

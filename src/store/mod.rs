@@ -141,7 +141,7 @@ pub trait Store: Send + Sync + 'static {
         Duration::from_secs(30)..=Duration::from_secs(30)
     }
 
-    /// The least time between two claims while there is no backlog. It is longer where a claim costs more than its messages.
+    /// The least time between two claims while there is no backlog. A store whose claims are expensive returns a longer time.
     fn claim_interval(&self) -> Duration {
         Duration::ZERO
     }

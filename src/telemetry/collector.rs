@@ -12,6 +12,8 @@ use async_trait::async_trait;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use tokio::runtime::Handle;
 
+use crate::domain::root_cause::root_cause;
+
 /// Unless the timeout of a request is shorter.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -41,7 +43,7 @@ impl Collector {
         let failure = match sent {
             Ok(response) if response.status().is_success() => None,
             Ok(response) => Some(format!("it answered {}", response.status())),
-            Err(error) => Some(root_of(error.as_ref())),
+            Err(error) => Some(root_cause(error.as_ref()).to_string()),
         };
         let was_failing = self.is_failing.swap(failure.is_some(), Ordering::Relaxed);
         match failure {
@@ -65,13 +67,4 @@ impl HttpClient for Collector {
         self.log_result(&sent);
         sent
     }
-}
-
-/// The root cause, which names no address.
-fn root_of(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut root = error;
-    while let Some(source) = root.source() {
-        root = source;
-    }
-    root.to_string()
 }

@@ -5,25 +5,22 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::domain::forward::{ForwardFailure, ForwardKind};
-use crate::domain::sid::AccountSid;
+use crate::domain::forward::{ForwardFailure, ForwardScope};
 
-/// The account and the kind of a webhook.
-pub type ForwardScope = (AccountSid, ForwardKind);
-
-/// The window of the count.
+/// Older failures are not counted.
 pub const WINDOW: SignedDuration = SignedDuration::from_mins(15);
 /// The most failures that are counted for one scope. Configured accounts bound the scopes.
-const MAX_COUNTED: usize = 1_000;
+pub const MAX_COUNTED: usize = 1_000;
 
 /// The failures of one scope in [`WINDOW`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecentFailures {
-    /// At most 1,000.
+    /// At most [`MAX_COUNTED`].
     pub count: usize,
+    /// The time of the oldest counted failure.
     pub since: Timestamp,
     pub last: ForwardFailure,
-    /// The detail of the latest, without parts of requests or URLs.
+    /// The detail of the latest failure, without parts of requests or URLs.
     pub detail: String,
 }
 
@@ -72,6 +69,8 @@ impl ForwardFailures {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::forward::ForwardKind;
+    use crate::domain::sid::AccountSid;
 
     #[test]
     fn failures_count_for_a_quarter_of_an_hour_and_the_latest_is_shown() {

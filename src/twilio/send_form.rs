@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
+
 use crate::domain::message::Reference;
 use crate::domain::signal::Malformed;
 use crate::domain::switch;
@@ -20,7 +22,8 @@ const PROVIDE_FEEDBACK: &str = "ProvideFeedback";
 const STATUS_CALLBACK: &str = "StatusCallback";
 /// The longest code, in bytes.
 const MAX_CODE: usize = 128;
-const HEX: &[u8; 16] = b"0123456789ABCDEF";
+/// Every byte that is not unreserved (RFC 3986, section 2.3).
+const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A rewritten form, and the parameters that were taken out of it.
 pub struct RewrittenForm {
@@ -155,34 +158,19 @@ fn check_escapes(segment: &[u8]) -> Result<(), Malformed> {
 
 /// The URL for the status callbacks of one message.
 fn callback(status_url: &str, fragment: &str, reference: Option<&Reference>) -> String {
-    let mut url = format!("{status_url}?feedback=1").into_bytes();
-    if let Some(reference) = reference {
-        url.extend_from_slice(b"&reference=");
-        encode(&mut url, reference.as_str());
-    }
-    url.extend_from_slice(fragment.as_bytes());
-    String::from_utf8(url).unwrap_or_default()
+    let reference = reference.map(|name| format!("&reference={}", escaped(name.as_str())));
+    format!("{status_url}?feedback=1{}{fragment}", reference.unwrap_or_default())
 }
 
 fn append(form: &mut Vec<u8>, name: &str, value: &str) {
     if !form.is_empty() && !form.ends_with(b"&") {
         form.push(b'&');
     }
-    form.extend_from_slice(name.as_bytes());
-    form.push(b'=');
-    encode(form, value);
+    form.extend_from_slice(format!("{name}={}", escaped(value)).as_bytes());
 }
 
-/// Escapes every byte that is not unreserved (RFC 3986, section 2.3).
-fn encode(to: &mut Vec<u8>, text: &str) {
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            to.push(byte);
-        } else {
-            let digit = |half: u8| HEX.get(usize::from(half)).copied().unwrap_or_default();
-            to.extend([b'%', digit(byte >> 4), digit(byte & 15)]);
-        }
-    }
+fn escaped(text: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(text, &RESERVED)
 }
 
 #[cfg(test)]

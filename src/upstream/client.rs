@@ -1,7 +1,6 @@
 //! One post to Twilio: the request, the credentials and the read of the response.
 
 use std::cell::OnceCell;
-use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,6 +12,7 @@ use reqwest::{Method, Request};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::domain::feedback::{Feedback, OutcomeDetail, Verdict};
+use crate::domain::root_cause::root_cause;
 use crate::upstream::answer::{UpstreamResponse, printable};
 
 /// The only form that is posted. `unconfirmed` is Twilio's own default.
@@ -207,11 +207,7 @@ pub(super) fn describe(error: reqwest::Error, timeouts: Timeouts) -> String {
     } else {
         "the connection broke"
     };
-    let mut root: &dyn Error = &error;
-    while let Some(source) = root.source() {
-        root = source;
-    }
-    printable(&format!("{stage}: {root}"))
+    printable(&format!("{stage}: {}", root_cause(&error)))
 }
 
 pub(super) fn connect(config: &UpstreamConfig) -> Result<reqwest::Client, UpstreamError> {

@@ -107,9 +107,8 @@ pub struct Worker {
     /// What the other receivers of the store must know, before they see the results of the posts.
     news: Vec<(AccountSid, AccountNews)>,
     blocks_read_at: Option<Instant>,
-    claimed_at: Option<Instant>,
-    /// The last claim got as many messages as it wanted, so more may be due.
-    has_backlog: bool,
+    /// The time of the next claim. `None` if the last one got as many messages as it wanted: more may be due.
+    next_claim: Option<Instant>,
     store_wait: Duration,
     /// No further post starts.
     is_stopping: Arc<AtomicBool>,
@@ -139,8 +138,7 @@ impl Worker {
             ended: Vec::new(),
             news: Vec::new(),
             blocks_read_at: None,
-            claimed_at: None,
-            has_backlog: false,
+            next_claim: None,
             store_wait: STORE_WAIT,
             is_stopping: Arc::default(),
         }
@@ -248,11 +246,7 @@ impl Worker {
 
     /// The time until the next claim is worth its cost.
     fn claim_pause(&self) -> Duration {
-        let Some(claimed_at) = self.claimed_at.filter(|_| !self.has_backlog) else {
-            return Duration::ZERO;
-        };
-        let since = monotonic().saturating_duration_since(claimed_at);
-        self.store.claim_interval().saturating_sub(since)
+        self.next_claim.map(|at| at.saturating_duration_since(monotonic())).unwrap_or_default()
     }
 
     /// Takes over what the other receivers of the store learned from Twilio.
@@ -346,7 +340,7 @@ impl Worker {
     async fn start_up_to(&mut self, rooms: &Rooms, before: Instant) -> Result<Tick, StoreError> {
         let margin = self.config.lease_margin;
         let lease = self.upstream.longest_post().saturating_add(margin.saturating_mul(2));
-        self.claimed_at = Some(before);
+        self.next_claim = Some(before + self.store.claim_interval());
         let ended = std::mem::take(&mut self.ended);
         let (slots, quotas) = (rooms.slots, &rooms.quotas);
         let (settled, claims) = self.store.settle_and_claim(&ended, slots, lease, quotas).await;
@@ -364,7 +358,10 @@ impl Worker {
     ) -> Result<Tick, StoreError> {
         let claims = claims?;
         let claimed = claims.len();
-        self.has_backlog = claimed > 0 && claimed == rooms.slots;
+        let is_backlog = claimed > 0 && claimed == rooms.slots;
+        if is_backlog {
+            self.next_claim = None;
+        }
         let mut started = 0;
         for claim in claims {
             started += usize::from(self.start(claim, latest).await);
@@ -374,7 +371,7 @@ impl Worker {
         let left = self.rooms(now);
         let again_in = if self.is_full(&left) {
             None
-        } else if claimed > 0 && claimed == rooms.slots && left.slots > 0 {
+        } else if is_backlog && left.slots > 0 {
             Some(Duration::ZERO)
         } else if claimed > 0 && !self.store.claim_interval().is_zero() {
             // The end of a post makes the next step, and a store that several processes share is polled in any case.

@@ -112,7 +112,7 @@ pub(super) fn backlog_drains(facts: &Facts<'_>) -> Vec<String> {
     broken
 }
 
-/// Whether its sender repeats it until it is acknowledged. Nobody repeats a send.
+/// Whether its sender repeats it until it is acknowledged. A send is never repeated.
 fn is_repeated(request: &Request) -> bool {
     request.role == Role::Honest && request.kind != SEND
 }

@@ -33,7 +33,8 @@ pub(super) fn forwards(settings: &Settings, overrides: &str) -> Vec<Forward> {
 /// Lines for the text of `check`; none without a forward.
 pub(super) fn text(forwards: &[Forward]) -> Vec<String> {
     let head = (!forwards.is_empty()).then(|| {
-        "\nTo paste into Twilio in place of your app's own URLs, which Heardback asks for the answer:\n".to_owned()
+        "\nTo paste into Twilio in place of your app's own URLs, to which Heardback forwards:\n"
+            .to_owned()
     });
     let lines = forwards.iter().map(|Forward { account, kind, heardback, app }| {
         let kind = match kind {

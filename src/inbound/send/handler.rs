@@ -39,11 +39,11 @@ pub(crate) async fn send(
         outgoing: OutgoingSend { account, headers, form, timeout: sends.timeout },
         parameters: SendParameters { reference, code, is_tracked },
     };
-    let (answers, answer) = oneshot::channel();
-    sends.runtime.spawn(work.run(answers, slot));
-    let outcome = answer.await.unwrap_or_else(|_| {
-        // The task panicked, or the process ends.
-        let why = "an internal error, or the end of the service".to_owned();
+    let (outcome_sender, outcome) = oneshot::channel();
+    sends.runtime.spawn(work.run(outcome_sender, slot));
+    let outcome = outcome.await.unwrap_or_else(|_| {
+        // The task panicked, or the runtime shuts down.
+        let why = "Heardback failed internally, or shuts down".to_owned();
         SendOutcome::Failed(SendFailure { sent: Sent::Maybe, is_timeout: false, why })
     });
     Ok(outcome.into_response())
@@ -59,13 +59,14 @@ struct Work {
 }
 
 impl Work {
-    /// Sends once, registers the message, and answers. The slot is in use until all of it is done.
-    async fn run(self, answers: oneshot::Sender<SendOutcome>, slot: OwnedSemaphorePermit) {
+    /// Sends once, registers the message, and answers. `slot` is released once the message is registered, which may be after
+    /// the answer.
+    async fn run(self, outcome_sender: oneshot::Sender<SendOutcome>, slot: OwnedSemaphorePermit) {
         let Self { receiver, sends, log, outgoing, parameters } = self;
         let account = outgoing.account;
         match sends.creator.create(outgoing).await {
             Ok(answer) if answer.is_success() => {
-                created(&receiver, account, parameters, answer, answers, &log).await;
+                created(&receiver, account, parameters, answer, outcome_sender, &log).await;
             }
             Ok(answer) => {
                 receiver.metrics.send(match answer.status {
@@ -73,7 +74,7 @@ impl Work {
                     400..=499 => "refused",
                     _ => "failed",
                 });
-                let _ = answers.send(SendOutcome::Answered { answer, registered: None });
+                let _ = outcome_sender.send(SendOutcome::Answered { answer, registered: None });
             }
             Err(failure) => {
                 log.failed(&failure);
@@ -83,7 +84,7 @@ impl Work {
                 {
                     sends.lost.add(account, reference);
                 }
-                let _ = answers.send(SendOutcome::Failed(failure));
+                let _ = outcome_sender.send(SendOutcome::Failed(failure));
             }
         }
         drop(slot);
@@ -95,17 +96,17 @@ async fn created(
     account: AccountSid,
     parameters: SendParameters,
     answer: SendAnswer,
-    answers: oneshot::Sender<SendOutcome>,
+    outcome_sender: oneshot::Sender<SendOutcome>,
     log: &SendLog,
 ) {
     let is_tracked = parameters.is_tracked;
     match register::facts(receiver, account, parameters, &answer, log) {
-        Ok(update) => register::register(receiver, update, answer, answers, log).await,
+        Ok(update) => register::register(receiver, update, answer, outcome_sender, log).await,
         Err(why) => {
             log.unregistered(None, &why);
             receiver.metrics.send("unregistered");
             let registered = is_tracked.then_some(false);
-            let _ = answers.send(SendOutcome::Answered { answer, registered });
+            let _ = outcome_sender.send(SendOutcome::Answered { answer, registered });
         }
     }
 }

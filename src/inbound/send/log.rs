@@ -1,4 +1,4 @@
-//! The log lines about sends. Deliberately absent: the form, the answer's text, and references.
+//! The log lines about sends. They contain no form, no body of an answer and no reference of a message.
 
 use crate::domain::outgoing::{SendFailure, Sent};
 use crate::domain::sid::{AccountSid, MessageSid};
@@ -16,17 +16,21 @@ impl SendLog {
         self.trace.map(|trace| trace.trace_id_hex())
     }
 
-    /// Logs that there is no complete answer.
+    /// Logs a send without a complete answer.
     pub(super) fn failed(&self, failure: &SendFailure) {
         let (error, sent) = (failure.why.as_str(), failure.sent.as_str());
         match failure.sent {
             Sent::No => tracing::warn!(
                 account_sid = %self.account, error, sent, trace_id = self.trace_id(),
-                "message not sent: Twilio's API did not take it; the app got an error"
+                "message not sent: the request did not reach Twilio's API; the app got an error"
             ),
-            Sent::Maybe | Sent::Yes => tracing::error!(
+            Sent::Maybe => tracing::error!(
                 account_sid = %self.account, error, sent, trace_id = self.trace_id(),
-                "Twilio's answer to a send was lost: the message may have gone out; its status callback registers it"
+                "Twilio's answer to a send was lost: the message may have been sent; a status callback to Heardback registers it"
+            ),
+            Sent::Yes => tracing::error!(
+                account_sid = %self.account, error, sent, trace_id = self.trace_id(),
+                "Twilio's answer to a send was lost: the message was sent; a status callback to Heardback registers it"
             ),
         }
     }
@@ -38,7 +42,7 @@ impl SendLog {
             account_sid = %self.account,
             error,
             trace_id = self.trace_id(),
-            "a message was sent, but not registered; its status callback registers it, or the app by POST /app/messages"
+            "a message was sent, but not registered: register it with POST /app/messages, unless its status callback comes to Heardback"
         );
     }
 

@@ -50,7 +50,7 @@ pub(super) async fn register(
     receiver: &Receiver,
     update: MessageUpdate,
     answer: SendAnswer,
-    answers: oneshot::Sender<SendOutcome>,
+    outcome_sender: oneshot::Sender<SendOutcome>,
     log: &SendLog,
 ) {
     let (sid, is_tracked) = (update.sid, update.tracked);
@@ -58,17 +58,17 @@ pub(super) async fn register(
     let count = |result| receiver.metrics.send(result);
     let mut write = receiver.store.remember(update);
     let in_time = timeout(MAX_WAIT, &mut write).await;
-    let (stored, answers) = if let Ok(stored) = in_time {
-        (stored, Some(answers))
+    let (stored, outcome_sender) = if let Ok(stored) = in_time {
+        (stored, Some(outcome_sender))
     } else {
         log.unregistered(Some(sid), &format!("the store took over {} s", MAX_WAIT.as_secs()));
         count("unregistered");
         let early = SendOutcome::Answered { answer: answer.clone(), registered: result(false) };
         // Fails if the client has gone.
-        let _ = answers.send(early);
+        let _ = outcome_sender.send(early);
         (write.await, None)
     };
-    let is_late = answers.is_none();
+    let is_late = outcome_sender.is_none();
     let is_stored = match stored {
         Ok(registered) => {
             decision_log::registered(&receiver.metrics, log.trace, &registered);
@@ -84,12 +84,13 @@ pub(super) async fn register(
             false
         }
     };
-    if let Some(answers) = answers {
+    if let Some(outcome_sender) = outcome_sender {
         count(match (is_stored, is_tracked) {
             (false, _) => "unregistered",
             (true, true) => "registered",
             (true, false) => "untracked",
         });
-        let _ = answers.send(SendOutcome::Answered { answer, registered: result(is_stored) });
+        let _ =
+            outcome_sender.send(SendOutcome::Answered { answer, registered: result(is_stored) });
     }
 }

@@ -21,7 +21,7 @@ impl OwnRuntime {
         Ok(Self(Some(runtime)))
     }
 
-    /// Starts work whose result nobody awaits.
+    /// Starts work on this runtime, and discards its result.
     pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         if let Some(runtime) = &self.0 {
             runtime.spawn(work);

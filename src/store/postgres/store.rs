@@ -92,8 +92,8 @@ impl PostgresStore {
             let lock_salt = schema::lock_salt(&pool, beginnings.read).await?;
             Ok::<_, PostgresOpenError>((pool, lock_salt))
         })?;
-        let first_slot =
-            i16::try_from(getrandom::u32().unwrap_or_default() % 64).unwrap_or_default();
+        let first_slot = getrandom::u32().unwrap_or_default() % u32::from(SLOTS.unsigned_abs());
+        let first_slot = i16::try_from(first_slot).unwrap_or_default();
         // Claims, reads and the health check need connections that no writer keeps.
         let writers = writers.min(max_connections.saturating_sub(2)).max(1);
         let database = Arc::new(Database {

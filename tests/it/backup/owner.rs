@@ -14,7 +14,7 @@ use crate::backup::binary::{backed_up, fill, messages, run, text, verified};
 use crate::harness::{Harness, LONG};
 use crate::skip::{skipped, skipped_unless_ci};
 
-/// The uid of an unprivileged user. On Debian, its name is `nobody`.
+/// The uid of Debian's unprivileged user for network services.
 const OWNER: u32 = 65534;
 /// A group that this user does not belong to.
 const GROUP: u32 = 1234;

@@ -111,12 +111,12 @@ async fn a_slow_app_uses_up_its_own_share_only_and_all_apps_together_are_bounded
         target(OTHER_ACCOUNT, ForwardKind::Message, &quick),
         target(OTHER_ACCOUNT, ForwardKind::Status, &slow),
     ];
-    let limits = Limits { total: 4, of_one_app: 2, of_one_person: 8 };
+    let limits = Limits { total: 4, of_one_scope: 2, of_one_person: 8 };
     let config = ForwardConfig { timeout: LONG, allows_private: true, limits };
     let forwarder = Arc::new(Forwarder::new(config, targets).expect("a client"));
     let ask = |account: &'static str, kind| {
         let forwarder = Arc::clone(&forwarder);
-        async move { forwarder.ask(request(account, kind)).await }
+        async move { forwarder.forward(request(account, kind)).await }
     };
     let local = tokio::task::LocalSet::new();
     local

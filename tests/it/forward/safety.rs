@@ -104,7 +104,7 @@ async fn ask_in_public(url: &str) -> Result<AppAnswer, Failed> {
         body: b"a=1".to_vec(),
         person: None,
     };
-    forwarder.ask(request).await
+    forwarder.forward(request).await
 }
 
 #[tokio::test]

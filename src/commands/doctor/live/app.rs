@@ -17,7 +17,7 @@ pub(super) async fn checks(settings: &Settings, asks_app: bool) -> anyhow::Resul
     }
     if !asks_app {
         let says =
-            "webhooks are forwarded; --ask-app asks the app whether it accepts their signature";
+            "webhooks are forwarded; --ask-app tests whether the app accepts their signature";
         return Ok(vec![Check::new("app", CheckStatus::Ok, says)]);
     }
     let config = ForwardConfig {
@@ -31,8 +31,8 @@ pub(super) async fn checks(settings: &Settings, asks_app: bool) -> anyhow::Resul
         let account = settings.accounts.iter().find(|account| account.sid == sid);
         let Some((key, signature_settings)) = account.and_then(first_key) else { continue };
         let request = |key| request((sid, kind), key, signature_settings.clone());
-        let signed = forwarder.ask(request(key)).await;
-        let forged = forwarder.ask(request(SigningKey::new(b"no key of the app's"))).await;
+        let signed = forwarder.forward(request(key)).await;
+        let forged = forwarder.forward(request(SigningKey::new(b"no key of the app's"))).await;
         let (mark, says) = judge(&signed, &forged);
         checks.push(Check::new("app", mark, format!("{url} ({}): {says}", kind.as_str())));
     }

@@ -1,7 +1,7 @@
 //! The live checks: settings, store, Twilio, the public URL, the running service.
 //!
-//! They change nothing: requests are GETs (but for `--ask-app`), the store's lock is taken and released, no file is made. A problem that may
-//! be one of this machine alone (the public URL, a service elsewhere) is a warning.
+//! They change nothing: requests are GETs (except with `--ask-app`), the store's lock is taken and released, no file is made.
+//! A problem that may be one of this machine alone (the public URL, a service elsewhere) is a warning.
 
 mod app;
 mod database;

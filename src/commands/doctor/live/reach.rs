@@ -2,10 +2,10 @@
 //!
 //! They start on this machine, which a firewall may separate from the public URL.
 
-use std::error::Error;
 use std::time::Duration;
 
 use crate::commands::doctor::live::report::{Check, CheckStatus};
+use crate::domain::root_cause::root_cause;
 use crate::twilio::public_url::PublicUrl;
 
 /// Twilio waits 5 s for a connection.
@@ -61,9 +61,5 @@ pub(crate) fn describe_error(error: reqwest::Error, timeout: Duration) -> String
     if error.is_timeout() {
         return format!("no answer within {} s", timeout.as_secs());
     }
-    let mut root: &dyn Error = &error;
-    while let Some(source) = root.source() {
-        root = source;
-    }
-    root.to_string()
+    root_cause(&error).to_string()
 }
