@@ -178,6 +178,6 @@ fn a_webhook_whose_client_has_gone_is_finished() {
     app.receives(1);
     drop(line);
     harness.reaches(1, "reported");
-    app.reply_with(says("nobody reads this"));
+    app.reply_with(says("after the end of the connection"));
     eventually("it is counted", LONG, || forwards(&harness, "message", "answered") == 1);
 }

@@ -149,7 +149,7 @@ fn no_other_path_or_method_of_twilios_api_is_forwarded() {
     let desk = Desk::new(&[]);
     let authorization = basic(ACCOUNT, TOKEN);
     let account = format!("/2010-04-01/Accounts/{ACCOUNT}");
-    let nobody = desk.send(&form("/nowhere", &[])).without_date();
+    let unknown = desk.send(&form("/nowhere", &[])).without_date();
     for target in [
         format!("{account}.json"),
         format!("{account}/Messages"),
@@ -168,7 +168,7 @@ fn no_other_path_or_method_of_twilios_api_is_forwarded() {
         let mut request = create(FORM);
         request.target.clone_from(&target);
         let answer = desk.send(&request);
-        assert_eq!(answer.without_date(), nobody, "{target}");
+        assert_eq!(answer.without_date(), unknown, "{target}");
     }
     for method in ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"] {
         let mut request = get(&path(ACCOUNT));
