@@ -128,5 +128,5 @@ fn url_problem(reader: &SettingsReader<'_>, url: &AppUrl) -> Option<String> {
     let is_own = reader.values.public_urls.iter().any(|base| {
         route::paths().iter().any(|path| url.is_same_place(&format!("{}{path}", base.as_str())))
     });
-    is_own.then(|| "the URL is Heardback's own; expected the app's".to_owned())
+    is_own.then(|| "this is Heardback's own URL; expected the app's".to_owned())
 }
