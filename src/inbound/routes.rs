@@ -26,27 +26,20 @@ pub fn routes(config: &mut web::ServiceConfig) {
 /// Adds the public routes and send through.
 pub fn routes_with_send(config: &mut web::ServiceConfig) {
     add(config, |config| {
-        config.service(bind(route::SEND, send));
+        config.service(bind(single(route::SEND), send));
     });
 }
 
 fn add(config: &mut web::ServiceConfig, more: fn(&mut web::ServiceConfig)) {
     let scope = web::scope("")
         .wrap(from_fn(observe_request))
-        .service(bind("/", index))
-        .service(bind(route::MESSAGE, messages::message::<FromTwilio>))
-        .service(bind(route::STATUS, messages::status::<FromTwilio>))
-        .service(bind(route::CALL, calls::call::<FromTwilio>))
-        .service(bind(route::CLICK, clicks::click::<FromTwilio>))
-        .service(bind(route::SECRET_CLICK, clicks::click::<BySecret>))
-        .service(bind(route::EVENT_STREAM, event_streams::batch))
-        .service(bind(route::REGISTER, app::register))
-        .service(bind(route::LOOK_UP, app::look_up))
-        .service(bind(route::APP_EVENT, app::event))
-        .service(bind(route::APP_MESSAGE, messages::message::<FromApp>))
-        .service(bind(route::APP_STATUS, messages::status::<FromApp>))
-        .service(bind(route::APP_CALL, calls::call::<FromApp>))
-        .service(bind(route::LINK, links::open::open).wrap(links::headers()))
+        // A single path is compared as text. Several paths are a regular expression, so they come later.
+        .configure(|config| add_fixed(config, single))
+        .configure(|config| add_fixed(config, spellings))
+        .service(bind(single("/"), index))
+        .service(bind(single(route::SECRET_CLICK), clicks::click::<BySecret>))
+        .service(bind(single(route::LOOK_UP), app::look_up))
+        .service(bind(single(route::LINK), links::open::open).wrap(links::headers()))
         .configure(more)
         .default_service(web::to(not_found));
     config.service(scope);
@@ -54,26 +47,44 @@ fn add(config: &mut web::ServiceConfig, more: fn(&mut web::ServiceConfig)) {
     config.default_service(web::to(not_found));
 }
 
-/// Binds a handler to every spelling of a path, for the methods of its row.
+/// Adds the routes whose paths have no parameter.
+fn add_fixed(config: &mut web::ServiceConfig, paths: fn(&str) -> Vec<String>) {
+    config
+        .service(bind(paths(route::STATUS), messages::status::<FromTwilio>))
+        .service(bind(paths(route::MESSAGE), messages::message::<FromTwilio>))
+        .service(bind(paths(route::CALL), calls::call::<FromTwilio>))
+        .service(bind(paths(route::CLICK), clicks::click::<FromTwilio>))
+        .service(bind(paths(route::EVENT_STREAM), event_streams::batch))
+        .service(bind(paths(route::REGISTER), app::register))
+        .service(bind(paths(route::APP_EVENT), app::event))
+        .service(bind(paths(route::APP_MESSAGE), messages::message::<FromApp>))
+        .service(bind(paths(route::APP_STATUS), messages::status::<FromApp>))
+        .service(bind(paths(route::APP_CALL), calls::call::<FromApp>));
+}
+
+/// Binds a handler to paths, for the methods of the row that has the first path.
 #[expect(clippy::needless_pass_by_value, reason = "a handler is a function item without size")]
-fn bind<F, Args>(path: &'static str, handler: F) -> Resource
+fn bind<F, Args>(paths: Vec<String>, handler: F) -> Resource
 where
     F: Handler<Args>,
     F::Output: Responder + 'static,
     Args: VerifiedArgs,
 {
-    let has_one_spelling = path.contains('{') || path == "/";
-    let paths = if has_one_spelling { vec![path.to_owned()] } else { spellings(path).to_vec() };
-    let methods = allowed(path).split(", ").filter_map(|name| name.parse::<Method>().ok());
+    let methods = allowed(paths.first().map_or("", String::as_str));
+    let methods = methods.split(", ").filter_map(|name| name.parse::<Method>().ok());
     methods.fold(web::resource(paths).default_service(web::to(wrong_method)), |resource, method| {
         resource.route(web::method(method).to(handler.clone()))
     })
 }
 
-/// The spellings of a route: with or without a trailing slash, and with one or two leading ones. Two come from a base URL
+fn single(path: &str) -> Vec<String> {
+    vec![path.to_owned()]
+}
+
+/// The spellings of a path: with or without a trailing slash, and with one or two leading ones. Two come from a base URL
 /// that ends with a slash.
-fn spellings(route: &str) -> [String; 4] {
-    [route.to_owned(), format!("{route}/"), format!("/{route}"), format!("/{route}/")]
+fn spellings(path: &str) -> Vec<String> {
+    vec![path.to_owned(), format!("{path}/"), format!("/{path}"), format!("/{path}/")]
 }
 
 /// The methods of a route, as the header `Allow` lists them.
