@@ -223,11 +223,9 @@ fn messages(facts: &Facts<'_>, lost: usize) -> Rows {
         "sent through · created at Twilio · of these the app heard of no registration · of these registered by the callback",
         &counts(facts).map(thousands),
     ));
-    let repeats = excused_repeats(facts);
-    let values: Vec<String> = repeats.into_values().map(thousands_of).collect();
-    let names: Vec<String> = excused_repeats(facts).into_keys().collect();
-    let name = format!("messages posted again, by the reason: {}", names.join(" · "));
-    rows.push(row(&name, &values));
+    let by_reason = |(reason, count)| format!("{reason} {}", thousands_of(count));
+    let repeats: Vec<String> = excused_repeats(facts).into_iter().map(by_reason).collect();
+    rows.push(row("messages posted again, by reason", &repeats));
     let bound = milliseconds(Some(facts.settles_within()));
     rows.push(row("a fault excuses a repeat if it followed Twilio's answer within", &[bound]));
     rows

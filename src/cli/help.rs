@@ -204,7 +204,8 @@ Examples:
 
 pub(super) const MIGRATE_HELP: &str = "\
 Run this before the receivers of a new release start, with the role that owns the tables. It can be
-repeated. `serve` never changes the schema, and refuses an older or a newer one.
+repeated. `serve` never changes the schema. It accepts the schema of its own release and that of the
+next release, and refuses any other.
 
 Exit codes: 0 the schema is that of this release, 1 failed, 2 wrong usage or settings.
 
@@ -282,7 +283,7 @@ Messages count in the hour or day (UTC) of their creation. Forgotten messages ar
 
 Accounts that an operator has put `on_hold` come first. A running service adds the lanes that
 Twilio has closed, as /readyz and the operator's page show them: `held` if Twilio requested a
-wait (429), `paused` if it rejects the account (401, 403).
+wait (429), `paused` if it rejects the account (401, 403, 3xx, or 404 for twenty posts in a row).
 
 {store}
 

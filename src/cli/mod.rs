@@ -24,10 +24,10 @@ pub use crate::cli::values::RequestBody;
 use crate::cli::values::Typed;
 use crate::config::{ListenAddr, OPS_LISTEN_DEFAULT, SettingsArgs, StoreUrl};
 
-/// Confirms to Twilio which messages arrived.
+/// Reports to Twilio that messages arrived.
 ///
-/// A signed signal comes in (a reply, a code entered, a password used); confirmed Message Feedback
-/// goes out.
+/// It receives signed evidence (a reply, a code entered, a password used), finds the message that
+/// the evidence proves, and posts Message Feedback for it.
 #[derive(Debug, Parser)]
 #[command(name = "heardback", version, after_help = help::EXAMPLES, disable_help_subcommand = true)]
 pub struct Cli {

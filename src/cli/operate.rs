@@ -42,7 +42,7 @@ pub struct ListArgs {
     /// List orphaned evidence instead of messages: its message was never registered
     #[arg(long, conflicts_with_all = ["state", "converted", "calling_code", "code"])]
     pub orphans: bool,
-    /// Only messages that lost to another message of their reference
+    /// Only messages whose reference confirmed another message
     #[arg(long)]
     pub converted: bool,
     /// Only records created (or parked) longer ago than this, such as 1h

@@ -83,7 +83,7 @@ pub struct Values {
     pub phone_key: Option<SecretSlice<u8>>,
     pub listen: ListenAddr,
     pub ops_listen: ListenAddr,
-    /// The password of the operator's page; required if other machines can connect to it.
+    /// The token of the operator's page; required if other machines can connect to it.
     pub ops_token: Option<SecretString>,
     /// The header with the client's address; `None` if the peer is the client.
     pub client_ip_header: Option<String>,
@@ -302,7 +302,7 @@ impl Default for StoreUrl {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PoolSettings {
     pub connections: u32,
-    /// The longest wait for a free connection.
+    /// The longest time of a command, with its wait for a connection.
     pub acquire_timeout: Duration,
     /// The age at which a connection is replaced.
     pub lifetime: Duration,

@@ -170,19 +170,22 @@ pub(super) fn registered(
 
 /// Logs a rejected request. Without a valid signature the level is debug, because scanners would fill the log. With a valid
 /// signature it is warn, because the app or the settings are wrong.
-pub(super) fn rejected(request: &HttpRequest, rejection: &Rejection) {
+pub(super) fn rejected(request: &HttpRequest, route: &str, rejection: &Rejection) {
     let reason = rejection.as_label();
     match rejection {
         Rejection::Unavailable { reason: detail, .. } => tracing::warn!(
+            route,
             reason,
             detail,
             trace_id = trace::id(request),
-            "request not stored; answered 503"
+            "request to {route} not stored; answered 503: {detail}. It is lost unless its sender repeats it; \
+             docs/operations.md#heardbackservererrors has the action"
         ),
         Rejection::Unsupported { .. } | Rejection::Malformed(_) | Rejection::Contradiction(_) => {
+            let detail = rejection.detail();
             tracing::warn!(
-                reason, detail = %rejection.detail(), trace_id = trace::id(request),
-                "request with a valid signature refused: {reason}"
+                route, reason, %detail, trace_id = trace::id(request),
+                "signed request to {route} is unusable ({reason}): {detail}. None of it is stored; correct its sender"
             );
         }
         // `signature_limiter.rs` logs the network once.
@@ -190,7 +193,7 @@ pub(super) fn rejected(request: &HttpRequest, rejection: &Rejection) {
         Rejection::TooManySends => tracing::warn!(
             reason,
             trace_id = trace::id(request),
-            "too many sends under way; answered 503, and sent nothing"
+            "too many sends under way: answered 503, and sent nothing; if this persists, raise HEARDBACK_SEND_CONCURRENCY"
         ),
         Rejection::NotFound
         | Rejection::UnknownMessage
@@ -206,7 +209,7 @@ pub(super) fn rejected(request: &HttpRequest, rejection: &Rejection) {
         | Rejection::Unauthenticated
         | Rejection::OtherAccount
         | Rejection::Panicked => tracing::debug!(
-            reason, detail = %rejection.detail(), trace_id = trace::id(request), "refused: {reason}"
+            reason, detail = %rejection.detail(), trace_id = trace::id(request), "rejected: {reason}"
         ),
     }
 }

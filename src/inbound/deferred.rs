@@ -201,8 +201,9 @@ impl Deferred {
 pub fn log_lost(count: u64) {
     if count > 0 {
         tracing::error!(
-            count,
-            "{count} deferred pieces of evidence lost: the process ends before the store could write them"
+            lost = count,
+            "{count} deferred pieces of evidence lost: the process ends before the store could write them; repair the \
+             store before the next start"
         );
     }
 }

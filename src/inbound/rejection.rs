@@ -131,7 +131,7 @@ impl Rejection {
             }
             Self::Malformed(malformed) => malformed.to_string().into(),
             Self::Contradiction(contradiction) => contradiction.to_string().into(),
-            Self::Unavailable { .. } => "nothing was stored; send the request again".into(),
+            Self::Unavailable { .. } => "not known to be stored; send the request again".into(),
             Self::Panicked => "internal error; send the request again".into(),
         }
     }

@@ -60,7 +60,7 @@ impl RejectionResponse {
                 receiver.metrics.signature_failures(rejection.as_label(), route);
             }
         }
-        decision_log::rejected(request, &rejection);
+        decision_log::rejected(request, route, &rejection);
         Self { rejection, form: ErrorForm::of(route) }
     }
 
@@ -70,7 +70,11 @@ impl RejectionResponse {
         if let Some(receiver) = receiver {
             receiver.metrics.refusals(rejection.as_label());
         }
-        tracing::error!(route, "a handler panicked; answered 500");
+        tracing::error!(
+            route,
+            "handler of {route} panicked: answered 500, and the request is lost unless its sender repeats it; this is a bug \
+             in Heardback: report it with the lines before this one"
+        );
         Self { rejection, form: ErrorForm::of(route) }
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn log_jump(jump: Option<Jump>) {
         tracing::warn!(
             ahead_s = seconds,
             "clock jumped {by} ahead; no record expires or is removed by it until Twilio's Date agrees; \
-             if it is right, run `heardback clock --confirm`, else correct it"
+             if it is right, run `heardback clock --confirm`, otherwise correct it"
         );
     } else {
         tracing::warn!(

@@ -49,14 +49,14 @@ async fn serve(args: &SettingsArgs, settings: &Settings) -> anyhow::Result<ExitC
     tokio::select! {
         end = &mut running => return end.map(|()| ExitCode::SUCCESS),
         () = &mut reloading => {}
-        signal = signals.next() => tracing::info!(signal, "stop signal received, draining; a second one ends the process at once"),
+        signal = signals.next() => tracing::info!("stop signal {signal} received, draining; a second one ends the process at once"),
     }
     // If the service has just ended, there is no receiver.
     let _ = stop_sender.send(());
     tokio::select! {
         end = running => end.map(|()| ExitCode::SUCCESS),
         signal = signals.next() => {
-            tracing::warn!(signal, "second stop signal received; ending at once");
+            tracing::warn!("second stop signal, {signal}: ending at once; requests and posts in flight get no answer");
             std::process::exit(1);
         }
     }

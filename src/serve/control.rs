@@ -16,6 +16,7 @@ use actix_web::{App, HttpServer, web};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::admin::socket::{ControlState, SOCKET, routes};
+use crate::config::Settings;
 use crate::inbound::limits::connections::{Connections, guard_control};
 use crate::serve::build::{DISCONNECT_TIMEOUT, HEAD_TIMEOUT};
 use crate::serve::fd_limit::FdBudget;
@@ -33,21 +34,25 @@ pub(super) struct ControlSocket {
 impl ControlSocket {
     /// `None`, with a warning, if the system denies it.
     pub(super) fn open(
-        folder: &Path,
+        settings: &Settings,
         control: web::Data<ControlState>,
         connections: Connections,
         budget: FdBudget,
     ) -> Option<Self> {
-        let path = folder.join(SOCKET);
+        let path = settings.control_folder().join(SOCKET);
         let most = budget.control_connections;
         let server = bind(&path).and_then(|socket| serve(socket, control, connections, most));
         match server {
             Ok(server) => Some(Self { path, server }),
             Err(error) => {
+                let consequence = if settings.store.folder().is_some() {
+                    "commands on the store need this service stopped"
+                } else {
+                    "`doctor --watch` and `replay` do not reach this receiver"
+                };
                 tracing::warn!(
                     path = %path.display(), %error,
-                    "no control socket at {}: {error}; `heardback backup` and `verify-store` need this service \
-                     stopped (the path must be shorter than 108 bytes)",
+                    "no control socket at {}: {error}; {consequence} (the path must be shorter than 108 bytes)",
                     path.display()
                 );
                 None

@@ -168,7 +168,11 @@ fn raise() -> usize {
         return count(current);
     }
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        tracing::warn!(%error, "cannot raise the limit of open files");
+        tracing::warn!(
+            %error,
+            "cannot raise the limit of open files: {error}; fewer connections are accepted until you raise it (`ulimit -n`, \
+             LimitNOFILE=)"
+        );
         return count(current);
     }
     count(maximum)

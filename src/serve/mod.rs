@@ -22,13 +22,14 @@ mod store;
 pub use fd_limit::FdBudget;
 pub use listen::Listeners;
 
+use std::fmt::Debug;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::web;
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use tokio::sync::watch;
 
 use crate::admin::monitor::Monitor;
@@ -173,7 +174,7 @@ impl Service {
         let connections = connections(budget, &metrics);
         let [of_public, of_ops, of_control] = connections.clone();
         let control = control_state(&opened, refusals, &readiness);
-        let control = ControlSocket::open(settings.control_folder(), control, of_control, budget);
+        let control = ControlSocket::open(settings, control, of_control, budget);
         let public = public_server(listeners.public, &receiver, &of_public, budget)?;
         let page = page_state(settings, &monitor)?;
         let ops = ops_server(listeners.ops, &monitor, page, of_ops, budget)?;
@@ -265,12 +266,12 @@ impl Service {
         });
         tokio::select! {
             () = stop => {}
-            end = &mut public_task => bail!("the public listener ended: {end:?}"),
-            end = &mut ops_task => bail!("the operator's listener ended: {end:?}"),
-            end = &mut working => bail!("the worker ended: {end:?}"),
-            end = &mut watching => bail!("the connection watchdog ended: {end:?}"),
-            end = &mut sweeping => bail!("the sweep ended: {end:?}"),
-            end = &mut deferring => bail!("the task that writes deferred evidence ended: {end:?}"),
+            end = &mut public_task => return Err(ended("public listener", &end)),
+            end = &mut ops_task => return Err(ended("operator's listener", &end)),
+            end = &mut working => return Err(ended("worker", &end)),
+            end = &mut watching => return Err(ended("connection watchdog", &end)),
+            end = &mut sweeping => return Err(ended("sweep", &end)),
+            end = &mut deferring => return Err(ended("task that writes deferred evidence", &end)),
         }
         tracing::info!("draining: no new connections, finishing requests and posts in flight");
         self.readiness.drain();
@@ -300,15 +301,25 @@ impl Service {
             anyhow::Ok(lost)
         };
         let lost = tokio::time::timeout(DRAIN_TIMEOUT, drained).await.map_err(|_| {
-            anyhow!("the drain took longer than {} s; ending without it", DRAIN_TIMEOUT.as_secs())
+            anyhow!(
+                "the drain took longer than {} s: ending now, and requests in flight get no answer",
+                DRAIN_TIMEOUT.as_secs()
+            )
         })??;
         watching.abort();
         // A loss of deferred evidence has its own log line.
         if lost == 0 {
-            tracing::info!("drained; everything acknowledged is on disk");
+            tracing::info!("drained; everything acknowledged is stored");
         }
         Ok(())
     }
+}
+
+/// The error of a part that must not end before the service.
+fn ended(part: &str, end: &dyn Debug) -> anyhow::Error {
+    anyhow!(
+        "the {part} ended unexpectedly ({end:?}): start the service again, and report this with the log"
+    )
 }
 
 fn addresses(listeners: &[TcpListener]) -> std::io::Result<Vec<SocketAddr>> {

@@ -89,7 +89,11 @@ impl Reloader {
     }
 
     fn refuse(&self, problems: &str) {
-        tracing::error!(problems, "reload refused: the settings are invalid; nothing has changed");
+        tracing::error!(
+            problems,
+            "reload refused: the new settings have problems, and nothing has changed; test them with `heardback check`, \
+             and send SIGHUP again"
+        );
         self.metrics.config_reload("refused");
     }
 }

@@ -163,7 +163,7 @@ impl Metrics {
         let help = "Duration of a request from its head to its answer, by route";
         let seconds = self.request_seconds.clone();
         to.register_with_unit("http_request", help, Unit::Seconds, seconds);
-        let help = "Requests rejected before their body was parsed or acted on";
+        let help = "Requests rejected, by reason";
         to.register("refusals", help, self.refusals.clone());
         let help = "Requests rejected because their signature matches no key, by cause";
         to.register("signature_failures", help, self.signature_failures.clone());
@@ -171,8 +171,7 @@ impl Metrics {
         to.register("connections_shut", help, self.connections_shut.clone());
         let help = "Evidence received, by kind and outcome";
         to.register("evidence", help, self.evidence.clone());
-        let help =
-            "Evidence of answered calls and clicks that is in memory until the store can write it";
+        let help = "Evidence of answered calls, clicks and forwarded messages that is in memory until the store can write it";
         to.register("evidence_deferred", help, self.deferred.clone());
         let help = "Webhooks passed on to the app, by kind and result";
         to.register("forwards", help, self.forwards.clone());
@@ -208,7 +207,8 @@ impl Metrics {
         let to = &mut self.registry;
         let help = "When the process started, in seconds since 1970";
         to.register_with_unit("start_timestamp", help, Unit::Seconds, self.started.clone());
-        let help = "1 in a dry run: confirmations are recorded, and posted only after it; else 0";
+        let help =
+            "1 in a dry run: confirmations are recorded, and posted only after it; otherwise 0";
         to.register("dry_run", help, self.dry_run.clone());
         let help =
             "The most messages that are kept; beyond that new ones evict finished ones, or get 503";
@@ -241,8 +241,9 @@ impl Metrics {
     pub fn http_requests(&self, route: &'static str, status: u16, took: Duration) {
         self.requests.get_or_create(&RequestLabels { route, status }).inc();
         self.request_seconds.get_or_create(&[("route", route)]).observe(took.as_secs_f64());
-        // A 5xx of a send is Twilio's own, or one that the app got instead of it; `send` counts both.
-        let is_ours = status >= 500 && route != SEND;
+        // A 5xx of a send is Twilio's own, or one that the app got instead of it; `send` counts both. A 502 is a forwarded
+        // webhook that the app failed; its evidence is not affected, and `forward` counts it.
+        let is_ours = status >= 500 && status != 502 && route != SEND;
         self.totals.add(Total::ServerErrors, u64::from(is_ours));
     }
 
@@ -421,6 +422,15 @@ impl fmt::Debug for Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_5xx_of_a_send_or_of_the_app_is_no_error_of_this_service() {
+        let metrics = Metrics::new();
+        for (route, status) in [(SEND, 503), ("/twilio/status", 502), ("/twilio/status", 503)] {
+            metrics.http_requests(route, status, Duration::from_millis(3));
+        }
+        assert_eq!(metrics.totals().of(Total::ServerErrors), 1);
+    }
 
     #[test]
     fn each_metric_is_exposed_under_its_name_with_one_suffix() {

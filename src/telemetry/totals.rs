@@ -35,12 +35,12 @@ impl Side {
 pub enum Total {
     /// Requests rejected because of their signature, unsigned ones excluded.
     SignatureFailures,
-    /// Requests answered with 5xx.
+    /// Requests answered with 5xx, without sends and without 502, which is the app's failure.
     ServerErrors,
     /// Signed requests that could not be used.
     Unusable,
     MalformedEvents,
-    /// Evidence of answered calls and clicks that was never written.
+    /// Evidence of answered calls, clicks and forwarded messages that was never written.
     LostEvidence,
     /// Sends of apps whose answer was lost.
     LostSends,

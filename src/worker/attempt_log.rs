@@ -46,7 +46,11 @@ async fn retry(log: &AttemptLog, end: EndedAttempt) {
         }
     }
     let message_sid = end.lease.message;
-    tracing::error!(%message_sid, "{message_sid}: result not stored; the message is posted again when its lease expires");
+    tracing::error!(
+        %message_sid,
+        "{message_sid}: result not stored; the message is posted again when its lease expires. `heardback doctor` names the \
+         store's fault"
+    );
 }
 
 /// Records the result of a settlement. Returns whether the attempt needs no further try.
@@ -69,7 +73,7 @@ fn note(
         Err(error) => {
             tracing::warn!(
                 %message_sid, %error, tries_left,
-                "{message_sid}: {word} not stored: {error}"
+                "{message_sid}: result `{word}` not stored: {error}; tries left: {tries_left}"
             );
             false
         }

@@ -234,7 +234,7 @@ impl Worker {
     fn note_error(&mut self, error: &StoreError) -> Duration {
         let wait = self.store_wait;
         self.store_wait = (wait * 2).min(STORE_WAIT_CAP);
-        tracing::warn!(%error, "cannot claim messages: {error}; next try in {wait:?}");
+        tracing::warn!(%error, "cannot claim messages: {error}; nothing is posted meanwhile, next try in {wait:?}");
         wait
     }
 

@@ -40,7 +40,10 @@ pub async fn run(store: Arc<dyn Store>, observer: Arc<dyn Observer>) {
                 if is_complete { WALK_PAUSE } else { STEP_PAUSE }
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot sweep the store: {error}; next try in {WALK_PAUSE:?}");
+                tracing::warn!(
+                    %error,
+                    "cannot sweep the store: {error}; no record expires or is removed meanwhile, next try in {WALK_PAUSE:?}"
+                );
                 WALK_PAUSE
             }
         };

@@ -41,17 +41,21 @@ pub(crate) fn attempt(claim: &Claim, verdict: &Verdict, took: Duration, end: &Se
                  for a second 404 once Twilio accepts another message of the account"
             );
         }
-        Settlement::Retry { after, .. } => tracing::warn!(
-            %message_sid, %account_sid, attempt, reason, status, code, detail, ms, trace_id,
-            "{message_sid} not reported; next attempt in {after:.1?}"
-        ),
+        Settlement::Retry { after, .. } => {
+            let cause = if detail.is_empty() { reason } else { detail };
+            tracing::warn!(
+                %message_sid, %account_sid, attempt, reason, status, code, detail, ms, trace_id,
+                "{message_sid} not reported: {cause}; next attempt in {after:.1?}"
+            );
+        }
         Settlement::Release { after } => tracing::info!(
             %message_sid, %account_sid, attempt, reason, status, code, detail, ms, trace_id,
             "{message_sid} returned to the queue: the account's lane is closed; next attempt in {after:.1?}"
         ),
         Settlement::Refused(refusal) => tracing::warn!(
             %message_sid, %account_sid, attempt, reason, status, code, detail, ms, trace_id,
-            "{message_sid} refused: {}; `heardback requeue` tries again", refusal.message
+            "{message_sid} refused: {}; it is not posted again. Correct the cause, then run `heardback requeue {message_sid}`",
+            refusal.message
         ),
     }
 }

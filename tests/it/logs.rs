@@ -66,6 +66,11 @@ fn fits(shown: &str, line: &str) -> bool {
     rest.is_empty() || shown.ends_with('…')
 }
 
+/// The row of a line: of several, the one with the most words.
+fn row_of<'a>(rows: &'a [Row], line: &str) -> Option<&'a Row> {
+    rows.iter().filter(|row| fits(&row.line, line)).max_by_key(|row| row.line.len())
+}
+
 fn lines(harness: &Harness) -> Vec<Value> {
     let logs = harness.service.logs();
     // A duplicate key is parsed as if it were there once.
@@ -137,19 +142,18 @@ fn every_line_is_in_the_document_with_its_level_and_its_fields() {
 fn kept(lines: &[Value]) -> BTreeSet<String> {
     let rows = rows(&document());
     let mut met = BTreeSet::new();
-    // Lines about settings before the start are in no table.
+    // Warnings about settings before the start are in no table.
     let listens = |line: &Value| line["public_addr"].is_string();
     for line in lines.iter().skip_while(|line| !listens(line)) {
         let message = line["message"].as_str().expect("words");
-        let found: Vec<&Row> = rows.iter().filter(|row| fits(&row.line, message)).collect();
-        assert_eq!(found.len(), 1, "in how many rows is {message:?}?");
+        let row = row_of(&rows, message).unwrap_or_else(|| panic!("{message:?} is in no row"));
         let level = line["level"].as_str().expect("a level").to_ascii_lowercase();
-        assert_eq!(level, found[0].level, "{message}");
+        assert_eq!(level, row.level, "{message}");
         for field in line.as_object().expect("an object").keys() {
-            let known = found[0].fields.contains(field) || FRAME.contains(&field.as_str());
+            let known = row.fields.contains(field) || FRAME.contains(&field.as_str());
             assert!(known, "{message:?} has {field}");
         }
-        met.insert(found[0].line.clone());
+        met.insert(row.line.clone());
     }
     met
 }
@@ -198,16 +202,126 @@ fn an_operators_action_is_one_line_whether_by_command_or_page() {
 }
 
 #[test]
-fn the_document_explains_every_field_of_a_decision() {
+fn the_document_explains_every_field() {
     let document = document();
     let (_, table) = document.split_once("## Fields").expect("a section");
-    let (explained, rest) = table.split_once("## One line").expect("another");
-    let (decisions, _) = rest.split_once("## The service itself").expect("another");
+    let (explained, lines) = table.split_once("## One line").expect("another");
     let explained: BTreeSet<String> = explained.lines().flat_map(ticked).collect();
-    let used: BTreeSet<String> = rows(decisions).into_iter().flat_map(|row| row.fields).collect();
-    let own = ["network", "route", "tries_left"].map(str::to_owned);
-    let missing: Vec<_> = used.difference(&explained).filter(|name| !own.contains(name)).collect();
+    let used: BTreeSet<String> = rows(lines).into_iter().flat_map(|row| row.fields).collect();
+    let missing: Vec<_> = used.difference(&explained).collect();
     assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn the_document_has_every_reason() {
+    let document = document();
+    let (_, reasons) = document.split_once("## Reasons").expect("a section");
+    let explained: BTreeSet<String> = reasons.lines().flat_map(ticked).collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let words = |file: &str, from: &str| {
+        let text = fs::read_to_string(root.join(file)).expect(file);
+        let (_, code) = text.split_once(from).expect(from);
+        let texts = code.split('"').skip(1).step_by(2).map(str::to_owned);
+        let is_word = |text: &String| text.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        texts.filter(is_word).collect::<BTreeSet<String>>()
+    };
+    let evidence = words("src/domain/evidence.rs", "impl Reason {");
+    let rejections = words("src/inbound/rejection.rs", "fn row(&self)");
+    assert!(evidence.len() > 20 && rejections.len() > 20, "{evidence:?} {rejections:?}");
+    let missing: Vec<_> =
+        evidence.union(&rejections).filter(|word| !explained.contains(*word)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// A log line in the source: its level, and its message with `{…}` replaced.
+struct SourceLine {
+    file: String,
+    level: &'static str,
+    message: String,
+}
+
+/// The log lines of a file. A message of placeholders only is another error's or setting's text, and is left out.
+fn source_lines(file: &Path) -> Vec<SourceLine> {
+    let text = fs::read_to_string(file).expect("readable");
+    let levels = ["error", "warn", "info"];
+    let calls = levels.into_iter().flat_map(|level| {
+        let opening = format!("tracing::{level}!(");
+        let calls: Vec<&str> = text.split(&opening).skip(1).collect();
+        calls.into_iter().map(move |call| (level, call))
+    });
+    let message = |call: &str| {
+        let mut rest = call;
+        loop {
+            let (before, after) = rest.split_once('"').expect("a text");
+            let end = after.match_indices('"').map(|(at, _)| at);
+            let end = end.filter(|at| !after[..*at].ends_with('\\')).min().expect("an end");
+            if !before.trim_end().ends_with('=') {
+                return after[..end].to_owned();
+            }
+            rest = &after[end + 1..];
+        }
+    };
+    let lines = calls.map(|(level, call)| SourceLine {
+        file: file.display().to_string(),
+        level,
+        message: with_examples(&message(call)),
+    });
+    lines.filter(|line| line.message.chars().any(char::is_alphabetic)).collect()
+}
+
+/// A message with an example in place of each `{…}`, such as an SID.
+fn with_examples(message: &str) -> String {
+    let mut lines = message.split("\\\n");
+    let first = lines.next().unwrap_or_default().to_owned();
+    let joined = lines.fold(first, |text, line| text + line.trim_start());
+    let joined = joined.replace("\\\"", "\"");
+    let mut parts = joined.split('{');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| {
+        let (name, rest) = part.split_once('}').expect("closed");
+        let is_of = |words: &[&str]| words.iter().any(|word| name.contains(word));
+        let example = match name {
+            _ if is_of(&["account"]) => "AC1",
+            _ if is_of(&["sid", "confirmed", "withdrawn", "named"]) => "SM1",
+            _ => "1",
+        };
+        text + example + rest
+    })
+}
+
+fn sources(folder: &Path, found: &mut Vec<SourceLine>) {
+    for entry in fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if !path.to_string_lossy().ends_with("tests.rs") {
+            found.extend(source_lines(&path));
+        }
+    }
+}
+
+#[test]
+fn every_line_of_the_source_is_in_the_document_with_its_level() {
+    let mut lines = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut lines);
+    assert!(lines.len() > 90, "only {} were found", lines.len());
+    let rows = rows(&document());
+    let mut wrong = Vec::new();
+    let mut met = BTreeSet::new();
+    for SourceLine { file, level, message } in &lines {
+        let found = row_of(&rows, message);
+        met.extend(found.map(|row| row.line.clone()));
+        if found.is_none_or(|row| row.level != *level) {
+            wrong.push(format!("{file}: {level} {message:?}"));
+        }
+    }
+    let unmet = rows.iter().filter(|row| row.level != "debug" && !met.contains(&row.line));
+    let unmet: Vec<_> = unmet.map(|row| &row.line).collect();
+    assert!(
+        wrong.is_empty() && unmet.is_empty(),
+        "{}\nnot in the source: {unmet:#?}",
+        wrong.join("\n")
+    );
 }
 
 #[test]
@@ -233,10 +347,10 @@ fn each_decision_is_logged_once() {
     };
     assert_eq!(told("evidence parked: no_message"), 1);
     assert_eq!(told("evidence proves nothing: opt_out"), 1);
-    assert_eq!(told("request with a valid signature refused: malformed"), 1);
-    assert_eq!(told("request with a valid signature refused: contradiction"), 1);
-    assert_eq!(told("request with a valid signature refused: unsupported"), 1);
-    assert_eq!(told("refused: signature_mismatch"), 1);
+    assert_eq!(told("signed request to /app/events is unusable (malformed)"), 1);
+    assert_eq!(told("signed request to /app/messages is unusable (contradiction)"), 1);
+    assert_eq!(told("signed request to /app/events is unusable (unsupported)"), 1);
+    assert_eq!(told("rejected: signature_mismatch"), 1);
     let reported =
         lines.iter().find(|line| line["message"].as_str() == Some(&format!("{} reported", sid(1))));
     let reported = reported.expect("reported");

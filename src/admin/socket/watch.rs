@@ -75,7 +75,7 @@ pub(super) async fn watch(
     let (seconds, count) = (request.seconds.min(MAX_SECONDS), request.count.min(MAX_COUNT));
     tracing::info!(
         seconds,
-        count,
+        most = count,
         "watch of rejected requests began: `heardback doctor --watch` gets them for at most {seconds} s"
     );
     let watch = RunningWatch {

@@ -61,7 +61,7 @@ pub(super) static ROWS: &[Setting] = &[
         name: OPS_TOKEN,
         heading: HTTP,
         value: Value::Secret,
-        help: "The password of the operator's page, 16 bytes or more; required if HEARDBACK_OPS_LISTEN is not \
+        help: "The token of the operator's page, 16 bytes or more; required if HEARDBACK_OPS_LISTEN is not \
                loopback [default: none]",
         read: parse::ops_token,
         show: |settings| match settings.ops_token {

@@ -11,7 +11,7 @@ pub(super) static ROWS: &[Setting] = &[
         name: "HEARDBACK_SEND",
         heading: SENDING,
         value: Value::Switch("false"),
-        help: "Send through: serve Twilio's route for creating messages, add what feedback needs, pass each request on, \
+        help: "Send through: serve Twilio's route for creating messages, add the parameters of Message Feedback, pass each request on, \
                and register the message",
         read: |reader, text| set(&mut reader.values.send.is_on, switch(text)),
         show: |settings| {

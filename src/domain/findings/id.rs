@@ -169,14 +169,19 @@ impl FindingId {
             Self::Restarting => (
                 "restarting",
                 Critical,
-                "The process ends itself when it cannot write its store. The last log lines before each start name the \
-                 reason; a full or failing disk is the usual one.",
+                "The process ends itself when it cannot write its sled store; no failure of a PostgreSQL database \
+                 ends it. The last log lines before each start name the reason; a full or failing disk is the usual \
+                 one.",
             ),
             Self::ServerErrors => (
                 "server_errors",
                 Critical,
-                "Each of these requests was not stored. Twilio repeats only Event Streams, your app what it repeats \
-                 itself. heardback_refusals_total by reason names the cause (disk_full, max_messages, max_parked, busy, streams_busy, panicked).",
+                "These requests were not stored, with two exceptions: PostgreSQL may have committed one whose answer \
+                 was lost, and a forwarded webhook gets 503 if too many are under way (HeardbackAppFailing). Your app \
+                 and Event Streams repeat theirs. Twilio repeats another webhook for 15 s, if its URL has the part \
+                 after # that `heardback check` prints. heardback_refusals_total by reason names the cause \
+                 (disk_full, max_messages, max_parked, busy, streams_busy, panicked; on PostgreSQL \
+                 docs/postgres.md#failures).",
             ),
             Self::ReloadRefused => (
                 "reload_refused",
@@ -218,14 +223,16 @@ impl FindingId {
             Self::EvidenceDeferred => (
                 "evidence_deferred",
                 Warning,
-                "Ringing calls and pressed links get a normal answer even if the store cannot write. Their evidence is \
-                 written once it can; a crash before that loses it. The store's own findings name the cause.",
+                "Ringing calls, pressed links and forwarded messages get a normal answer even if the store cannot \
+                 write. Their evidence is written once it can; a crash before that loses it. The store's own findings \
+                 name the cause; on PostgreSQL docs/postgres.md#failures.",
             ),
             Self::EvidenceLost => (
                 "evidence_lost",
                 Critical,
-                "The callers and visitors got a normal answer, so nothing repeats this evidence. The log names each loss \
-                 (`evidence lost`). Extend the volume, or find out why the store did not write.",
+                "The callers, visitors and senders got a normal answer, so nothing repeats this evidence. The log \
+                 names each loss and its reason (`evidence lost`). Extend the volume, repair the database, or raise \
+                 HEARDBACK_MAX_PARKED.",
             ),
             Self::SendsLost => (
                 "sends_lost",
@@ -244,9 +251,9 @@ impl FindingId {
             Self::AppFailing => (
                 "app_failing",
                 Warning,
-                "Twilio got the answer for failures, or the app's own 4xx; the evidence of these webhooks is stored. A 4xx \
-                 refuses the signature or the form, and `heardback doctor --ask-app` tests that. docs/forward.md explains \
-                 each reason.",
+                "Twilio got the answer for failures, or the app's own 4xx. A failure of the app loses no evidence. A \
+                 4xx refuses the signature or the form, and `heardback doctor --ask-app` tests that. docs/forward.md \
+                 explains each reason.",
             ),
             Self::OutboxOld => (
                 "outbox_old",
@@ -301,8 +308,8 @@ impl FindingId {
             Self::StoreSilent => (
                 "store_silent",
                 Critical,
-                "Webhooks are answered late or with 503, and are lost unless the sender repeats them. The disk hangs or \
-                 is full, or the load exceeds what it can sync.",
+                "Webhooks are answered late or with 503, and are lost unless the sender repeats them. The disk hangs \
+                 or is full, or the load exceeds what it can sync; on PostgreSQL docs/postgres.md#failures.",
             ),
             Self::StoreNearlyFull => (
                 "store_nearly_full",
@@ -320,7 +327,8 @@ impl FindingId {
                 "too_many_messages",
                 Critical,
                 "At the limit every new message is answered with 503, and is lost unless the sender repeats it. Raise \
-                 HEARDBACK_MAX_MESSAGES (memory grows with it), or keep less (HEARDBACK_RETENTION).",
+                 HEARDBACK_MAX_MESSAGES (memory grows with it on sled), or lower HEARDBACK_PENDING_TTL: a pending \
+                 message cannot be evicted.",
             ),
             Self::TooManyParked => (
                 "too_many_parked",

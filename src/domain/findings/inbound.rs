@@ -66,14 +66,14 @@ pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
     }
     if requests.deferred_evidence > 0 {
         let what = format!(
-            "{} answered calls and clicks are in memory only, because the store does not write",
+            "The evidence of {} answered calls, clicks and forwarded messages is in memory only, because the store does not write",
             requests.deferred_evidence
         );
         findings.push(Finding::new(FindingId::EvidenceDeferred, what));
     }
     if requests.lost_evidence > 0 {
         let what = format!(
-            "The evidence of {} answered calls and clicks was lost within an hour",
+            "The evidence of {} answered calls, clicks and forwarded messages was lost within an hour",
             requests.lost_evidence
         );
         findings.push(Finding::new(FindingId::EvidenceLost, what));

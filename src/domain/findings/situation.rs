@@ -156,7 +156,7 @@ pub struct RequestFacts {
     pub malformed_events: u64,
     /// Evidence that was orphaned, in 6 hours.
     pub orphaned: u64,
-    /// Evidence of answered calls and clicks that is in memory, because the store cannot write it.
+    /// Evidence of answered calls, clicks and forwarded messages that is in memory, because the store cannot write it.
     pub deferred_evidence: u64,
     /// Such evidence that was lost, in an hour.
     pub lost_evidence: u64,

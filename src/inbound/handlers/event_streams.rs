@@ -96,7 +96,8 @@ async fn store_event(
             let trace_id = trace::id(request);
             tracing::warn!(
                 source, reason = "malformed", detail = %malformed, trace_id,
-                "unreadable event ignored"
+                "malformed event of Event Streams dropped: {malformed}; the rest of its batch is stored. Twilio may have \
+                 changed the schema: report it"
             );
             "malformed"
         }

@@ -198,7 +198,8 @@ impl Connections {
                     logged = Some(crate::telemetry::clock::monotonic());
                     tracing::warn!(
                         shut,
-                        "too many unauthenticated connections: shut the oldest {shut} for newer ones"
+                        "too many unauthenticated connections: shut the oldest {shut} for newer ones; verified clients are not \
+                         affected. A higher limit of open files allows more (`ulimit -n`)"
                     );
                 }
             }

@@ -84,11 +84,12 @@ impl FirstMatch {
         } else {
             "run `heardback doctor --watch` to see why"
         };
-        tracing::info!(
+        tracing::warn!(
             route,
             reason,
             count,
-            "no key has matched on {route}{account} yet, and {count} {requests} got 403 there ({reason}): {action}"
+            "no key has matched on {route}{account} yet, and {count} {requests} got 403 there ({reason}): unless forged, \
+             their events are lost; {action}"
         );
     }
 

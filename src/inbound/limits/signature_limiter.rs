@@ -47,7 +47,7 @@ impl SignatureLimiter {
                 tracing::warn!(
                     %network,
                     "more than {BURST} failed signatures from {network}: further failures from there get 429, and are \
-                     neither logged nor recorded; see heardback_refusals_total"
+                     neither logged nor recorded. If it is your own proxy, set HEARDBACK_CLIENT_IP_HEADER"
                 );
                 true
             }

@@ -49,7 +49,7 @@ pub(crate) async fn open(
         Ok(None) => return Ok(unknown(&receiver)),
         Err(error) => {
             receiver.metrics.refusals("link_unreadable");
-            tracing::warn!(%error, "click link not readable; answered 503");
+            tracing::warn!(%error, "click link not readable: {error}; answered 503, and the visitor has to try again");
             return Ok(page::unavailable());
         }
     };

@@ -150,7 +150,7 @@ fn remedy(code: &str) -> (&'static str, &'static str) {
             ("; the server is read-only, as after a failover: connect to the primary", "read_only")
         }
         "26000" | "42P05" => (
-            "; a pooler separates statements from their transaction: set HEARDBACK_STORE_POOLER if it prepares no statements itself, or else unset it",
+            "; a pooler separates statements from their transaction: set HEARDBACK_STORE_POOLER if it prepares no statements itself, otherwise unset it",
             "pooler",
         ),
         "57P01" | "57P02" | "57P03" => ("; the server stops or starts", "unavailable"),

@@ -51,7 +51,8 @@ impl<T: Send, F: Fn(&mut RowCache) -> Result<T, StoreError> + Send> GroupCommand
     fn judge(&mut self, rows: &mut RowCache) -> bool {
         let judged = std::panic::catch_unwind(AssertUnwindSafe(|| (self.command)(rows)));
         let outcome = judged.unwrap_or_else(|_| {
-            let reason = "the command panicked; see the log, and report it".to_owned();
+            let reason =
+                "the command panicked, a bug in Heardback: report it with the log".to_owned();
             Err(StoreError::Unavailable { reason, label: "panicked" })
         });
         self.outcome.insert(outcome).is_ok()

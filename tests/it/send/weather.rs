@@ -245,7 +245,7 @@ fn a_stop_waits_for_the_sends_under_way_also_for_those_whose_app_hung_up() {
     assert_eq!((got.status, got.header("Heardback-Registered")), (201, Some("true")));
     assert!(desk.harness.service.ends_within(LONG).success());
     let logs = desk.harness.service.logs();
-    assert!(logs.contains("drained; everything acknowledged is on disk"), "{logs}");
+    assert!(logs.contains("drained; everything acknowledged is stored"), "{logs}");
     let store = format!("sled:{}", desk.harness.store().display());
     let listed = std::process::Command::new(crate::harness::running::BINARY)
         .args(["list", "--store", &store])
