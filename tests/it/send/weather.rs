@@ -229,7 +229,7 @@ fn an_app_that_hangs_up_loses_no_registration() {
 }
 
 #[test]
-fn a_stop_waits_for_the_sends_under_way_also_for_those_whose_app_hung_up() {
+fn a_stop_finishes_the_sends_under_way_and_answers_them() {
     let mut desk = Desk::new(&[]);
     desk.api.reply_with(Reply::Hold);
     let mut line = desk.harness.service.line();
@@ -254,6 +254,23 @@ fn a_stop_waits_for_the_sends_under_way_also_for_those_whose_app_hung_up() {
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     assert!(listed.contains(&crate::harness::sid(1)), "{listed}");
     assert!(listed.contains(&crate::harness::sid(2)), "{listed}");
+}
+
+#[test]
+fn a_stop_waits_for_a_send_whose_app_hung_up() {
+    let mut desk = Desk::new(&[]);
+    desk.api.reply_with(Reply::Hold);
+    let mut gone = desk.harness.service.line();
+    gone.send(&bytes(&create(FORM)));
+    desk.api.waits_for(1);
+    drop(gone);
+    desk.harness.service.signal(Signal::TERM);
+    // No connection is left that the listener could wait for.
+    assert!(desk.harness.service.still_runs_after(Duration::from_secs(3)));
+    desk.api.reply_with(Reply::Created);
+    assert!(desk.harness.service.ends_within(LONG).success());
+    desk.restart();
+    assert_eq!(desk.harness.state(1).as_deref(), Some("pending"));
 }
 
 #[test]
