@@ -1,6 +1,5 @@
 //! Forwards one webhook: admits it, waits for its turn in the sender's queue, signs and sends it, and reads the answer.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
@@ -9,7 +8,7 @@ use std::time::Duration;
 use reqwest::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, VIA};
 use reqwest::{Method, Url};
 use secrecy::ExposeSecret as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use crate::domain::forward::{ForwardFailure, ForwardKind, ForwardScope};
 use crate::domain::sid::AccountSid;
@@ -24,6 +23,10 @@ use crate::twilio::signature::{Content, SigningKey, sign};
 
 /// Marks a forwarded request, so that Heardback recognises its own.
 pub const VIA_HEARDBACK: &str = "1.1 heardback";
+
+/// The part of the timeout for which a message may wait for its turn. Later it is not sent, because too little time would be
+/// left for the app.
+const WAITING_PART: f64 = 0.75;
 
 /// A scope, and the app's URL for it.
 pub type ForwardTarget = (ForwardScope, AppUrl);
@@ -181,29 +184,18 @@ impl Forwarder {
         let admission = self.admit(scope, request.person)?;
         let targets = self.targets();
         let url = targets.get(&scope).ok_or_else(no_url)?;
-        let is_waiting = Cell::new(true);
+        let timeout = self.config.timeout;
         let exchange = async {
             let _turn = match &admission.place {
-                Some(place) => Some(place.turn().await),
+                Some(place) => Some(turn_within(place, timeout.mul_f64(WAITING_PART)).await?),
                 None => None,
             };
-            is_waiting.set(false);
             self.send(url, request).await
         };
-        let answer = tokio::time::timeout(self.config.timeout, exchange).await;
+        let answer = tokio::time::timeout(timeout, exchange).await;
         answer.unwrap_or_else(|_| {
-            let timeout = self.config.timeout;
-            Err(if is_waiting.get() {
-                let detail = format!(
-                    "waited {timeout:?} for earlier messages of the same sender; this one was not sent"
-                );
-                Failed::new(ForwardFailure::Waited, detail)
-            } else {
-                Failed::new(
-                    ForwardFailure::Timeout,
-                    format!("no complete answer within {timeout:?}"),
-                )
-            })
+            let detail = format!("no complete answer within {timeout:?}");
+            Err(Failed::new(ForwardFailure::Timeout, detail))
         })
     }
 
@@ -256,6 +248,15 @@ impl Forwarder {
     fn targets(&self) -> Arc<BTreeMap<ForwardScope, AppUrl>> {
         Arc::clone(&self.targets.read().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+async fn turn_within(place: &Place, longest: Duration) -> Result<OwnedMutexGuard<()>, Failed> {
+    tokio::time::timeout(longest, place.turn()).await.map_err(|_| {
+        let detail = format!(
+            "waited {longest:?} for earlier messages of the same sender; this one was not sent"
+        );
+        Failed::new(ForwardFailure::Waited, detail)
+    })
 }
 
 fn no_url() -> Failed {

@@ -73,16 +73,22 @@ fn a_message_beyond_the_bound_of_its_person_gets_an_honest_503() {
 }
 
 #[test]
-fn a_message_whose_turn_does_not_come_in_time_is_counted_apart_and_never_sent_late() {
+fn a_message_whose_turn_does_not_come_in_time_gets_an_error_and_is_never_sent_late() {
     let app = App::start(AppReply::HoldOf("Body=ann"));
-    let harness = service(&app, &[("HEARDBACK_FORWARD_TIMEOUT", "2s")]);
+    let harness = service(&app, &[("HEARDBACK_FORWARD_TIMEOUT", "4s")]);
     let mut first = sent(&harness, 1, ANN, "ann one");
     app.receives(1);
     let mut second = sent(&harness, 2, ANN, "ann two");
-    let texts = [&mut first, &mut second].map(|line| line.answer().expect("an answer").text());
-    assert_eq!(texts, ["<Response/>"; 2]);
-    let results = ["timeout", "waited"].map(|result| forwards(&harness, "message", result));
-    assert!(results == [1, 1] || results == [2, 0], "{results:?}");
+    let [first, second] = [&mut first, &mut second].map(|line| line.answer().expect("an answer"));
+    assert_eq!((first.status, first.text().as_str()), (200, "<Response/>"));
+    // The second gets its turn in time only if it was sent a second after the first.
+    match ["timeout", "waited"].map(|result| forwards(&harness, "message", result)) {
+        [1, 1] => {
+            assert_eq!((second.status, second.header("Retry-After")), (503, Some("5")));
+            assert_eq!(app.received().len(), 1, "the second was not sent");
+        }
+        results => assert_eq!((results, second.status), ([2, 0], 200)),
+    }
 }
 
 fn request(account: &str, kind: ForwardKind) -> AppRequest {
