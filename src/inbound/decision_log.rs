@@ -193,6 +193,7 @@ pub(super) fn rejected(request: &HttpRequest, rejection: &Rejection) {
             "too many sends under way; answered 503, and sent nothing"
         ),
         Rejection::NotFound
+        | Rejection::OtherApiPath
         | Rejection::UnknownMessage
         | Rejection::WrongMethod { .. }
         | Rejection::TooLarge { .. }
