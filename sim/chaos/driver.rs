@@ -1,8 +1,8 @@
 //! The driver: Twilio and the app on 64 connections. A sender repeats a request that was not acknowledged, as Twilio
 //! does.
 //!
-//! Of ten scenarios, seven register a message and prove it. One does so twice or in reverse order, one replays old
-//! bytes, one is hostile.
+//! Of a hundred scenarios, 66 register a message and prove it. Ten do so twice or in reverse order, ten replay old bytes,
+//! nine are hostile, and four are conversations, which prove nothing.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,9 +13,10 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::app::COOKIE;
 use crate::client::{Answer, exchange};
 use crate::forgeries::forged;
-use crate::history::{EventKind, History, Role};
+use crate::history::{EventKind, History, Role, digest};
 use crate::identities::{self, FinalVerdict, Identities};
 use crate::leaks::scan;
 use crate::requests::{Request, Scenario, state_request};
@@ -82,14 +83,18 @@ impl Driver {
                 sid: claim.sid,
                 registers: claim.registers,
                 proves: claim.proves,
+                form: digest(&request.recording.body),
             });
         }
         let answer = exchange(connection, self.proxy, bytes.to_vec()).await;
         for req in numbers {
             self.history.note(match &answer {
-                Ok(Answer { response, port }) => {
-                    EventKind::Answered { req, status: response.status, port: *port }
-                }
+                Ok(Answer { response, port }) => EventKind::Answered {
+                    req,
+                    status: response.status,
+                    port: *port,
+                    is_from_app: is_from_app(response),
+                },
                 Err(error) => EventKind::Unknown { req, why: error.to_string() },
             });
         }
@@ -101,6 +106,11 @@ impl Driver {
         scan(&self.history, "an answer's head", response.head.as_bytes());
         scan(&self.history, "an answer's body", &response.body);
     }
+}
+
+/// Whether a response has the app's cookie.
+fn is_from_app(response: &Response) -> bool {
+    response.header("Set-Cookie").is_some_and(|cookie| cookie.starts_with(COOKIE))
 }
 
 /// The sender of one connection.
@@ -125,7 +135,8 @@ impl Sender {
             let index = self.next;
             self.next += CONNECTIONS;
             match self.random.below(100) {
-                0..=69 => self.pair(index, false).await,
+                0..=65 => self.pair(index, false).await,
+                66..=69 => self.converse(index).await,
                 70..=79 => self.pair(index, true).await,
                 80..=89 => self.replay().await,
                 90 => self.bait(index).await,
@@ -192,6 +203,13 @@ impl Sender {
         if self.random.chance(1000) {
             self.read_state(&scenario.state_request()).await;
         }
+    }
+
+    /// Overlapping texts of one person.
+    async fn converse(&mut self, index: u64) {
+        let identities = Arc::clone(&self.driver.identities);
+        let scenario = Scenario::new(&identities, identities::HONEST, index, &mut self.random);
+        self.driver.converse(&scenario).await;
     }
 
     /// A message and its click link, which is the evidence.

@@ -4,6 +4,7 @@
 //! Absent: bodies, secrets and signatures. A history may be published.
 
 use std::fs::File;
+use std::hash::{DefaultHasher, Hasher as _};
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -67,6 +68,9 @@ pub(crate) enum EventKind {
         /// The standby of the database is asynchronous: a promotion loses commits.
         #[serde(default)]
         may_lose: bool,
+        /// The receivers on one store. The histories of older runs do not name it.
+        #[serde(default)]
+        receivers: usize,
     },
     /// The service was started for the `run`th time.
     Started { run: u64 },
@@ -85,9 +89,19 @@ pub(crate) enum EventKind {
         sid: String,
         registers: bool,
         proves: bool,
+        /// The [`digest`] of its body.
+        #[serde(default)]
+        form: String,
     },
     /// The complete head of the response arrived at this local port.
-    Answered { req: u64, status: u16, port: u16 },
+    Answered {
+        req: u64,
+        status: u16,
+        port: u16,
+        /// It is the answer of the app behind the service.
+        #[serde(default)]
+        is_from_app: bool,
+    },
     /// The proxy closed the sending half of this client port in the middle of its bytes.
     HalfClosed { port: u16 },
     /// A receiver got no answer to its COMMIT.
@@ -105,6 +119,10 @@ pub(crate) enum EventKind {
     Decided { post: u64, answer: String, status: u16, retry_after: u64 },
     /// The end of the reply. `whole`: it was written to its last byte.
     Replied { post: u64, whole: bool },
+    /// The app received a forwarded webhook with this [`digest`].
+    Forwarded { forward: u64, form: String, signature: Credential },
+    /// The app begins its reply, or ends without one.
+    AppEnded { forward: u64, how: String },
     /// The nemesis began a fault.
     FaultBegan { id: u64, name: String },
     /// The fault is over.
@@ -171,6 +189,13 @@ impl History {
     pub(crate) fn flush(&self) -> anyhow::Result<()> {
         Ok(self.file.lock().unwrap_or_else(PoisonError::into_inner).flush()?)
     }
+}
+
+/// Identifies a body in the history, which has no bodies.
+pub(crate) fn digest(body: &[u8]) -> String {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(body);
+    format!("{:016x}", hasher.finish())
 }
 
 /// Reads a whole history.

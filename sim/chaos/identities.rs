@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use heardback::twilio::signature::SigningKey;
 
+use crate::history::Credential;
 use crate::support::random::hash;
 
 /// The number of accounts.
@@ -29,7 +30,9 @@ pub(crate) const BASE: &str = "https://hooks.example.com";
 pub(crate) const HONEST: &str = "a1";
 pub(crate) const BAIT: &str = "b2";
 pub(crate) const HOSTILE: &str = "c3";
-const INBOUND: &str = "d4";
+pub(crate) const INBOUND: &str = "d4";
+/// A text of a conversation.
+pub(crate) const TEXT: &str = "d7";
 /// A SID for which Twilio always answers 404.
 pub(crate) const BOGUS: &str = "f6";
 
@@ -97,6 +100,16 @@ impl Identities {
     /// The secret that is valid before and after the next rotation.
     pub(crate) fn account_key(&self, of: usize) -> SigningKey {
         SigningKey::new(self.token(of, self.generation(of) + 1).as_bytes())
+    }
+
+    /// The account's tokens that may have signed a webhook, valid or not.
+    pub(crate) fn webhook_keys(&self, of: usize) -> Vec<(Credential, SigningKey)> {
+        let now = self.generation(of);
+        let credential =
+            |generation| if generation < now { Credential::Former } else { Credential::Right };
+        let key = |generation| SigningKey::new(self.token(of, generation).as_bytes());
+        // The newest is the one after a rotation that is under way.
+        (0..=now + 2).rev().map(|generation| (credential(generation), key(generation))).collect()
     }
 
     pub(crate) fn app_signing_key(&self, of: usize) -> SigningKey {

@@ -4,7 +4,8 @@
 //!
 //! With `--store postgres` there are several receivers on one database, and the database fails as well.
 //!
-//! `driver` sends signed traffic through `proxy`, which breaks connections. `upstream` is a fake Twilio that fails.
+//! `driver` sends signed traffic through `proxy`, which breaks connections. `upstream` is a fake Twilio that fails, `app`
+//! an app that fails, to which the service forwards the number's webhooks.
 //! `nemesis` kills and stops the service, fills the disk and rotates secrets. `judge` reads the history of the run, or
 //! a kept one (`--judge FILE`). The exit code is 1 if a promise was broken.
 //!
@@ -16,9 +17,11 @@
     reason = "a simulation uses the real clock and real randomness"
 )]
 
+mod app;
 mod bursts;
 mod client;
 mod clock;
+mod conversation;
 mod disk;
 mod driver;
 mod dump;
@@ -57,6 +60,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::app::RunningApp;
 use crate::bursts::Bursts;
 use crate::clock::Clock;
 use crate::disk::Disk;
@@ -175,8 +179,14 @@ async fn run(seed: u64, arguments: &Arguments, folder: &Path, path: &Path) -> an
         }
     };
     let may_lose = database.is_some() && arguments.standby == Standby::Async;
-    history.note(EventKind::Plan { seed, concurrency: CONCURRENCY, drain_seconds, may_lose });
     let mut nemesis = prepared(seed, arguments, folder, database, &history)?;
+    history.note(EventKind::Plan {
+        seed,
+        concurrency: CONCURRENCY,
+        drain_seconds,
+        may_lose,
+        receivers: nemesis.receivers.len(),
+    });
     nemesis.write_accounts(None)?;
     nemesis.start_all().await?;
     let mut samplers = JoinSet::new();
@@ -250,11 +260,15 @@ fn prepared(
         database.migrate(&binary)?;
     }
     let identities = Arc::new(Identities::new(seed));
+    let app = RunningApp::start(seed, &identities, history)?;
     let config = ServiceConfig {
         binary,
         store: disk.path().join("store"),
         database: database.as_ref().map(|database| database.url.clone()),
         accounts: folder.join("accounts.toml"),
+        app_urls: ["sms", "voice", "status"].map(|path| app.url(path)),
+        // Both answers for an app that fails are tried, by seed.
+        has_fallback_url: seed % 2 == 1,
         clock,
         history: Arc::clone(history),
     };
@@ -272,6 +286,7 @@ fn prepared(
         database,
         driver: None,
         bursts: Bursts::new(),
+        app,
         run: 0,
         faults_begun: 0,
         kills: 0,

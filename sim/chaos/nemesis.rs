@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use rustix::process::Signal;
 use tokio::sync::watch;
 
+use crate::app::RunningApp;
 use crate::bursts::Bursts;
 use crate::disk::Disk;
 use crate::driver::Driver;
@@ -89,6 +90,7 @@ pub(crate) struct Nemesis {
     pub(crate) database: Option<Database>,
     pub(crate) driver: Option<Arc<Driver>>,
     pub(crate) bursts: Bursts,
+    pub(crate) app: RunningApp,
     pub(crate) run: u64,
     pub(crate) faults_begun: u64,
     pub(crate) kills: u64,
@@ -142,10 +144,11 @@ impl Nemesis {
         Ok(())
     }
 
-    /// From now on the networks and the fake Twilio do not fail by themselves.
+    /// From now on the networks, the fake Twilio and the app do not fail by themselves.
     pub(crate) fn heal(&self) {
         self.network.healed.store(true, Ordering::Release);
         self.upstream.healed.store(true, Ordering::Release);
+        self.app.heal();
     }
 
     fn draw_deck(&mut self, deck: u64, limit: Limit) -> Vec<Fault> {

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use crate::history::Role;
 use crate::judge::Finding;
 use crate::judge::facts::Facts;
+use crate::judge::forwarding::behaviours;
 use crate::summary::summary;
 
 /// Violations that the report shows for each promise.
@@ -16,6 +17,9 @@ pub(crate) fn report(facts: &Facts<'_>, findings: &[Finding]) -> String {
     rows(&mut text, "requests", &requests(facts));
     let answers = facts.posts.values().map(|post| post.answer.clone());
     rows(&mut text, "Twilio's replies", &counted(answers));
+    let forwards = behaviours(facts).into_iter();
+    let forwards = forwards.map(|(how, count)| (how.to_owned(), count.to_string())).collect();
+    rows(&mut text, "the app's replies", &forwards);
     text.push_str(&summary(facts, findings));
     for Finding { id, broken, .. } in findings {
         for violation in broken.iter().take(SHOWN) {

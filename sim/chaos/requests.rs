@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::identities::{BASE, BODY_MARKER, Identities, RECIPIENT_PREFIX};
-use crate::signals::{COMPLETED, batch};
+use crate::signals::{COMPLETED, DELIVERED, QUOTING, SENT, batch};
 use crate::support::http::{form, get, post};
 use crate::support::random::Random;
 
@@ -127,7 +127,7 @@ impl<'a> Scenario<'a> {
             fields.push(("MessageStatus", "sent"));
             let reference = reference.map(|text| format!("&reference={text}")).unwrap_or_default();
             let target = format!("/twilio/status?feedback=1{reference}");
-            self.request("status sent", Signer::Account, form(&target, &fields))
+            self.request(SENT, Signer::Account, form(&target, &fields))
         };
         Request { registers: true, ..request }
     }
@@ -142,7 +142,7 @@ impl<'a> Scenario<'a> {
             ("To", &to),
             ("From", &from),
         ];
-        self.request("status delivered", Signer::Account, form("/twilio/status", &fields))
+        self.request(DELIVERED, Signer::Account, form("/twilio/status", &fields))
     }
 
     /// Random evidence that only the recipient can cause.
@@ -181,7 +181,7 @@ impl<'a> Scenario<'a> {
         let mut fields = vec![("MessageSid", inbound.as_str()), ("AccountSid", &account)];
         fields.extend([("From", person.as_str()), ("To", &sender), ("Body", BODY_MARKER)]);
         fields.push(("OriginalRepliedMessageSid", &self.sid));
-        self.request("reply quoting", Signer::Account, form("/twilio/message", &fields))
+        self.request(QUOTING, Signer::Account, form("/twilio/message", &fields))
     }
 
     fn click(&self) -> Request {

@@ -43,6 +43,7 @@ impl Driver {
             sid: scenario.sid.clone(),
             registers: true,
             proves: false,
+            form: String::new(),
         });
         let reference = reference(scenario.index);
         let fields = [
@@ -65,7 +66,9 @@ impl Driver {
         };
         let acked = answer.as_ref().is_ok_and(is_registered);
         self.history.note(match &answer {
-            Ok(answer) if acked => EventKind::Answered { req, status: 201, port: answer.port },
+            Ok(Answer { port, .. }) if acked => {
+                EventKind::Answered { req, status: 201, port: *port, is_from_app: false }
+            }
             Ok(answer) => EventKind::Unknown {
                 req,
                 why: format!("not registered: {}", answer.response.status),

@@ -21,6 +21,8 @@ use crate::support::process::{self, ChildProcess, addresses, operator_request, s
 
 /// The limit on concurrent posts.
 pub(crate) const CONCURRENCY: usize = 16;
+/// Shorter than the driver waits for an answer.
+const FORWARD_TIMEOUT: &str = "2s";
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Lines of the log that an error shows.
 const TAIL: usize = 30;
@@ -33,6 +35,9 @@ pub(crate) struct ServiceConfig {
     /// The URL of the database, if the store is one.
     pub(crate) database: Option<String>,
     pub(crate) accounts: PathBuf,
+    /// The app's URLs for messages, calls and status callbacks.
+    pub(crate) app_urls: [String; 3],
+    pub(crate) has_fallback_url: bool,
     /// Shifts the wall clock, if that is possible.
     pub(crate) clock: Option<Clock>,
     pub(crate) history: Arc<History>,
@@ -70,6 +75,15 @@ impl ServiceConfig {
             ("HEARDBACK_ACCOUNTS_FILE", &self.accounts.display().to_string()),
             ("HEARDBACK_SEND", &"on".to_owned()),
             ("HEARDBACK_PHONE_KEY", &format!("{SECRET_PREFIX} for phones")),
+        ]);
+        let [message, call, status] = &self.app_urls;
+        command.envs([
+            ("HEARDBACK_FORWARD_MESSAGE_URL", message.as_str()),
+            ("HEARDBACK_FORWARD_CALL_URL", call),
+            ("HEARDBACK_FORWARD_STATUS_URL", status),
+            ("HEARDBACK_FORWARD_PRIVATE", "true"),
+            ("HEARDBACK_FORWARD_TIMEOUT", FORWARD_TIMEOUT),
+            ("HEARDBACK_FORWARD_FALLBACK", if self.has_fallback_url { "true" } else { "false" }),
         ]);
         if let Some(clock) = &self.clock {
             command.envs(clock.environment(receiver));

@@ -2,30 +2,44 @@
 
 use serde_json::{Value, json};
 
-use crate::identities::{BASE, BODY_MARKER};
+use crate::conversation::TEXTING;
+use crate::identities::{BASE, BODY_MARKER, HONEST, INBOUND};
 use crate::requests::{Claim, Request, Scenario, Signer, now};
 use crate::support::http::{form, post};
 use crate::support::random::Random;
 
 const BROWSER: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X)";
-/// A ringing call or a pressed link is answered even if the store cannot write (`src/inbound/deferred.rs`).
-pub(crate) const DEFERRABLE: [&str; 2] = [RINGING, PRESSED];
+/// A ringing call, a pressed link or a forwarded message is answered even if the store cannot write
+/// (`src/inbound/deferred.rs`).
+pub(crate) const DEFERRABLE: [&str; 3] = [RINGING, PRESSED, QUOTING];
 const RINGING: &str = "call ringing";
 const PRESSED: &str = "link pressed";
+pub(crate) const QUOTING: &str = "reply quoting";
+pub(crate) const SENT: &str = "status sent";
+pub(crate) const DELIVERED: &str = "status delivered";
 pub(crate) const COMPLETED: &str = "call completed";
 
 /// Evidence that names its message, so its time does not matter.
-const DIRECT: [&str; 6] =
-    ["reply quoting", "click", "code entered", "app click", "stream click", PRESSED];
+const DIRECT: [&str; 6] = [QUOTING, "click", "code entered", "app click", "stream click", PRESSED];
 
 /// Whether the time of this evidence decides which message it proves.
 pub(crate) fn is_timed(kind: &str) -> bool {
     !DIRECT.contains(&kind)
 }
 
+/// Whether the service forwards requests of this kind to the app.
+pub(crate) fn is_forwarded(kind: &str) -> bool {
+    [RINGING, COMPLETED, QUOTING, TEXTING, SENT, DELIVERED].contains(&kind)
+}
+
 /// The SID of the call about this message.
 pub(crate) fn call_sid(message: &str) -> String {
     message.replacen("SM", "CA", 1)
+}
+
+/// The SID of the reply to this message.
+pub(crate) fn reply_sid(message: &str) -> String {
+    message.replacen(HONEST, INBOUND, 1)
 }
 
 /// One event of Event Streams, and its claim about a message.

@@ -10,9 +10,11 @@ use crate::judge::Finding;
 use crate::judge::excuses::Due;
 use crate::judge::facts::{Facts, Request};
 use crate::judge::fairness::{Wait, answer_times, waits};
+use crate::judge::forwarding;
 use crate::judge::posting::{excused_repeats, repeats};
 use crate::judge::process::{attempts, backing_off, start_times};
 use crate::judge::sending::counts;
+use crate::signals::QUOTING;
 
 pub(crate) fn summary(facts: &Facts<'_>, findings: &[Finding]) -> String {
     let mut text = "| | |\n| --- | --: |\n".to_owned();
@@ -157,7 +159,7 @@ fn requests(facts: &Facts<'_>) -> Rows {
         row(
             "proofs acknowledged: replies · events of the app · clicks of Twilio's links",
             &[
-                kinds(&["reply quoting"]),
+                kinds(&[QUOTING]),
                 kinds(&["event by reference", "event by person", "code entered", "app click"]),
                 kinds(&["click"]),
             ],
@@ -223,12 +225,28 @@ fn messages(facts: &Facts<'_>, lost: usize) -> Rows {
         "sent through · created at Twilio · of these the app heard of no registration · of these registered by the callback",
         &counts(facts).map(thousands),
     ));
+    rows.extend(forwards(facts));
     let by_reason = |(reason, count)| format!("{reason} {}", thousands_of(count));
     let repeats: Vec<String> = excused_repeats(facts).into_iter().map(by_reason).collect();
     rows.push(row("messages posted again, by reason", &repeats));
     let bound = milliseconds(Some(facts.settles_within()));
     rows.push(row("a fault excuses a repeat if it followed Twilio's answer within", &[bound]));
     rows
+}
+
+fn forwards(facts: &Facts<'_>) -> Rows {
+    let forwarding::Counts { forwarded, by_app, in_place, deferred, ordered } =
+        forwarding::counts(facts);
+    let [accepted, failed] = in_place;
+    vec![
+        row("webhooks that the app received", &[thousands(forwarded)]),
+        row(
+            "answers to Twilio: the app's · 2xx in its place · 5xx in its place",
+            &[by_app, accepted, failed].map(thousands),
+        ),
+        row("evidence of forwarded messages and calls in memory", &[thousands(deferred)]),
+        row("pairs of one person's texts whose order was judged", &[thousands(ordered)]),
+    ]
 }
 
 fn process(facts: &Facts<'_>) -> Rows {

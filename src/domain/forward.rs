@@ -40,7 +40,7 @@ pub enum ForwardFailure {
     Redirect,
     /// No complete answer within the timeout.
     Timeout,
-    /// The timeout ended while the message waited for earlier ones of the same sender. It was not sent to the app.
+    /// Earlier messages of the same sender took most of the timeout. The message was not sent to the app.
     Waited,
     /// No connection, no valid certificate, or no URL, because a reload removed it.
     Connect,

@@ -1,6 +1,5 @@
 //! Forwards one webhook: admits it, waits for its turn in the sender's queue, signs and sends it, and reads the answer.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
@@ -9,7 +8,7 @@ use std::time::Duration;
 use reqwest::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, VIA};
 use reqwest::{Method, Url};
 use secrecy::ExposeSecret as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use crate::domain::forward::{ForwardFailure, ForwardKind, ForwardScope};
 use crate::domain::sid::AccountSid;
@@ -25,22 +24,26 @@ use crate::twilio::signature::{Content, SigningKey, sign};
 /// Marks a forwarded request, so that Heardback recognises its own.
 pub const VIA_HEARDBACK: &str = "1.1 heardback";
 
+/// The part of the timeout for which a message may wait for its turn. Later it is not sent, because too little time would be
+/// left for the app.
+const WAITING_PART: f64 = 0.75;
+
 /// A scope, and the app's URL for it.
 pub type ForwardTarget = (ForwardScope, AppUrl);
 
 /// The most webhooks that are under way at a time.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
+    /// All webhooks. A scope may hold as many places as are free, so an app that hangs leaves half of the free places to other
+    /// apps, and status callbacks leave them to calls. As its webhooks time out, all scopes that hang get equal shares.
     pub total: usize,
-    /// Webhooks of one scope. A slow app delays no other app, and status callbacks delay no call.
-    pub of_one_scope: usize,
     /// Messages of one person.
     pub of_one_person: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { total: 256, of_one_scope: 64, of_one_person: 8 }
+        Self { total: 256, of_one_person: 8 }
     }
 }
 
@@ -101,7 +104,8 @@ pub struct Forwarder {
     clients: OnceLock<Clients>,
     targets: RwLock<Arc<BTreeMap<ForwardScope, AppUrl>>>,
     total: Arc<Semaphore>,
-    by_scope: Mutex<BTreeMap<ForwardScope, Arc<Semaphore>>>,
+    /// The places that each scope holds.
+    held: Arc<Mutex<BTreeMap<ForwardScope, usize>>>,
     people: Arc<PersonQueues>,
 }
 
@@ -113,9 +117,27 @@ impl fmt::Debug for Forwarder {
 
 /// The places of one webhook under way, released on drop.
 struct Admission {
-    _total: OwnedSemaphorePermit,
-    _of_scope: OwnedSemaphorePermit,
+    _place_of_scope: PlaceOfScope,
+    _of_total: OwnedSemaphorePermit,
     place: Option<Place>,
+}
+
+/// One of the places that a scope holds. Drop gives it up.
+struct PlaceOfScope {
+    scope: ForwardScope,
+    held: Arc<Mutex<BTreeMap<ForwardScope, usize>>>,
+}
+
+impl Drop for PlaceOfScope {
+    fn drop(&mut self) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = held.get_mut(&self.scope) {
+            *count -= 1;
+            if *count == 0 {
+                held.remove(&self.scope);
+            }
+        }
+    }
 }
 
 impl Forwarder {
@@ -127,7 +149,7 @@ impl Forwarder {
             clients: OnceLock::new(),
             targets: RwLock::default(),
             total: Arc::new(Semaphore::new(config.limits.total)),
-            by_scope: Mutex::default(),
+            held: Arc::default(),
             people: Arc::default(),
         };
         if !targets.is_empty() {
@@ -181,54 +203,52 @@ impl Forwarder {
         let admission = self.admit(scope, request.person)?;
         let targets = self.targets();
         let url = targets.get(&scope).ok_or_else(no_url)?;
-        let is_waiting = Cell::new(true);
+        let timeout = self.config.timeout;
         let exchange = async {
             let _turn = match &admission.place {
-                Some(place) => Some(place.turn().await),
+                Some(place) => Some(turn_within(place, timeout.mul_f64(WAITING_PART)).await?),
                 None => None,
             };
-            is_waiting.set(false);
             self.send(url, request).await
         };
-        let answer = tokio::time::timeout(self.config.timeout, exchange).await;
+        let answer = tokio::time::timeout(timeout, exchange).await;
         answer.unwrap_or_else(|_| {
-            let timeout = self.config.timeout;
-            Err(if is_waiting.get() {
-                let detail = format!(
-                    "waited {timeout:?} for earlier messages of the same sender; this one was not sent"
-                );
-                Failed::new(ForwardFailure::Waited, detail)
-            } else {
-                Failed::new(
-                    ForwardFailure::Timeout,
-                    format!("no complete answer within {timeout:?}"),
-                )
-            })
+            let detail = format!("no complete answer within {timeout:?}");
+            Err(Failed::new(ForwardFailure::Timeout, detail))
         })
     }
 
     fn admit(&self, scope: ForwardScope, person: Option<PersonKey>) -> Result<Admission, Failed> {
-        let Limits { of_one_scope, of_one_person, total } = self.config.limits;
         let busy = |most, what| {
             Failed::new(ForwardFailure::Busy, format!("{most} webhooks of {what} are under way"))
         };
-        let of_scope = {
-            let mut by_scope = self.by_scope.lock().unwrap_or_else(PoisonError::into_inner);
-            let places = || Arc::new(Semaphore::new(of_one_scope));
-            Arc::clone(by_scope.entry(scope).or_insert_with(places))
-        };
-        let of_scope = of_scope.try_acquire_owned();
-        let of_scope = of_scope.map_err(|_| busy(of_one_scope, "this account and kind"))?;
-        let all = Arc::clone(&self.total).try_acquire_owned();
-        let all = all.map_err(|_| busy(total, "all apps"))?;
+        let (place_of_scope, of_total) = self.take_place(scope).map_err(|held| {
+            busy(held, "this account and kind, as many as there are free places,")
+        })?;
+        let most = self.config.limits.of_one_person;
         let place = match person {
             Some(person) => {
-                let place = self.people.enter(person, of_one_person);
-                Some(place.ok_or_else(|| busy(of_one_person, "one person"))?)
+                let place = self.people.enter(person, most);
+                Some(place.ok_or_else(|| busy(most, "one person"))?)
             }
             None => None,
         };
-        Ok(Admission { _total: all, _of_scope: of_scope, place })
+        Ok(Admission { _place_of_scope: place_of_scope, _of_total: of_total, place })
+    }
+
+    /// Takes a place if the scope holds fewer than are free. `Err`: the number that it holds.
+    fn take_place(
+        &self,
+        scope: ForwardScope,
+    ) -> Result<(PlaceOfScope, OwnedSemaphorePermit), usize> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = held.get(&scope).copied().unwrap_or_default();
+        if count >= self.total.available_permits() {
+            return Err(count);
+        }
+        let of_total = Arc::clone(&self.total).try_acquire_owned().map_err(|_| count)?;
+        held.insert(scope, count + 1);
+        Ok((PlaceOfScope { scope, held: Arc::clone(&self.held) }, of_total))
     }
 
     async fn send(&self, url: &AppUrl, request: AppRequest) -> Result<AppAnswer, Failed> {
@@ -256,6 +276,15 @@ impl Forwarder {
     fn targets(&self) -> Arc<BTreeMap<ForwardScope, AppUrl>> {
         Arc::clone(&self.targets.read().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+async fn turn_within(place: &Place, longest: Duration) -> Result<OwnedMutexGuard<()>, Failed> {
+    tokio::time::timeout(longest, place.turn()).await.map_err(|_| {
+        let detail = format!(
+            "waited {longest:?} for earlier messages of the same sender; this one was not sent"
+        );
+        Failed::new(ForwardFailure::Waited, detail)
+    })
 }
 
 fn no_url() -> Failed {

@@ -196,6 +196,7 @@ pub(super) fn rejected(request: &HttpRequest, route: &str, rejection: &Rejection
             "too many sends under way: answered 503, and sent nothing; if this persists, raise HEARDBACK_SEND_CONCURRENCY"
         ),
         Rejection::NotFound
+        | Rejection::OtherApiPath
         | Rejection::UnknownMessage
         | Rejection::WrongMethod { .. }
         | Rejection::TooLarge { .. }

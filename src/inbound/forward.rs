@@ -41,7 +41,8 @@ pub(super) async fn serve_person(
         let kind = hand_off.0.kind;
         let (answer, ()) = join(forward(&request, &receiver, hand_off), evidence).await;
         Ok(answer.unwrap_or_else(|failure| {
-            let must_know = kind == ForwardKind::Message && failure == ForwardFailure::Busy;
+            // The app never saw the message, so Twilio must see an error: it may try again.
+            let must_know = kind == ForwardKind::Message && is_withheld(failure);
             if receiver.has_fallback_url || must_know {
                 error(failure)
             } else {
@@ -117,9 +118,14 @@ fn answer(answer: AppAnswer) -> HttpResponse {
     response.body(body)
 }
 
-/// 503 if too many webhooks are under way, otherwise 502. Twilio then uses its fallback URL or its retries.
+/// Whether other webhooks kept Heardback from sending this one to the app.
+fn is_withheld(failure: ForwardFailure) -> bool {
+    matches!(failure, ForwardFailure::Busy | ForwardFailure::Waited)
+}
+
+/// 503 if other webhooks were in the way, otherwise 502. Twilio then uses its fallback URL or its retries.
 fn error(failure: ForwardFailure) -> HttpResponse {
-    if failure == ForwardFailure::Busy {
+    if is_withheld(failure) {
         let mut response = HttpResponse::ServiceUnavailable();
         return response.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS)).finish();
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 
 use crate::domain::matching::Contradiction;
+use crate::domain::route;
 use crate::domain::signal::Malformed;
 use crate::inbound::keyring::KeyMismatch;
 use crate::store::StoreError;
@@ -18,6 +19,8 @@ use crate::twilio::signature::SignatureError;
 pub(crate) enum Rejection {
     /// No route has this path.
     NotFound,
+    /// A path of Twilio's API that send through does not serve.
+    OtherApiPath,
     /// No message with this SID is known.
     UnknownMessage,
     /// The route allows other methods.
@@ -103,6 +106,11 @@ impl Rejection {
     pub(crate) fn detail(&self) -> Cow<'static, str> {
         match self {
             Self::NotFound => "there is no such route".into(),
+            Self::OtherApiPath => format!(
+                "Heardback serves no path of Twilio's API but POST {}; use api.twilio.com for the rest",
+                route::SEND
+            )
+            .into(),
             Self::UnknownMessage => {
                 "no message with this SID is stored: it was never registered, or it was removed"
                     .into()
@@ -140,7 +148,7 @@ impl Rejection {
     fn row(&self) -> (StatusCode, &'static str) {
         use StatusCode as S;
         match self {
-            Self::NotFound => (S::NOT_FOUND, "not_found"),
+            Self::NotFound | Self::OtherApiPath => (S::NOT_FOUND, "not_found"),
             Self::UnknownMessage => (S::NOT_FOUND, "unknown_message"),
             Self::WrongMethod { .. } => (S::METHOD_NOT_ALLOWED, "method"),
             Self::TooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "too_large"),

@@ -1,7 +1,7 @@
 //! Answers rejected requests. The only `ResponseError` of the public routes.
 //!
-//! Twilio and unauthenticated clients get the status alone; the app also gets a problem document (RFC 9457), and on the route
-//! of send through an error in Twilio's form. Every rejection closes its connection, so that only an authenticated client
+//! Twilio and unauthenticated clients get the status alone; the app also gets a problem document (RFC 9457), and on the paths
+//! of Twilio's API an error in Twilio's form. Every rejection closes its connection, so that only an authenticated client
 //! keeps one (docs/design.md, "HTTP").
 
 use std::fmt;
@@ -31,8 +31,9 @@ enum ErrorForm {
 }
 
 impl ErrorForm {
-    fn of(route: &str) -> Self {
+    fn of(route: &str, rejection: &Rejection) -> Self {
         match route {
+            _ if matches!(rejection, Rejection::OtherApiPath) => Self::Twilio,
             routes::SEND => Self::Twilio,
             _ if route.starts_with("/app/") => Self::Problem,
             _ => Self::Bare,
@@ -61,7 +62,8 @@ impl RejectionResponse {
             }
         }
         decision_log::rejected(request, route, &rejection);
-        Self { rejection, form: ErrorForm::of(route) }
+        let form = ErrorForm::of(route, &rejection);
+        Self { rejection, form }
     }
 
     /// Counts and logs a panic. The request is gone, so only its route is known.
@@ -75,7 +77,8 @@ impl RejectionResponse {
             "handler of {route} panicked: answered 500, and the request is lost unless its sender repeats it; this is a bug \
              in Heardback: report it with the lines before this one"
         );
-        Self { rejection, form: ErrorForm::of(route) }
+        let form = ErrorForm::of(route, &rejection);
+        Self { rejection, form }
     }
 }
 

@@ -18,6 +18,9 @@ use crate::inbound::rejection_response::RejectionResponse;
 use crate::inbound::send::send;
 use crate::inbound::signed::{BySecret, FromApp, FromTwilio, VerifiedArgs};
 
+/// The first segment of the paths of Twilio's API.
+const API_VERSION: &str = "2010-04-01/";
+
 /// Adds the public routes, without send through.
 pub fn routes(config: &mut web::ServiceConfig) {
     add(config, |_| {});
@@ -100,13 +103,22 @@ async fn index() -> HttpResponse {
 
 async fn not_found(request: HttpRequest, body: UnreadBody) -> RejectionResponse {
     body.drain(&request).await;
+    let mut rejection = Rejection::NotFound;
     if let Some(receiver) = request.app_data::<web::Data<Receiver>>() {
+        if receiver.sends.is_some() && is_api_path(request.path()) {
+            rejection = Rejection::OtherApiPath;
+        }
         let missed = receiver.near_misses.record(&request, (receiver.clock)());
         if let Some((path, nearest)) = missed {
             receiver.rejected_capture.record_missed_route(&request, path, nearest);
         }
     }
-    RejectionResponse::of(&request, Rejection::NotFound)
+    RejectionResponse::of(&request, rejection)
+}
+
+/// Whether a client of Twilio's API sent the request, also with a base URL that ends with a slash.
+fn is_api_path(path: &str) -> bool {
+    path.trim_start_matches('/').starts_with(API_VERSION)
 }
 
 async fn wrong_method(request: HttpRequest, body: UnreadBody) -> RejectionResponse {

@@ -1,6 +1,8 @@
 //! `Webhook<T, A>`: a verified webhook, parsed as `T`, and its hand-off if the app has a URL for it.
 //!
-//! A webhook that cannot be parsed is handed off all the same: the app may understand it, and its sender is authentic.
+//! A webhook that cannot be parsed is handed off all the same: the app may understand it, and its sender is authentic. The
+//! exception is a form without a field that Twilio always sends. No delimiter is signed, so it may be another form of
+//! Twilio's with a delimiter moved (`MessageSi=dSM…`), which must not get a new signature.
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -22,6 +24,7 @@ use crate::inbound::signed::{
     AuthenticSender, FromTwilio, SignedPayload, VerifiedArgs, VerifiedRequest, verify_and_parse,
 };
 use crate::store::Store;
+use crate::twilio::fields::is_missing;
 use crate::twilio::form;
 use crate::twilio::form::Text;
 use crate::twilio::signature::SigningKey;
@@ -75,11 +78,13 @@ fn read<T: Forwardable, A: AuthenticSender>(
     verified: VerifiedRequest<T>,
 ) -> Result<Webhook<T, A>, Rejection> {
     let VerifiedRequest { parsed, body, signer } = verified;
+    let is_whole = !parsed.as_ref().is_err_and(is_missing);
     let parsed = parsed.map_err(Rejection::from);
     let receiver = request.app_data::<web::Data<Receiver>>().ok_or(Rejection::NotFound)?;
     let is_authentic = !matches!(&parsed, Err(rejection) if rejection.is_forgery());
     let target = signer.filter(|(_, account)| {
         is_authentic
+            && is_whole
             && A::AUTH == FromTwilio::AUTH
             && receiver.forwarder.has_target(*account, T::KIND)
             && !is_own(request)

@@ -109,7 +109,7 @@ pub(super) fn authentication(facts: &Facts<'_>) -> Vec<String> {
 }
 
 /// Whether a rotation of secrets overlaps the request, which may be signed with the older secret.
-fn is_rotated(facts: &Facts<'_>, sent: u64, answered: u64) -> bool {
+pub(super) fn is_rotated(facts: &Facts<'_>, sent: u64, answered: u64) -> bool {
     facts.faults.values().any(|fault| {
         fault.name == "credentials rotated" && fault.from <= answered && sent <= fault.to + SECOND
     })

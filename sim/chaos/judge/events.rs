@@ -24,6 +24,11 @@ impl Facts<'_> {
         if let EventKind::Decided { post, .. } | EventKind::Replied { post, .. } = kind {
             return self.posts.get(post).is_some_and(|post| post.sid == sid);
         }
+        if let EventKind::Forwarded { forward, .. } | EventKind::AppEnded { forward, .. } = kind {
+            let form = self.forwards.get(forward).map(|forward| &forward.form);
+            let mut requests = self.requests.values().filter(|request| request.sid == sid);
+            return requests.any(|request| Some(&request.form) == form);
+        }
         false
     }
 }

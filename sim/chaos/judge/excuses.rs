@@ -3,7 +3,7 @@
 
 use crate::faults::DATABASE;
 use crate::judge::facts::{Deferral, Facts, Message, Request, SECOND};
-use crate::signals::{DEFERRABLE, call_sid, is_timed};
+use crate::signals::{DEFERRABLE, call_sid, is_timed, reply_sid};
 
 /// On a fast machine, the result of an attempt is on disk this long after Twilio's response.
 const SETTLES_WITHIN: u64 = SECOND;
@@ -24,7 +24,7 @@ pub(crate) enum Due {
     /// The message or its proof was not acknowledged.
     No,
     Yes,
-    /// Each proof was a ringing call or a pressed link that was in memory when the process ended, because the store
+    /// Each proof was a ringing call, a pressed link or a forwarded message that was in memory when the process ended, because the store
     /// could not write (`docs/reliability.md`, "The one exception").
     LostInMemory,
     /// The clock was wrong by days during a request about the message, and the proof is judged by its time.
@@ -34,12 +34,17 @@ pub(crate) enum Due {
 impl Facts<'_> {
     /// Whether the message and a proof were acknowledged, and no excuse covers the loss of the proof.
     pub(crate) fn due(&self, message: &Message) -> Due {
+        self.due_by(message, |_| true)
+    }
+
+    /// Whether the message and one of these proofs were acknowledged, and no excuse covers the loss of the proof.
+    pub(crate) fn due_by(&self, message: &Message, counts: fn(&Request) -> bool) -> Due {
         if self.registered(message).is_none() {
             return Due::No;
         }
         let proofs = self.requests_of(message).filter(|it| it.is_genuine() && it.proves);
         let mut due = Due::No;
-        for proof in proofs.filter(|proof| proof.is_acked()) {
+        for proof in proofs.filter(|proof| proof.is_acked() && counts(proof)) {
             due = if self.is_lost_in_memory(proof) {
                 Due::LostInMemory
             } else if is_timed(&proof.kind) && self.is_by_wrong_clock(message) {
@@ -61,8 +66,8 @@ impl Facts<'_> {
     /// Whether the proof was only in memory when the process ended.
     fn is_lost_in_memory(&self, proof: &Request) -> bool {
         let Some((answered, ..)) = proof.answer else { return false };
-        let call = call_sid(&proof.sid);
-        let is_about = |it: &&Deferral| it.about == proof.sid || it.about == call;
+        let names = [proof.sid.clone(), call_sid(&proof.sid), reply_sid(&proof.sid)];
+        let is_about = |it: &&Deferral| names.contains(&it.about);
         let mut deferrals = self.deferrals.iter().filter(is_about);
         DEFERRABLE.contains(&proof.kind.as_str())
             && deferrals.any(|deferral| {

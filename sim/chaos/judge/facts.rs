@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::faults::DATABASE;
 use crate::history::{CommitCut, Credential, Event, EventKind, FOREIGN, Role};
+use crate::signals::is_forwarded;
 
 /// In nanoseconds.
 pub(crate) const SECOND: u64 = 1_000_000_000;
@@ -20,8 +21,12 @@ pub(crate) struct Request {
     pub(crate) sid: String,
     pub(crate) registers: bool,
     pub(crate) proves: bool,
+    /// The digest of its body.
+    pub(crate) form: String,
     /// The time, the status and the port of its response; `None`: the outcome is unknown.
     pub(crate) answer: Option<(u64, u16, u16)>,
+    /// The answer is the one of the app behind the service.
+    pub(crate) is_from_app: bool,
 }
 
 impl Request {
@@ -60,6 +65,17 @@ impl Post {
     pub(crate) fn whole(&self) -> Option<u64> {
         self.replied.filter(|(_, whole)| *whole).map(|(at, _)| at)
     }
+}
+
+/// A webhook that the app received.
+#[derive(Debug, Clone)]
+pub(crate) struct Forward {
+    pub(crate) at: u64,
+    /// The digest of its body.
+    pub(crate) form: String,
+    pub(crate) signature: Credential,
+    /// When and how the app replied, or ended.
+    pub(crate) ended: Option<(u64, String)>,
 }
 
 /// The time of a fault.
@@ -111,9 +127,12 @@ pub(crate) struct Facts<'a> {
     pub(crate) drain_seconds: u64,
     /// Commits may be lost, because the standby is asynchronous.
     pub(crate) may_lose: bool,
+    /// The receivers on one store; zero in the history of an older run.
+    pub(crate) receivers: usize,
     pub(crate) commit_cuts: BTreeMap<CommitCut, u64>,
     pub(crate) requests: BTreeMap<u64, Request>,
     pub(crate) posts: BTreeMap<u64, Post>,
+    pub(crate) forwards: BTreeMap<u64, Forward>,
     /// How often the fake Twilio created each message.
     pub(crate) creations: BTreeMap<String, u64>,
     pub(crate) faults: BTreeMap<u64, FaultWindow>,
@@ -151,8 +170,8 @@ impl<'a> Facts<'a> {
 
     fn apply(&mut self, at: u64, event: &EventKind) {
         match event {
-            EventKind::Plan { seed, concurrency, drain_seconds, may_lose } => {
-                self.may_lose = *may_lose;
+            EventKind::Plan { seed, concurrency, drain_seconds, may_lose, receivers } => {
+                (self.may_lose, self.receivers) = (*may_lose, *receivers);
                 (self.seed, self.concurrency) = (*seed, *concurrency);
                 self.drain_seconds = *drain_seconds;
             }
@@ -207,6 +226,14 @@ impl<'a> Facts<'a> {
             EventKind::Created { sid, .. } => {
                 *self.creations.entry(sid.clone()).or_default() += 1;
             }
+            EventKind::Forwarded { forward, form, signature } => {
+                let (form, signature) = (form.clone(), *signature);
+                self.forwards.insert(*forward, Forward { at, form, signature, ended: None });
+            }
+            EventKind::AppEnded { forward, how } => {
+                let ended = Some((at, how.clone()));
+                self.forwards.entry(*forward).and_modify(|forward| forward.ended = ended);
+            }
             EventKind::StoreRead { messages } => self.read = Some(*messages),
             EventKind::Sent { .. } | EventKind::Answered { .. } | EventKind::Unknown { .. } => {
                 self.apply_request(at, event);
@@ -218,7 +245,7 @@ impl<'a> Facts<'a> {
     }
 
     fn apply_request(&mut self, at: u64, event: &EventKind) {
-        if let EventKind::Sent { req, role, kind, account, sid, registers, proves } = event {
+        if let EventKind::Sent { req, role, kind, account, sid, registers, proves, form } = event {
             let request = Request {
                 at,
                 role: *role,
@@ -227,13 +254,17 @@ impl<'a> Facts<'a> {
                 sid: sid.clone(),
                 registers: *registers,
                 proves: *proves,
+                form: form.clone(),
                 answer: None,
+                is_from_app: false,
             };
             self.requests.insert(*req, request);
             self.message(sid).requests.push(*req);
-        } else if let EventKind::Answered { req, status, port } = event {
+        } else if let EventKind::Answered { req, status, port, is_from_app } = event {
             let answer = Some((at, *status, *port));
-            self.requests.entry(*req).and_modify(|request| request.answer = answer);
+            self.requests.entry(*req).and_modify(|request| {
+                (request.answer, request.is_from_app) = (answer, *is_from_app);
+            });
         }
     }
 
@@ -293,11 +324,13 @@ impl<'a> Facts<'a> {
         replied(|it| it.registers) && replied(|it| it.proves)
     }
 
-    /// Whether the service accepted the request, or may have: a 503 is the answer to a COMMIT with an unknown outcome, too.
+    /// Whether the service accepted the request, or may have: a 503 is the answer to a COMMIT with an unknown outcome, too, and
+    /// an app that fails prevents no write.
     fn may_count(&self, request: &Request) -> bool {
         let Some((at, status, _)) = request.answer else { return true };
         let mut faults = self.faults.values().filter(|fault| fault.name.starts_with(DATABASE));
         request.is_acked()
+            || status >= 500 && is_forwarded(&request.kind)
             || status == 503
                 && faults.any(|fault| {
                     fault.from <= at && request.at <= fault.to.saturating_add(COMMITS_FOR)

@@ -1,4 +1,4 @@
-//! The judge: reads a history and reports the broken promises (`docs/reliability.md`, I1 to I14). It uses the history
+//! The judge: reads a history and reports the broken promises (`docs/reliability.md`, I1 to I15). It uses the history
 //! only, so a kept history can be judged again.
 
 mod durability;
@@ -6,6 +6,7 @@ mod events;
 pub(crate) mod excuses;
 pub(crate) mod facts;
 pub(crate) mod fairness;
+pub(crate) mod forwarding;
 pub(crate) mod posting;
 pub(crate) mod process;
 pub(crate) mod sending;
@@ -84,6 +85,11 @@ pub(crate) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
             "I14",
             "no message that is sent through is created twice",
             sending::sent_once(facts),
+        ),
+        finding(
+            "I15",
+            "the app gets what Twilio sent, signed and in order, and no evidence is lost by it",
+            forwarding::forwarded(facts),
         ),
     ]
 }

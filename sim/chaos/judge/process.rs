@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::conversation::TEXTING;
 use crate::faults::REPLACED;
 use crate::history::Role;
 use crate::judge::facts::{Facts, Request, SECOND};
@@ -112,9 +113,9 @@ pub(super) fn backlog_drains(facts: &Facts<'_>) -> Vec<String> {
     broken
 }
 
-/// Whether its sender repeats it until it is acknowledged. A send is never repeated.
+/// Whether its sender repeats it until it is acknowledged. A send is never repeated, nor a text, so that its order is known.
 fn is_repeated(request: &Request) -> bool {
-    request.role == Role::Honest && request.kind != SEND
+    request.role == Role::Honest && ![SEND, TEXTING].contains(&request.kind.as_str())
 }
 
 /// The attempts of each honest request, in order. An attempt is repeated until it is acknowledged.

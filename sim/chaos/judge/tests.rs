@@ -3,6 +3,7 @@
 mod database;
 mod excuses;
 mod fairness;
+mod forwarding;
 mod sending;
 
 use super::*;
@@ -28,6 +29,7 @@ impl HistoryBuilder {
             concurrency: 2,
             drain_seconds: 60,
             may_lose: false,
+            receivers: 1,
         });
         history
     }
@@ -69,9 +71,11 @@ impl HistoryBuilder {
         let req = self.next;
         self.next += 1;
         let (kind, account, sid) = (kind.to_owned(), ACCOUNT.to_owned(), sid.to_owned());
-        self.push(EventKind::Sent { req, role, kind, account, sid, registers, proves });
+        let form = format!("form of {kind} about {sid}");
+        self.push(EventKind::Sent { req, role, kind, account, sid, registers, proves, form });
+        let (port, is_from_app) = (1, false);
         match status {
-            Some(status) => self.push(EventKind::Answered { req, status, port: 1 }),
+            Some(status) => self.push(EventKind::Answered { req, status, port, is_from_app }),
             None => self.push(EventKind::Unknown { req, why: "broke".to_owned() }),
         }
     }

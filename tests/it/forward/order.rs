@@ -73,16 +73,22 @@ fn a_message_beyond_the_bound_of_its_person_gets_an_honest_503() {
 }
 
 #[test]
-fn a_message_whose_turn_does_not_come_in_time_is_counted_apart_and_never_sent_late() {
+fn a_message_whose_turn_does_not_come_in_time_gets_an_error_and_is_never_sent_late() {
     let app = App::start(AppReply::HoldOf("Body=ann"));
-    let harness = service(&app, &[("HEARDBACK_FORWARD_TIMEOUT", "2s")]);
+    let harness = service(&app, &[("HEARDBACK_FORWARD_TIMEOUT", "4s")]);
     let mut first = sent(&harness, 1, ANN, "ann one");
     app.receives(1);
     let mut second = sent(&harness, 2, ANN, "ann two");
-    let texts = [&mut first, &mut second].map(|line| line.answer().expect("an answer").text());
-    assert_eq!(texts, ["<Response/>"; 2]);
-    let results = ["timeout", "waited"].map(|result| forwards(&harness, "message", result));
-    assert!(results == [1, 1] || results == [2, 0], "{results:?}");
+    let [first, second] = [&mut first, &mut second].map(|line| line.answer().expect("an answer"));
+    assert_eq!((first.status, first.text().as_str()), (200, "<Response/>"));
+    // The second gets its turn in time only if it was sent a second after the first.
+    match ["timeout", "waited"].map(|result| forwards(&harness, "message", result)) {
+        [1, 1] => {
+            assert_eq!((second.status, second.header("Retry-After")), (503, Some("5")));
+            assert_eq!(app.received().len(), 1, "the second was not sent");
+        }
+        results => assert_eq!((results, second.status), ([2, 0], 200)),
+    }
 }
 
 fn request(account: &str, kind: ForwardKind) -> AppRequest {
@@ -99,7 +105,7 @@ fn request(account: &str, kind: ForwardKind) -> AppRequest {
 }
 
 #[tokio::test]
-async fn a_slow_app_uses_up_its_own_share_only_and_all_apps_together_are_bounded() {
+async fn an_account_that_hangs_refuses_no_webhook_of_another_and_all_apps_together_are_bounded() {
     let (slow, quick) = (App::start(AppReply::Hold), App::start(says("ok")));
     let target = |account, kind, app: &App| {
         let account = AccountSid::parse(account).expect("an account");
@@ -107,11 +113,12 @@ async fn a_slow_app_uses_up_its_own_share_only_and_all_apps_together_are_bounded
     };
     let targets = vec![
         target(ACCOUNT, ForwardKind::Message, &slow),
-        target(ACCOUNT, ForwardKind::Call, &quick),
+        target(ACCOUNT, ForwardKind::Call, &slow),
+        target(ACCOUNT, ForwardKind::Status, &slow),
         target(OTHER_ACCOUNT, ForwardKind::Message, &quick),
         target(OTHER_ACCOUNT, ForwardKind::Status, &slow),
     ];
-    let limits = Limits { total: 4, of_one_scope: 2, of_one_person: 8 };
+    let limits = Limits { total: 8, of_one_person: 8 };
     let config = ForwardConfig { timeout: LONG, allows_private: true, limits };
     let forwarder = Arc::new(Forwarder::new(config, targets).expect("a client"));
     let ask = |account: &'static str, kind| {
@@ -121,23 +128,23 @@ async fn a_slow_app_uses_up_its_own_share_only_and_all_apps_together_are_bounded
     let local = tokio::task::LocalSet::new();
     local
         .run_until(async {
-            let mut held: Vec<_> = (0..2)
-                .map(|_| tokio::task::spawn_local(ask(ACCOUNT, ForwardKind::Message)))
-                .collect();
-            until("two are at the slow app", || slow.received().len() == 2).await;
-            let busy = ask(ACCOUNT, ForwardKind::Message).await.expect_err("busy");
-            assert_eq!(busy.failure, ForwardFailure::Busy);
-            for (account, kind) in
-                [(ACCOUNT, ForwardKind::Call), (OTHER_ACCOUNT, ForwardKind::Message)]
+            let mut held = Vec::new();
+            // All three kinds of the account hang. Each takes the half of the places that are left.
+            for (kind, most) in
+                [(ForwardKind::Message, 4), (ForwardKind::Call, 2), (ForwardKind::Status, 1)]
             {
-                assert_eq!(ask(account, kind).await.expect("answered").status, 200, "{kind:?}");
+                let before = forwarder.in_flight();
+                held.extend((0..most).map(|_| tokio::task::spawn_local(ask(ACCOUNT, kind))));
+                until("they are under way", || forwarder.in_flight() == before + most).await;
+                let busy = ask(ACCOUNT, kind).await.expect_err("busy");
+                assert_eq!(busy.failure, ForwardFailure::Busy, "{kind:?}");
             }
-            let more =
-                (0..2).map(|_| tokio::task::spawn_local(ask(OTHER_ACCOUNT, ForwardKind::Status)));
-            held.extend(more);
-            until("four are under way", || forwarder.in_flight() == 4).await;
-            let busy = ask(ACCOUNT, ForwardKind::Call).await.expect_err("busy");
-            assert_eq!(busy.failure, ForwardFailure::Busy, "all places are taken");
+            let other = ask(OTHER_ACCOUNT, ForwardKind::Message).await.expect("answered");
+            assert_eq!(other.status, 200, "one place is free for one more scope");
+            held.push(tokio::task::spawn_local(ask(OTHER_ACCOUNT, ForwardKind::Status)));
+            until("all places are taken", || forwarder.in_flight() == 8).await;
+            let busy = ask(OTHER_ACCOUNT, ForwardKind::Message).await.expect_err("busy");
+            assert_eq!(busy.failure, ForwardFailure::Busy);
             slow.reply_with(says("late"));
             for one in held {
                 assert_eq!(one.await.expect("joined").expect("answered").status, 200);

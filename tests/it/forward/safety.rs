@@ -40,6 +40,28 @@ fn a_request_without_a_valid_signature_is_not_forwarded() {
     assert_eq!(app.received().len(), 0);
 }
 
+/// No delimiter is signed, so the signature of the original form is valid for the changed one, too.
+#[test]
+fn a_form_of_twilios_with_a_moved_delimiter_is_not_signed_anew_for_the_app() {
+    let app = App::start(says("x"));
+    let harness = service(&app, &[]);
+    for (request, names) in [
+        (message(1), &["MessageSid", "AccountSid", "From", "To"][..]),
+        (call(1, "ringing", &[]), &["CallSid", "AccountSid"]),
+        (status_callback(1, "sent"), &["MessageSid", "AccountSid", "MessageStatus"]),
+    ] {
+        for name in names {
+            let mut moved = signed(&request);
+            let text = String::from_utf8(moved.body).expect("ASCII");
+            let (start, last) = name.split_at(name.len() - 1);
+            moved.body = text.replacen(&format!("{name}="), &format!("{start}={last}"), 1).into();
+            let given = harness.service.exchange(&http_client::bytes(&moved));
+            assert_eq!(given.status, 400, "{name} of {}", request.target);
+        }
+    }
+    assert_eq!(app.received().len(), 0);
+}
+
 #[test]
 fn no_part_of_a_request_chooses_the_address() {
     let (app, other) = (App::start(says("app")), App::start(says("other")));

@@ -149,7 +149,6 @@ fn no_other_path_or_method_of_twilios_api_is_forwarded() {
     let desk = Desk::new(&[]);
     let authorization = basic(ACCOUNT, TOKEN);
     let account = format!("/2010-04-01/Accounts/{ACCOUNT}");
-    let unknown = desk.send(&form("/nowhere", &[])).without_date();
     for target in [
         format!("{account}.json"),
         format!("{account}/Messages"),
@@ -162,14 +161,17 @@ fn no_other_path_or_method_of_twilios_api_is_forwarded() {
         format!("{account}/../{OTHER_ACCOUNT}/Messages.json"),
         format!("/2010-04-01/Accounts/{ACCOUNT}%2F../Messages.json/x"),
         "/2010-04-01/Accounts.json".to_owned(),
-        "/v1/Services".to_owned(),
+        format!("/{account}/Messages.json"),
         format!("http://api.twilio.com{account}/Messages.xml"),
     ] {
         let mut request = create(FORM);
         request.target.clone_from(&target);
         let answer = desk.send(&request);
-        assert_eq!(answer.without_date(), unknown, "{target}");
+        refused(&answer, 404, 20404);
+        assert!(answer.text().contains("use api.twilio.com for the rest"), "{target}");
     }
+    let unknown = desk.send(&form("/nowhere", &[])).without_date();
+    assert_eq!(desk.send(&form("/v1/Services", &[])).without_date(), unknown);
     for method in ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"] {
         let mut request = get(&path(ACCOUNT));
         request.method = method.to_owned();

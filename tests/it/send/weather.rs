@@ -1,9 +1,10 @@
 //! Faults of the way to Twilio: nothing is sent twice, and the app learns whether its message may have gone out.
 
 use std::io::Write as _;
-use std::net::{Shutdown, TcpListener};
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+use rustix::net::sockopt::set_socket_linger;
 use rustix::process::Signal;
 
 use crate::harness::http_client::{Answer, bytes};
@@ -214,22 +215,28 @@ fn the_status_callback_of_a_lost_send_registers_the_message_and_is_counted() {
     desk.harness.reaches(5, "reported");
 }
 
+/// Sends a form on a connection whose end is a reset, at which actix drops the request.
+fn hung_up(desk: &Desk) -> TcpStream {
+    let mut stream = TcpStream::connect(desk.harness.service.public).expect("connected");
+    set_socket_linger(&stream, Some(Duration::ZERO)).expect("set");
+    stream.write_all(&bytes(&create(FORM))).expect("sent");
+    stream
+}
+
 #[test]
 fn an_app_that_hangs_up_loses_no_registration() {
     let desk = Desk::new(&[]);
     desk.api.reply_with(Reply::Hold);
-    let mut stream = std::net::TcpStream::connect(desk.harness.service.public).expect("connected");
-    stream.write_all(&bytes(&create(FORM))).expect("sent");
+    let gone = hung_up(&desk);
     desk.api.waits_for(1);
-    stream.shutdown(Shutdown::Both).expect("shut");
-    drop(stream);
+    drop(gone);
     desk.api.reply_with(Reply::Created);
     desk.harness.reaches(1, "pending");
     assert_eq!(desk.api.requests().len(), 1);
 }
 
 #[test]
-fn a_stop_waits_for_the_sends_under_way_also_for_those_whose_app_hung_up() {
+fn a_stop_finishes_the_sends_under_way_and_answers_them() {
     let mut desk = Desk::new(&[]);
     desk.api.reply_with(Reply::Hold);
     let mut line = desk.harness.service.line();
@@ -254,6 +261,22 @@ fn a_stop_waits_for_the_sends_under_way_also_for_those_whose_app_hung_up() {
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     assert!(listed.contains(&crate::harness::sid(1)), "{listed}");
     assert!(listed.contains(&crate::harness::sid(2)), "{listed}");
+}
+
+#[test]
+fn a_stop_waits_for_a_send_whose_app_hung_up() {
+    let mut desk = Desk::new(&[]);
+    desk.api.reply_with(Reply::Hold);
+    let gone = hung_up(&desk);
+    desk.api.waits_for(1);
+    drop(gone);
+    desk.harness.service.signal(Signal::TERM);
+    // No connection is left that the listener could wait for.
+    assert!(desk.harness.service.still_runs_after(Duration::from_secs(3)));
+    desk.api.reply_with(Reply::Created);
+    assert!(desk.harness.service.ends_within(LONG).success());
+    desk.restart();
+    assert_eq!(desk.harness.state(1).as_deref(), Some("pending"));
 }
 
 #[test]

@@ -14,8 +14,11 @@ fn a_signal(kind: &str, status: u16, is_deferred: bool) -> HistoryBuilder {
     history.signal(kind, Role::Honest, SID, (false, true), Some(status));
     if is_deferred {
         let answered = history.events.pop().expect("answered");
-        let about =
-            if kind == "call ringing" { SID.replacen("SM", "CA", 1) } else { SID.to_owned() };
+        let about = match kind {
+            "call ringing" => SID.replacen("SM", "CA", 1),
+            "reply quoting" => SID.replacen("SMa1", "SMd4", 1),
+            _ => SID.to_owned(),
+        };
         history.push(EventKind::Deferred { run: 1, about });
         history.push(answered.kind);
     }
@@ -33,6 +36,7 @@ fn i1_each_signal_that_was_acknowledged_must_have_confirmed_its_message() {
         ("stream reply", 204),
         ("stream call", 204),
         ("call ringing", 200),
+        ("reply quoting", 200),
         ("call completed", 204),
         ("click", 204),
         ("app click", 200),
@@ -46,10 +50,11 @@ fn i1_each_signal_that_was_acknowledged_must_have_confirmed_its_message() {
 }
 
 #[test]
-fn i1_only_a_ringing_call_or_a_pressed_link_in_memory_may_be_lost_by_a_kill() {
+fn i1_only_a_call_a_press_or_a_forwarded_message_in_memory_may_be_lost_by_a_kill() {
     for (kind, status, may_be_lost) in [
         ("call ringing", 200, true),
         ("link pressed", 303, true),
+        ("reply quoting", 200, true),
         ("call completed", 204, false),
         ("stream call", 204, false),
         ("click", 204, false),
@@ -71,9 +76,10 @@ fn i1_only_a_ringing_call_or_a_pressed_link_in_memory_may_be_lost_by_a_kill() {
         history.push(EventKind::Ended { run: 1, how, expected: true });
         assert_eq!(history.stored(SID, "pending", None).broken(), ["I1"], "{kind}");
         let mut history = a_signal(kind, status, true);
-        let about = SID.replacen("SM", "CA", 1);
-        history.push(EventKind::EvidenceLost { run: 1, about: about.clone() });
-        history.push(EventKind::EvidenceLost { run: 1, about: SID.to_owned() });
+        for about in ["CAa1", "SMd4", "SMa1"] {
+            let about = SID.replacen("SMa1", about, 1);
+            history.push(EventKind::EvidenceLost { run: 1, about });
+        }
         history.push(EventKind::Ended { run: 1, how: "exit status: 0".to_owned(), expected: true });
         assert_eq!(history.stored(SID, "pending", None).broken(), wanted, "{kind}");
     }

@@ -1,0 +1,169 @@
+//! Webhooks that the service forwards to the app.
+
+use super::*;
+use crate::conversation::TEXTING;
+use crate::judge::forwarding::counts;
+use crate::signals::QUOTING;
+
+fn forward(history: &mut HistoryBuilder, form: &str, signature: Credential) -> u64 {
+    let forward = history.next;
+    history.next += 1;
+    history.push(EventKind::Forwarded { forward, form: form.to_owned(), signature });
+    forward
+}
+
+fn end(history: &mut HistoryBuilder, forward: u64) {
+    history.push(EventKind::AppEnded { forward, how: "answered".to_owned() });
+}
+
+/// The answer to the last request is the app's.
+fn answered_by_app(history: &mut HistoryBuilder) {
+    let last = history.events.last_mut().map(|event| &mut event.kind);
+    if let Some(EventKind::Answered { is_from_app, .. }) = last {
+        *is_from_app = true;
+    }
+}
+
+#[test]
+fn i15_the_app_gets_each_request_at_most_as_often_as_twilio_sent_it() {
+    let form = format!("form of x about {SID}");
+    let mut history = HistoryBuilder::new();
+    history.request(Role::Honest, SID, (false, false), Some(200));
+    let first = forward(&mut history, &form, Credential::Right);
+    end(&mut history, first);
+    history.request(Role::Replay, SID, (false, false), None);
+    forward(&mut history, &form, Credential::Right);
+    assert_eq!(history.broken(), NONE);
+    forward(&mut history, &form, Credential::Right);
+    assert_eq!(history.broken(), ["I15"], "three forwards of two requests");
+    let mut history = HistoryBuilder::new();
+    forward(&mut history, &form, Credential::Right);
+    history.request(Role::Honest, SID, (false, false), Some(200));
+    assert_eq!(history.broken(), ["I15"], "before it was sent");
+    let mut history = HistoryBuilder::new();
+    history.request(Role::Hostile, FORGED, (false, false), Some(403));
+    forward(&mut history, &format!("form of x about {FORGED}"), Credential::Right);
+    assert_eq!(history.broken(), ["I15"], "a forged request");
+}
+
+#[test]
+fn i15_a_forward_is_signed_by_a_token_that_is_valid_or_was_revoked_meanwhile() {
+    let form = format!("form of x about {SID}");
+    for (signature, is_rotated, wanted) in [
+        (Credential::Former, true, &NONE[..]),
+        (Credential::Former, false, &["I15"]),
+        (Credential::Wrong, true, &["I15"]),
+    ] {
+        let mut history = HistoryBuilder::new();
+        history.request(Role::Honest, SID, (false, false), Some(200));
+        if is_rotated {
+            history.fault("credentials rotated");
+        }
+        forward(&mut history, &form, signature);
+        assert_eq!(history.broken(), wanted, "{signature:?}, rotated: {is_rotated}");
+    }
+}
+
+/// A text of the conversation. The app does not get it yet.
+fn text(history: &mut HistoryBuilder, form: &str) {
+    let (req, role, kind) = (history.next, Role::Honest, TEXTING.to_owned());
+    history.next += 1;
+    let (account, sid, form) = (ACCOUNT.to_owned(), SID.to_owned(), form.to_owned());
+    let (registers, proves) = (false, false);
+    history.push(EventKind::Sent { req, role, kind, account, sid, registers, proves, form });
+}
+
+/// Two texts that reach the app in this order, the second before or after the end of the first.
+fn converse(history: &mut HistoryBuilder, order: [&str; 2], overlap: bool, fault: Option<&str>) {
+    text(history, "first");
+    if let Some(fault) = fault {
+        history.fault(fault);
+    }
+    text(history, "second");
+    let [one, other] = order;
+    let earlier = forward(history, one, Credential::Right);
+    if !overlap {
+        end(history, earlier);
+    }
+    let later = forward(history, other, Credential::Right);
+    history.state("pending").state("pending");
+    if overlap {
+        end(history, earlier);
+    }
+    end(history, later);
+}
+
+#[test]
+fn i15_texts_of_one_person_reach_the_app_one_after_the_other_in_their_order() {
+    let (in_order, reversed) = (["first", "second"], ["second", "first"]);
+    for (order, overlap, fault, wanted) in [
+        (in_order, false, None, &NONE[..]),
+        (in_order, true, None, &["I15"]),
+        (reversed, false, None, &["I15"]),
+        (reversed, true, None, &["I15"]),
+        (reversed, false, Some("SIGKILL"), &NONE[..]),
+        (in_order, true, Some("SIGKILL"), &["I15"]),
+    ] {
+        let mut history = HistoryBuilder::new();
+        converse(&mut history, order, overlap, fault);
+        assert_eq!(history.broken(), wanted, "{order:?}, overlap: {overlap}, fault: {fault:?}");
+    }
+    let mut history = HistoryBuilder::new();
+    converse(&mut history, reversed, true, None);
+    if let Some(EventKind::Plan { receivers, .. }) =
+        history.events.first_mut().map(|event| &mut event.kind)
+    {
+        *receivers = 2;
+    }
+    assert_eq!(history.broken(), NONE, "two receivers each keep their own order");
+}
+
+/// A registered message, and a reply that the app answered. The service logged that it is in memory, or not.
+fn reply(is_from_app: bool, is_deferred: bool) -> HistoryBuilder {
+    let mut history = HistoryBuilder::new();
+    history.push(EventKind::Started { run: 1 });
+    history.push(EventKind::Ready { run: 1 });
+    history.request(Role::Honest, SID, (true, false), Some(201));
+    history.signal(QUOTING, Role::Honest, SID, (false, true), Some(200));
+    if is_from_app {
+        answered_by_app(&mut history);
+    }
+    if is_deferred {
+        let about = SID.replacen("SMa1", "SMd4", 1);
+        history.push(EventKind::Deferred { run: 1, about });
+    }
+    let how = "signal: 9 (SIGKILL)".to_owned();
+    history.push(EventKind::Ended { run: 1, how, expected: true });
+    history.stored(SID, "pending", None);
+    history
+}
+
+#[test]
+fn i15_evidence_that_the_app_answered_is_lost_only_in_memory() {
+    assert_eq!(reply(true, false).broken(), ["I1", "I15"]);
+    assert_eq!(reply(false, false).broken(), ["I1"], "another answer in its place");
+    assert_eq!(reply(true, true).broken(), NONE, "in memory when the process was killed");
+}
+
+#[test]
+fn i2_evidence_counts_although_the_app_failed() {
+    for (kind, wanted) in [(QUOTING, &NONE[..]), ("click", &["I2"])] {
+        let mut history = HistoryBuilder::new();
+        history.request(Role::Honest, SID, (true, false), Some(201));
+        history.signal(kind, Role::Honest, SID, (false, true), Some(502));
+        assert_eq!(history.post(201).stored(SID, "reported", None).broken(), wanted, "{kind}");
+    }
+}
+
+#[test]
+fn forwards_are_counted_by_the_answer_that_twilio_got() {
+    let mut history = reply(true, true);
+    history.signal(QUOTING, Role::Honest, SID, (false, true), Some(200));
+    history.signal(QUOTING, Role::Honest, SID, (false, true), Some(502));
+    history.signal(QUOTING, Role::Honest, SID, (false, true), None);
+    forward(&mut history, "x", Credential::Right);
+    converse(&mut history, ["first", "second"], false, None);
+    let counts = counts(&Facts::of(&history.events));
+    let found = (counts.forwarded, counts.by_app, counts.in_place, counts.deferred, counts.ordered);
+    assert_eq!(found, (3, 1, [1, 1], 1, 1));
+}
