@@ -33,7 +33,7 @@ fn reading(person_key: &RecipientHashKey) -> ParseContext<'_> {
         code_keys: &[],
         ignores_crawlers: true,
         reference_tag: None,
-        relay: Relay::Twilio,
+        relay: Relay::Direct,
         now: Timestamp::UNIX_EPOCH,
         trace: None,
     }

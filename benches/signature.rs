@@ -80,7 +80,7 @@ fn signal(pairs: &[FormPair<'_>], person_key: &RecipientHashKey) -> Result<Signa
         code_keys: &[],
         ignores_crawlers: true,
         reference_tag: None,
-        relay: Relay::Twilio,
+        relay: Relay::Direct,
         now: Timestamp::UNIX_EPOCH,
         trace: None,
     };

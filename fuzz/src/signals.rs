@@ -44,7 +44,7 @@ pub fn holds(data: &[u8]) {
         code_keys: &code_keys,
         ignores_crawlers: true,
         reference_tag: None,
-        relay: Relay::Twilio,
+        relay: Relay::Direct,
         now: Timestamp::from_millisecond(NOW).expect("in range"),
         trace: None,
     };
@@ -87,7 +87,7 @@ fn by_every_road(fields: &Fields, query: &Fields, reading: &ParseContext<'_>) ->
     let outcome = (
         callback::reply(fields, reading),
         callback::status(fields, query, reading),
-        [Relay::Twilio, Relay::App]
+        [Relay::Direct, Relay::ViaApp]
             .map(|relay| call::call(fields, &ParseContext { relay, ..*reading })),
         click::click(fields, reading),
         app::message(fields, reading),

@@ -124,7 +124,8 @@ impl RequestParser<'_> {
             | EvidenceKind::ReplyWithCode
             | EvidenceKind::ReplyByHandset => {
                 let passes_on = BRANDS.get(act.brand).is_some_and(|brand| brand.passes_on);
-                let relay = if passes_on { callback::Relay::App } else { callback::Relay::Twilio };
+                let relay =
+                    if passes_on { callback::Relay::ViaApp } else { callback::Relay::Direct };
                 let reading = ParseContext { relay, ..reading };
                 callback::reply(&form_fields(&world.reply(act))?, &reading)?.into()
             }
@@ -202,7 +203,7 @@ impl RequestParser<'_> {
 
     /// The parse context of a request that the app signs.
     fn by_app(&self, account: &str, at: i64) -> ParseContext<'_> {
-        ParseContext { relay: callback::Relay::App, ..self.reading(account, at) }
+        ParseContext { relay: callback::Relay::ViaApp, ..self.reading(account, at) }
     }
 
     fn reading(&self, account: &str, at: i64) -> ParseContext<'_> {
@@ -213,7 +214,7 @@ impl RequestParser<'_> {
             code_keys: self.code_keys,
             ignores_crawlers: self.ignores_crawlers,
             reference_tag: None,
-            relay: callback::Relay::Twilio,
+            relay: callback::Relay::Direct,
             now: timestamp(at),
             trace: None,
         }

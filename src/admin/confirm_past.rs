@@ -60,7 +60,7 @@ pub(super) async fn confirm_past(
         code_keys: &[],
         ignores_crawlers: true,
         reference_tag: None,
-        relay: Relay::App,
+        relay: Relay::ViaApp,
         now,
         trace: None,
     };

@@ -9,11 +9,12 @@ use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
 
+use crate::admin::error::AdminError;
 use crate::admin::transfer::check_key;
 use crate::domain::address::RecipientHashKey;
 use crate::domain::hex::hex;
-use crate::domain::matching::{Parked, Reason};
-use crate::store::{ExportRecord, Presence, Store, StoreError};
+use crate::domain::matching::{Parked, ParkedKind, Reason};
+use crate::store::{ExportRecord, Presence, Store};
 
 /// The records of one kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,12 +37,8 @@ impl AddAssign for KindDigest {
 pub struct Digest(BTreeMap<String, KindDigest>);
 
 impl Digest {
-    fn add(&mut self, key: &RecipientHashKey, record: &ExportRecord) -> Result<(), StoreError> {
-        let unfit = |error: serde_json::Error| StoreError::Unavailable {
-            reason: format!("a record cannot be written: {error}"),
-            label: "unfit",
-        };
-        let text = serde_json::to_vec(&canonical(record)).map_err(unfit)?;
+    fn add(&mut self, key: &RecipientHashKey, record: &ExportRecord) -> Result<(), AdminError> {
+        let text = serde_json::to_vec(&canonical(record))?;
         let found = KindDigest { records: 1, checksum: key.record_tag(&text) };
         *self.0.entry(kind(record)).or_default() += found;
         Ok(())
@@ -74,8 +71,10 @@ impl fmt::Display for Digest {
 fn kind(record: &ExportRecord) -> String {
     match record {
         ExportRecord::Message(message) => return format!("messages {}", message.state.as_str()),
-        ExportRecord::Parked(parked) if parked.orphaned => "orphaned",
-        ExportRecord::Parked(_) => "parked",
+        ExportRecord::Parked(parked) => match parked.kind() {
+            ParkedKind::Orphaned => "orphaned",
+            ParkedKind::Parked | ParkedKind::Known => "parked",
+        },
         ExportRecord::Link { .. } => "click links",
         ExportRecord::Counted { .. } => "counted ids",
         ExportRecord::Sender { .. } => "senders",
@@ -96,10 +95,10 @@ fn canonical(record: &ExportRecord) -> ExportRecord {
             message.delivery.due_at = None;
             message.code = None;
             if let Some(held) = &mut message.held {
-                without_judgement(held);
+                clear_reason_and_code(held);
             }
         }
-        ExportRecord::Parked(parked) => without_judgement(parked),
+        ExportRecord::Parked(parked) => clear_reason_and_code(parked),
         ExportRecord::Link { .. }
         | ExportRecord::Counted { .. }
         | ExportRecord::Sender { .. }
@@ -110,7 +109,7 @@ fn canonical(record: &ExportRecord) -> ExportRecord {
     record
 }
 
-fn without_judgement(parked: &mut Parked) {
+fn clear_reason_and_code(parked: &mut Parked) {
     parked.reason = Reason::NoMessage;
     parked.code = None;
 }
@@ -128,7 +127,7 @@ pub(super) async fn digest(
     store: &dyn Store,
     cursor: Option<Vec<u8>>,
     limit: usize,
-) -> Result<DigestPage, StoreError> {
+) -> Result<DigestPage, AdminError> {
     let page = store.records(cursor, limit).await?;
     let mut digest = Digest::default();
     for record in &page.records {
@@ -165,7 +164,7 @@ pub(super) async fn compare(
     store: &dyn Store,
     persons: &str,
     records: Vec<ExportRecord>,
-) -> Result<Comparison, StoreError> {
+) -> Result<Comparison, AdminError> {
     check_key(store, persons)?;
     let found = store.compare(records.clone()).await?;
     let mut comparison = Comparison::default();

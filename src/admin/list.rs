@@ -100,7 +100,7 @@ pub(super) async fn newest(
     })
     .await?;
     let accounts = store.census().await?.accounts().count();
-    let posting = Posting::of(store.paused().await?, service);
+    let posting = Posting::of(store.on_hold().await?, service);
     Ok(NewestRecords { entries: newest.into_values().rev().collect(), of, accounts, posting })
 }
 

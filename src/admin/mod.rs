@@ -56,7 +56,7 @@ pub enum AdminRequest {
     /// Counts of all records at a time; answered with [`stats::Summary`].
     Stats(Timestamp),
     /// Puts an account on hold; answered with [`hold::HoldOutcome`].
-    Pause(AccountSid),
+    Hold(AccountSid),
     /// Ends the hold of an account; answered with [`hold::HoldOutcome`].
     Resume(AccountSid),
     /// Requeues one page of messages; answered with [`requeue::RequeuedPage`].
@@ -126,7 +126,7 @@ pub async fn answer(target: &Target<'_>, request: AdminRequest) -> Result<Vec<u8
         }
         AdminRequest::Show(name) => json(&show::show(store, service, &name).await?),
         AdminRequest::Stats(now) => json(&stats::stats(store, service, now).await?),
-        AdminRequest::Pause(account) => json(&hold::pause(store, account).await?),
+        AdminRequest::Hold(account) => json(&hold::hold(store, account).await?),
         AdminRequest::Resume(account) => json(&hold::resume(store, account).await?),
         AdminRequest::Requeue { selection, cursor } => {
             json(&requeue::requeue(store, &selection, cursor).await?)

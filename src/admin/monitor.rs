@@ -1,7 +1,7 @@
 //! Takes snapshots, keeps their history, and derives findings from both.
 //!
 //! The page shares one snapshot for a second. `/readyz` checks the store and takes a new one for each request; if the
-//! store or the disk hangs, it gets the last complete snapshot.
+//! store or the disk hangs, it gets the last snapshot.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
@@ -17,6 +17,7 @@ use crate::admin::scrape::{STORE_TIMEOUT, in_time};
 use crate::admin::snapshot::{MAX_EVALUATED, MAX_SHOWN, Snapshot, Sources};
 use crate::admin::trends::Trends;
 use crate::domain::findings::{FindingId, judge};
+use crate::telemetry::clock::monotonic;
 
 /// How long a snapshot is shared.
 const SNAPSHOT_TTL: Duration = Duration::from_secs(1);
@@ -31,8 +32,8 @@ pub struct Monitor {
     pub(super) sources: Sources,
     began: Instant,
     cache: Mutex<Cache>,
-    /// For a probe that cannot wait for a new snapshot.
-    last_complete: StdMutex<Option<(Instant, Arc<Snapshot>)>>,
+    /// The last snapshot, complete or not, for a probe that cannot wait for a new one.
+    last_taken: StdMutex<Option<(Instant, Arc<Snapshot>)>>,
     trends: StdMutex<Trends>,
     /// When each current finding first appeared.
     first_seen: StdMutex<BTreeMap<(FindingId, Option<String>), Timestamp>>,
@@ -58,9 +59,9 @@ impl Monitor {
     pub fn new(sources: Sources) -> Self {
         Self {
             sources,
-            began: crate::telemetry::clock::monotonic(),
+            began: monotonic(),
             cache: Mutex::default(),
-            last_complete: StdMutex::default(),
+            last_taken: StdMutex::default(),
             trends: StdMutex::default(),
             first_seen: StdMutex::default(),
         }
@@ -78,11 +79,11 @@ impl Monitor {
             error.is_none() && checked.elapsed() < HEALTH_TTL
         };
         if !cache.health.as_ref().is_some_and(is_healthy) {
-            cache.health = Some((crate::telemetry::clock::monotonic(), self.check_store().await));
+            cache.health = Some((monotonic(), self.check_store().await));
         }
         let store_error = cache.health.as_ref().and_then(|(_, error)| error.clone());
         let snapshot = self.take(store_error).await;
-        cache.snapshot = Some((crate::telemetry::clock::monotonic(), Arc::clone(&snapshot)));
+        cache.snapshot = Some((monotonic(), Arc::clone(&snapshot)));
         snapshot
     }
 
@@ -90,12 +91,11 @@ impl Monitor {
     pub(super) async fn probe(&self) -> ProbeResult {
         let store_error = self.check_store().await;
         let fresh = timeout(PROBE_TIMEOUT, async {
-            self.cache.lock().await.health =
-                Some((crate::telemetry::clock::monotonic(), store_error.clone()));
+            self.cache.lock().await.health = Some((monotonic(), store_error.clone()));
             self.take(store_error.clone()).await
         });
         let fresh = fresh.await.ok();
-        let last = self.last_complete.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let last = self.last_taken.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (age, snapshot) = match (fresh, last) {
             (Some(fresh), _) => (None, fresh),
             (None, Some((taken, last))) => (Some(taken.elapsed()), last),
@@ -133,8 +133,8 @@ impl Monitor {
         let mut snapshot = self.read(store_error).await;
         self.evaluate(&mut snapshot);
         let snapshot = Arc::new(snapshot);
-        let last = Some((crate::telemetry::clock::monotonic(), Arc::clone(&snapshot)));
-        *self.last_complete.lock().unwrap_or_else(PoisonError::into_inner) = last;
+        let last = Some((monotonic(), Arc::clone(&snapshot)));
+        *self.last_taken.lock().unwrap_or_else(PoisonError::into_inner) = last;
         snapshot
     }
 
@@ -144,7 +144,7 @@ impl Monitor {
             in_time(store.census()),
             in_time(store.outbox(MAX_EVALUATED)),
             in_time(store.refused(MAX_SHOWN)),
-            in_time(store.paused()),
+            in_time(store.on_hold()),
             in_time(store.evictable())
         );
         let stats = or_default(stats, &mut store_error);

@@ -113,7 +113,7 @@ async fn a_query_that_the_store_refuses_empties_no_other_part_of_a_snapshot() {
     let monitor = monitor(folder.path(), &lock, &disk);
     let store = &monitor.sources.store;
     let account = AccountSid::parse(&format!("AC{:032x}", 1)).expect("valid");
-    store.pause(account).await.expect("on hold");
+    store.hold(account).await.expect("on hold");
     let hung = lock.write().expect("free");
     // The writer takes the first command and hangs in it. The others fill its queue, with four places left.
     let mut commands = vec![store.health()];

@@ -53,7 +53,7 @@ pub(super) async fn show(
         })
         .await?;
     }
-    Ok(ShownRecords { messages, waiting, posting: Posting::of(store.paused().await?, service) })
+    Ok(ShownRecords { messages, waiting, posting: Posting::of(store.on_hold().await?, service) })
 }
 
 /// Whether evidence names the message or the reference.

@@ -1,4 +1,5 @@
-//! A snapshot of the running service, and the sources it is taken from. Deliberately absent: recipients.
+//! A snapshot of the running service, and the sources it is taken from. Deliberately absent: addresses of recipients;
+//! messages contain keyed hashes of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -255,8 +255,8 @@ impl Trends {
     fn outbox(&self, uptime: Duration, now: &Snapshot) -> OutboxFacts {
         let is_open = |message: &&Message| {
             let lane = now.lanes.get(message.account.as_str());
-            let is_closed = lane.is_some_and(|lane| lane.state != LaneReadiness::Open);
-            !is_closed && !now.posting.on_hold.contains_key(&message.account)
+            let is_blocked = lane.is_some_and(|lane| lane.state != LaneReadiness::Posting);
+            !is_blocked && !now.posting.on_hold.contains_key(&message.account)
         };
         let open: Vec<&Message> = now.outbox.iter().filter(is_open).collect();
         let failed = open.iter().filter_map(|message| message.last_attempt.as_ref());

@@ -118,7 +118,7 @@ fn a_lane_that_was_throttled_most_of_the_time_counts_even_while_it_is_open() {
         trends.note(FINE_STEP * sample, &held, Totals::ZERO);
     }
     let now = FINE_STEP * 100;
-    let throttled = trends.throttled(now, &snapshot(LaneReadiness::Open));
+    let throttled = trends.throttled(now, &snapshot(LaneReadiness::Posting));
     assert!(throttled.iter().all(|lane| (0.8..0.9).contains(&lane.share)), "{throttled:?}");
     assert_eq!(throttled.len(), 1);
     assert_eq!(
@@ -127,7 +127,7 @@ fn a_lane_that_was_throttled_most_of_the_time_counts_even_while_it_is_open() {
         "a paused lane has another finding"
     );
     assert_eq!(Trends::default().throttled(now, &snapshot(LaneReadiness::Held)).len(), 1);
-    assert_eq!(Trends::default().throttled(now, &snapshot(LaneReadiness::Open)), []);
+    assert_eq!(Trends::default().throttled(now, &snapshot(LaneReadiness::Posting)), []);
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn the_oldest_confirmation_is_late_even_if_a_hundred_others_are_posted_before_it
     let mut messages: Vec<_> = (0..120).map(|_| confirmed(ONE, 99, false)).collect();
     messages.push(confirmed(ONE, 70, true));
     let late = (FindingId::OutboxOld, Severity::Critical);
-    assert_eq!(findings(&messages, LaneReadiness::Open), [late]);
+    assert_eq!(findings(&messages, LaneReadiness::Posting), [late]);
     let throttled = (FindingId::LaneThrottled, Severity::Warning);
     assert_eq!(findings(&messages, LaneReadiness::Held), [late, throttled]);
 }

@@ -290,7 +290,7 @@ Examples:
   heardback stats
   heardback stats --json | jq '.waiting.confirmed.oldest'";
 
-pub(super) const PAUSE_HELP: &str = "\
+pub(super) const HOLD_HELP: &str = "\
 An account on hold still accepts all requests, but none of its messages are reported. Posts in
 flight end normally. The hold survives a restart of the service, and takes effect at once.
 
@@ -301,7 +301,7 @@ operator's page show the difference.
 {store}
 
 Examples:
-  heardback pause AC0123456789abcdef0123456789abcdef
+  heardback hold AC0123456789abcdef0123456789abcdef
   heardback resume AC0123456789abcdef0123456789abcdef";
 
 pub(super) const CLOCK_HELP: &str = "\
@@ -372,7 +372,7 @@ export comes from: confirmed messages are reported from here.
 
 An interrupted import loses nothing: each hundred records are one transaction. Run it again; the
 records that are here are skipped, and the result is the same. A later export can be imported,
-too. If this service already has traffic, put its accounts on hold (`heardback pause`) until the
+too. If this service already has traffic, put its accounts on hold (`heardback hold`) until the
 import ends. An account that was on hold there is on hold here. Messages that were forgotten
 after the export are back: forget them again.
 

@@ -77,10 +77,10 @@ pub enum Tool {
     #[command(after_help = expand(help::STATS_HELP))]
     Stats(StatsArgs),
     /// Put an account on hold: none of its messages are reported until it is resumed
-    #[command(after_help = expand(help::PAUSE_HELP))]
-    Pause(HoldArgs),
+    #[command(after_help = expand(help::HOLD_HELP))]
+    Hold(HoldArgs),
     /// Resume an account on hold: report its confirmed messages
-    #[command(after_help = expand(help::PAUSE_HELP))]
+    #[command(after_help = expand(help::HOLD_HELP))]
     Resume(HoldArgs),
     /// Compare the wall clock with the store's trusted time, by which records expire
     #[command(after_help = expand(help::CLOCK_HELP))]

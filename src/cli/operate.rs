@@ -42,7 +42,7 @@ pub struct ListArgs {
     /// List orphaned evidence instead of messages: its message was never registered
     #[arg(long, conflicts_with_all = ["state", "converted", "calling_code", "code"])]
     pub orphans: bool,
-    /// Only messages that lost to another message of their reference
+    /// Only messages that another message of their reference superseded
     #[arg(long)]
     pub converted: bool,
     /// Only records created (or parked) longer ago than this, such as 1h
@@ -104,7 +104,7 @@ pub struct HoldArgs {
 
 #[derive(Debug, Args)]
 pub struct ClockArgs {
-    /// Confirm that the clock is right after a jump
+    /// After a jump, confirm that the wall clock is correct
     #[arg(long)]
     pub confirm: bool,
     #[command(flatten)]
@@ -152,9 +152,9 @@ pub struct ImportArgs {
     /// FILE is a CSV of messages that are known to have arrived
     #[arg(long)]
     pub csv: bool,
-    /// With --csv: the most confirmations a second [default: 10/s]
-    #[arg(long, value_name = "N/s", requires = "csv", value_parser = Typed(values::rate))]
-    pub rate: Option<Duration>,
+    /// With --csv: the maximum of confirmations per second [default: 10/s]
+    #[arg(long = "rate", value_name = "N/s", requires = "csv", value_parser = Typed(values::rate))]
+    pub interval: Option<Duration>,
     #[command(flatten)]
     pub store: StoreArgs,
 }

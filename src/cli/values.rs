@@ -65,7 +65,7 @@ pub(super) fn account(text: &str) -> Result<AccountSid, String> {
     AccountSid::parse(text).map_err(|error| error.to_string())
 }
 
-/// The account of `pause` and `resume`, from the command line or the environment.
+/// The account of `hold` and `resume`, from the command line or the environment.
 pub(super) fn account_to_hold(text: &str) -> Result<AccountSid, String> {
     if text.is_empty() {
         return Err("name an account (AC…), or set TWILIO_ACCOUNT_SID".to_owned());

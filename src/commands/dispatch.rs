@@ -124,7 +124,7 @@ where
         Tool::Stats(args) => query(args.store.place.store.as_ref(), async |store, out| {
             stats::run(store, &args, out).await
         }),
-        Tool::Pause(args) => run_hold(&args, HoldChange::Pause),
+        Tool::Hold(args) => run_hold(&args, HoldChange::Hold),
         Tool::Resume(args) => run_hold(&args, HoldChange::Resume),
         Tool::Clock(args) => change(args.store.place.store.as_ref(), async |store, out| {
             clock::run(store, &args, out).await

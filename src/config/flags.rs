@@ -22,8 +22,10 @@ fn flag(setting: &Setting) -> Arg {
         .help_heading(setting.heading)
         .help(help);
     match setting.value {
-        Value::Text(form, _) | Value::Place(form, _) | Value::Private(form) => arg.value_name(form),
-        Value::Switch(_) | Value::Secret => {
+        Value::Text { form, .. } | Value::StoreUrl { form, .. } | Value::Redacted { form } => {
+            arg.value_name(form)
+        }
+        Value::Switch { .. } | Value::Secret => {
             arg.value_name("BOOL").num_args(0..=1).default_missing_value("true")
         }
     }
@@ -59,7 +61,7 @@ impl SettingsArgs {
 
 impl FromArgMatches for SettingsArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        for flag in with_flag().filter(|flag| matches!(flag.value, Value::Place(..))) {
+        for flag in with_flag().filter(|flag| matches!(flag.value, Value::StoreUrl { .. })) {
             let is_flag = matches.value_source(flag.name) == Some(ValueSource::CommandLine);
             let text = matches.get_one::<String>(flag.name).filter(|_| is_flag);
             if text.is_some_and(|text| has_password(text)) {

@@ -170,14 +170,31 @@ impl Parked {
     }
 
     /// Withdraws the mark as an orphan if its time is not over: then the clock was ahead.
-    pub fn age(&mut self, now: Timestamp) {
+    pub fn apply_expiry(&mut self, now: Timestamp) {
         self.orphaned &= self.until <= now;
     }
 
-    /// Whether it is counted and listed as parked. Evidence with the reason [`Reason::Known`] is not.
-    pub fn is_waiting(&self) -> bool {
-        !self.orphaned && self.reason != Reason::Known
+    /// The kind under which it is counted and listed.
+    pub fn kind(&self) -> ParkedKind {
+        if self.orphaned {
+            ParkedKind::Orphaned
+        } else if self.reason == Reason::Known {
+            ParkedKind::Known
+        } else {
+            ParkedKind::Parked
+        }
     }
+}
+
+/// The kind of parked evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParkedKind {
+    /// Its message is not known yet.
+    Parked,
+    /// Its time has passed without a message.
+    Orphaned,
+    /// Its message was confirmed before ([`Reason::Known`]): neither counted nor listed.
+    Known,
 }
 
 /// Why evidence did not confirm a message (yet).

@@ -197,7 +197,7 @@ pub(super) fn rejected(request: &HttpRequest, rejection: &Rejection) {
         | Rejection::WrongMethod { .. }
         | Rejection::TooLarge { .. }
         | Rejection::TargetTooLong { .. }
-        | Rejection::TooManyParameters { .. }
+        | Rejection::TooManyParameters
         | Rejection::Fragmented
         | Rejection::TooSlow { .. }
         | Rejection::Interrupted

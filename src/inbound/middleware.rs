@@ -30,7 +30,7 @@ fn check_target(request: &ServiceRequest) -> Result<(), RejectionResponse> {
     if length <= MAX_TARGET {
         return Ok(());
     }
-    Err(RejectionResponse::of(request.request(), Rejection::TargetTooLong { most: MAX_TARGET }))
+    Err(RejectionResponse::of(request.request(), Rejection::TargetTooLong { max: MAX_TARGET }))
 }
 
 /// A panic ends only its own request: the store's writer holds no partial change, and a poisoned lock is reused.

@@ -33,7 +33,7 @@ pub struct Receiver {
     /// The public origins that Twilio and the app sign, without a trailing slash.
     pub bases: Vec<String>,
     /// The keys that requests are verified with. A reload replaces them while requests are in flight.
-    pub trust: Arc<CurrentKeyRing>,
+    pub keyring: Arc<CurrentKeyRing>,
     pub home_regions: HomeRegions,
     /// Whether clicks of known crawlers are no evidence.
     pub ignores_crawlers: bool,

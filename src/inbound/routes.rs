@@ -16,7 +16,7 @@ use crate::inbound::receiver::Receiver;
 use crate::inbound::rejection::Rejection;
 use crate::inbound::rejection_response::RejectionResponse;
 use crate::inbound::send::send;
-use crate::inbound::signed::{BySecret, FromApp, FromTwilio, VerifiedArgs};
+use crate::inbound::signed::{ByClickSecret, FromApp, FromTwilio, VerifiedArgs};
 
 /// Adds the public routes, without send through.
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -38,7 +38,7 @@ fn add(config: &mut web::ServiceConfig, more: fn(&mut web::ServiceConfig)) {
         .service(bind(route::STATUS, messages::status::<FromTwilio>))
         .service(bind(route::CALL, calls::call::<FromTwilio>))
         .service(bind(route::CLICK, clicks::click::<FromTwilio>))
-        .service(bind(route::SECRET_CLICK, clicks::click::<BySecret>))
+        .service(bind(route::SECRET_CLICK, clicks::click::<ByClickSecret>))
         .service(bind(route::EVENT_STREAM, event_streams::batch))
         .service(bind(route::REGISTER, app::register))
         .service(bind(route::LOOK_UP, app::look_up))

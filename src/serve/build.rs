@@ -55,8 +55,8 @@ pub(super) fn start_traces(settings: &TraceSettings) -> Option<Arc<Traces>> {
 pub(super) fn configured_keys(ring: &Arc<CurrentKeyRing>) -> ConfiguredKeys {
     let (accounts, names) = (Arc::clone(ring), Arc::clone(ring));
     ConfiguredKeys {
-        has_account: Box::new(move |account| accounts.now().knows(account)),
-        names: Box::new(move || names.now().names()),
+        has_account: Box::new(move |account| accounts.current().has_account(account)),
+        names: Box::new(move || names.current().names()),
     }
 }
 

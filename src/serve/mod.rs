@@ -114,14 +114,14 @@ impl Service {
         let upstreams = Arc::new(Upstreams::new(reload::upstreams(settings), on_date)?);
         let forwarder = reload::forwarder(settings, budget.forwards.max(1))?;
         let worker = worker(settings, &store, &upstreams, &clock, (&observer, budget));
-        let trust = Arc::new(CurrentKeyRing::new(reload::keyring(settings)));
+        let keyring = Arc::new(CurrentKeyRing::new(reload::keyring(settings)));
         let send_credentials = Arc::new(SendCredentials::new(send::credentials(settings)));
         let sends = send::sends(settings, &send_credentials, &upstreams);
         let refusals = open_capture(settings, &clock)?;
         let receiver = web::Data::new(Receiver {
             store: Arc::clone(&store),
             bases: settings.public_urls.iter().map(|url| url.as_str().to_owned()).collect(),
-            trust: Arc::clone(&trust),
+            keyring: Arc::clone(&keyring),
             home_regions: HomeRegions::default(),
             failure_limiter: SignatureLimiter::new(settings.client_ip_header.clone()),
             ignores_crawlers: settings.ignore_crawlers,
@@ -160,7 +160,7 @@ impl Service {
             signatures: Arc::clone(&receiver.signatures),
             forward_failures: Arc::clone(&receiver.forward_failures),
             readiness: Arc::clone(&readiness),
-            keys: configured_keys(&trust),
+            keys: configured_keys(&keyring),
             clock,
             disk: disk_of(settings),
             max_messages: settings.max_messages,
@@ -168,7 +168,7 @@ impl Service {
         }));
         let outgoing = (Arc::clone(&upstreams), Arc::clone(&forwarder));
         let shared = (send_credentials, Arc::clone(&metrics));
-        let reloader = Reloader::new(settings.clone(), trust, outgoing, shared);
+        let reloader = Reloader::new(settings.clone(), keyring, outgoing, shared);
         let (public_addrs, ops_addrs) = (addresses(&listeners.public)?, addresses(&listeners.ops)?);
         let connections = connections(budget, &metrics);
         let [of_public, of_ops, of_control] = connections.clone();

@@ -65,7 +65,7 @@ impl Reloader {
         self.forwarder.replace(targets);
         self.send_credentials.replace(send::credentials(&settings));
         let before = self.keyring.replace(keyring(&settings));
-        let names = self.keyring.now().key_names();
+        let names = self.keyring.current().key_names();
         for ((account, key), known) in before.key_names() {
             if names.get(&(account.clone(), key.clone())) != Some(&known) {
                 self.metrics.forget_key(&route::paths(), &account, &key);

@@ -14,7 +14,7 @@ use crate::admin::socket::BeginBackup;
 use crate::config::{Settings, StoreUrl};
 use crate::inbound::deferred;
 use crate::store::postgres::{PostgresOptions, PostgresStore};
-use crate::store::sled::backup::BackupPace;
+use crate::store::sled::backup::BackupLimits;
 use crate::store::sled::disk::placement::{StorePlacement, placement};
 use crate::store::sled::{Options, SledStore, Usage, usage};
 use crate::store::{ClockGuard, Store, StoreError};
@@ -79,7 +79,7 @@ impl OpenStore {
                     let reason = "the store is a database; use pg_dump".to_owned();
                     return Err(StoreError::Unavailable { reason, label: "unsupported" });
                 };
-                sled.backup(BackupPace::default()).await
+                sled.backup(BackupLimits::default()).await
             })
         })
     }

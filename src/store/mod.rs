@@ -50,7 +50,7 @@ pub const QUEUE: usize = 1024;
 pub type SettleResults = Vec<Result<SettleOutcome, StoreError>>;
 
 /// The pieces of a backup file, in order, while the backup is made. Only a file with its last piece is a backup.
-pub type BackupPieces = tokio::sync::mpsc::Receiver<Vec<u8>>;
+pub type BackupFrames = tokio::sync::mpsc::Receiver<Vec<u8>>;
 
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -178,13 +178,13 @@ pub trait Store: Send + Sync + 'static {
 
     /// Puts an account on hold: none of its messages is [claimed](Self::claim) until the hold
     /// [ends](Self::resume), also after a restart. Attempts under way go on. Returns the time at which the hold began.
-    async fn pause(&self, account: AccountSid) -> Result<Timestamp, StoreError>;
+    async fn hold(&self, account: AccountSid) -> Result<Timestamp, StoreError>;
 
     /// Ends a hold. Returns the time at which it began; `None` if there was none.
     async fn resume(&self, account: AccountSid) -> Result<Option<Timestamp>, StoreError>;
 
     /// The accounts on hold, and the times at which the holds began.
-    async fn paused(&self) -> Result<BTreeMap<AccountSid, Timestamp>, StoreError>;
+    async fn on_hold(&self) -> Result<BTreeMap<AccountSid, Timestamp>, StoreError>;
 
     /// Puts a message that `from` selects back into the queue. Its attempts are counted anew. The record keeps the time
     /// of an earlier report.

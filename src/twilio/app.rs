@@ -221,7 +221,7 @@ mod tests {
         let fields = Fields::from_json(json.as_bytes(), FieldSpelling::Any)?;
         let key = RecipientHashKey::new(b"key");
         let context = ParseContext::example(&key, "2026-11-23T10:00:00Z");
-        parse(&fields, &ParseContext { others, relay: Relay::App, ..context })
+        parse(&fields, &ParseContext { others, relay: Relay::ViaApp, ..context })
     }
 
     #[test]

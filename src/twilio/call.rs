@@ -200,7 +200,7 @@ mod tests {
     const BASE: &str = "CallSid=CA0123456789abcdef0123456789abcdef&AccountSid=AC0123456789abcdef0123456789abcdef&To=%2B15017122661&Direction=inbound&";
 
     fn read(form: &str) -> Result<CallSignal, Malformed> {
-        read_by(Relay::Twilio, form)
+        read_by(Relay::Direct, form)
     }
 
     fn read_by(relay: Relay, form: &str) -> Result<CallSignal, Malformed> {
@@ -271,7 +271,7 @@ mod tests {
     fn a_call_that_is_passed_on_without_its_time_proves_nothing() {
         let passed_on = |more: &str| {
             let form = format!("{BASE}From=%2B15558675310&{more}");
-            read_by(Relay::App, &form).expect(more).signal
+            read_by(Relay::ViaApp, &form).expect(more).signal
         };
         let ended = "CallStatus=completed&CallDuration=90";
         let ringing = "CallStatus=ringing";

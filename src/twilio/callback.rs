@@ -56,8 +56,8 @@ impl ParseContext<'_> {
     /// [`Malformed::Field`] if `OccurredAt` or `SentAt` is no real time.
     pub fn when(&self, fields: &Fields) -> Result<When, Malformed> {
         let source = match self.relay {
-            Relay::Twilio => return Ok(When { at: self.now, source: TimeSource::Exact }),
-            Relay::App => TimeSource::App,
+            Relay::Direct => return Ok(When { at: self.now, source: TimeSource::Exact }),
+            Relay::ViaApp => TimeSource::App,
         };
         let (stated, sent) = (fields.timestamp("OccurredAt")?, fields.timestamp("SentAt")?);
         let Some(stated) = stated else {
@@ -264,7 +264,7 @@ pub(super) fn message_update(
         account,
         tracked: false,
         strict: false,
-        by_twilio: reading.relay == Relay::Twilio,
+        by_twilio: reading.relay == Relay::Direct,
         number: recipient.as_ref().and_then(|to| reading.person_key.by_number(account, to)),
         names: recipient.as_ref().and_then(|to| names(fields, reading, account, to)),
         recipient: recipient.map(|to| reading.person_key.recipient(account, &to)),
@@ -294,7 +294,7 @@ fn names(
     account: AccountSid,
     address: &Address,
 ) -> Option<RecipientNames> {
-    if reading.relay != Relay::Twilio || !address.is_whatsapp() {
+    if reading.relay != Relay::Direct || !address.is_whatsapp() {
         return None;
     }
     let ids = ["ExternalUserId", "ParentExternalUserId"].into_iter();
@@ -328,7 +328,7 @@ impl<'a> ParseContext<'a> {
             code_keys: &[],
             ignores_crawlers: true,
             reference_tag: None,
-            relay: Relay::Twilio,
+            relay: Relay::Direct,
             now: now.parse().expect("a time"),
             trace: None,
         }

@@ -185,7 +185,7 @@ impl Desk {
         let receiver = web::Data::new(Receiver {
             store: store.clone(),
             bases: vec![BASE.to_owned()],
-            trust: Arc::new(CurrentKeyRing::new(trust())),
+            keyring: Arc::new(CurrentKeyRing::new(trust())),
             home_regions: HomeRegions::default(),
             failure_limiter: heardback::inbound::limits::signature_limiter::SignatureLimiter::new(
                 Some(CLIENT.to_owned()),

@@ -39,7 +39,7 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn of(key: &'a RecipientHashKey) -> Self {
-        Self { key, account: ACCOUNT, relay: Relay::Twilio }
+        Self { key, account: ACCOUNT, relay: Relay::Direct }
     }
 
     fn reading(&self, seconds: i64) -> ParseContext<'a> {
@@ -256,7 +256,7 @@ fn addresses_are_linked_only_by_requests_that_twilio_signed_and_within_their_acc
     let key = RecipientHashKey::new(b"key");
     let by = Reader::of(&key);
     let tied = [("ExternalUserId", ANNA_ID)];
-    let passed_on = Reader { relay: Relay::App, ..by };
+    let passed_on = Reader { relay: Relay::ViaApp, ..by };
     let of_other = Reader { account: OTHER_ACCOUNT, ..by };
     assert!(by.reply(1, ANNA, &tied, 0).names.is_some());
     assert!(passed_on.reply(1, ANNA, &tied, 0).names.is_none());

@@ -157,12 +157,12 @@ async fn no_message_of_an_account_on_hold_is_claimed_until_it_is_resumed() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
         confirmed(&store, 1, 0).await;
-        assert_eq!(store.pause(account()).await.expect("paused"), at(0));
+        assert_eq!(store.hold(account()).await.expect("on hold"), at(0));
         hands.set(60);
-        assert_eq!(store.pause(account()).await.expect("paused"), at(0), "it was already");
+        assert_eq!(store.hold(account()).await.expect("on hold"), at(0), "it was already");
         drop(store);
         let store = backend.usual(&hands);
-        assert_eq!(store.paused().await, Ok(BTreeMap::from([(account(), at(0))])));
+        assert_eq!(store.on_hold().await, Ok(BTreeMap::from([(account(), at(0))])));
         assert!(claim(&store, 9).await.is_empty());
         assert_eq!(store.next_due(&Quotas::default()).await.expect("known"), None);
         assert_eq!(store.outbox(9).await.expect("known").len(), 1, "it still waits");
@@ -172,7 +172,7 @@ async fn no_message_of_an_account_on_hold_is_claimed_until_it_is_resumed() {
         store.changed().await;
         assert_eq!(claim(&store, 9).await.len(), 1);
         assert_eq!(store.resume(account()).await, Ok(None));
-        assert_eq!(store.paused().await, Ok(BTreeMap::new()));
+        assert_eq!(store.on_hold().await, Ok(BTreeMap::new()));
     }
 }
 

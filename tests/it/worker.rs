@@ -798,6 +798,6 @@ async fn the_loop_wakes_for_new_messages_and_finishes_posts_under_way_on_shutdow
 
 #[test]
 fn a_lane_has_a_name_for_each_state() {
-    let states = [LaneState::Open, LaneState::Held, LaneState::Paused];
+    let states = [LaneState::Posting, LaneState::Held, LaneState::Paused];
     assert_eq!(states.map(LaneState::as_str), ["open", "held", "paused"]);
 }

@@ -3,10 +3,7 @@
 //! An event has the same HTML as the page, so the script only replaces it. The content is rendered once a second and
 //! sent only if it differs. Comments in between reveal a dead connection.
 
-#![expect(
-    clippy::disallowed_types,
-    reason = "the query of an authenticated page, and chunks of its stream"
-)]
+#![expect(clippy::disallowed_types, reason = "the operator's page is not on the public listener")]
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
@@ -17,9 +14,9 @@ use futures_util::stream;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::admin::page::auth::{DenialReason, Session};
-use crate::admin::page::layout::denied;
 use crate::admin::page::state::{PageState, SearchQuery};
 use crate::domain::redact::plain;
+use crate::telemetry::clock::monotonic;
 
 const RENDER_EVERY: Duration = Duration::from_secs(1);
 /// A search reads all parked evidence, so it is rendered less often.
@@ -33,7 +30,7 @@ struct LiveStream {
     session: Session,
     query: Option<String>,
     last_html: String,
-    began: Instant,
+    started_at: Instant,
     last_sent: Option<Instant>,
     _permit: OwnedSemaphorePermit,
 }
@@ -42,36 +39,35 @@ pub(super) async fn live(
     request: HttpRequest,
     page: web::Data<PageState>,
     query: web::Query<SearchQuery>,
-) -> HttpResponse {
+) -> Result<HttpResponse, DenialReason> {
     let session = match page.authenticate(&request) {
-        Ok(session) => session,
         // A browser does not follow the redirect of an event stream to the login form.
-        Err(DenialReason::NoSession) => return HttpResponse::Unauthorized().finish(),
-        Err(reason) => return denied(reason),
+        Err(DenialReason::NoSession) => return Ok(HttpResponse::Unauthorized().finish()),
+        authenticated => authenticated?,
     };
     let Ok(permit) = page.streams.clone().try_acquire_owned() else {
-        return HttpResponse::ServiceUnavailable().finish();
+        return Ok(HttpResponse::ServiceUnavailable().finish());
     };
     let stream = LiveStream {
         page,
         session,
         query: query.into_inner().q,
         last_html: String::new(),
-        began: crate::telemetry::clock::monotonic(),
+        started_at: monotonic(),
         last_sent: None,
         _permit: permit,
     };
-    HttpResponse::Ok()
+    Ok(HttpResponse::Ok()
         .content_type("text/event-stream")
         // Stops nginx from buffering the stream.
         .insert_header(("X-Accel-Buffering", "no"))
-        .streaming(stream::unfold(stream, LiveStream::next))
+        .streaming(stream::unfold(stream, LiveStream::next)))
 }
 
 impl LiveStream {
     /// Waits for the next change or heartbeat.
     async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
-        while self.began.elapsed() < MAX_DURATION {
+        while self.started_at.elapsed() < MAX_DURATION {
             if self.last_sent.is_some() {
                 let pause = if self.query.is_some() { SEARCH_EVERY } else { RENDER_EVERY };
                 tokio::time::sleep(pause).await;
@@ -87,7 +83,7 @@ impl LiveStream {
             } else {
                 continue;
             };
-            self.last_sent = Some(crate::telemetry::clock::monotonic());
+            self.last_sent = Some(monotonic());
             return Some((Ok(bytes), self));
         }
         None

@@ -10,7 +10,7 @@ use crate::admin::page::format;
 use crate::admin::page::health::health;
 use crate::admin::page::tables;
 use crate::admin::snapshot::Snapshot;
-use crate::admin::stats::{Share, by_calling_code, by_sender};
+use crate::admin::stats::{ConversionRow, by_calling_code, by_sender};
 use crate::domain::stats::{BucketCounts, MessageStats, whole_hours};
 
 const HOURS: i64 = 24;
@@ -108,8 +108,8 @@ fn periods(
 }
 
 /// The conversion of the week and of today by name, the most sent first.
-fn conversion(title: &str, week: &[Share], today: &[Share]) -> Markup {
-    let today_of = |name: &str| today.iter().find(|share| share.of == name)?.conversion;
+fn conversion(title: &str, week: &[ConversionRow], today: &[ConversionRow]) -> Markup {
+    let today_of = |name: &str| today.iter().find(|row| row.label == name)?.conversion;
     let more = week.len().saturating_sub(MAX_ROWS);
     let (name, id) = (title.to_lowercase(), title.to_lowercase().replace(' ', "-"));
     html! {
@@ -121,12 +121,12 @@ fn conversion(title: &str, week: &[Share], today: &[Share]) -> Markup {
                         th scope="col" { (title) } th.n scope="col" { "Sent" }
                         th scope="col" colspan="2" { "Conversion" } th.n scope="col" { "Today" }
                     } }
-                    tbody { @for share in week.iter().take(MAX_ROWS) { tr {
-                        th scope="row" title=(share.of) { (share.of) }
-                        td.n { (format::count(share.tally.sent)) }
-                        td.wide { (charts::bar(share.conversion, "confirmed")) }
-                        td.n { (format::share(share.conversion)) }
-                        td.n { (format::share(today_of(&share.of))) }
+                    tbody { @for row in week.iter().take(MAX_ROWS) { tr {
+                        th scope="row" title=(row.label) { (row.label) }
+                        td.n { (format::count(row.counts.sent)) }
+                        td.wide { (charts::bar(row.conversion, "confirmed")) }
+                        td.n { (format::share(row.conversion)) }
+                        td.n { (format::share(today_of(&row.label))) }
                     } } }
                 }
             }

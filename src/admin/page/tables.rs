@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use crate::admin::page::auth::Session;
 use crate::admin::page::format;
-use crate::admin::page::layout::form_token;
+use crate::admin::page::layout::csrf_token_field;
 use crate::admin::posting::{NextPost, Posting};
 use crate::admin::snapshot::{MAX_SHOWN, Snapshot};
 use crate::domain::message::{Message, State};
@@ -97,7 +97,7 @@ pub(super) fn requeue_button(message: &Message, session: &Session) -> Markup {
     let sid = message.sid.as_str();
     html! {
         form method="post" action=(format!("/messages/{sid}/requeue")) {
-            (form_token(session))
+            (csrf_token_field(session))
             button id=(format!("requeue-{sid}")) type="submit" aria-label=(format!("Requeue {sid}")) { "Requeue" }
         }
     }
@@ -131,7 +131,7 @@ fn posts_state(now: &Snapshot, account: &str, is_held: bool) -> Markup {
     let (class, text) = match (is_held, lane.map(|lane| lane.state)) {
         (true, _) => ("warning", "on hold"),
         (false, None) => ("ok", "nothing posted yet"),
-        (false, Some(LaneReadiness::Open)) => ("ok", "flow"),
+        (false, Some(LaneReadiness::Posting)) => ("ok", "flow"),
         (false, Some(LaneReadiness::Held)) => ("warning", "held by Twilio"),
         (false, Some(LaneReadiness::Paused)) => ("critical", "paused"),
     };
@@ -139,10 +139,10 @@ fn posts_state(now: &Snapshot, account: &str, is_held: bool) -> Markup {
 }
 
 fn hold_button(account: &str, is_held: bool, session: &Session) -> Markup {
-    let (action, label) = if is_held { ("resume", "Resume") } else { ("pause", "Put on hold") };
+    let (action, label) = if is_held { ("resume", "Resume") } else { ("hold", "Put on hold") };
     html! {
         form method="post" action=(format!("/accounts/{account}/{action}")) {
-            (form_token(session))
+            (csrf_token_field(session))
             button.quiet id=(format!("{action}-{account}")) type="submit" aria-label=(format!("{label}: {account}")) { (label) }
         }
     }

@@ -9,12 +9,12 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::recording::Recording;
-use crate::store::{BackupPieces, Store, StoreError};
+use crate::store::{BackupFrames, Store, StoreError};
 use crate::telemetry::readiness::Readiness;
 
 /// Begins a backup, in the way of the store's backend.
 pub type BeginBackup =
-    Arc<dyn Fn() -> BoxFuture<'static, Result<BackupPieces, StoreError>> + Send + Sync>;
+    Arc<dyn Fn() -> BoxFuture<'static, Result<BackupFrames, StoreError>> + Send + Sync>;
 
 pub struct ControlState {
     pub store: Arc<dyn Store>,

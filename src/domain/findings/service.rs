@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use crate::domain::findings::finding::Finding;
 use crate::domain::findings::id::FindingId;
 use crate::domain::findings::situation::Situation;
-use crate::domain::span::nearest;
+use crate::domain::span::humanized;
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 /// The number of earlier starts within an hour, this one excluded, that is an alert.
@@ -26,7 +26,7 @@ pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
     }
     if let Some(jump) = now.clock_jump {
         let (by, way) =
-            (nearest(jump.by.abs()), if jump.by.is_negative() { "back" } else { "forward" });
+            (humanized(jump.by.abs()), if jump.by.is_negative() { "back" } else { "forward" });
         let sweep = if jump.is_held_back {
             "; no record expires or is removed by it until Twilio's Date or the operator agrees"
         } else {

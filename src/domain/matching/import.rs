@@ -64,7 +64,7 @@ pub fn merge(
     }
     // An expired code stays stored until the sweep removes it: the clock may be wrong.
     let code = message.code;
-    message.age(now.trusted);
+    message.apply_expiry(now.trusted);
     message.code = code;
     let is_other_act = |held: &&Parked| {
         let act = (&held.evidence.label, held.evidence.occurred_at);

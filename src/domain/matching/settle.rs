@@ -55,7 +55,7 @@ impl WorkingRows<'_> {
             message.apply_receipts(self.now);
             // A message does not expire here only because its confirmation was taken back.
             if was_undelivered {
-                message.age(self.trusted);
+                message.apply_expiry(self.trusted);
             }
         }
         let mut pieces = std::mem::take(&mut self.pieces);

@@ -328,7 +328,7 @@ impl Message {
     /// Applies the effects of time, also before the sweep. At the end of its lifetime, a pending message expires, and the
     /// HMAC of a code counts no more in any state. The stored state is only a cache. A message that expired by a clock that
     /// was ahead becomes pending again, with its code, which a store keeps until removal is safe.
-    pub fn age(&mut self, now: Timestamp) {
+    pub fn apply_expiry(&mut self, now: Timestamp) {
         if self.expires_at > now {
             if self.state == State::Expired {
                 self.enter(State::Pending, self.remembered_at);

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use actix_web::HttpRequest;
 
 use crate::domain::rate_limit::{BURST, Network, NetworkRateLimit, RateLimitState};
+use crate::inbound::rejection::Rejection;
+use crate::telemetry::clock::monotonic;
 
 /// Counts failed signatures by network.
 pub struct SignatureLimiter {
@@ -35,24 +37,25 @@ impl SignatureLimiter {
             reason = "an unpredictable hash key, so that clients cannot cause collisions"
         )]
         let failures = Mutex::new(NetworkRateLimit::new(RandomState::new()));
-        Self { header, began: crate::telemetry::clock::monotonic(), failures }
+        Self { header, began: monotonic(), failures }
     }
 
-    /// Counts a failed request. Returns whether its network is over the limit.
-    pub(crate) fn count_failure(&self, request: &HttpRequest) -> bool {
-        let Some(network) = self.network(request) else { return false };
+    /// Counts a failed request.
+    ///
+    /// # Errors
+    /// [`Rejection::Limited`] if its network is over the limit.
+    pub(crate) fn count_failure(&self, request: &HttpRequest) -> Result<(), Rejection> {
+        let Some(network) = self.network(request) else { return Ok(()) };
         match self.count(network, self.began.elapsed()) {
-            RateLimitState::Within => false,
-            RateLimitState::JustOver => {
-                tracing::warn!(
-                    %network,
-                    "more than {BURST} failed signatures from {network}: further failures from there get 429, and are \
-                     neither logged nor recorded; see heardback_refusals_total"
-                );
-                true
-            }
-            RateLimitState::Over => true,
+            RateLimitState::Within => return Ok(()),
+            RateLimitState::JustOver => tracing::warn!(
+                %network,
+                "more than {BURST} failed signatures from {network}: further failures from there get 429, and are \
+                 neither logged nor recorded; see heardback_refusals_total"
+            ),
+            RateLimitState::Over => {}
         }
+        Err(Rejection::Limited)
     }
 
     /// Whether one more failure would exceed the limit of the network. Counts nothing.

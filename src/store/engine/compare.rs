@@ -64,12 +64,12 @@ fn message_presence<B: Backend>(backend: &B, incoming: &Message) -> Result<Prese
     let (config, now) = (backend.config(), backend.times());
     let Some(mut present) = backend.message(incoming.sid)? else {
         let mut aged = incoming.clone();
-        aged.age(now.trusted);
+        aged.apply_expiry(now.trusted);
         let is_past = is_over(&aged, &config.policy, backend.removal());
         return Ok(if is_past { Presence::Past } else { Presence::Missing });
     };
     let code = present.code;
-    present.age(now.trusted);
+    present.apply_expiry(now.trusted);
     present.code = code;
     let is_same = present.account == incoming.account
         && matching::merge(&present, incoming, &config.policy, now).0 == present;

@@ -139,7 +139,7 @@ fn import_message<B: Backend>(
         None => matching::imported(incoming, now.wall),
         Some(before) => {
             let mut present = before.clone();
-            present.age(now.trusted);
+            present.apply_expiry(now.trusted);
             present.code = before.code;
             let policy = &backend.config().policy;
             let (message, spare) = matching::merge(&present, incoming, policy, now);

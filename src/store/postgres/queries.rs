@@ -129,7 +129,7 @@ impl PostgresStore {
         let statement = "SELECT body::text FROM message WHERE sid = $2 LIMIT $1";
         let found = self.messages(statement, Some(sid.to_string()), 1).await?;
         Ok(found.into_iter().next().map(|mut message| {
-            message.age(now);
+            message.apply_expiry(now);
             message
         }))
     }
@@ -157,7 +157,7 @@ impl PostgresStore {
         found.sort_by_key(|message| Reverse(message.created_at));
         found.truncate(limit);
         for message in &mut found {
-            message.age(now);
+            message.apply_expiry(now);
         }
         Ok(found)
     }

@@ -408,15 +408,15 @@ impl Store for PostgresStore {
         self.find_stats().await
     }
 
-    async fn pause(&self, account: AccountSid) -> Result<Timestamp, StoreError> {
-        self.run(move |rows| outcome(engine::pause(rows, account))).await
+    async fn hold(&self, account: AccountSid) -> Result<Timestamp, StoreError> {
+        self.run(move |rows| outcome(engine::hold(rows, account))).await
     }
 
     async fn resume(&self, account: AccountSid) -> Result<Option<Timestamp>, StoreError> {
         self.run(move |rows| outcome(engine::resume(rows, account))).await
     }
 
-    async fn paused(&self) -> Result<BTreeMap<AccountSid, Timestamp>, StoreError> {
+    async fn on_hold(&self) -> Result<BTreeMap<AccountSid, Timestamp>, StoreError> {
         self.run_alone(|rows| Ok(rows.holds().clone())).await
     }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use sqlx::PgConnection;
 
 use crate::domain::hex;
-use crate::domain::matching::{EvictionRank, Policy, WaitsFor};
+use crate::domain::matching::{EvictionRank, ParkedKind, Policy, WaitsFor};
 use crate::domain::message::{Message, State};
 use crate::domain::sid::MessageSid;
 use crate::store::engine::{DueKind, EngineConfig};
@@ -239,7 +239,7 @@ async fn parked(connection: &mut PgConnection, changed: &Changed) -> Result<()> 
         if let Some(parked) = parked {
             accounts.push(parked.evidence.account.to_string());
             orphaned.push(parked.orphaned);
-            waiting.push(parked.is_waiting());
+            waiting.push(parked.kind() == ParkedKind::Parked);
             bodies.push(serde_json::to_string(parked)?);
         }
     }

@@ -9,13 +9,14 @@ const VERSION: u8 = 5;
 /// The capacity of a new record, in bytes. Most records fit.
 const TYPICAL_LEN: usize = 192;
 
-/// An entry cannot be read. Writing returns this error as well, but cannot fail.
+/// A record cannot be decoded: it is damaged, or another format wrote it. Encoding has this error type only because postcard
+/// returns a `Result`: no type of this crate fails to encode.
 #[derive(Debug, thiserror::Error)]
 #[error("a record of the store cannot be read: {0}")]
 pub(crate) struct Damaged(String);
 
 impl Damaged {
-    /// A key or a time is invalid.
+    /// The key or a time of a record is invalid.
     pub(super) fn key() -> Self {
         Self("its key or its time is invalid".to_owned())
     }

@@ -237,7 +237,7 @@ impl Store for SledStore {
             let now = backend.trusted();
             let message = backend.message(sid)?;
             Ok(Ok(message.map(|mut message| {
-                message.age(now);
+                message.apply_expiry(now);
                 message
             })))
         })
@@ -265,15 +265,15 @@ impl Store for SledStore {
         self.submit(|backend| Ok(Ok(backend.stats.summary()))).await
     }
 
-    async fn pause(&self, account: AccountSid) -> Result<Timestamp, StoreError> {
-        self.submit(move |backend| engine::pause(backend, account)).await
+    async fn hold(&self, account: AccountSid) -> Result<Timestamp, StoreError> {
+        self.submit(move |backend| engine::hold(backend, account)).await
     }
 
     async fn resume(&self, account: AccountSid) -> Result<Option<Timestamp>, StoreError> {
         self.submit(move |backend| engine::resume(backend, account)).await
     }
 
-    async fn paused(&self) -> Result<BTreeMap<AccountSid, Timestamp>, StoreError> {
+    async fn on_hold(&self) -> Result<BTreeMap<AccountSid, Timestamp>, StoreError> {
         self.submit(|backend| Ok(Ok(backend.holds.clone()))).await
     }
 

@@ -353,8 +353,7 @@ impl Backend for Model {
             let row = after.as_ref().or(before.as_ref()).expect("evidence");
             let (key, account) = (parked_key(row), row.evidence.account);
             let (known, given) = (self.parked.get(&key), before.as_ref());
-            let is_counted = |row: &Parked| (row.orphaned, row.is_waiting());
-            assert_eq!(given.map(is_counted), known.map(is_counted), "the row before");
+            assert_eq!(given.map(Parked::kind), known.map(Parked::kind), "the row before");
             if before.is_some_and(|row| !row.orphaned) {
                 self.parked_rows.remove(account);
             }

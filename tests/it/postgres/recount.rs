@@ -40,11 +40,10 @@ pub(super) async fn assert_recount(postgres: &Postgres<'_>, opened: &Arc<dyn Sto
     for record in all(opened, 1000).await {
         match record {
             ExportRecord::Message(message) => stats.insert(&CountedRecord::of_message(&message)),
-            ExportRecord::Parked(parked) if parked.orphaned || parked.is_waiting() => {
-                stats.insert(&CountedRecord::of_parked(&parked));
+            ExportRecord::Parked(parked) => {
+                CountedRecord::of_parked(&parked).iter().for_each(|record| stats.insert(record));
             }
-            ExportRecord::Parked(_)
-            | ExportRecord::Link { .. }
+            ExportRecord::Link { .. }
             | ExportRecord::Counted { .. }
             | ExportRecord::Sender { .. }
             | ExportRecord::Names { .. }

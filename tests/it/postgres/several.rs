@@ -226,7 +226,7 @@ async fn a_hold_that_several_receivers_end_at_once_ends_once() {
     let hands = Hands::default();
     let stores = receivers(&postgres, &hands);
     for _ in 0..10 {
-        let since = stores[0].pause(account()).await.expect("paused");
+        let since = stores[0].hold(account()).await.expect("on hold");
         let resumed = stores.iter().map(|store| {
             let store = Arc::clone(store);
             tokio::spawn(async move { store.resume(account()).await.expect("resumed") })

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use heardback::domain::click_link::Link;
 use heardback::domain::feedback::Settlement;
-use heardback::domain::matching::Parked;
+use heardback::domain::matching::{Parked, ParkedKind};
 use heardback::domain::message::{Message, Refusal};
 use heardback::domain::sid::MessageSid;
 use heardback::domain::signal::{MessageUpdate, Signal};
@@ -105,7 +105,7 @@ async fn take(store: &Arc<dyn Store>, hands: &Hands, now: &mut i64, step: &Step)
             }
         }
         Step::Paused => {
-            store.pause(account()).await.expect("on hold");
+            store.hold(account()).await.expect("on hold");
         }
         Step::Swept => {
             store.expire(1000).await.expect("swept");
@@ -242,7 +242,7 @@ async fn grows(before: Vec<Step>, mut after: Vec<Step>) {
         assert_eq!(here.reported_at, message.reported_at, "{here:#?}");
         assert!(here.receipts.arrived || !message.receipts.arrived);
     }
-    for parked in their_parked.iter().filter(|parked| parked.is_waiting()) {
+    for parked in their_parked.iter().filter(|parked| parked.kind() == ParkedKind::Parked) {
         let is_it = |here: &&Parked| here.evidence == parked.evidence && !here.orphaned;
         assert!(my_parked.iter().any(|here| is_it(&here)), "lost: {parked:?}");
     }

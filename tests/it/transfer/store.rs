@@ -100,7 +100,7 @@ async fn fill(store: &Arc<dyn Store>, hands: &Hands) {
     let bound = Link { message: Some(sid(3)), ..link(None, 2) };
     store.keep_link(token(2).id(), bound).await.expect("kept");
     observe(store, clicked(3, 2)).await;
-    store.pause(account()).await.expect("on hold");
+    store.hold(account()).await.expect("on hold");
 }
 
 #[tokio::test]
@@ -126,7 +126,7 @@ async fn an_import_into_an_empty_store_gives_the_same_export_and_survives_a_rest
     let census = target.census().await.expect("counted");
     assert_eq!(seen(&census), seen(&source.census().await.expect("counted")));
     assert_eq!(census.since_start().count(), 0, "imported events are not counted as new");
-    assert_eq!(target.paused().await.expect("known"), source.paused().await.expect("known"));
+    assert_eq!(target.on_hold().await.expect("known"), source.on_hold().await.expect("known"));
     let bearing = target.messages_with_reference(reference("a"), 10).await.expect("found");
     assert_eq!(bearing.len(), 4);
 
@@ -194,9 +194,9 @@ async fn an_existing_record_that_differs_is_kept_and_counted() {
     }
     observe(&target, direct(1, 1)).await;
     hands.set(5);
-    source.pause(account()).await.expect("on hold");
+    source.hold(account()).await.expect("on hold");
     hands.set(3);
-    target.pause(account()).await.expect("on hold");
+    target.hold(account()).await.expect("on hold");
     let before = lines(&all(&target, 1000).await);
     let outcome = import_all(&target, &all(&source, 1000).await).await;
     // The confirmed message and the earlier hold.
@@ -204,7 +204,7 @@ async fn an_existing_record_that_differs_is_kept_and_counted() {
     let expected = ImportOutcome { skipped: 2, kept: 2, kept_messages, ..ImportOutcome::default() };
     assert_eq!(outcome, expected);
     assert_eq!(lines(&all(&target, 1000).await), before);
-    assert_eq!(target.paused().await.expect("known").get(&account()), Some(&at(3)));
+    assert_eq!(target.on_hold().await.expect("known").get(&account()), Some(&at(3)));
 }
 
 #[tokio::test]

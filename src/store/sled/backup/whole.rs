@@ -62,7 +62,7 @@ impl<F: Read + Seek> CompleteBackup<F> {
                     written.extend(entries);
                 }
                 BackupFrame::End(end) => break end,
-                BackupFrame::BrokenOff(why) => return Err(BackupError::BrokenOff { why }),
+                BackupFrame::Aborted(why) => return Err(BackupError::Aborted { why }),
             }
         };
         if (scanned, teed) != (end.scanned, end.teed) {
@@ -94,7 +94,7 @@ impl<F: Read + Seek> CompleteBackup<F> {
                 }
                 BackupFrame::Batch(_) => {}
                 BackupFrame::End(_) => break,
-                BackupFrame::BrokenOff(why) => return Err(BackupError::BrokenOff { why }.into()),
+                BackupFrame::Aborted(why) => return Err(BackupError::Aborted { why }.into()),
             }
         }
         for (key, value) in &self.written {
