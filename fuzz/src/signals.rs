@@ -34,13 +34,13 @@ pub fn holds(data: &[u8]) {
     let mut halves = data.splitn(2, |byte| *byte == b'\n');
     let (query, body) = (halves.next().unwrap_or_default(), halves.next().unwrap_or_default());
     let (account, other) = (accounts(ACCOUNT), accounts(OTHER));
-    let person_key = RecipientHashKey::new(b"a key");
+    let recipient_hash_key = RecipientHashKey::new(b"a key");
     let code_keys = [CodeKey::new(b"the app key")];
     let others = [account, other];
     let reading = ParseContext {
         account,
         others: if query.is_empty() { &[] } else { &others },
-        person_key: &person_key,
+        recipient_hash_key: &recipient_hash_key,
         code_keys: &code_keys,
         ignores_crawlers: true,
         reference_tag: None,
@@ -62,7 +62,7 @@ pub fn holds(data: &[u8]) {
         let _ = by_every_road(&fields, &query.unwrap_or_else(|_| none()), &reading);
     }
     batches(body, &reading);
-    words::hold(body, &person_key);
+    words::hold(body, &recipient_hash_key);
 }
 
 fn accounts(text: &str) -> AccountSid {

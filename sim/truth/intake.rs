@@ -52,7 +52,7 @@ pub(crate) struct RequestParser<'a> {
     /// The source of the requests.
     pub(crate) world: &'a World,
     /// The store's key.
-    pub(crate) person_key: &'a RecipientHashKey,
+    pub(crate) recipient_hash_key: &'a RecipientHashKey,
     /// The apps' key.
     pub(crate) code_keys: &'a [CodeKey; 1],
     /// Whether clicks of known crawlers are no evidence.
@@ -164,7 +164,7 @@ impl RequestParser<'_> {
         let reading = self.reading(act.signed_by(), at);
         let evidence = Evidence {
             account: reading.account,
-            named: EvidenceTarget::Link(self.token(number).id()),
+            target: EvidenceTarget::Link(self.token(number).id()),
             label: "link_opened".to_owned(),
             occurred_at: reading.now,
             time_source: TimeSource::Exact,
@@ -210,7 +210,7 @@ impl RequestParser<'_> {
         ParseContext {
             account: AccountSid::parse(account).expect("the world's accounts are accounts' SIDs"),
             others: &[],
-            person_key: self.person_key,
+            recipient_hash_key: self.recipient_hash_key,
             code_keys: self.code_keys,
             ignores_crawlers: self.ignores_crawlers,
             reference_tag: None,

@@ -76,7 +76,7 @@ fn kind(record: &ExportRecord) -> String {
             ParkedKind::Parked | ParkedKind::Known => "parked",
         },
         ExportRecord::Link { .. } => "click links",
-        ExportRecord::Counted { .. } => "counted ids",
+        ExportRecord::DedupKey { .. } => "counted ids",
         ExportRecord::Sender { .. } => "senders",
         ExportRecord::Names { .. } => "names",
         ExportRecord::Automatic { .. } => "automatic repliers",
@@ -94,13 +94,13 @@ fn canonical(record: &ExportRecord) -> ExportRecord {
             message.delivery.lease = None;
             message.delivery.due_at = None;
             message.code = None;
-            if let Some(held) = &mut message.held {
+            if let Some(held) = &mut message.parked_evidence {
                 clear_reason_and_code(held);
             }
         }
         ExportRecord::Parked(parked) => clear_reason_and_code(parked),
         ExportRecord::Link { .. }
-        | ExportRecord::Counted { .. }
+        | ExportRecord::DedupKey { .. }
         | ExportRecord::Sender { .. }
         | ExportRecord::Names { .. }
         | ExportRecord::Automatic { .. }
@@ -131,7 +131,7 @@ pub(super) async fn digest(
     let page = store.records(cursor, limit).await?;
     let mut digest = Digest::default();
     for record in &page.records {
-        digest.add(store.person_key(), record)?;
+        digest.add(store.recipient_hash_key(), record)?;
     }
     Ok(DigestPage { digest, next: page.next })
 }
@@ -141,8 +141,8 @@ pub(super) async fn digest(
 pub struct Comparison {
     /// The digest of the records that are not missing, as they are in the export.
     pub digest: Digest,
-    /// Records whose time is over, and evidence that was used since.
-    pub past: u64,
+    /// Records that need no import: their time is over, or they are evidence that was used since.
+    pub settled: u64,
     /// Records of the export that an import would add or complete.
     pub missing: u64,
     /// The messages among them.
@@ -151,27 +151,27 @@ pub struct Comparison {
 
 impl AddAssign for Comparison {
     fn add_assign(&mut self, more: Self) {
-        let Self { digest, past, missing, missing_messages } = more;
+        let Self { digest, settled, missing, missing_messages } = more;
         self.digest += digest;
-        self.past += past;
+        self.settled += settled;
         self.missing += missing;
         self.missing_messages.extend(missing_messages);
     }
 }
 
-/// Compares records of an export with the store. `persons` is the check of the key that hashed the recipients in them.
+/// Compares records of an export with the store. `key_check` is the check of the key that hashed the recipients in them.
 pub(super) async fn compare(
     store: &dyn Store,
-    persons: &str,
+    key_check: &str,
     records: Vec<ExportRecord>,
 ) -> Result<Comparison, AdminError> {
-    check_key(store, persons)?;
+    check_key(store, key_check)?;
     let found = store.compare(records.clone()).await?;
     let mut comparison = Comparison::default();
     for (record, presence) in records.iter().zip(found) {
         match presence {
             Presence::Here => {}
-            Presence::Past => comparison.past += 1,
+            Presence::Settled => comparison.settled += 1,
             Presence::Missing => {
                 comparison.missing += 1;
                 if let ExportRecord::Message(message) = record {
@@ -180,7 +180,7 @@ pub(super) async fn compare(
                 continue;
             }
         }
-        comparison.digest.add(store.person_key(), record)?;
+        comparison.digest.add(store.recipient_hash_key(), record)?;
     }
     Ok(comparison)
 }

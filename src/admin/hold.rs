@@ -46,5 +46,5 @@ pub(super) async fn resume(
 }
 
 async fn has_messages(store: &dyn Store, account: AccountSid) -> Result<bool, StoreError> {
-    Ok(store.census().await?.accounts().any(|known| known == account))
+    Ok(store.stats().await?.accounts().any(|known| known == account))
 }

@@ -141,7 +141,7 @@ impl Monitor {
     async fn read(&self, mut store_error: Option<String>) -> Snapshot {
         let Sources { store, readiness, disk, .. } = &self.sources;
         let (stats, outbox, refused, on_hold, evictable) = tokio::join!(
-            in_time(store.census()),
+            in_time(store.stats()),
             in_time(store.outbox(MAX_EVALUATED)),
             in_time(store.refused(MAX_SHOWN)),
             in_time(store.on_hold()),

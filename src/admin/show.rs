@@ -58,7 +58,7 @@ pub(super) async fn show(
 
 /// Whether evidence names the message or the reference.
 fn names(parked: &Parked, sid: Option<MessageSid>, name: &Reference) -> bool {
-    match &parked.evidence.named {
+    match &parked.evidence.target {
         EvidenceTarget::Message(named) => Some(*named) == sid,
         EvidenceTarget::Reference(named) => named == name,
         EvidenceTarget::Person { .. } | EvidenceTarget::Caller { .. } | EvidenceTarget::Link(_) => {

@@ -79,7 +79,7 @@ pub(super) async fn stats(
     service: Option<&Readiness>,
     now: Timestamp,
 ) -> Result<Summary, StoreError> {
-    let (stats, counts) = (store.census().await?, store.counts());
+    let (stats, counts) = (store.stats().await?, store.counts());
     let messages =
         State::ALL.map(|state| (state.as_str(), StatusBucket::Message(state), counts.of(state)));
     let evidence = [

@@ -16,7 +16,7 @@ use crate::commands::pipe_tolerant_stdout::note;
 use crate::store::sled::{Lock, lock};
 
 /// How long to wait for another process to release a store.
-pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 /// The timeout between two parts of a response.
 const READ_TIMEOUT: Duration = Duration::from_mins(2);
 

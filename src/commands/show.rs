@@ -110,7 +110,7 @@ fn of_message(message: &Message, posting: &Posting) -> String {
 
 fn of_parked(parked: &Parked) -> String {
     let evidence = &parked.evidence;
-    let (named, _) = waits_for(&evidence.named);
+    let (named, _) = waits_for(&evidence.target);
     let (state, until) = if parked.orphaned {
         ("orphaned, its message was never registered", "at")
     } else {

@@ -97,7 +97,8 @@ pub enum TimeSource {
 pub struct Evidence {
     /// The account whose messages it can prove.
     pub account: AccountSid,
-    pub named: EvidenceTarget,
+    #[serde(rename = "named")]
+    pub target: EvidenceTarget,
     /// `reply`, or the app's own word such as `code_entered`.
     pub label: String,
     /// When the person acted.
@@ -110,7 +111,7 @@ pub struct Evidence {
 impl Evidence {
     /// Whether it is a reply that names only its person. A machine may have sent it.
     pub fn is_plain_text(&self) -> bool {
-        self.source == SignalSource::Reply && matches!(self.named, EvidenceTarget::Person { .. })
+        self.source == SignalSource::Reply && matches!(self.target, EvidenceTarget::Person { .. })
     }
 }
 

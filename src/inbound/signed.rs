@@ -282,7 +282,7 @@ fn parse<T: SignedPayload, A: AuthenticSender>(
     let context = ParseContext {
         account,
         others,
-        person_key: receiver.store.person_key(),
+        recipient_hash_key: receiver.store.recipient_hash_key(),
         code_keys: keyring.code_keys(code_account),
         ignores_crawlers: receiver.ignores_crawlers,
         reference_tag: receiver.reference_tag.as_deref(),

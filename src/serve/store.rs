@@ -136,7 +136,8 @@ fn open_sled(
     options.marks_path = true;
     options.max_messages = settings.max_messages;
     options.max_parked = settings.max_parked;
-    options.person_key = settings.phone_key.as_ref().map(|key| key.expose_secret().to_vec());
+    options.recipient_hash_key =
+        settings.phone_key.as_ref().map(|key| key.expose_secret().to_vec());
     let (metrics, at_end) = (Arc::clone(metrics), Arc::clone(metrics));
     options.on_commit = Arc::new(move |commit| {
         metrics.commit(commit.entries, commit.duration, commit.disk_time);

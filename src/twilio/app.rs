@@ -56,7 +56,7 @@ pub fn event(fields: &Fields, reading: &ParseContext<'_>) -> Result<Signal, Malf
     direction::neither(fields)?;
     let sid = message_sid(fields)?;
     let recipient = recipient(fields, account, reading)?;
-    let named = match (sid, fields.reference("Reference")?, recipient) {
+    let target = match (sid, fields.reference("Reference")?, recipient) {
         (Some(sid), _, _) => EvidenceTarget::Message(sid),
         (None, Some(reference), _) => EvidenceTarget::Reference(reference),
         (None, None, Some(recipient)) => {
@@ -70,7 +70,7 @@ pub fn event(fields: &Fields, reading: &ParseContext<'_>) -> Result<Signal, Malf
     let remembers = sid.map(|sid| message_update(sid, account, fields, reading)).transpose()?;
     let When { at: occurred_at, source: time_source } = reading.when(fields)?;
     let (label, source) = (label(fields)?, SignalSource::App);
-    let evidence = Evidence { account, named, label, occurred_at, time_source, source };
+    let evidence = Evidence { account, target, label, occurred_at, time_source, source };
     Ok(Signal {
         source: SignalSource::App,
         dedup_ids: Vec::new(),
@@ -113,8 +113,8 @@ fn message_update(
         tracked: true,
         strict: true,
         by_twilio: false,
-        recipient: to.as_ref().map(|to| reading.person_key.recipient(account, to)),
-        number: to.as_ref().and_then(|to| reading.person_key.by_number(account, to)),
+        recipient: to.as_ref().map(|to| reading.recipient_hash_key.recipient(account, to)),
+        number: to.as_ref().and_then(|to| reading.recipient_hash_key.by_number(account, to)),
         names: None,
         from: sender.address,
         service: sender.service,
@@ -144,7 +144,7 @@ fn recipient(
     account: AccountSid,
     reading: &ParseContext<'_>,
 ) -> Result<Option<Recipient>, Malformed> {
-    Ok(to(fields)?.map(|to| reading.person_key.recipient(account, &to)))
+    Ok(to(fields)?.map(|to| reading.recipient_hash_key.recipient(account, &to)))
 }
 
 fn to(fields: &Fields) -> Result<Option<Address>, Malformed> {

@@ -99,11 +99,11 @@ pub(super) fn called(
     stage: CallStage,
     meta: &EventMeta,
 ) -> Signal {
-    let evidence = who(fields, reading, account).and_then(|named| {
+    let evidence = who(fields, reading, account).and_then(|target| {
         let began = start(fields, stage, meta.when).ok_or(Reason::TimeUnknown)?;
         let When { at: occurred_at, source: time_source } = began;
         let (label, source) = ("call".to_owned(), SignalSource::Call);
-        Ok(Evidence { account, named, label, occurred_at, time_source, source })
+        Ok(Evidence { account, target, label, occurred_at, time_source, source })
     });
     let once = match evidence {
         Ok(_) => meta.event.iter().cloned().chain([DedupId::Call(sid)]).collect(),
@@ -151,7 +151,7 @@ fn who(
     let from = Address::parse(from).map_err(|_| Reason::Anonymous)?;
     // A text cannot go to a `client:` or a `sip:` address.
     let (recipient, whatsapp) =
-        reading.person_key.caller(account, &from).ok_or(Reason::Anonymous)?;
+        reading.recipient_hash_key.caller(account, &from).ok_or(Reason::Anonymous)?;
     let to = fields.get("To").or_else(|| fields.get("Called"));
     let to = to.and_then(|to| Address::parse(to).ok()).ok_or(Reason::SenderUnknown)?;
     let number = to.to_number().unwrap_or(to);

@@ -26,7 +26,7 @@ pub struct ParseContext<'a> {
     /// Other accounts that the signing key may act for.
     pub others: &'a [AccountSid],
     /// Turns addresses into persons.
-    pub person_key: &'a RecipientHashKey,
+    pub recipient_hash_key: &'a RecipientHashKey,
     /// The app's keys, to compare typed codes with the codes of messages.
     pub code_keys: &'a [CodeKey],
     /// Whether clicks of known crawlers are ignored.
@@ -139,16 +139,16 @@ pub(super) fn replied(
     let person = address(fields, "From")?.ok_or_else(|| missing("From"))?;
     let sender = address(fields, "To")?.ok_or_else(|| missing("To"))?;
     let names = names(fields, reading, account, &person).map(|names| (account, names));
-    let person = reading.person_key.recipient(account, &person);
+    let person = reading.recipient_hash_key.recipient(account, &person);
     let sender = SenderHint { address: Some(sender.to_sender()), service: service(fields)? };
     let probe = fields.get("Body").and_then(|body| Probe::new(body, reading.code_keys));
-    let evidence = evidence_target(fields, person, sender)?.and_then(|named| {
-        let is_direct = matches!(named, EvidenceTarget::Message(_));
+    let evidence = evidence_target(fields, person, sender)?.and_then(|target| {
+        let is_direct = matches!(target, EvidenceTarget::Message(_));
         let unknown = When { at: reading.now, source: TimeSource::Unknown };
         let when = meta.when.or((is_direct || probe.is_some()).then_some(unknown));
         let When { at: occurred_at, source: time_source } = when.ok_or(Reason::TimeUnknown)?;
         let (label, source) = ("reply".to_owned(), SignalSource::Reply);
-        Ok(Evidence { account, named, label, occurred_at, time_source, source })
+        Ok(Evidence { account, target, label, occurred_at, time_source, source })
     });
     let once = if evidence == Err(Reason::TimeUnknown) {
         Vec::new()
@@ -265,9 +265,9 @@ pub(super) fn message_update(
         tracked: false,
         strict: false,
         by_twilio: reading.relay == Relay::Direct,
-        number: recipient.as_ref().and_then(|to| reading.person_key.by_number(account, to)),
+        number: recipient.as_ref().and_then(|to| reading.recipient_hash_key.by_number(account, to)),
         names: recipient.as_ref().and_then(|to| names(fields, reading, account, to)),
-        recipient: recipient.map(|to| reading.person_key.recipient(account, &to)),
+        recipient: recipient.map(|to| reading.recipient_hash_key.recipient(account, &to)),
         from,
         service: service(fields)?.or(of_service),
         reference: None,
@@ -308,7 +308,7 @@ fn names(
     {
         addresses.push(number);
     }
-    RecipientNames::of(reading.person_key, account, &addresses)
+    RecipientNames::of(reading.recipient_hash_key, account, &addresses)
 }
 
 fn address(fields: &Fields, field: &'static str) -> Result<Option<Address>, Malformed> {
@@ -320,11 +320,11 @@ fn address(fields: &Fields, field: &'static str) -> Result<Option<Address>, Malf
 #[cfg(test)]
 impl<'a> ParseContext<'a> {
     /// The context of a request that Twilio sent at `now` for the account of all examples.
-    pub(crate) fn example(person_key: &'a RecipientHashKey, now: &str) -> Self {
+    pub(crate) fn example(recipient_hash_key: &'a RecipientHashKey, now: &str) -> Self {
         Self {
             account: AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid"),
             others: &[],
-            person_key,
+            recipient_hash_key,
             code_keys: &[],
             ignores_crawlers: true,
             reference_tag: None,

@@ -10,8 +10,8 @@ fn fields_of(form: &str) -> Fields {
     Fields::from_pairs(&form::pairs(form.as_bytes()), FieldSpelling::Twilio).expect("UTF-8")
 }
 
-fn reading_with(person_key: &RecipientHashKey) -> ParseContext<'_> {
-    ParseContext::example(person_key, "1970-01-01T00:00:00Z")
+fn reading_with(recipient_hash_key: &RecipientHashKey) -> ParseContext<'_> {
+    ParseContext::example(recipient_hash_key, "1970-01-01T00:00:00Z")
 }
 
 fn read(form: &str) -> Result<Signal, Malformed> {
@@ -20,8 +20,8 @@ fn read(form: &str) -> Result<Signal, Malformed> {
 
 #[test]
 fn a_form_at_the_route_of_the_other_direction_is_refused() {
-    let person_key = RecipientHashKey::new(b"key");
-    let reading = reading_with(&person_key);
+    let recipient_hash_key = RecipientHashKey::new(b"key");
+    let reading = reading_with(&recipient_hash_key);
     for (more, is_reply, is_status) in [
         ("SmsStatus=received", true, false),
         ("MessageStatus=receiving", true, false),
@@ -60,7 +60,7 @@ fn opting_out_in_or_asking_for_help_is_no_evidence() {
 fn a_quoted_message_is_named_directly() {
     let quoted = "OriginalRepliedMessageSid=MM0123456789abcdef0123456789abcdef";
     let signal = read(&format!("{BASE}{quoted}")).expect("read");
-    assert!(matches!(signal.evidence.expect("evidence").named, EvidenceTarget::Message(_)));
+    assert!(matches!(signal.evidence.expect("evidence").target, EvidenceTarget::Message(_)));
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn a_reply_that_quotes_no_message_of_ours_proves_nothing_and_is_not_refused() {
 #[test]
 fn a_flaw_in_an_optional_field_does_not_reject_a_reply() {
     let signal = read(&format!("{BASE}MessagingServiceSid=x")).expect("read");
-    let EvidenceTarget::Person { sender, .. } = signal.evidence.expect("evidence").named else {
+    let EvidenceTarget::Person { sender, .. } = signal.evidence.expect("evidence").target else {
         panic!("a person is named");
     };
     assert_eq!(sender.service, None);

@@ -35,13 +35,13 @@ pub(super) fn clicked(
     let evidence = match fields.get("EventType") {
         Some("click") | None => {
             let sid = fields.sid::<kind::MessageKind>("SmsSid", Some("MessageSid"))?;
-            let named = EvidenceTarget::Message(sid.ok_or_else(|| missing("SmsSid"))?);
+            let target = EvidenceTarget::Message(sid.ok_or_else(|| missing("SmsSid"))?);
             let at = meta.when.map(|when| when.at);
             let told = fields.timestamp("ClickTime").ok().flatten().or(at);
             let occurred_at = told.unwrap_or(reading.now).min(reading.now);
             let (label, time_source) = ("click".to_owned(), TimeSource::Exact);
             let source = SignalSource::Click;
-            let evidence = Evidence { account, named, label, occurred_at, time_source, source };
+            let evidence = Evidence { account, target, label, occurred_at, time_source, source };
             if is_crawler(fields, reading) { Err(Reason::Crawler) } else { Ok(evidence) }
         }
         Some("preview") => Err(Reason::Preview),

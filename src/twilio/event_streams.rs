@@ -200,7 +200,7 @@ impl<'a> ParsedEvent<'a> {
         let mut signal = replied(&self.data, self.reading, self.account, &self.meta)?;
         let from = self.data.get("From").and_then(|from| Address::parse(from).ok());
         let is_guess =
-            matches!(&signal.evidence, Ok(Evidence { named: EvidenceTarget::Person { .. }, .. }));
+            matches!(&signal.evidence, Ok(Evidence { target: EvidenceTarget::Person { .. }, .. }));
         if is_guess && from.is_some_and(|from| from.is_whatsapp()) {
             signal.evidence = Err(Reason::QuoteUnknown);
             signal.dedup_ids.clear();

@@ -159,7 +159,7 @@ impl Desk {
         let clock: Clock = Arc::new(move || now);
         let folder = tempfile::tempdir().expect("a folder");
         let mut options = Options::new(&folder.path().join("store"), policy(), Arc::clone(&clock));
-        options.person_key = Some(b"the same for every run".to_vec());
+        options.recipient_hash_key = Some(b"the same for every run".to_vec());
         let room = Arc::new(AtomicU64::new(1 << 40));
         let gate = Arc::new(Gate::default());
         let (left, held) = (Arc::clone(&room), Arc::clone(&gate));
@@ -305,7 +305,7 @@ fn record(entry: &ListEntry) -> String {
         ListEntry::Message(message) => message_lines(message),
         ListEntry::Parked(parked) => {
             let evidence = &parked.evidence;
-            let named = match &evidence.named {
+            let named = match &evidence.target {
                 EvidenceTarget::Message(sid) => format!("message {sid}"),
                 EvidenceTarget::Reference(reference) => format!("reference {}", reference.as_str()),
                 EvidenceTarget::Person { recipient, sender } => format!(

@@ -46,7 +46,7 @@ impl<'a> Reader<'a> {
         ParseContext {
             account: AccountSid::parse(self.account).expect("valid"),
             others: &[],
-            person_key: self.key,
+            recipient_hash_key: self.key,
             code_keys: &[],
             ignores_crawlers: true,
             reference_tag: None,
@@ -310,7 +310,7 @@ async fn linked_addresses_survive_a_restart_and_a_transfer() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
-        let key = store.person_key().clone();
+        let key = store.recipient_hash_key().clone();
         let by = Reader::of(&key);
         let tied = by.reply(9, ANNA, &[("ExternalUserId", ANNA_ID)], -60);
         store.observe(tied).await.expect("observed");
@@ -339,7 +339,7 @@ async fn erasure_by_any_address_of_a_person_removes_the_records_of_all() {
     for name in [ANNA, "+15551230001", &*id(ANNA_ID), "US.ENT.118157992128868"] {
         let backend = backends().remove(0);
         let store = backend.usual(&Hands::default());
-        let key = store.person_key().clone();
+        let key = store.recipient_hash_key().clone();
         let by = Reader::of(&key);
         let tied =
             [("ExternalUserId", ANNA_ID), ("ParentExternalUserId", "US.ENT.118157992128868")];
@@ -355,7 +355,7 @@ async fn erasure_by_any_address_of_a_person_removes_the_records_of_all() {
     for name in [ANNA, &*id(ANNA_ID)] {
         let backend = backends().remove(0);
         let store = backend.usual(&Hands::default());
-        let key = store.person_key().clone();
+        let key = store.recipient_hash_key().clone();
         let by = Reader::of(&key);
         remember(&store, by.delivered(1, &id(ANNA_ID), &[], 0)).await;
         remember(&store, by.registered(1, ANNA, 0)).await;
@@ -371,7 +371,7 @@ async fn address_links_that_no_webhook_repeats_expire() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
-        let key = store.person_key().clone();
+        let key = store.recipient_hash_key().clone();
         let by = Reader::of(&key);
         remember(&store, by.delivered(1, ANNA, &[("ExternalUserId", ANNA_ID)], 0)).await;
         hands.set(399 * DAY);
@@ -395,7 +395,7 @@ async fn a_full_store_evicts_no_message_that_shields_one_to_another_address_of_t
         for backend in backends() {
             let hands = Hands::default();
             let store = backend.open(&hands, policy(), 2);
-            let key = store.person_key().clone();
+            let key = store.recipient_hash_key().clone();
             let by = Reader::of(&key);
             let since = DAY / 8;
             hands.set(since);
@@ -430,7 +430,7 @@ async fn many_messages_to_user_ids_block_evidence_about_an_older_message_and_not
         for backend in backends() {
             let hands = Hands::default();
             let store = backend.usual(&hands);
-            let key = store.person_key().clone();
+            let key = store.recipient_hash_key().clone();
             let by = Reader::of(&key);
             for n in 0..300 {
                 let to = id(&format!("US.{}", 10_000_000_000_000_000_u64 + u64::from(n)));

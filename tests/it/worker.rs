@@ -236,10 +236,10 @@ async fn confirm_for(
 ) {
     let account = account.parse().expect("valid");
     let sighting = sighting(account, number, seen_at, Some(created_at));
-    let named = EvidenceTarget::Message(sighting.sid);
+    let target = EvidenceTarget::Message(sighting.sid);
     let evidence = Evidence {
         account,
-        named,
+        target,
         label: "code_entered".to_owned(),
         occurred_at: seen_at,
         time_source: TimeSource::Exact,

@@ -208,9 +208,11 @@ pub struct Message {
     /// later.
     pub code: Option<CodeHmac>,
     /// The evidence that proved it, kept until the first attempt to report it. Until then, it can be judged again.
-    pub held: Option<Box<Parked>>,
+    #[serde(rename = "held")]
+    pub parked_evidence: Option<Box<Parked>>,
     /// The message with the same reference that was confirmed instead of this one.
-    pub converted_by: Option<MessageSid>,
+    #[serde(rename = "converted_by")]
+    pub superseded_by: Option<MessageSid>,
     /// When the evidence that proved it was parked, if it came before the message.
     #[serde(with = "crate::domain::timestamp_serde::optional")]
     pub parked_at: Option<Timestamp>,
@@ -245,8 +247,8 @@ impl Message {
             reported_at: None,
             refusal: None,
             code: None,
-            held: None,
-            converted_by: None,
+            parked_evidence: None,
+            superseded_by: None,
             parked_at: None,
             last_attempt: None,
             trace: None,
@@ -363,7 +365,7 @@ impl Message {
     /// Whether it is confirmed, and no report of it was attempted yet: new facts may still undo the confirmation.
     pub fn is_provisional(&self) -> bool {
         self.state == State::Confirmed
-            && self.held.is_some()
+            && self.parked_evidence.is_some()
             && self.delivery.attempts == 0
             && self.delivery.lease.is_none()
     }

@@ -34,7 +34,7 @@ pub(super) fn facts(
     let context = ParseContext {
         account,
         others: &[],
-        person_key: receiver.store.person_key(),
+        recipient_hash_key: receiver.store.recipient_hash_key(),
         code_keys: keyring.code_keys(account),
         ignores_crawlers: receiver.ignores_crawlers,
         reference_tag: None,

@@ -25,7 +25,7 @@ fn presence<B: Backend>(backend: &B, record: &ExportRecord) -> Result<Presence, 
     let (policy, removal) = (backend.config().policy, backend.removal());
     let or_past = |is_here: bool, is_past: bool| match (is_here, is_past) {
         (true, _) => Presence::Here,
-        (false, true) => Presence::Past,
+        (false, true) => Presence::Settled,
         (false, false) => Presence::Missing,
     };
     Ok(match record {
@@ -36,7 +36,7 @@ fn presence<B: Backend>(backend: &B, record: &ExportRecord) -> Result<Presence, 
             let is_here = present.is_some_and(|here| matching::merge_link(&here, link) == here);
             or_past(is_here, policy.link_until(link) <= removal)
         }
-        ExportRecord::Counted { once, at } => {
+        ExportRecord::DedupKey { once, at } => {
             let is_past = policy.seen_until(to_millisecond(*at)) <= removal;
             or_past(backend.counted_at(once)?.is_some(), is_past)
         }
@@ -66,7 +66,7 @@ fn message_presence<B: Backend>(backend: &B, incoming: &Message) -> Result<Prese
         let mut aged = incoming.clone();
         aged.apply_expiry(now.trusted);
         let is_past = is_over(&aged, &config.policy, backend.removal());
-        return Ok(if is_past { Presence::Past } else { Presence::Missing });
+        return Ok(if is_past { Presence::Settled } else { Presence::Missing });
     };
     let code = present.code;
     present.apply_expiry(now.trusted);
@@ -80,5 +80,5 @@ fn message_presence<B: Backend>(backend: &B, incoming: &Message) -> Result<Prese
 /// its neighbours, and only a judgement or the sweep removes it.
 fn parked_presence<B: Backend>(backend: &B, parked: &Parked) -> Result<Presence, B::Error> {
     let is_here = backend.parked_row(parked)?.is_some();
-    Ok(if is_here { Presence::Here } else { Presence::Past })
+    Ok(if is_here { Presence::Here } else { Presence::Settled })
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::domain::address::{LearnedNames, RecipientHash, TiedNames};
+use crate::domain::address::{LearnedAliases, RecipientAliases, RecipientHash};
 use crate::domain::click_link::{Link, LinkId};
 use crate::domain::matching::{AutomaticReplies, Parked, ParkedKind};
 use crate::domain::message::Message;
@@ -20,9 +20,10 @@ pub struct Mutation {
     pub messages: Vec<Change<Message>>,
     pub parked: Vec<Change<Parked>>,
     pub links: Vec<(LinkId, Change<Link>)>,
-    pub counted: Vec<(DedupKey, Option<Timestamp>)>,
+    /// The keys of counted messages, calls and events, with the time of the count. `None`: the key is removed.
+    pub dedup_keys: Vec<(DedupKey, Option<Timestamp>)>,
     pub senders: Vec<(AccountSid, String, ServiceSid)>,
-    pub names: Vec<(AccountSid, RecipientHash, Option<TiedNames>)>,
+    pub names: Vec<(AccountSid, RecipientHash, Option<RecipientAliases>)>,
     pub automatic: Vec<(RecipientHash, Option<AutomaticReplies>)>,
     /// Accounts, and the time at which a hold began. `None`: no hold.
     pub holds: Vec<(AccountSid, Option<Timestamp>)>,
@@ -46,7 +47,7 @@ impl Mutation {
     }
 
     /// Adds the rows of tied names, one for each name, and removes those of dropped names.
-    pub(crate) fn learn_aliases(&mut self, account: AccountSid, learned: &LearnedNames) {
+    pub(crate) fn learn_aliases(&mut self, account: AccountSid, learned: &LearnedAliases) {
         self.names.extend(learned.dropped.iter().map(|person| (account, *person, None)));
         let all = learned.tied.names.all();
         self.names.extend(all.map(|person| (account, person, Some(learned.tied.clone()))));
@@ -97,7 +98,7 @@ impl Mutation {
         match (before, after) {
             (before, after) if before == after => {}
             (None, Some(after)) if self.is_import => stats.insert(&after),
-            (Some(before), Some(after)) if self.is_import => stats.finds_further(&before, &after),
+            (Some(before), Some(after)) if self.is_import => stats.update_imported(&before, &after),
             (before, after) => stats.update(before.as_ref(), after.as_ref()),
         }
     }

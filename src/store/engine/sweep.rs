@@ -48,7 +48,7 @@ pub fn sweep<B: Backend>(
             if policy.seen_until(at) > removal {
                 return Ok(());
             }
-            mutation.counted.push((key, None));
+            mutation.dedup_keys.push((key, None));
         }
         StoredRow::Automatic(person, automatic) => {
             if automatic.until > removal {
@@ -85,7 +85,7 @@ fn sweep_parked<B: Backend>(
         swept.confirmed.extend(reconsider(backend, &parked.evidence)?);
         return Ok(());
     }
-    let kept = match parked.evidence.named {
+    let kept = match parked.evidence.target {
         EvidenceTarget::Person { .. } | EvidenceTarget::Caller { .. } => INFERRED_ORPHANS_KEPT,
         EvidenceTarget::Message(_) | EvidenceTarget::Reference(_) | EvidenceTarget::Link(_) => {
             config.policy.retention

@@ -56,7 +56,7 @@ const SLOTS: i16 = 64;
 pub struct PostgresStore {
     pub(super) database: Arc<Database>,
     pub(super) queue: Arc<Queue>,
-    pub(super) person_key: RecipientHashKey,
+    pub(super) recipient_hash_key: RecipientHashKey,
     clock: Arc<ClockGuard>,
     pub(super) sweep: Mutex<Option<Cursor>>,
     pub(super) runtime: OwnRuntime,
@@ -70,8 +70,8 @@ impl PostgresStore {
     #[expect(clippy::disallowed_methods, reason = "slots and leases that no other receiver has")]
     pub fn open(options: PostgresOptions) -> Result<Self, PostgresOpenError> {
         let runtime = OwnRuntime::start()?;
-        let person_key = RecipientHashKey::new(&options.person_key);
-        let check = person_key.check();
+        let recipient_hash_key = RecipientHashKey::new(&options.recipient_hash_key);
+        let check = recipient_hash_key.check();
         let clock = options.clock.clone();
         let wall = clock.clone().unwrap_or_else(|| Arc::new(wall_clock));
         let guard = options.clock_guard.clone().unwrap_or_else(|| ClockGuard::believing(wall));
@@ -88,7 +88,7 @@ impl PostgresStore {
         let (pool, lock_salt) = runtime.block_on(async move {
             let pool = connected(&options).await?;
             schema::check(&pool, beginnings.read).await?;
-            check_person_key(&pool, beginnings.write, check).await?;
+            check_recipient_hash_key(&pool, beginnings.write, check).await?;
             let lock_salt = schema::lock_salt(&pool, beginnings.read).await?;
             Ok::<_, PostgresOpenError>((pool, lock_salt))
         })?;
@@ -128,7 +128,7 @@ impl PostgresStore {
         Ok(Self {
             database,
             queue: Arc::new(queue),
-            person_key,
+            recipient_hash_key,
             clock: guard,
             sweep: Mutex::default(),
             runtime,
@@ -253,7 +253,7 @@ fn wall_clock() -> Timestamp {
 }
 
 /// Notes the key's check in an empty database, and compares it in another.
-async fn check_person_key(
+async fn check_recipient_hash_key(
     pool: &PgPool,
     begin: &'static str,
     check: [u8; 16],
@@ -279,11 +279,11 @@ pub(super) fn outcome<T>(
 
 #[async_trait]
 impl Store for PostgresStore {
-    fn person_key(&self) -> &RecipientHashKey {
-        &self.person_key
+    fn recipient_hash_key(&self) -> &RecipientHashKey {
+        &self.recipient_hash_key
     }
 
-    fn own_person_key(&self) -> Option<SecretSlice<u8>> {
+    fn own_recipient_hash_key(&self) -> Option<SecretSlice<u8>> {
         None
     }
 
@@ -404,7 +404,7 @@ impl Store for PostgresStore {
         self.find_refused(limit).await
     }
 
-    async fn census(&self) -> Result<MessageStats, StoreError> {
+    async fn stats(&self) -> Result<MessageStats, StoreError> {
         self.find_stats().await
     }
 

@@ -106,7 +106,7 @@ mod tests {
                 message: "no".to_owned(),
             }),
             code: Some(CodeKey::new(b"app key").hmac(sid, "123456")),
-            converted_by: Some(sid),
+            superseded_by: Some(sid),
             parked_at: Some(at(-6)),
             last_attempt: Some(LastAttempt {
                 number: 1,
@@ -120,10 +120,10 @@ mod tests {
             ..bare()
         };
         let sender = SenderHint { address: Some("+15550009999".to_owned()), service: None };
-        let parked = |named, orphaned| Parked {
+        let parked = |target, orphaned| Parked {
             evidence: Evidence {
                 account,
-                named,
+                target,
                 label: "reply".to_owned(),
                 occurred_at: at(8),
                 time_source: TimeSource::App,
@@ -133,7 +133,7 @@ mod tests {
             until: at(10),
             reason: Reason::SenderUnknown,
             orphaned,
-            code: Some(TypedCode { of: vec![sid], not_of: vec![] }),
+            code: Some(TypedCode { matching: vec![sid], not_matching: vec![] }),
             trace,
         };
         let id = LinkToken::from_random([3; TOKEN_BYTES]).id();

@@ -328,8 +328,8 @@ async fn an_interrupted_restore_leaves_no_store_and_can_be_repeated() {
 async fn a_stopped_store_is_verified_and_backed_up_without_a_change() {
     let folder = tempfile::tempdir().expect("a folder");
     let given = options(folder.path(), Hands::default().clock());
-    let person_key = Some(b"the phone key of this test".to_vec());
-    let store = SledStore::open(Options { person_key, ..given }).expect("opens");
+    let recipient_hash_key = Some(b"the phone key of this test".to_vec());
+    let store = SledStore::open(Options { recipient_hash_key, ..given }).expect("opens");
     store.remember(registered(1, 0)).await.expect("remembered");
     store.observe(direct(1, 0)).await.expect("observed");
     store.claim(1, Duration::from_secs(30), &Quotas::default()).await.expect("claimed");
@@ -338,7 +338,7 @@ async fn a_stopped_store_is_verified_and_backed_up_without_a_change() {
     let before = entries(image(folder.path()).path());
 
     let seen = verify(folder.path(), Duration::ZERO).expect("sound");
-    assert_eq!((seen.counts.total(), seen.format, seen.has_person_key), (1, 5, false));
+    assert_eq!((seen.counts.total(), seen.format, seen.has_recipient_hash_key), (1, 5, false));
     let mut file = Vec::new();
     backup(folder.path(), Duration::ZERO, at(0), &mut file).expect("backed up");
     // No key was created, and no lease was released.

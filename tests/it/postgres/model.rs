@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::ops::RangeInclusive;
 
-use heardback::domain::address::{NameKind, RecipientHash, TiedNames};
+use heardback::domain::address::{NameKind, RecipientAliases, RecipientHash};
 use heardback::domain::click_link::{Link, LinkId};
 use heardback::domain::matching::{AutomaticReplies, Parked, WaitsFor};
 use heardback::domain::message::{Message, Reference, State};
@@ -40,7 +40,7 @@ pub(super) struct Model {
     links: BTreeMap<LinkId, Link>,
     counted: BTreeMap<DedupKey, Timestamp>,
     senders: BTreeMap<(AccountSid, String), ServiceSid>,
-    names: BTreeMap<(AccountSid, RecipientHash), TiedNames>,
+    names: BTreeMap<(AccountSid, RecipientHash), RecipientAliases>,
     automatic: BTreeMap<RecipientHash, AutomaticReplies>,
     holds: BTreeMap<AccountSid, Timestamp>,
     next_lease: u64,
@@ -277,7 +277,10 @@ impl Backend for Model {
 
     fn sids_holding(&self, key: &WaitsFor) -> Result<Vec<MessageSid>, Infallible> {
         let holds = |message: &&Message| {
-            message.held.as_ref().is_some_and(|held| WaitsFor::of(&held.evidence) == *key)
+            message
+                .parked_evidence
+                .as_ref()
+                .is_some_and(|parked| WaitsFor::of(&parked.evidence) == *key)
         };
         Ok(Self::newest(self.messages.values().filter(holds), usize::MAX))
     }
@@ -298,7 +301,7 @@ impl Backend for Model {
         &self,
         account: AccountSid,
         person: RecipientHash,
-    ) -> Result<Option<TiedNames>, Infallible> {
+    ) -> Result<Option<RecipientAliases>, Infallible> {
         Ok(self.names.get(&(account, person)).cloned())
     }
 
@@ -365,7 +368,7 @@ impl Backend for Model {
         for (id, (_, after)) in mutation.links {
             put(&mut self.links, id, after);
         }
-        for (key, at) in mutation.counted {
+        for (key, at) in mutation.dedup_keys {
             put(&mut self.counted, key, at);
         }
         for (account, address, service) in mutation.senders {

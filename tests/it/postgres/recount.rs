@@ -44,12 +44,12 @@ pub(super) async fn assert_recount(postgres: &Postgres<'_>, opened: &Arc<dyn Sto
                 CountedRecord::of_parked(&parked).iter().for_each(|record| stats.insert(record));
             }
             ExportRecord::Link { .. }
-            | ExportRecord::Counted { .. }
+            | ExportRecord::DedupKey { .. }
             | ExportRecord::Sender { .. }
             | ExportRecord::Names { .. }
             | ExportRecord::Automatic { .. }
             | ExportRecord::Hold { .. } => {}
         }
     }
-    assert_eq!(seen(&opened.census().await.expect("counted")), seen(&stats));
+    assert_eq!(seen(&opened.stats().await.expect("counted")), seen(&stats));
 }

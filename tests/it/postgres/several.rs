@@ -248,7 +248,7 @@ fn a_receiver_with_another_phone_key_does_not_open() {
     let Some(postgres) = Postgres::new() else { return };
     let options = || postgres.options(&Hands::default(), policy());
     drop(PostgresStore::open(options()).expect("the first key is noted"));
-    let error = refused(PostgresOptions { person_key: b"another".to_vec(), ..options() });
+    let error = refused(PostgresOptions { recipient_hash_key: b"another".to_vec(), ..options() });
     assert!(matches!(error, PostgresOpenError::OtherPersonKey), "{error}");
     assert!(error.to_string().contains("HEARDBACK_PHONE_KEY"), "{error}");
     drop(PostgresStore::open(options()).expect("the refusal changed nothing"));

@@ -181,7 +181,7 @@ async fn is_the_same(steps: Vec<Step>, at_once: usize, cut: prop::sample::Index)
     let nothing = (Vec::new(), Vec::new());
     assert_eq!(differences(&judged(&all(&target, 5).await), &judged(&records)), nothing);
     assert_eq!(target.counts(), source.counts());
-    let (mine, theirs) = (target.census().await, source.census().await);
+    let (mine, theirs) = (target.stats().await, source.stats().await);
     assert_eq!(seen(&mine.expect("counted")), seen(&theirs.expect("counted")));
 
     reconsider(&target).await;
@@ -203,7 +203,7 @@ async fn held(store: &Arc<dyn Store>) -> (Vec<Message>, Vec<Parked>) {
             ExportRecord::Message(message) => messages.push(*message),
             ExportRecord::Parked(it) => parked.push(*it),
             ExportRecord::Link { .. }
-            | ExportRecord::Counted { .. }
+            | ExportRecord::DedupKey { .. }
             | ExportRecord::Sender { .. }
             | ExportRecord::Automatic { .. }
             | ExportRecord::Names { .. }

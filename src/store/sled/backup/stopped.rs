@@ -34,14 +34,14 @@ pub enum StoppedError {
 pub fn verify(path: &Path, patience: Duration) -> Result<BackupContents, OpenError> {
     open_stopped(path, patience, |store| {
         let scan = &store.read.scan;
-        let person_key = store.read.tree.contains_key(keys::PERSON_KEY);
+        let recipient_hash_key = store.read.tree.contains_key(keys::RECIPIENT_HASH_KEY);
         let damaged = |error: ::sled::Error| Folder { path }.damaged(&error.to_string());
         Ok(BackupContents {
             format: FORMAT,
             counts: scan.counts,
             entries: scan.entries,
             batches: scan.seal.batches,
-            has_person_key: person_key.map_err(damaged)?,
+            has_recipient_hash_key: recipient_hash_key.map_err(damaged)?,
             header: None,
         })
     })
