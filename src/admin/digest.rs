@@ -10,7 +10,7 @@ use std::ops::AddAssign;
 use serde::{Deserialize, Serialize};
 
 use crate::admin::error::AdminError;
-use crate::admin::transfer::check_key;
+use crate::admin::transfer::require_same_key;
 use crate::domain::address::RecipientHashKey;
 use crate::domain::hex::hex;
 use crate::domain::matching::{Parked, ParkedKind, Reason};
@@ -85,8 +85,8 @@ fn kind(record: &ExportRecord) -> String {
     .to_owned()
 }
 
-/// A record without the facts that a move changes: the current attempt and the next one, the reason why evidence is
-/// parked, and codes, which each store removes at its own time.
+/// A copy of the record without the fields that a move changes: the attempts, the reason why evidence is parked, and codes,
+/// which each store removes at its own time.
 fn canonical(record: &ExportRecord) -> ExportRecord {
     let mut record = record.clone();
     match &mut record {
@@ -165,7 +165,7 @@ pub(super) async fn compare(
     key_check: &str,
     records: Vec<ExportRecord>,
 ) -> Result<Comparison, AdminError> {
-    check_key(store, key_check)?;
+    require_same_key(store, key_check)?;
     let found = store.compare(records.clone()).await?;
     let mut comparison = Comparison::default();
     for (record, presence) in records.iter().zip(found) {

@@ -51,8 +51,8 @@ pub enum AdminRequest {
     List { query: ListQuery, cursor: Option<Vec<u8>>, limit: usize },
     /// The newest records; answered with [`list::NewestRecords`].
     Newest { query: ListQuery, limit: usize },
-    /// All records of a SID or reference; answered with [`show::ShownRecords`].
-    Show(Reference),
+    /// All records of a message's SID or of a reference; answered with [`show::ShownRecords`].
+    Show { sid_or_reference: Reference },
     /// Counts of all records at a time; answered with [`stats::Summary`].
     Stats(Timestamp),
     /// Puts an account on hold; answered with [`hold::HoldOutcome`].
@@ -101,8 +101,8 @@ pub enum AdminRequest {
     TraceLookup(Vec<TraceParent>),
 }
 
-/// The store of a request, and its surroundings.
-pub struct Target<'a> {
+/// The store and the process that a request is carried out in.
+pub struct AdminContext<'a> {
     pub store: &'a dyn Store,
     /// The state of the service that has the store open; `None` if a command has opened it.
     pub service: Option<&'a Readiness>,
@@ -114,8 +114,11 @@ pub struct Target<'a> {
 ///
 /// # Errors
 /// See [`AdminError`].
-pub async fn answer(target: &Target<'_>, request: AdminRequest) -> Result<Vec<u8>, AdminError> {
-    let Target { store, service, clear_recordings } = *target;
+pub async fn answer(
+    context: &AdminContext<'_>,
+    request: AdminRequest,
+) -> Result<Vec<u8>, AdminError> {
+    let AdminContext { store, service, clear_recordings } = *context;
     Ok(match request {
         AdminRequest::List { query, cursor, limit } => {
             json(&list::page(store, &query, cursor, limit).await?)
@@ -123,7 +126,9 @@ pub async fn answer(target: &Target<'_>, request: AdminRequest) -> Result<Vec<u8
         AdminRequest::Newest { query, limit } => {
             json(&list::newest(store, service, &query, limit).await?)
         }
-        AdminRequest::Show(name) => json(&show::show(store, service, &name).await?),
+        AdminRequest::Show { sid_or_reference } => {
+            json(&show::show(store, service, &sid_or_reference).await?)
+        }
         AdminRequest::Stats(now) => json(&stats::stats(store, service, now).await?),
         AdminRequest::Hold(account) => json(&hold::hold(store, account).await?),
         AdminRequest::Resume(account) => json(&hold::resume(store, account).await?),

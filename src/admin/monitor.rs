@@ -21,16 +21,16 @@ use crate::telemetry::clock::monotonic;
 
 /// How long a snapshot is shared.
 const SNAPSHOT_TTL: Duration = Duration::from_secs(1);
-/// How long a successful health check stays valid, because the check writes to the disk.
+/// How long a successful health check is reused. Each check writes to the disk.
 const HEALTH_TTL: Duration = Duration::from_secs(5);
 /// How long `/readyz` waits for a snapshot after its check of the store. Both together stay below 5 s, the usual timeout of
 /// probes.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(1_500);
-const SAMPLE_EVERY: Duration = Duration::from_secs(15);
+const SAMPLE_INTERVAL: Duration = Duration::from_secs(15);
 
 pub struct Monitor {
     pub(super) sources: Sources,
-    began: Instant,
+    started_at: Instant,
     cache: Mutex<Cache>,
     /// The last snapshot, complete or not, for a probe that cannot wait for a new one.
     last_taken: StdMutex<Option<(Instant, Arc<Snapshot>)>>,
@@ -59,7 +59,7 @@ impl Monitor {
     pub fn new(sources: Sources) -> Self {
         Self {
             sources,
-            began: monotonic(),
+            started_at: monotonic(),
             cache: Mutex::default(),
             last_taken: StdMutex::default(),
             trends: StdMutex::default(),
@@ -120,11 +120,11 @@ impl Monitor {
             // A new health check would write to the disk, so the sample uses the result of the last one.
             let health = self.cache.lock().await.health.clone();
             self.take(health.and_then(|(_, error)| error)).await;
-            tokio::time::sleep(SAMPLE_EVERY).await;
+            tokio::time::sleep(SAMPLE_INTERVAL).await;
         }
     }
 
-    /// A test write to the store. Returns the error if it fails.
+    /// Writes to the store as a test. Returns the error if that fails.
     async fn check_store(&self) -> Option<String> {
         in_time(self.sources.store.health()).await.err()
     }
@@ -156,7 +156,7 @@ impl Monitor {
         let disk = timeout(STORE_TIMEOUT, web::block(move || disk())).await;
         let disk = disk.ok().and_then(Result::ok).and_then(Result::ok);
         Snapshot {
-            at: (self.sources.clock)(),
+            taken_at: (self.sources.clock)(),
             store_error,
             is_draining: readiness.is_draining(),
             counts: store.counts(),
@@ -166,9 +166,9 @@ impl Monitor {
             refused,
             posting: Posting::of(on_hold, Some(readiness)),
             lanes: readiness.lanes(),
-            foreign: readiness.foreign_answers(),
+            foreign_answers: readiness.foreign_answers(),
             signatures: self.sources.signatures.counts(),
-            free: disk.map(|disk| disk.free),
+            free_disk_bytes: disk.map(|disk| disk.free),
             last_verified: None,
             findings: Vec::new(),
         }
@@ -176,11 +176,11 @@ impl Monitor {
 
     /// Adds the snapshot to the history, and derives its findings.
     fn evaluate(&self, snapshot: &mut Snapshot) {
-        let uptime = self.began.elapsed();
+        let uptime = self.started_at.elapsed();
         let totals = self.sources.metrics.totals();
         let mut trends = self.trends.lock().unwrap_or_else(PoisonError::into_inner);
-        trends.note(uptime, snapshot, totals);
-        let situation = trends.situation(uptime, snapshot, totals, &self.sources);
+        trends.record(uptime, snapshot, totals);
+        let situation = trends.finding_inputs(uptime, snapshot, totals, &self.sources);
         drop(trends);
         snapshot.last_verified = situation.twilio.last_verified.max(situation.app.last_verified);
         snapshot.findings = judge(&situation);
@@ -188,7 +188,7 @@ impl Monitor {
         let mut current = BTreeMap::new();
         for finding in &mut snapshot.findings {
             let key = (finding.id, finding.subject.clone());
-            let since = first_seen.get(&key).copied().unwrap_or(snapshot.at);
+            let since = first_seen.get(&key).copied().unwrap_or(snapshot.taken_at);
             finding.since.get_or_insert(since);
             current.insert(key, since);
         }
@@ -196,7 +196,7 @@ impl Monitor {
     }
 }
 
-/// The answer of a query, or the default. The first error is noted; it empties no other part of a snapshot.
+/// The answer of a query, or the default. Keeps the first error; the other parts of the snapshot stay complete.
 fn or_default<T: Default>(answer: Result<T, String>, store_error: &mut Option<String>) -> T {
     answer.unwrap_or_else(|error| {
         store_error.get_or_insert(error);

@@ -21,8 +21,8 @@ pub(super) fn identity(store: &dyn Store) -> Identity {
     Identity { key_check, is_empty: store.counts() == RecordCounts::default() }
 }
 
-/// Refuses records whose recipients another key hashed.
-pub(super) fn check_key(store: &dyn Store, key_check: &str) -> Result<(), StoreError> {
+/// Rejects records whose recipients another key hashed.
+pub(super) fn require_same_key(store: &dyn Store, key_check: &str) -> Result<(), StoreError> {
     if identity(store).key_check == key_check {
         return Ok(());
     }
@@ -37,7 +37,7 @@ pub(super) async fn import(
     key_check: &str,
     records: Vec<ExportRecord>,
 ) -> Result<ImportOutcome, StoreError> {
-    check_key(store, key_check)?;
+    require_same_key(store, key_check)?;
     let outcome = store.import(records).await?;
     log_confirmed(&outcome.confirmed);
     for account_sid in &outcome.holds {

@@ -77,7 +77,7 @@ pub(super) fn message(text: &str) -> Result<MessageSid, String> {
     MessageSid::parse(text).map_err(|error| error.to_string())
 }
 
-pub(super) fn name(text: &str) -> Result<Reference, String> {
+pub(super) fn sid_or_reference(text: &str) -> Result<Reference, String> {
     let expected = || "expected a MessageSid, or a reference of 1 to 128 bytes".to_owned();
     Reference::parse(text).ok_or_else(expected)
 }

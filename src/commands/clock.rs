@@ -20,7 +20,7 @@ pub(super) async fn run(
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
     let state: ClockState = store.request(AdminRequest::Clock { confirm: args.confirm }).await?;
-    if args.store.json {
+    if args.common.json {
         writeln!(out, "{}", serde_json::to_string(&state)?)?;
     } else {
         write!(out, "{}", text(&state))?;

@@ -55,7 +55,7 @@ impl Import {
                 ImportSource::Stream(Box::new(BufReader::new(file)))
             }
         };
-        Ok(Self { from, only_verifies: args.verify, json: args.store.json })
+        Ok(Self { from, only_verifies: args.verify, json: args.common.json })
     }
 
     /// Imports the records, and prints the outcome.

@@ -42,7 +42,7 @@ pub(super) async fn run(
     };
     let (from, before, account) = (args.newer_than, args.older_than, args.account);
     let query = ListQuery { filter, from, before, account };
-    if args.store.json && args.limit.is_none() {
+    if args.common.json && args.limit.is_none() {
         let mut cursor = None;
         loop {
             let page: ListPage = store
@@ -57,7 +57,7 @@ pub(super) async fn run(
     }
     let limit = usize::try_from(args.limit.unwrap_or(DEFAULT_LIMIT))?;
     let found: NewestRecords = store.request(AdminRequest::Newest { query, limit }).await?;
-    if args.store.json {
+    if args.common.json {
         lines(&found.entries, out)?;
     } else {
         let of_several = account.is_none() && found.accounts > 1;

@@ -26,7 +26,7 @@ pub(super) async fn run(
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
     let summary: Summary = store.request(AdminRequest::Stats(now())).await?;
-    if args.store.json {
+    if args.common.json {
         serde_json::to_writer_pretty(&mut *out, &summary)?;
         writeln!(out)?;
     } else {

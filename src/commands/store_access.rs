@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
 
 use crate::admin;
-use crate::admin::{AdminRequest, Target};
+use crate::admin::{AdminContext, AdminRequest};
 use crate::commands::control::{LOCK_TIMEOUT, RunningService};
 use crate::config::{PostgresUrl, StoreUrl, Values};
 use crate::recording::rotating_dir::RotatingDir;
@@ -112,8 +112,8 @@ async fn answer<T: DeserializeOwned>(
         Some(folder) if folder.try_exists()? => RotatingDir::open(folder)?.clear(),
         Some(_) | None => Ok(0),
     };
-    let target = Target { store, service: None, clear_recordings: &clear_recordings };
-    let response = admin::answer(&target, request).await?;
+    let context = AdminContext { store, service: None, clear_recordings: &clear_recordings };
+    let response = admin::answer(&context, request).await?;
     serde_json::from_slice(&response).context("the response has another type")
 }
 

@@ -97,7 +97,7 @@ pub struct Values {
     pub event_window: Duration,
     /// How long finished records are kept.
     pub retention: Duration,
-    /// At this number, new messages are refused.
+    /// At this number, new messages are rejected.
     pub max_messages: u64,
     /// The largest number of parked signals.
     pub max_parked: u64,
@@ -113,7 +113,7 @@ pub struct Values {
     pub links: Links,
     /// Whether to decide and record, but never post.
     pub dry_run: bool,
-    /// The folder of the last requests that were refused for their signature; `None` if none are kept.
+    /// The folder of the last requests that were rejected for their signature; `None` if none are kept.
     pub record_refused: Option<PathBuf>,
     pub log: LogSettings,
 }

@@ -117,7 +117,9 @@ impl RequestParts<'_> {
     pub(super) fn fields_with_times(&self, context: &ParseContext<'_>) -> Cow<'_, Fields> {
         match context.relay {
             Relay::Direct => Cow::Borrowed(self.fields),
-            Relay::ViaApp => Cow::Owned(self.fields.or_of(self.query, &["OccurredAt", "SentAt"])),
+            Relay::ViaApp => {
+                Cow::Owned(self.fields.with_missing_from(self.query, &["OccurredAt", "SentAt"]))
+            }
         }
     }
 }

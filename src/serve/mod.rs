@@ -49,7 +49,7 @@ use crate::inbound::rejected_capture::RejectedCapture;
 use crate::inbound::send::credentials::SendCredentials;
 use crate::inbound::send::sends::Sends;
 use crate::serve::build::{
-    configured_keys, connections, control_state, ops_server, page_state, public_server,
+    config_queries, connections, control_state, ops_server, page_state, public_server,
     start_traces, worker,
 };
 use crate::serve::clock::{log_jump, now, uptime};
@@ -160,7 +160,7 @@ impl Service {
             signatures: Arc::clone(&receiver.signatures),
             forward_failures: Arc::clone(&receiver.forward_failures),
             readiness: Arc::clone(&readiness),
-            keys: configured_keys(&keyring),
+            config: config_queries(&keyring),
             clock,
             disk: disk_of(settings),
             max_messages: settings.max_messages,

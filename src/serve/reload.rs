@@ -47,7 +47,7 @@ impl Reloader {
     pub fn reload(&mut self, settings: Result<Settings, Problems>) {
         match settings {
             Ok(settings) => self.apply(settings),
-            Err(problems) => self.refuse(&problems.to_string()),
+            Err(problems) => self.reject(&problems.to_string()),
         }
     }
 
@@ -57,10 +57,10 @@ impl Reloader {
         if !targets.is_empty()
             && let Err(error) = self.forwarder.prepare()
         {
-            return self.refuse(&error.to_string());
+            return self.reject(&error.to_string());
         }
         if let Err(error) = self.upstreams.replace(upstreams(&settings)) {
-            return self.refuse(&error.to_string());
+            return self.reject(&error.to_string());
         }
         self.forwarder.replace(targets);
         self.send_credentials.replace(send::credentials(&settings));
@@ -88,7 +88,7 @@ impl Reloader {
         self.settings.warnings = settings.warnings;
     }
 
-    fn refuse(&self, problems: &str) {
+    fn reject(&self, problems: &str) {
         tracing::error!(problems, "reload refused: the settings are invalid; nothing has changed");
         self.metrics.config_reload("refused");
     }

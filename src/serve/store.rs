@@ -21,7 +21,7 @@ use crate::store::{ClockGuard, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::store_gauges::Disk;
 
-/// Refuses a file system on which acknowledged records can be lost, or logs a warning if the settings allow it. Returns
+/// Rejects a file system on which acknowledged records can be lost, or logs a warning if the settings allow it. Returns
 /// the store's placement; `None`: the system does not report it.
 pub(super) fn check_placement(settings: &Settings) -> anyhow::Result<Option<StorePlacement>> {
     let Some(path) = settings.store.folder() else { return Ok(None) };

@@ -297,11 +297,11 @@ fn a_status_event_registers_its_message_by_callback_url_or_tag() {
     let own = "https://hooks.example.com/twilio/status";
     let read_with = |more: &str, reference_tag| {
         let key = RecipientHashKey::new(b"key");
-        let reading = ParseContext { reference_tag, ..ParseContext::example(&key, NOW) };
+        let context = ParseContext { reference_tag, ..ParseContext::example(&key, NOW) };
         let body = format!(
             r#"{{"type":"com.twilio.messaging.message.delivered","id":"EZ1","data":{{"messageSid":"{MESSAGE}","accountSid":"{ACCOUNT}"{more}}}}}"#
         );
-        let event = batch(body.as_bytes(), &reading).expect("read").pop().expect("one");
+        let event = batch(body.as_bytes(), &context).expect("read").pop().expect("one");
         match event.incoming {
             Incoming::Status(update) => {
                 let reference = update.reference.map(|known| known.as_str().to_owned());

@@ -42,7 +42,7 @@ impl<'a> Reader<'a> {
         Self { key, account: ACCOUNT, relay: Relay::Direct }
     }
 
-    fn reading(&self, seconds: i64) -> ParseContext<'a> {
+    fn context(&self, seconds: i64) -> ParseContext<'a> {
         ParseContext {
             account: AccountSid::parse(self.account).expect("valid"),
             others: &[],
@@ -69,7 +69,7 @@ impl<'a> Reader<'a> {
         let created = at(seconds).to_string();
         let more = [("To", to), ("From", US), ("CreatedAt", &*created)];
         let fields = self.fields(self.sid(n), &more, FieldSpelling::Any);
-        let read = app::message(&fields, &self.reading(seconds)).expect("read");
+        let read = app::message(&fields, &self.context(seconds)).expect("read");
         read.message.expect("a message")
     }
 
@@ -79,14 +79,14 @@ impl<'a> Reader<'a> {
         let fields = self.fields(self.sid(n), &[&usual[..], more].concat(), FieldSpelling::Twilio);
         let query =
             Fields::from_pairs(&form::pairs(b"feedback=1"), FieldSpelling::Twilio).expect("UTF-8");
-        callback::status(&fields, &query, &self.reading(seconds)).expect("read")
+        callback::status(&fields, &query, &self.context(seconds)).expect("read")
     }
 
     fn reply(&self, n: u32, from: &str, more: &[(&str, &str)], seconds: i64) -> Signal {
         let usual = [("From", from), ("To", US), ("Body", "thanks")];
         let fields =
             self.fields(self.sid(0x100 + n), &[&usual[..], more].concat(), FieldSpelling::Twilio);
-        callback::reply(&fields, &self.reading(seconds)).expect("read")
+        callback::reply(&fields, &self.context(seconds)).expect("read")
     }
 
     /// The SID of message `n`, which differs between the accounts.

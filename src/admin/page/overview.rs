@@ -23,12 +23,12 @@ const HOUR_SECS: i64 = 3_600;
 
 pub(super) fn overview(now: &Snapshot, session: &Session) -> Markup {
     let stats = &now.stats;
-    let since = whole_hours(now.at, HOURS);
+    let since = whole_hours(now.taken_at, HOURS);
     let since = format!("since {} yesterday (UTC)", since.strftime("%H:%M"));
-    let day = periods(stats, now.at, HOURS, HOUR_SECS, "%H:%M");
-    let fortnight = periods(stats, now.at, DAYS, HOURS * HOUR_SECS, "%-d %b");
+    let day = periods(stats, now.taken_at, HOURS, HOUR_SECS, "%H:%M");
+    let fortnight = periods(stats, now.taken_at, DAYS, HOURS * HOUR_SECS, "%-d %b");
     let today = day.iter().fold(BucketCounts::default(), |all, period| all + period.tally);
-    let week = now.at - WEEK;
+    let week = now.taken_at - WEEK;
     html! {
         (health(now))
         section aria-labelledby="h-funnel" {
@@ -57,12 +57,12 @@ pub(super) fn overview(now: &Snapshot, session: &Session) -> Markup {
                 section aria-labelledby="h-codes" {
                     h2 #h-codes { "By calling code" }
                     p.note { "Today and the six days before. More sends without more confirmations: a broken route, or traffic pumping." }
-                    (conversion("Calling code", &by_calling_code(stats, week), &by_calling_code(stats, now.at)))
+                    (conversion("Calling code", &by_calling_code(stats, week), &by_calling_code(stats, now.taken_at)))
                 }
                 section aria-labelledby="h-senders" {
                     h2 #h-senders { "By sender" }
                     p.note { "Today and the six days before." }
-                    (conversion("Sender", &by_sender(stats, week), &by_sender(stats, now.at)))
+                    (conversion("Sender", &by_sender(stats, week), &by_sender(stats, now.taken_at)))
                 }
             }
         }

@@ -39,11 +39,11 @@ fn outbox_row(message: &Message, now: &Snapshot) -> Markup {
         td data-label="Proven by" { @if let Some(proof) = proof {
             (veiled(&proof.label.replace('_', " "))) " " span.soft { (proof.basis.as_str()) }
         } }
-        td data-label="Confirmed" { @if let Some(proof) = proof { (format::timestamp(proof.confirmed_at, now.at)) } }
-        td data-label="Next attempt" { (next_post(message, &now.posting, now.at)) }
+        td data-label="Confirmed" { @if let Some(proof) = proof { (format::timestamp(proof.confirmed_at, now.taken_at)) } }
+        td data-label="Next attempt" { (next_post(message, &now.posting, now.taken_at)) }
         td.n data-label="Attempts" { (message.posts_made()) }
         td.why data-label="Last attempt" { @match &message.last_attempt {
-            Some(attempt) => { (veiled(&attempt.to_string())) " " span.soft { (format::timestamp(attempt.ended_at, now.at)) } }
+            Some(attempt) => { (veiled(&attempt.to_string())) " " span.soft { (format::timestamp(attempt.ended_at, now.taken_at)) } }
             None => span.soft { "none yet" },
         } }
     } }
@@ -72,7 +72,7 @@ pub(super) fn refused(now: &Snapshot, session: &Session) -> Markup {
                 } }
                 tbody { @for message in &now.refused { tr {
                     th scope="row" { (message_link(message)) }
-                    td data-label="Refused" { (format::timestamp(message.since, now.at)) }
+                    td data-label="Refused" { (format::timestamp(message.since, now.taken_at)) }
                     td.why data-label="Why" { (refusal(message)) }
                     td { (requeue_button(message, session)) }
                 } } }

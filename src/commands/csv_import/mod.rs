@@ -55,7 +55,7 @@ impl CsvImport {
         let file = open(&args.file).map_err(|error| UsageError(format!("{shown}: {error}")))?;
         let lines = CsvLines::begin(file, accounts);
         let lines = lines.map_err(|error| UsageError(format!("{shown}: {error:#}")))?;
-        Ok(Self { lines, interval: args.interval, json: args.store.json })
+        Ok(Self { lines, interval: args.interval, json: args.common.json })
     }
 
     /// Imports the lines. Returns whether each of them is confirmed now.

@@ -13,7 +13,7 @@ pub(super) static ROWS: &[Setting] = &[
         name: RECORD_REFUSED,
         heading: LOGS,
         value: Value::Text { form: "DIR", default: "" },
-        help: "A folder for the last 20 requests refused for their signature, for doctor. They may contain \
+        help: "A folder for the last 20 requests rejected for their signature, for doctor. They may contain \
                phone numbers and texts [default: none are kept]",
         parse: parse::record_refused,
         show: |settings| {

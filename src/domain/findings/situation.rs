@@ -132,7 +132,7 @@ impl Sum for SignatureFacts {
     }
 }
 
-/// Requests that were refused for their signature.
+/// Requests that were rejected for their signature.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SignatureFailures {
     /// Signed, by another key or for another account.

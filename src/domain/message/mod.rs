@@ -223,7 +223,7 @@ pub struct Message {
 
 impl Message {
     /// A message of which only the SID, the account and the time of the first request are known.
-    pub fn heard_of(sid: MessageSid, account: AccountSid, at: Timestamp) -> Self {
+    pub fn new(sid: MessageSid, account: AccountSid, at: Timestamp) -> Self {
         Self {
             sid,
             account,
@@ -392,6 +392,6 @@ impl Message {
     pub(crate) fn example(state: State, at: Timestamp) -> Self {
         let sid = "SM0123456789abcdef0123456789abcdef".parse().expect("valid");
         let account = "AC0123456789abcdef0123456789abcdef".parse().expect("valid");
-        Self { state, created_at_known: true, ..Self::heard_of(sid, account, at) }
+        Self { state, created_at_known: true, ..Self::new(sid, account, at) }
     }
 }

@@ -1,4 +1,4 @@
-//! The rows that a list shows, and the link that a client gets.
+//! The rows that a list shows, and links that have not expired.
 
 use jiff::Timestamp;
 
