@@ -15,7 +15,7 @@ use crate::twilio::json::Json;
 
 /// The outcome of one line of an import.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ConfirmOutcome {
+pub enum LineOutcome {
     /// The message is confirmed, and will be reported.
     Confirmed,
     /// The message was confirmed before.
@@ -31,7 +31,7 @@ pub enum ConfirmOutcome {
     },
 }
 
-impl ConfirmOutcome {
+impl LineOutcome {
     fn rejected(malformed: &Malformed) -> Self {
         let field = match malformed {
             Malformed::Field { field, .. }
@@ -50,7 +50,7 @@ pub(super) async fn confirm_imported(
     account: AccountSid,
     fields: Vec<(String, String)>,
     imported_at: Timestamp,
-) -> Result<ConfirmOutcome, StoreError> {
+) -> Result<LineOutcome, StoreError> {
     let members = fields.into_iter().map(|(name, value)| (name, Json::Scalar(value)));
     let fields = Fields::from_members(&members.collect::<Vec<_>>(), FieldSpelling::Any);
     let context = ParseContext {
@@ -66,8 +66,8 @@ pub(super) async fn confirm_imported(
     };
     let signal = match app::event(&fields, &context) {
         Ok(signal) if signal.message_update.is_some() => signal,
-        Ok(_) => return Ok(ConfirmOutcome::rejected(&missing("MessageSid"))),
-        Err(malformed) => return Ok(ConfirmOutcome::rejected(&malformed)),
+        Ok(_) => return Ok(LineOutcome::rejected(&missing("MessageSid"))),
+        Err(malformed) => return Ok(LineOutcome::rejected(&malformed)),
     };
     Ok(match store.observe(signal).await {
         Ok(ObserveOutcome::Confirmed(sid)) => {
@@ -75,14 +75,14 @@ pub(super) async fn confirm_imported(
                 message_sid = %sid, account_sid = %account, source = "import",
                 "confirmed {sid} by import"
             );
-            ConfirmOutcome::Confirmed
+            LineOutcome::Confirmed
         }
-        Ok(ObserveOutcome::AlreadyConfirmed(_)) => ConfirmOutcome::AlreadyConfirmed,
+        Ok(ObserveOutcome::AlreadyConfirmed(_)) => LineOutcome::AlreadyConfirmed,
         Ok(ObserveOutcome::NotConfirmed(reason) | ObserveOutcome::Parked { reason, .. }) => {
-            ConfirmOutcome::NotConfirmed { reason: reason.as_str().to_owned() }
+            LineOutcome::NotConfirmed { reason: reason.as_str().to_owned() }
         }
         Err(StoreError::Contradiction(wrong)) => {
-            ConfirmOutcome::Rejected { field: wrong.field.to_owned(), why: wrong.to_string() }
+            LineOutcome::Rejected { field: wrong.field.to_owned(), why: wrong.to_string() }
         }
         Err(error @ StoreError::Unavailable { .. }) => return Err(error),
     })

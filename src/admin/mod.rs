@@ -90,7 +90,7 @@ pub enum AdminRequest {
     },
     /// One step of matching parked evidence again after an import; answered with [`Reconsidered`](crate::store::Reconsidered).
     Rematch { cursor: Option<Vec<u8>>, limit: usize },
-    /// Confirms a message that an operator's CSV lists; answered with [`confirm_imported::ConfirmOutcome`].
+    /// Confirms a message that an operator's CSV lists; answered with [`confirm_imported::LineOutcome`].
     ConfirmImported {
         account: AccountSid,
         /// The fields of an app's event.

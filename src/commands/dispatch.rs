@@ -8,11 +8,10 @@ use std::process::ExitCode;
 
 use actix_web::rt::System;
 use clap::error::ErrorKind;
+use serde_json::to_string_pretty;
 
 use crate::cli::operate::{HoldArgs, StoreFlag};
-use crate::cli::{
-    BackupArgs, DemoArgs, DoctorArgs, ReplayArgs, SignArgs, StoreCommand, Tool, VerifyStoreArgs,
-};
+use crate::cli::{BackupArgs, DemoArgs, DoctorArgs, SignArgs, StoreCommand, Tool, VerifyStoreArgs};
 use crate::commands::csv_import::CsvImport;
 use crate::commands::hold::HoldChange;
 use crate::commands::import::Import;
@@ -114,7 +113,12 @@ where
             print(&result.unwrap_or_else(|why| why))?;
             Ok(exit(is_healthy))
         }
-        Tool::Replay(args) => run_replay(&args),
+        Tool::Replay(args) => {
+            let settings = Settings::of_process(&args.settings)?;
+            let verdicts = System::new().block_on(replay::run(&settings, &args))?;
+            print(&if args.json { verdicts.json()? } else { verdicts.text() })?;
+            Ok(exit(verdicts.all_well()))
+        }
         Tool::List(args) => {
             query(&args.common.store, async |store, out| list::run(store, &args, out).await)
         }
@@ -127,10 +131,14 @@ where
         Tool::Hold(args) => run_hold(&args, HoldChange::Hold),
         Tool::Resume(args) => run_hold(&args, HoldChange::Resume),
         Tool::Clock(args) => {
-            change(&args.common.store, async |store, out| clock::run(store, &args, out).await)
+            change(&args.common.store, CommandKind::Operates, async |store, out| {
+                clock::run(store, &args, out).await
+            })
         }
         Tool::Requeue(args) => {
-            change(&args.common.store, async |store, out| requeue::run(store, &args, out).await)
+            change(&args.common.store, CommandKind::Operates, async |store, out| {
+                requeue::run(store, &args, out).await
+            })
         }
         Tool::Export(args) => {
             export::check(&args)?;
@@ -143,19 +151,21 @@ where
         }
         Tool::Import(args) if args.csv => {
             let import = CsvImport::open(&args, &process_env, &process_file)?;
-            let settings = values(&args.common.store, CommandKind::Judges)?;
-            change_with(&settings, async |store, out| import.run(store, out).await)
+            change(&args.common.store, CommandKind::Judges, async |store, out| {
+                import.run(store, out).await
+            })
         }
         Tool::Import(args) => {
             let import = Import::open(&args)?;
-            let settings = values(&args.common.store, CommandKind::Judges)?;
-            change_with(&settings, async |store, out| import.run(store, out).await)
+            change(&args.common.store, CommandKind::Judges, async |store, out| {
+                import.run(store, out).await
+            })
         }
         Tool::Backup(args) => run_backup(&args),
         Tool::Forget(args) => {
             let addresses = forget::addresses(&args.addresses, &mut io::stdin().lock());
             let addresses = addresses.map_err(|error| UsageError(format!("{error:#}")))?;
-            change(&args.common.store, async |store, out| {
+            change(&args.common.store, CommandKind::Operates, async |store, out| {
                 forget::run(store, addresses, args.common.json, out).await
             })
         }
@@ -192,7 +202,7 @@ fn run_doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     if args.files.is_empty() {
         let report = System::new().block_on(doctor::live::run_checks(&settings, args.ask_app))?;
         if args.json {
-            print(&report.json()?)?;
+            print(&to_string_pretty(&report)?)?;
         } else {
             report.write(&mut Stdout::new(anstream::stdout()))?;
         }
@@ -200,7 +210,7 @@ fn run_doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     }
     let diagnosed = doctor::offline::files(&settings, &args.files);
     let diagnosed = diagnosed.map_err(UsageError)?;
-    print(&if args.json { diagnosed.json()? } else { diagnosed.text() })?;
+    print(&if args.json { to_string_pretty(&diagnosed)? } else { diagnosed.text() })?;
     Ok(exit(diagnosed.all_found()))
 }
 
@@ -215,16 +225,9 @@ fn run_watch<S: Future<Output = ()>>(
     Ok(exit(all_found?))
 }
 
-fn run_replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
-    let settings = Settings::of_process(&args.settings)?;
-    let verdicts = System::new().block_on(replay::run(&settings, args))?;
-    print(&if args.json { verdicts.json()? } else { verdicts.text() })?;
-    Ok(exit(verdicts.all_well()))
-}
-
 fn run_hold(args: &HoldArgs, change_to: HoldChange) -> anyhow::Result<ExitCode> {
     let account = hold::account(args)?;
-    change(&args.common.store, async |store, out| {
+    change(&args.common.store, CommandKind::Operates, async |store, out| {
         hold::run(store, (account, change_to), args.common.json, out).await
     })
 }
@@ -299,7 +302,7 @@ fn run_store(command: StoreCommand) -> anyhow::Result<ExitCode> {
 }
 
 fn report(report: &VerifyReport, json: bool) -> anyhow::Result<ExitCode> {
-    print(&if json { report.json()? } else { report.text() })?;
+    print(&if json { to_string_pretty(report)? } else { report.text() })?;
     Ok(exit(report.ok))
 }
 
@@ -324,20 +327,13 @@ fn query_with(
     on_store(settings, command).map(|(done, _)| exit(done))
 }
 
-/// Runs a command that changes the store and judges no evidence.
+/// Runs a command that changes the store. If a part of its output was dropped, a note says so.
 fn change(
     store: &StoreFlag,
+    kind: CommandKind,
     command: impl AsyncFnOnce(&StoreAccess, &mut Out) -> anyhow::Result<bool>,
 ) -> anyhow::Result<ExitCode> {
-    change_with(&values(store, CommandKind::Operates)?, command)
-}
-
-/// Runs a command that changes the store. If a part of its output was dropped, a note says so.
-fn change_with(
-    settings: &Values,
-    command: impl AsyncFnOnce(&StoreAccess, &mut Out) -> anyhow::Result<bool>,
-) -> anyhow::Result<ExitCode> {
-    let (done, is_closed) = on_store(settings, command)?;
+    let (done, is_closed) = on_store(&values(store, kind)?, command)?;
     if is_closed {
         note(format_args!(
             "heardback: stdout was closed by its reader; the command ended, and a part of its output was dropped"

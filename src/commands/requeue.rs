@@ -64,9 +64,7 @@ impl RequeueCounts {
     ) -> anyhow::Result<()> {
         let (queued, why) = match outcome {
             RequeueOutcome::Queued => (true, None),
-            RequeueOutcome::NotRequeued(state) => {
-                (false, Some(format!("it is {}", state.as_str())))
-            }
+            RequeueOutcome::NotQueued(state) => (false, Some(format!("it is {}", state.as_str()))),
             RequeueOutcome::Unknown => (false, Some("it is unknown".to_owned())),
         };
         *(if queued { &mut self.queued } else { &mut self.rejected }) += 1;

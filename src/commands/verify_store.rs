@@ -89,10 +89,6 @@ impl VerifyReport {
         }
         out
     }
-
-    pub(super) fn json(&self) -> Result<String, serde_json::Error> {
-        serde_json::to_string_pretty(self)
-    }
 }
 
 impl From<BackupContents> for VerifyFinding {

@@ -7,7 +7,7 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use crate::config::env::Env;
 use crate::config::reader::{Setting, SettingsArgs, Value};
 use crate::config::settings::StoreUrl;
-use crate::config::table::every_setting;
+use crate::config::table::{every_setting, sections};
 
 fn flag(setting: &Setting) -> Arg {
     let (_, tail) = setting.name.split_once('_').unwrap_or(("", setting.name));
@@ -19,7 +19,6 @@ fn flag(setting: &Setting) -> Arg {
         .long(tail.to_ascii_lowercase().replace('_', "-"))
         .env(setting.name)
         .hide_env_values(true)
-        .help_heading(setting.heading)
         .help(help);
     match setting.value {
         Value::Text { form, .. } | Value::StoreUrl { form, .. } | Value::Redacted { form } => {
@@ -84,7 +83,11 @@ impl FromArgMatches for SettingsArgs {
 
 impl Args for SettingsArgs {
     fn augment_args(command: Command) -> Command {
-        command.args(with_flag().map(flag))
+        let flags = sections().into_iter().flat_map(|(heading, settings)| {
+            let with_flag = settings.iter().filter(|setting| !setting.is_secret());
+            with_flag.map(move |setting| flag(setting).help_heading(heading))
+        });
+        command.args(flags)
     }
 
     fn augment_args_for_update(command: Command) -> Command {

@@ -23,8 +23,6 @@ const ONLY_COMMAS: &str = "it has commas only; expected a value";
 pub struct Setting {
     /// The environment variable. The flag is this name without its prefix.
     pub name: &'static str,
-    /// The heading in the help.
-    pub heading: &'static str,
     /// The form of the value, and the default.
     pub value: Value,
     /// The help, without the default.

@@ -104,15 +104,15 @@ impl Erasure {
             parked_evidence: message
                 .parked_evidence
                 .clone()
-                .filter(|parked| !self.names(&parked.evidence.target, message)),
+                .filter(|kept| !self.names(kept, message)),
             superseded_by: message.superseded_by.filter(|sid| !self.messages.contains(sid)),
             ..message.clone()
         })
     }
 
     /// Whether the evidence that confirmed a message names one of their references.
-    fn names(&self, target: &EvidenceTarget, message: &Message) -> bool {
-        matches!(named, EvidenceTarget::Reference(name) if self.is_named(message.account, name))
+    fn names(&self, kept: &Parked, message: &Message) -> bool {
+        matches!(&kept.evidence.target, EvidenceTarget::Reference(name) if self.is_named(message.account, name))
     }
 
     fn is_named(&self, account: AccountSid, name: &Reference) -> bool {

@@ -477,7 +477,7 @@ async fn only_a_refused_message_can_be_requeued_and_its_attempts_start_over() {
         );
         confirmed(&store, 1, 0).await;
         let early = store.requeue(sid(1), RequeueFrom::Refused).await.expect("answered");
-        assert_eq!(early, Requeued::NotRequeued(State::Confirmed));
+        assert_eq!(early, Requeued::NotQueued(State::Confirmed));
         refuse(&store, 1).await;
         let queued = store.requeue(sid(1), RequeueFrom::Refused).await.expect("answered");
         assert!(matches!(queued, Requeued::Queued(m) if m.state == State::Confirmed));
@@ -494,13 +494,13 @@ async fn a_message_is_requeued_only_if_reported_since_that_time_and_keeps_its_re
         let since = |second| RequeueFrom::ReportedSince(at(second));
         confirmed(&store, 1, 0).await;
         let early = store.requeue(sid(1), since(0)).await.expect("answered");
-        assert_eq!(early, Requeued::NotRequeued(State::Confirmed), "it is not reported yet");
+        assert_eq!(early, Requeued::NotQueued(State::Confirmed), "it is not reported yet");
         hands.set(10);
         let lease = claim(&store).await[0].lease;
         store.settle(lease, Settlement::Reported, None).await.expect("settled");
         for from in [since(11), RequeueFrom::Refused] {
             let other = store.requeue(sid(1), from).await.expect("answered");
-            assert_eq!(other, Requeued::NotRequeued(State::Reported));
+            assert_eq!(other, Requeued::NotQueued(State::Reported));
         }
         hands.set(20);
         let queued = store.requeue(sid(1), since(10)).await.expect("answered");

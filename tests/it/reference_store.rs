@@ -255,12 +255,7 @@ impl RowSource for ReferenceStore {
     }
 
     fn holding(&self, key: &WaitsFor) -> Result<Vec<MessageSid>, Infallible> {
-        let holds = |message: &&Message| {
-            message
-                .parked_evidence
-                .as_ref()
-                .is_some_and(|parked| WaitsFor::of(&parked.evidence) == *key)
-        };
+        let holds = |message: &&Message| WaitsFor::of_message(message).as_ref() == Some(key);
         Ok(self.messages.values().filter(holds).map(|message| message.sid).collect())
     }
 

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::admin::hold;
 use crate::admin::page::auth::{DenialReason, clear_session, cookie, cookie_value};
-use crate::admin::page::layout::{self, see_other};
+use crate::admin::page::layout::{self, PageResult, see_other};
 use crate::admin::page::state::PageState;
 use crate::admin::requeue::{RequeueOutcome, RequeueSelection, requeue};
 use crate::domain::sid::{AccountSid, MessageSid};
@@ -65,7 +65,7 @@ async fn log_in(
     request: HttpRequest,
     page: web::Data<PageState>,
     form: web::Form<LoginForm>,
-) -> Result<HttpResponse, DenialReason> {
+) -> PageResult {
     if !page.auth.has_token() {
         return Ok(see_other("/"));
     }
@@ -87,7 +87,7 @@ async fn log_out(
     request: HttpRequest,
     page: web::Data<PageState>,
     form: web::Form<ActionForm>,
-) -> Result<HttpResponse, DenialReason> {
+) -> PageResult {
     authorize(&request, &page, &form)?;
     Ok(with_cookie(see_other("/login"), &clear_session()))
 }
@@ -97,14 +97,14 @@ async fn requeue_message(
     page: web::Data<PageState>,
     sid: web::Path<String>,
     form: web::Form<ActionForm>,
-) -> Result<HttpResponse, DenialReason> {
+) -> PageResult {
     authorize(&request, &page, &form)?;
     let Ok(sid) = MessageSid::parse(&sid) else { return Ok(redirect("/", UNKNOWN)) };
     let selection = RequeueSelection::Named(vec![sid]);
     let requeued = requeue(&*page.monitor.sources.store, &selection, None).await;
     let result = requeued.map(|page| match page.outcomes.first() {
         Some((_, RequeueOutcome::Queued)) => REQUEUED,
-        Some((_, RequeueOutcome::NotRequeued(_))) => NOT_REFUSED,
+        Some((_, RequeueOutcome::NotQueued(_))) => NOT_REFUSED,
         Some((_, RequeueOutcome::Unknown)) | None => UNKNOWN,
     });
     Ok(finish(&page, &format!("/messages/{sid}"), &format!("requeue {sid}"), result).await)
@@ -115,7 +115,7 @@ async fn hold_or_resume(
     page: web::Data<PageState>,
     path: web::Path<(String, String)>,
     form: web::Form<ActionForm>,
-) -> Result<HttpResponse, DenialReason> {
+) -> PageResult {
     authorize(&request, &page, &form)?;
     let (account, action) = path.into_inner();
     let Ok(account) = AccountSid::parse(&account) else { return Ok(redirect("/", UNKNOWN)) };

@@ -107,7 +107,9 @@ pub(super) fn see_other(location: &str) -> HttpResponse {
     HttpResponse::SeeOther().insert_header((LOCATION, location)).finish()
 }
 
-/// A handler that returns a [`DenialReason`] gives this answer.
+/// The answer of a handler. A reason for denial is answered by [`denied`].
+pub(super) type PageResult = Result<HttpResponse, DenialReason>;
+
 impl ResponseError for DenialReason {
     fn error_response(&self) -> HttpResponse {
         denied(*self)

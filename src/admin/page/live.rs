@@ -14,6 +14,7 @@ use futures_util::stream;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::admin::page::auth::{DenialReason, Session};
+use crate::admin::page::layout::PageResult;
 use crate::admin::page::state::{PageState, SearchQuery};
 use crate::domain::redact::plain;
 use crate::telemetry::clock::monotonic;
@@ -39,7 +40,7 @@ pub(super) async fn live(
     request: HttpRequest,
     page: web::Data<PageState>,
     query: web::Query<SearchQuery>,
-) -> Result<HttpResponse, DenialReason> {
+) -> PageResult {
     let session = match page.authenticate(&request) {
         // A browser does not follow the redirect of an event stream to the login form.
         Err(DenialReason::NoSession) => return Ok(HttpResponse::Unauthorized().finish()),

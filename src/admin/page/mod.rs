@@ -24,8 +24,7 @@ pub use state::PageState;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use crate::admin::page::auth::DenialReason;
-use crate::admin::page::layout::{PageFrame, see_other};
+use crate::admin::page::layout::{PageFrame, PageResult, see_other};
 use crate::admin::page::state::SearchQuery;
 
 const STYLE: &str = include_str!("style.css");
@@ -55,10 +54,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
     config.service(scope);
 }
 
-async fn index(
-    request: HttpRequest,
-    page: web::Data<PageState>,
-) -> Result<HttpResponse, DenialReason> {
+async fn index(request: HttpRequest, page: web::Data<PageState>) -> PageResult {
     show(&request, &page, None).await
 }
 
@@ -66,7 +62,7 @@ async fn search(
     request: HttpRequest,
     page: web::Data<PageState>,
     query: web::Query<SearchQuery>,
-) -> Result<HttpResponse, DenialReason> {
+) -> PageResult {
     match query.q.as_deref().map(str::trim) {
         Some(text) if !text.is_empty() => show(&request, &page, Some(text)).await,
         Some(_) | None => Ok(see_other("/")),
@@ -77,15 +73,11 @@ async fn message(
     request: HttpRequest,
     page: web::Data<PageState>,
     sid: web::Path<String>,
-) -> Result<HttpResponse, DenialReason> {
+) -> PageResult {
     show(&request, &page, Some(&sid)).await
 }
 
-async fn show(
-    request: &HttpRequest,
-    page: &PageState,
-    query: Option<&str>,
-) -> Result<HttpResponse, DenialReason> {
+async fn show(request: &HttpRequest, page: &PageState, query: Option<&str>) -> PageResult {
     let session = page.authenticate(request)?;
     if let Some(query) = query
         && may_be_phone_number(query)
@@ -111,10 +103,7 @@ async fn show(
 }
 
 /// The answer to a search for a phone number.
-async fn numbers(
-    request: HttpRequest,
-    page: web::Data<PageState>,
-) -> Result<HttpResponse, DenialReason> {
+async fn numbers(request: HttpRequest, page: web::Data<PageState>) -> PageResult {
     let (title, session) = ("Numbers", &page.authenticate(&request)?);
     let frame = PageFrame { title, session, query: "", live: None, result: None };
     Ok(frame.render(&search::no_phone_numbers()))

@@ -19,7 +19,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::admin::AdminRequest;
-use crate::admin::confirm_imported::ConfirmOutcome;
+use crate::admin::confirm_imported::LineOutcome;
 use crate::cli::operate::ImportArgs;
 use crate::commands::csv_import::accounts::AllowedAccounts;
 use crate::commands::csv_import::lines::{CsvLines, PastDelivery};
@@ -97,7 +97,7 @@ impl CsvImport {
                     break Err(error.context(format!("the import stopped before line {number}")));
                 }
             };
-            let is_new = outcome == ConfirmOutcome::Confirmed;
+            let is_new = outcome == LineOutcome::Confirmed;
             counts.add(number, outcome, out)?;
             bar.add(1);
             if is_new && is_served {
@@ -140,16 +140,13 @@ enum ImportEnd {
 async fn confirm(
     store: &StoreAccess,
     line: Result<PastDelivery, LineError>,
-) -> anyhow::Result<ConfirmOutcome> {
+) -> anyhow::Result<LineOutcome> {
     match line {
         Ok(PastDelivery { account, fields }) => {
-            store
-                .request(AdminRequest::ConfirmImported { account, fields, imported_at: now() })
-                .await
+            let imported_at = now();
+            store.request(AdminRequest::ConfirmImported { account, fields, imported_at }).await
         }
-        Err(LineError { field, why }) => {
-            Ok(ConfirmOutcome::Rejected { field: field.to_owned(), why })
-        }
+        Err(LineError { field, why }) => Ok(LineOutcome::Rejected { field: field.to_owned(), why }),
     }
 }
 
@@ -189,26 +186,21 @@ struct CsvImportCounts {
 }
 
 impl CsvImportCounts {
-    fn add(
-        &mut self,
-        line: u64,
-        outcome: ConfirmOutcome,
-        out: &mut impl Write,
-    ) -> anyhow::Result<()> {
+    fn add(&mut self, line: u64, outcome: LineOutcome, out: &mut impl Write) -> anyhow::Result<()> {
         let (result, why) = match outcome {
-            ConfirmOutcome::Confirmed => {
+            LineOutcome::Confirmed => {
                 self.confirmed += 1;
                 return Ok(());
             }
-            ConfirmOutcome::AlreadyConfirmed => {
+            LineOutcome::AlreadyConfirmed => {
                 self.known += 1;
                 return Ok(());
             }
-            ConfirmOutcome::NotConfirmed { reason } => {
+            LineOutcome::NotConfirmed { reason } => {
                 *self.not_confirmed.entry(reason.clone()).or_default() += 1;
                 ("none", reason)
             }
-            ConfirmOutcome::Rejected { field, why } => {
+            LineOutcome::Rejected { field, why } => {
                 *self.refused.entry(field).or_default() += 1;
                 ("refused", why)
             }

@@ -278,12 +278,6 @@ fn host(location: &str) -> &str {
     rest.split('/').next().unwrap_or_default()
 }
 
-/// The verb of a `TwiML` response.
-fn twiml_verb(twiml: &str) -> &str {
-    let inner = twiml.strip_prefix("<Response>").and_then(|rest| rest.strip_suffix("</Response>"));
-    inner.unwrap_or(twiml)
-}
-
 pub(super) struct DemoResponse {
     /// The status, and a word of the body.
     pub(super) text: String,
@@ -306,7 +300,8 @@ pub(super) async fn read_response(response: reqwest::Response) -> anyhow::Result
             .or_else(|| field("status"))
             .unwrap_or_default(),
         (None, None) if is_page => "a page".to_owned(),
-        (None, None) => twiml_verb(&body).to_owned(),
+        // The verb of a `TwiML` response.
+        (None, None) => body.replace("<Response>", "").replace("</Response>", ""),
     };
     Ok(DemoResponse { text: format!("{status} {word}").trim_end().to_owned(), link: field("link") })
 }

@@ -3,7 +3,7 @@
 use crate::config::forward::{shown_url, timeout};
 use crate::config::forward_urls::read_url;
 use crate::config::names::{
-    FORWARD, FORWARD_CALL_URL, FORWARD_MESSAGE_URL, FORWARD_PRIVATE, FORWARD_STATUS_URL,
+    FORWARD_CALL_URL, FORWARD_MESSAGE_URL, FORWARD_PRIVATE, FORWARD_STATUS_URL,
 };
 use crate::config::parse::{set, switch};
 use crate::config::reader::{Setting, SettingsReader, Value};
@@ -13,7 +13,6 @@ use crate::domain::forward::ForwardKind;
 pub(super) static ROWS: &[Setting] = &[
     Setting {
         name: FORWARD_MESSAGE_URL,
-        heading: FORWARD,
         value: Value::Secret,
         help: "The app's own URL for inbound messages: /twilio/message passes each on and answers with the app's \
                answer [default: none]",
@@ -22,7 +21,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: FORWARD_CALL_URL,
-        heading: FORWARD,
         value: Value::Secret,
         help: "The app's own URL for calls: /twilio/call passes each on and answers with the app's answer \
                [default: none]",
@@ -31,7 +29,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: FORWARD_STATUS_URL,
-        heading: FORWARD,
         value: Value::Secret,
         help: "The app's own URL for status callbacks: /twilio/status passes each on and answers with the app's \
                answer [default: none]",
@@ -40,7 +37,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: "HEARDBACK_FORWARD_TIMEOUT",
-        heading: FORWARD,
         value: Value::Text { form: "DURATION", default: "10s" },
         help: "The longest time of the app for its answer, up to 14s; Twilio waits for 15 s",
         parse: |reader, text| set(&mut reader.values.forward.timeout, timeout(text)),
@@ -48,7 +44,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: "HEARDBACK_FORWARD_FALLBACK",
-        heading: FORWARD,
         value: Value::Switch { default: "false" },
         help: "Twilio has a fallback URL or retries for the forwarded webhooks: if the app fails, Twilio gets 502 \
                in place of empty TwiML",
@@ -63,7 +58,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: FORWARD_PRIVATE,
-        heading: FORWARD,
         value: Value::Switch { default: "false" },
         help: "The app may be on loopback or a private network, also over plain http",
         parse: |reader, text| set(&mut reader.values.forward.allows_private, switch(text)),

@@ -1,7 +1,7 @@
 //! The listeners and what requests may do.
 
 use crate::config::listen::ListenAddr;
-use crate::config::names::{APP_KEYS, HTTP, OPS_LISTEN, OPS_LISTEN_DEFAULT, OPS_TOKEN, PUBLIC_URL};
+use crate::config::names::{APP_KEYS, OPS_LISTEN, OPS_LISTEN_DEFAULT, OPS_TOKEN, PUBLIC_URL};
 use crate::config::parse;
 use crate::config::parse::set;
 use crate::config::reader::{Setting, Value};
@@ -12,7 +12,6 @@ use crate::twilio::twiml::RedirectUrl;
 pub(super) static ROWS: &[Setting] = &[
     Setting {
         name: APP_KEYS,
-        heading: HTTP,
         value: Value::Secret,
         help: "Keys that your app signs with, separated by commas, each 16 bytes or more [default: the auth \
                token]",
@@ -24,7 +23,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: PUBLIC_URL,
-        heading: HTTP,
         value: Value::Text { form: "URL,…", default: "" },
         help: "The origin that Twilio and your app sign, e.g. `https://hooks.example.com`. Required. Separate \
                several by commas",
@@ -39,7 +37,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: "HEARDBACK_LISTEN",
-        heading: HTTP,
         value: Value::Text { form: "HOST:PORT", default: "0.0.0.0:8080" },
         help: "The listener for webhooks and your app: an address or a host name, and a port; `[::]` is IPv6 \
                and IPv4",
@@ -50,7 +47,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: OPS_LISTEN,
-        heading: HTTP,
         value: Value::Text { form: "HOST:PORT", default: OPS_LISTEN_DEFAULT },
         help: "The listener for the operator's page, and for /livez, /readyz and /metrics, which need no \
                password. Open it to other machines only with `HEARDBACK_OPS_TOKEN`",
@@ -61,7 +57,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: OPS_TOKEN,
-        heading: HTTP,
         value: Value::Secret,
         help: "The password of the operator's page, 16 bytes or more; required if HEARDBACK_OPS_LISTEN is not \
                loopback [default: none]",
@@ -73,7 +68,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: "HEARDBACK_CLIENT_IP_HEADER",
-        heading: HTTP,
         value: Value::Text { form: "NAME", default: "" },
         help: "The header in which your proxy names the client's address, e.g. Fly-Client-IP. It is only used \
                to count failed signatures by network [default: none, the peer's address]",
@@ -84,7 +78,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: "HEARDBACK_CLICK_PATH_SECRET",
-        heading: HTTP,
         value: Value::Secret,
         help: "Opens /twilio/click/SECRET for click callbacks without a signature: 16 or more letters, digits \
                or - _ . ~ [default: none, every click must be signed]",
@@ -96,7 +89,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: "HEARDBACK_CALL_REDIRECT_URL",
-        heading: HTTP,
         value: Value::Text { form: "URL", default: "" },
         help: "The URL of your own `TwiML` for calls to a number that uses /twilio/call [default: the call is \
                rejected]",

@@ -1,6 +1,6 @@
 //! Logs, traces and recordings.
 
-use crate::config::names::{LOGS, RECORD_REFUSED};
+use crate::config::names::RECORD_REFUSED;
 use crate::config::parse;
 use crate::config::parse::{one_of, set};
 use crate::config::reader::{Setting, Value};
@@ -11,7 +11,6 @@ use crate::domain::redact::veiled;
 pub(super) static ROWS: &[Setting] = &[
     Setting {
         name: RECORD_REFUSED,
-        heading: LOGS,
         value: Value::Text { form: "DIR", default: "" },
         help: "A folder for the last 20 requests rejected for their signature, for doctor. They may contain \
                phone numbers and texts [default: none are kept]",
@@ -22,7 +21,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: "HEARDBACK_LOG",
-        heading: LOGS,
         value: Value::Text { form: "FILTER", default: "info" },
         help: "The log filter, e.g. debug or info,heardback=debug",
         parse: parse::log_filter,
@@ -30,7 +28,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: "HEARDBACK_LOG_FORMAT",
-        heading: LOGS,
         value: Value::Text { form: "FORMAT", default: "" },
         help: "pretty or json [default: pretty on a terminal, json otherwise]",
         parse: |reader, text| {

@@ -1,8 +1,6 @@
 //! What evidence may confirm, and for how long.
 
-use crate::config::names::{
-    EVENT_WINDOW, MATCHING, PENDING_TTL, READ_CONFIRMS, REPLY_WINDOW, RESEND,
-};
+use crate::config::names::{EVENT_WINDOW, PENDING_TTL, READ_CONFIRMS, REPLY_WINDOW, RESEND};
 use crate::config::parse::{duration, one_of, set, switch};
 use crate::config::reader::{Setting, Value};
 use crate::config::show::{or_not_set, written};
@@ -12,7 +10,6 @@ use crate::domain::matching::Resend;
 pub(super) static ROWS: &[Setting] = &[
     Setting {
         name: PENDING_TTL,
-        heading: MATCHING,
         value: Value::Text { form: "DURATION", default: "7d" },
         help: "How long a message may stay pending without evidence",
         parse: |reader, text| set(&mut reader.values.pending_ttl, duration(text)),
@@ -20,7 +17,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: REPLY_WINDOW,
-        heading: MATCHING,
         value: Value::Text { form: "DURATION", default: "1h" },
         help: "The age up to which a reply or a call confirms a message",
         parse: |reader, text| set(&mut reader.values.reply_window, duration(text)),
@@ -28,7 +24,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: EVENT_WINDOW,
-        heading: MATCHING,
         value: Value::Text { form: "DURATION", default: "15m" },
         help: "The age up to which an app's event with only a `To` confirms a message",
         parse: |reader, text| set(&mut reader.values.event_window, duration(text)),
@@ -36,7 +31,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: READ_CONFIRMS,
-        heading: MATCHING,
         value: Value::Switch { default: "false" },
         help: "Count the status `read` as evidence",
         parse: |reader, text| set(&mut reader.values.read_confirms, switch(text)),
@@ -44,7 +38,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: RESEND,
-        heading: MATCHING,
         value: Value::Text { form: "POLICY", default: "newest" },
         help: "The message that evidence confirms if it names only a reference of several messages: newest, \
                only-deliverable, all or code",
@@ -56,7 +49,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: "HEARDBACK_REFERENCE_TAG",
-        heading: MATCHING,
         value: Value::Text { form: "NAME", default: "" },
         help: "The tag that holds a message's reference: Event Streams register every message with this tag",
         parse: |reader, text| set(&mut reader.values.reference_tag, Ok(Some(text.to_owned()))),
@@ -64,7 +56,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: "HEARDBACK_IGNORE_CRAWLERS",
-        heading: MATCHING,
         value: Value::Switch { default: "true" },
         help: "Ignore the clicks of known crawlers",
         parse: |reader, text| set(&mut reader.values.ignore_crawlers, switch(text)),
@@ -72,7 +63,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: "HEARDBACK_LINKS",
-        heading: MATCHING,
         value: Value::Text { form: "WHEN", default: "confirm-on-post" },
         help: "The effect of opening a click link of Heardback: off, confirm-on-post (a page with a button, \
                which a script presses), confirm-on-press (only a person's press counts) or confirm-on-get \
@@ -85,7 +75,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: "HEARDBACK_GIVE_UP_AFTER",
-        heading: MATCHING,
         value: Value::Text { form: "DURATION", default: "24h" },
         help: "How long to retry a post, counted from the first attempt",
         parse: |reader, text| set(&mut reader.values.give_up_after, duration(text)),
@@ -93,7 +82,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: "HEARDBACK_DRY_RUN",
-        heading: MATCHING,
         value: Value::Switch { default: "false" },
         help: "Decide and record, but post nothing. Confirmed messages are posted once this is off",
         parse: |reader, text| set(&mut reader.values.dry_run, switch(text)),

@@ -1,6 +1,5 @@
 //! Send through: the route at which apps create messages.
 
-use crate::config::names::SENDING;
 use crate::config::parse;
 use crate::config::parse::{count, set, switch};
 use crate::config::reader::{Setting, Value};
@@ -9,7 +8,6 @@ use crate::config::show::written;
 pub(super) static ROWS: &[Setting] = &[
     Setting {
         name: "HEARDBACK_SEND",
-        heading: SENDING,
         value: Value::Switch { default: "false" },
         help: "Send through: serve Twilio's route for creating messages, add what feedback needs, pass each request on, \
                and register the message",
@@ -25,7 +23,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: "HEARDBACK_SEND_CONCURRENCY",
-        heading: SENDING,
         value: Value::Text { form: "1..256", default: "32" },
         help: "The most sends under way; a further one gets 503, and nothing is sent",
         parse: |reader, text| set(&mut reader.values.send.concurrency, count(text, 1, 256)),
@@ -33,7 +30,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: "HEARDBACK_SEND_TIMEOUT",
-        heading: SENDING,
         value: Value::Text { form: "DURATION", default: "10s" },
         help: "The longest wait for Twilio's answer to a send, from 1s to 14s; then the app gets 504",
         parse: |reader, text| set(&mut reader.values.send.timeout, parse::send_timeout(text)),

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use crate::config::names::{
-    ALLOW_UNVERIFIED_DATABASE, MAX_MESSAGES, MAX_PARKED, PHONE_KEY, RETENTION, STORE,
-    STORE_DEFAULT, STORE_URL,
+    ALLOW_UNVERIFIED_DATABASE, MAX_MESSAGES, MAX_PARKED, PHONE_KEY, RETENTION, STORE_DEFAULT,
+    STORE_URL,
 };
 use crate::config::parse;
 use crate::config::parse::{count, duration, set, switch};
@@ -15,7 +15,6 @@ use crate::config::show::written;
 pub(super) static ROWS: &[Setting] = &[
     Setting {
         name: STORE_URL,
-        heading: STORE,
         value: Value::StoreUrl { form: "sled:PATH|postgres://…", default: STORE_DEFAULT },
         help: "The store: a folder on this machine, or a PostgreSQL database for several receivers. A URL with a \
                password belongs in the variable, or in a file that HEARDBACK_STORE_FILE names. DATABASE_URL \
@@ -25,7 +24,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: "HEARDBACK_STORE_CONNECTIONS",
-        heading: STORE,
         value: Value::Text { form: "COUNT", default: "8" },
         help: "With PostgreSQL: the most connections of this receiver",
         parse: |reader, text| set(&mut reader.values.pool.connections, count(text, 3, 1000)),
@@ -33,7 +31,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: "HEARDBACK_STORE_ACQUIRE_TIMEOUT",
-        heading: STORE,
         value: Value::Text { form: "DURATION", default: "2s" },
         help: "With PostgreSQL: the longest wait for a free connection; then the client gets 503",
         parse: |reader, text| set(&mut reader.values.pool.acquire_timeout, duration(text)),
@@ -41,7 +38,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: "HEARDBACK_STORE_CONNECTION_LIFETIME",
-        heading: STORE,
         value: Value::Text { form: "DURATION", default: "10m" },
         help: "With PostgreSQL: the age at which a connection is replaced. Fly Managed Postgres closes older ones",
         parse: |reader, text| set(&mut reader.values.pool.lifetime, duration(text)),
@@ -49,7 +45,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: "HEARDBACK_STORE_IDLE_TIMEOUT",
-        heading: STORE,
         value: Value::Text { form: "DURATION", default: "5m" },
         help: "With PostgreSQL: the time after which an unused connection is closed",
         parse: |reader, text| set(&mut reader.values.pool.idle_timeout, duration(text)),
@@ -57,7 +52,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: "HEARDBACK_STORE_POOLER",
-        heading: STORE,
         value: Value::Switch { default: "false" },
         help: "With PostgreSQL: whether a pooler without prepared statements is in front, as PgBouncer before 1.21",
         parse: |reader, text| set(&mut reader.values.pool.is_behind_pooler, switch(text)),
@@ -65,7 +59,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: ALLOW_UNVERIFIED_DATABASE,
-        heading: STORE,
         value: Value::Switch { default: "false" },
         help: "Allow an sslmode weaker than verify-full for a database on another machine",
         parse: |reader, text| set(&mut reader.values.allow_unverified_database, switch(text)),
@@ -73,7 +66,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: "HEARDBACK_RUN_DIR",
-        heading: STORE,
         value: Value::Text { form: "DIR", default: "heardback-run" },
         help: "With PostgreSQL: the folder of the control socket, for `doctor --watch` and `replay`",
         parse: |reader, text| set(&mut reader.values.run_dir, Ok(PathBuf::from(text))),
@@ -81,7 +73,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: "HEARDBACK_ALLOW_UNSAFE_STORE",
-        heading: STORE,
         value: Value::Switch { default: "false" },
         help: "Allow a store on tmpfs, overlayfs, a network file system or FUSE, which can lose acknowledged \
                records",
@@ -90,7 +81,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: PHONE_KEY,
-        heading: STORE,
         value: Value::Secret,
         help: "The key of the hash of recipients' addresses: a text of 16 bytes or more, or hex: and the digits \
                of `heardback store key` [default: random, kept in the store]",
@@ -102,7 +92,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: RETENTION,
-        heading: STORE,
         value: Value::Text { form: "DURATION", default: "30d" },
         help: "How long finished records are kept",
         parse: |reader, text| set(&mut reader.values.retention, duration(text)),
@@ -110,7 +99,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: MAX_MESSAGES,
-        heading: STORE,
         value: Value::Text { form: "COUNT", default: "1000000" },
         help: "The most messages. At the limit, a new message evicts the oldest finished one, or gets 503 if \
                there is none. The limit on click links is the same; above it, new links get 503",
@@ -119,7 +107,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: MAX_PARKED,
-        heading: STORE,
         value: Value::Text { form: "COUNT", default: "200000" },
         help: "The most evidence that is parked for messages not yet registered. One account may use at most as \
                much as is free; more gets 503",

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::config::names::{
     ACCOUNT_SID, ACCOUNTS_FILE, API_KEY, API_SECRET, AUTH_TOKEN, EDGE, REGION, SEND_API_KEYS,
-    SHARED_KEYS, TWILIO, UPSTREAM_URL,
+    SHARED_KEYS, UPSTREAM_URL,
 };
 use crate::config::parse;
 use crate::config::parse::{count, set};
@@ -15,7 +15,6 @@ use crate::config::show::{accounts_file, key_count, of_own_account, or_not_set, 
 pub(super) static ROWS: &[Setting] = &[
     Setting {
         name: ACCOUNT_SID,
-        heading: TWILIO,
         value: Value::Redacted { form: "AC…" },
         help: "The account that sends the messages; required without an accounts file",
         parse: parse::account_sid,
@@ -23,7 +22,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: AUTH_TOKEN,
-        heading: TWILIO,
         value: Value::Secret,
         help: "Verifies signatures, and posts if there is no API key. Required. Separate a primary and a \
                secondary token by a comma",
@@ -32,7 +30,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: SHARED_KEYS,
-        heading: TWILIO,
         value: Value::Secret,
         help: "Verify signatures, too: SharedKeys of Twilio's Webhooks API, separated by commas, each \
                id:algorithm:secret. The algorithm is HMAC_SHA1 or HMAC_SHA256",
@@ -41,7 +38,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: ACCOUNTS_FILE,
-        heading: TWILIO,
         value: Value::Text { form: "PATH", default: "" },
         help: "A TOML file with several accounts, each with its own secrets. SIGHUP reloads it. With it, the \
                settings of one account are optional",
@@ -50,7 +46,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: API_KEY,
-        heading: TWILIO,
         value: Value::Redacted { form: "SK…" },
         help: "The API key that posts, in place of the auth token; requires `TWILIO_API_SECRET`",
         parse: parse::api_key,
@@ -63,7 +58,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: API_SECRET,
-        heading: TWILIO,
         value: Value::Secret,
         help: "The secret of TWILIO_API_KEY",
         parse: |reader, text| {
@@ -77,7 +71,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: SEND_API_KEYS,
-        heading: TWILIO,
         value: Value::Secret,
         help: "API keys that may send for the account, besides its auth tokens and TWILIO_API_KEY: SK…:secret, separated \
                by commas [default: none]",
@@ -92,7 +85,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: EDGE,
-        heading: TWILIO,
         value: Value::Text { form: "NAME", default: "" },
         help: "Twilio's edge for posts, e.g. dublin; without a region it implies us1",
         parse: |reader, text| set(&mut reader.values.edge, Ok(Some(text.to_owned()))),
@@ -101,7 +93,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: REGION,
-        heading: TWILIO,
         value: Value::Text { form: "NAME", default: "" },
         help: "Twilio's region of the messages, e.g. ie1; requires an edge",
         parse: |reader, text| set(&mut reader.values.region, Ok(Some(text.to_owned()))),
@@ -109,7 +100,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: UPSTREAM_URL,
-        heading: TWILIO,
         value: Value::Text { form: "URL", default: "" },
         help: "The origin of the API, in place of edge and region; plain http to loopback only [default: \
                api.twilio.com over https]",
@@ -118,7 +108,6 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: "HEARDBACK_UPSTREAM_CONCURRENCY",
-        heading: TWILIO,
         value: Value::Text { form: "1..64", default: "4" },
         help: "Concurrent posts, plus one for each account without a post in flight (64 at most). They share the \
                account's API concurrency with the messages that you send",

@@ -21,7 +21,10 @@ pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
         findings.push(Finding::new(FindingId::NothingConfirmed, what));
     }
     for country in &now.countries {
-        let name = country_name(&country.name);
+        let name = match country.name.as_str() {
+            "unknown" => "numbers of an unknown country".to_owned(),
+            code => format!("+{code}"),
+        };
         if is_pumped(country) {
             let TrafficCount { sent, confirmed } = country.now;
             let what = format!(
@@ -39,10 +42,6 @@ pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
             format!("Conversion of messages from {} is less than half of yesterday's", sender.name);
         findings.push(Finding::new(FindingId::SenderConversionDropped, what).about(&sender.name));
     }
-}
-
-fn country_name(code: &str) -> String {
-    if code == "unknown" { "numbers of an unknown country".to_owned() } else { format!("+{code}") }
 }
 
 /// Less than half of the share of a day ago, where both have enough messages.

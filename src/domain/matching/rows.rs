@@ -31,6 +31,11 @@ pub enum WaitsFor {
 }
 
 impl WaitsFor {
+    /// The key of the evidence that a message keeps.
+    pub fn of_message(message: &Message) -> Option<Self> {
+        message.parked_evidence.as_ref().map(|parked| Self::of(&parked.evidence))
+    }
+
     /// The key of a piece of evidence.
     pub fn of(evidence: &Evidence) -> Self {
         match &evidence.target {

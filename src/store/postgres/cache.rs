@@ -340,12 +340,8 @@ impl Backend for RowCache {
     fn sids_holding(&self, key: &WaitsFor) -> Result<Vec<MessageSid>, Infallible> {
         self.has(Read::Evidence(key.clone()));
         let loaded = self.loaded.holders.get(key).map(Vec::as_slice).unwrap_or_default();
-        Ok(self.with_changes(loaded, usize::MAX, |message| {
-            message
-                .parked_evidence
-                .as_ref()
-                .is_some_and(|parked| WaitsFor::of(&parked.evidence) == *key)
-        }))
+        let holds = |message: &Message| WaitsFor::of_message(message).as_ref() == Some(key);
+        Ok(self.with_changes(loaded, usize::MAX, holds))
     }
 
     fn counted_at(&self, key: &DedupKey) -> Result<Option<Timestamp>, Infallible> {

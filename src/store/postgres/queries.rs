@@ -162,16 +162,11 @@ impl PostgresStore {
         Ok(found)
     }
 
-    pub(super) async fn find_outbox(&self, limit: usize) -> Result<Vec<Message>, StoreError> {
-        let statement =
-            "SELECT body::text FROM message WHERE due_at IS NOT NULL AND $2::text IS NULL
-                         ORDER BY due_at, sid LIMIT $1";
-        self.messages(statement, None, limit.min(MAX_READ)).await
-    }
-
-    pub(super) async fn find_refused(&self, limit: usize) -> Result<Vec<Message>, StoreError> {
-        let statement = "SELECT body::text FROM message WHERE state = 6 AND $2::text IS NULL
-                         ORDER BY stands_since DESC, sid DESC LIMIT $1";
+    pub(super) async fn find(
+        &self,
+        statement: &'static str,
+        limit: usize,
+    ) -> Result<Vec<Message>, StoreError> {
         self.messages(statement, None, limit.min(MAX_READ)).await
     }
 

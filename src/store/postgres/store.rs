@@ -47,6 +47,11 @@ use crate::store::{
     SettleResults, Store, StoreError, Swept,
 };
 
+const OUTBOX: &str = "SELECT body::text FROM message
+    WHERE due_at IS NOT NULL AND $2::text IS NULL ORDER BY due_at, sid LIMIT $1";
+const REFUSED: &str = "SELECT body::text FROM message
+    WHERE state = 6 AND $2::text IS NULL ORDER BY stands_since DESC, sid DESC LIMIT $1";
+
 /// A claim is a transaction of about ten statements, so the messages of this time are claimed together.
 const CLAIM_INTERVAL: Duration = Duration::from_millis(25);
 /// The slots of the counters.
@@ -397,11 +402,11 @@ impl Store for PostgresStore {
     }
 
     async fn outbox(&self, limit: usize) -> Result<Vec<Message>, StoreError> {
-        self.find_outbox(limit).await
+        self.find(OUTBOX, limit).await
     }
 
     async fn refused(&self, limit: usize) -> Result<Vec<Message>, StoreError> {
-        self.find_refused(limit).await
+        self.find(REFUSED, limit).await
     }
 
     async fn stats(&self) -> Result<MessageStats, StoreError> {

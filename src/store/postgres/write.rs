@@ -115,12 +115,7 @@ impl MessageColumns {
             is_named: message.is_named_by_twilio(),
             is_missing: message.is_missing(),
         }));
-        self.held_by.push(
-            message
-                .parked_evidence
-                .as_ref()
-                .map(|parked| waits_for(&WaitsFor::of(&parked.evidence))),
-        );
+        self.held_by.push(WaitsFor::of_message(message).map(|key| waits_for(&key)));
         let evictable = policy.evictable_from(message);
         self.evict_ranks.push(evictable.map(|(rank, _)| rank_number(rank)));
         self.evict_from.push(evictable.map(|(_, from)| from.as_millisecond()));

@@ -276,12 +276,7 @@ impl Backend for Model {
     }
 
     fn sids_holding(&self, key: &WaitsFor) -> Result<Vec<MessageSid>, Infallible> {
-        let holds = |message: &&Message| {
-            message
-                .parked_evidence
-                .as_ref()
-                .is_some_and(|parked| WaitsFor::of(&parked.evidence) == *key)
-        };
+        let holds = |message: &&Message| WaitsFor::of_message(message).as_ref() == Some(key);
         Ok(Self::newest(self.messages.values().filter(holds), usize::MAX))
     }
 
