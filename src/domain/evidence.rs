@@ -187,14 +187,11 @@ impl Parked {
     }
 }
 
-/// The kind of parked evidence.
+/// The kind of parked evidence. [`Reason::Known`] makes the last kind, which is neither counted nor listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ParkedKind {
-    /// Its message is not known yet.
     Parked,
-    /// Its time has passed without a message.
     Orphaned,
-    /// Its message was confirmed before ([`Reason::Known`]): neither counted nor listed.
     Known,
 }
 

@@ -19,10 +19,10 @@ use crate::admin::page::state::{PageState, SearchQuery};
 use crate::domain::redact::plain;
 use crate::telemetry::clock::monotonic;
 
-const RENDER_EVERY: Duration = Duration::from_secs(1);
+const RENDER_INTERVAL: Duration = Duration::from_secs(1);
 /// A search reads all parked evidence, so it is rendered less often.
-const SEARCH_EVERY: Duration = Duration::from_secs(3);
-const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
+const SEARCH_INTERVAL: Duration = Duration::from_secs(3);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
 /// After this the browser reconnects, and an expired session ends.
 const MAX_DURATION: Duration = Duration::from_mins(10);
 
@@ -70,7 +70,7 @@ impl LiveStream {
     async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
         while self.started_at.elapsed() < MAX_DURATION {
             if self.last_sent.is_some() {
-                let pause = if self.query.is_some() { SEARCH_EVERY } else { RENDER_EVERY };
+                let pause = if self.query.is_some() { SEARCH_INTERVAL } else { RENDER_INTERVAL };
                 tokio::time::sleep(pause).await;
             }
             let html = self.page.content(self.query.as_deref(), &self.session).await;
@@ -79,7 +79,7 @@ impl LiveStream {
                 let event = event(&html);
                 self.last_html = html;
                 event
-            } else if self.last_sent.is_none_or(|sent| sent.elapsed() >= HEARTBEAT_EVERY) {
+            } else if self.last_sent.is_none_or(|sent| sent.elapsed() >= HEARTBEAT_INTERVAL) {
                 Bytes::from_static(b": heartbeat\n\n")
             } else {
                 continue;

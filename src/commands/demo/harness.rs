@@ -48,7 +48,7 @@ const ACCOUNT: &str = "AC11111111111111111111111111111111";
 /// The auth token of the demo. It is not secret.
 pub(super) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 /// The limit for all posts. One is retried after a second or less.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 /// The connections of a receiver to a database.
 const CONNECTIONS: u32 = 4;
 /// The end of the path at which an app creates a message.
@@ -185,7 +185,7 @@ impl Harness {
                 tokio::time::sleep(POLL_INTERVAL).await;
             }
         };
-        match tokio::time::timeout(PATIENCE, settled).await {
+        match tokio::time::timeout(TIMEOUT, settled).await {
             Ok(outcomes) => outcomes,
             Err(_) => self.outcomes().await,
         }

@@ -95,19 +95,19 @@ fn too_many_parked(store: &StoreFacts) -> Option<Finding> {
 }
 
 /// Over nine tenths of a known limit.
-fn is_nearly(count: u64, most: u64) -> bool {
-    most > 0 && u128::from(count) * 10 > u128::from(most) * 9
+fn is_nearly(count: u64, max: u64) -> bool {
+    max > 0 && u128::from(count) * 10 > u128::from(max) * 9
 }
 
 /// `what` names the kind of record. The limit holds for messages and for click links.
 fn too_many(count: u64, what: &str, store: &StoreFacts) -> Option<Finding> {
-    let most = store.max_records;
-    if !is_nearly(count, most) {
+    let max = store.max_records;
+    if !is_nearly(count, max) {
         return None;
     }
     let kept =
-        format!("{count} {what} cannot be evicted; the limit is {most} (HEARDBACK_MAX_MESSAGES)");
-    let reached = if count >= most { ": new ones are rejected with HTTP 503" } else { "" };
+        format!("{count} {what} cannot be evicted; the limit is {max} (HEARDBACK_MAX_MESSAGES)");
+    let reached = if count >= max { ": new ones are rejected with HTTP 503" } else { "" };
     let finding = Finding::new(FindingId::TooManyMessages, format!("{kept}{reached}"));
     Some(finding.about(what))
 }

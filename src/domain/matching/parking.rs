@@ -17,13 +17,13 @@ pub(super) fn fresh(
     trace: Option<TraceParent>,
     (policy, now): (&Policy, Timestamp),
 ) -> Parked {
-    let patience = match evidence.target {
+    let parked_for = match evidence.target {
         EvidenceTarget::Message(_) | EvidenceTarget::Reference(_) | EvidenceTarget::Link(_) => {
             policy.pending_ttl
         }
         EvidenceTarget::Person { .. } | EvidenceTarget::Caller { .. } => INFERRED_PARKED_FOR,
     };
-    let until = later(now, patience);
+    let until = later(now, parked_for);
     let reason = Reason::NoMessage;
     Parked { evidence, parked_at: now, until, reason, orphaned: false, code, trace }
 }

@@ -19,7 +19,7 @@ use crate::telemetry::clock::monotonic;
 pub struct SignatureLimiter {
     /// The header that names the client's address. `None` stands for the peer's address.
     header: Option<String>,
-    began: Instant,
+    started_at: Instant,
     failures: Mutex<NetworkRateLimit<RandomState>>,
 }
 
@@ -37,7 +37,7 @@ impl SignatureLimiter {
             reason = "an unpredictable hash key, so that clients cannot cause collisions"
         )]
         let failures = Mutex::new(NetworkRateLimit::new(RandomState::new()));
-        Self { header, began: monotonic(), failures }
+        Self { header, started_at: monotonic(), failures }
     }
 
     /// Counts a failed request.
@@ -46,7 +46,7 @@ impl SignatureLimiter {
     /// [`Rejection::Limited`] if its network is over the limit.
     pub(crate) fn count_failure(&self, request: &HttpRequest) -> Result<(), Rejection> {
         let Some(network) = self.network(request) else { return Ok(()) };
-        match self.count(network, self.began.elapsed()) {
+        match self.count(network, self.started_at.elapsed()) {
             RateLimitState::Within => return Ok(()),
             RateLimitState::JustOver => tracing::warn!(
                 %network,
@@ -62,7 +62,7 @@ impl SignatureLimiter {
     pub(crate) fn is_over_limit(&self, request: &HttpRequest) -> bool {
         let Some(network) = self.network(request) else { return false };
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.is_over(network, self.began.elapsed())
+        failures.is_over(network, self.started_at.elapsed())
     }
 
     fn count(&self, network: Network, now: Duration) -> RateLimitState {

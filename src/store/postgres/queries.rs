@@ -18,8 +18,6 @@ use crate::store::{Filter, ListPage, Records, StoreError};
 
 /// The rows of a page that is read to find the rows of people.
 const PAGE: usize = 1000;
-/// The most records that one query of an operator reads.
-const MAX_READ: usize = 100;
 
 impl PostgresStore {
     pub(super) async fn now(&self) -> Result<Timestamp, StoreError> {
@@ -160,14 +158,6 @@ impl PostgresStore {
             message.apply_expiry(now);
         }
         Ok(found)
-    }
-
-    pub(super) async fn find(
-        &self,
-        statement: &'static str,
-        limit: usize,
-    ) -> Result<Vec<Message>, StoreError> {
-        self.messages(statement, None, limit.min(MAX_READ)).await
     }
 
     pub(super) async fn find_stats(&self) -> Result<MessageStats, StoreError> {

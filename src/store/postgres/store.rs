@@ -47,6 +47,8 @@ use crate::store::{
     SettleResults, Store, StoreError, Swept,
 };
 
+/// The most messages of the outbox, or of the refused messages, that one query reads.
+const MAX_READ: usize = 100;
 const OUTBOX: &str = "SELECT body::text FROM message
     WHERE due_at IS NOT NULL AND $2::text IS NULL ORDER BY due_at, sid LIMIT $1";
 const REFUSED: &str = "SELECT body::text FROM message
@@ -402,11 +404,11 @@ impl Store for PostgresStore {
     }
 
     async fn outbox(&self, limit: usize) -> Result<Vec<Message>, StoreError> {
-        self.find(OUTBOX, limit).await
+        self.messages(OUTBOX, None, limit.min(MAX_READ)).await
     }
 
     async fn refused(&self, limit: usize) -> Result<Vec<Message>, StoreError> {
-        self.find(REFUSED, limit).await
+        self.messages(REFUSED, None, limit.min(MAX_READ)).await
     }
 
     async fn stats(&self) -> Result<MessageStats, StoreError> {
