@@ -16,7 +16,7 @@ use crate::admin::posting::Posting;
 use crate::admin::scrape::{STORE_TIMEOUT, in_time};
 use crate::admin::snapshot::{MAX_EVALUATED, MAX_SHOWN, Snapshot, Sources};
 use crate::admin::trends::Trends;
-use crate::domain::findings::{FindingId, judge};
+use crate::domain::findings::{FindingId, derive_findings};
 use crate::telemetry::clock::monotonic;
 
 /// How long a snapshot is shared.
@@ -180,10 +180,10 @@ impl Monitor {
         let totals = self.sources.metrics.totals();
         let mut trends = self.trends.lock().unwrap_or_else(PoisonError::into_inner);
         trends.record(uptime, snapshot, totals);
-        let situation = trends.finding_inputs(uptime, snapshot, totals, &self.sources);
+        let inputs = trends.finding_inputs(uptime, snapshot, totals, &self.sources);
         drop(trends);
-        snapshot.last_verified = situation.twilio.last_verified.max(situation.app.last_verified);
-        snapshot.findings = judge(&situation);
+        snapshot.last_verified = inputs.twilio.last_verified.max(inputs.app.last_verified);
+        snapshot.findings = derive_findings(&inputs);
         let mut first_seen = self.first_seen.lock().unwrap_or_else(PoisonError::into_inner);
         let mut current = BTreeMap::new();
         for finding in &mut snapshot.findings {

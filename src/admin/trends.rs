@@ -11,8 +11,8 @@ use jiff::{SignedDuration, Timestamp};
 use crate::admin::scrape::{code_label, sender_label};
 use crate::admin::snapshot::{MAX_EVALUATED, Snapshot, Sources};
 use crate::domain::findings::{
-    ClaimedAccount, ClockJump, ForeignServer, ForwardFacts, HeldAccount, KeyFacts, OutboxFacts,
-    PausedLane, RequestFacts, RouteSignatures, SignatureFacts, SignatureFailures, Situation,
+    ClaimedAccount, ClockJump, FindingInputs, ForeignServer, ForwardFacts, HeldAccount, KeyFacts,
+    OutboxFacts, PausedLane, RequestFacts, RouteSignatures, SignatureFacts, SignatureFailures,
     StoreFacts, ThrottledLane, Traffic, TrafficCount, UpstreamFacts,
 };
 use crate::domain::message::{Message, State};
@@ -104,7 +104,7 @@ impl Trends {
         now: &Snapshot,
         totals: Totals,
         sources: &Sources,
-    ) -> Situation {
+    ) -> FindingInputs {
         let growth_in = |window, total| self.growth_in(uptime, window, &totals, total);
         let signatures = self.signatures(uptime, now);
         let of = |side: Side| {
@@ -126,7 +126,7 @@ impl Trends {
         let on_hold = now.posting.on_hold.iter();
         let on_hold = on_hold
             .map(|(account, since)| HeldAccount { account: account.to_string(), since: *since });
-        Situation {
+        FindingInputs {
             now: now.taken_at,
             start: sources.start.clone(),
             is_draining: now.is_draining,

@@ -1,7 +1,7 @@
 //! Tests of the trends: windows, comparisons, and the effect of holds and lanes.
 
 use super::*;
-use crate::domain::findings::{FindingId, Severity, judge};
+use crate::domain::findings::{FindingId, Severity, derive_findings};
 use crate::domain::message::{Basis, LastAttempt, Proof};
 use crate::domain::stats::CountedRecord;
 use crate::telemetry::metrics::Metrics;
@@ -161,9 +161,9 @@ fn findings(messages: &[Message], state: LaneReadiness) -> Vec<(FindingId, Sever
     now.lanes.insert(ONE.to_owned(), lane(state));
     let outbox = OutboxFacts { failed: 0, last_failure: None, ..trends.outbox(minutes(1), &now) };
     let throttled = trends.throttled(minutes(1), &now);
-    let mut situation = Situation { now: at(100), outbox, throttled, ..Situation::default() };
-    situation.twilio.last_verified = Some(at(100));
-    judge(&situation).iter().map(|finding| (finding.id, finding.severity)).collect()
+    let mut inputs = FindingInputs { now: at(100), outbox, throttled, ..FindingInputs::default() };
+    inputs.twilio.last_verified = Some(at(100));
+    derive_findings(&inputs).iter().map(|finding| (finding.id, finding.severity)).collect()
 }
 
 #[test]
@@ -191,12 +191,16 @@ fn signatures_are_counted_by_route_and_account_within_their_windows() {
     let (tally, mut trends) = (SignatureTally::default(), Trends::default());
     let account = |text: &str| ClaimedAccount::Configured(text.parse().expect("valid"));
     let (one, two) = (account(ONE), account(OTHER));
-    let snapshot = || Snapshot { taken_at: at(100), signatures: tally.counts(), ..Snapshot::default() };
+    let snapshot =
+        || Snapshot { taken_at: at(100), signatures: tally.counts(), ..Snapshot::default() };
     let found = |trends: &Trends, uptime| {
         let signatures = trends.signatures(uptime, &snapshot());
         let twilio = signatures.iter().map(|route| route.facts).sum();
-        let situation = Situation { now: at(100), twilio, signatures, ..Situation::default() };
-        judge(&situation).into_iter().filter_map(|finding| finding.subject).collect::<Vec<_>>()
+        let inputs = FindingInputs { now: at(100), twilio, signatures, ..FindingInputs::default() };
+        derive_findings(&inputs)
+            .into_iter()
+            .filter_map(|finding| finding.subject)
+            .collect::<Vec<_>>()
     };
     tally.verified(("/twilio/message", one), at(99));
     tally.refused(("/twilio/message", two));

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 
 use crate::domain::findings::finding::Finding;
 use crate::domain::findings::id::FindingId;
-use crate::domain::findings::situation::{Situation, StoreFacts};
+use crate::domain::findings::inputs::{FindingInputs, StoreFacts};
 use crate::domain::redact::veiled;
 
 /// Free bytes below which the store accepts no new event: sled needs room to open again.
@@ -16,7 +16,7 @@ const FILL_HORIZON: SignedDuration = SignedDuration::from_hours(48);
 /// The shortest time span for an extrapolation.
 const MIN_TREND_SPAN: SignedDuration = SignedDuration::from_mins(60);
 
-pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
+pub(super) fn derive(now: &FindingInputs, findings: &mut Vec<Finding>) {
     let store = &now.store;
     if let Some(trouble) = &store.trouble {
         let what = format!("The store cannot take events: {}", veiled(trouble));

@@ -11,7 +11,7 @@ use crate::domain::sid::AccountSid;
 
 /// The state of the service at one moment.
 #[derive(Debug, Clone, Default)]
-pub struct Situation {
+pub struct FindingInputs {
     pub now: Timestamp,
     /// Facts from the start of the process.
     pub start: StartFacts,
