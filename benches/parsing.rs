@@ -25,15 +25,15 @@ const EVENT_JSON: &[u8] =
     br#"{"MessageSid":"SM0123456789abcdef0123456789abcdef","Type":"code_entered","To":"+15558675310"}"#;
 const BATCH: usize = 100;
 
-fn reading(person_key: &RecipientHashKey) -> ParseContext<'_> {
+fn reading(recipient_hash_key: &RecipientHashKey) -> ParseContext<'_> {
     ParseContext {
         account: AccountSid::parse(ACCOUNT).expect("an account"),
         others: &[],
-        person_key,
+        recipient_hash_key,
         code_keys: &[],
         ignores_crawlers: true,
         reference_tag: None,
-        relay: Relay::Twilio,
+        relay: Relay::Direct,
         now: Timestamp::UNIX_EPOCH,
         trace: None,
     }

@@ -29,7 +29,7 @@ fn form_of_twenty(criterion: &mut Criterion) {
     let pairs = form::pairs(SMS);
     assert_eq!(pairs.len(), 20);
     let good = sign(&key, &url, &Content::Form { pairs: &pairs, body: SMS });
-    let person_key = RecipientHashKey::new(b"a key");
+    let recipient_hash_key = RecipientHashKey::new(b"a key");
 
     let mut group = criterion.benchmark_group("sms");
     group.bench_function("taken apart", |bench| bench.iter(|| form::pairs(black_box(SMS))));
@@ -44,13 +44,13 @@ fn form_of_twenty(criterion: &mut Criterion) {
         bench.iter(|| checked(&key, &form::pairs(black_box(SMS)), &forged).expect_err("forged"));
     });
     group.bench_function("read into a signal", |bench| {
-        bench.iter(|| signal(black_box(&pairs), &person_key).expect("a reply"));
+        bench.iter(|| signal(black_box(&pairs), &recipient_hash_key).expect("a reply"));
     });
     group.bench_function("taken apart, verified and read into a signal", |bench| {
         bench.iter(|| {
             let pairs = form::pairs(black_box(SMS));
             checked(&key, &pairs, &good).expect("good");
-            signal(&pairs, &person_key).expect("a reply")
+            signal(&pairs, &recipient_hash_key).expect("a reply")
         });
     });
     group.finish();
@@ -72,15 +72,18 @@ fn checked(
     verify([key], &presented, Some(header.as_bytes()))
 }
 
-fn signal(pairs: &[FormPair<'_>], person_key: &RecipientHashKey) -> Result<Signal, Malformed> {
+fn signal(
+    pairs: &[FormPair<'_>],
+    recipient_hash_key: &RecipientHashKey,
+) -> Result<Signal, Malformed> {
     let reading = ParseContext {
         account: AccountSid::parse(ACCOUNT).expect("an account"),
         others: &[],
-        person_key,
+        recipient_hash_key,
         code_keys: &[],
         ignores_crawlers: true,
         reference_tag: None,
-        relay: Relay::Twilio,
+        relay: Relay::Direct,
         now: Timestamp::UNIX_EPOCH,
         trace: None,
     };

@@ -34,35 +34,35 @@ pub fn holds(data: &[u8]) {
     let mut halves = data.splitn(2, |byte| *byte == b'\n');
     let (query, body) = (halves.next().unwrap_or_default(), halves.next().unwrap_or_default());
     let (account, other) = (accounts(ACCOUNT), accounts(OTHER));
-    let person_key = RecipientHashKey::new(b"a key");
+    let recipient_hash_key = RecipientHashKey::new(b"a key");
     let code_keys = [CodeKey::new(b"the app key")];
     let others = [account, other];
-    let reading = ParseContext {
+    let context = ParseContext {
         account,
         others: if query.is_empty() { &[] } else { &others },
-        person_key: &person_key,
+        recipient_hash_key: &recipient_hash_key,
         code_keys: &code_keys,
         ignores_crawlers: true,
         reference_tag: None,
-        relay: Relay::Twilio,
+        relay: Relay::Direct,
         now: Timestamp::from_millisecond(NOW).expect("in range"),
         trace: None,
     };
     let (query, form) = (form::pairs(query), form::pairs(body));
     // One parser per input: a round is twice as fast, and the fuzzer reaches the other.
     let spelling = if body.len() % 2 == 0 { FieldSpelling::Twilio } else { FieldSpelling::Any };
-    reads(&query, &form, spelling, &reading);
-    keeps_quiet(&query, &form, spelling, &reading);
-    let named = Fields::from_pairs(&form, spelling).and_then(|fields| reading.account(&fields));
+    reads(&query, &form, spelling, &context);
+    keeps_quiet(&query, &form, spelling, &context);
+    let named = Fields::from_pairs(&form, spelling).and_then(|fields| context.account(&fields));
     if let (Some(one), Ok(account)) = (one_account(&form, spelling), named) {
         assert_eq!(Some(one), account, "one account, for any key");
     }
     if let Ok(fields) = Fields::from_json(body, spelling) {
         let query = Fields::from_pairs(&query, FieldSpelling::Any);
-        let _ = by_every_road(&fields, &query.unwrap_or_else(|_| none()), &reading);
+        let _ = by_every_road(&fields, &query.unwrap_or_else(|_| none()), &context);
     }
-    batches(body, &reading);
-    words::hold(body, &person_key);
+    batches(body, &context);
+    words::hold(body, &recipient_hash_key);
 }
 
 fn accounts(text: &str) -> AccountSid {
@@ -83,26 +83,26 @@ type Outcome = (
     Result<Signal, Malformed>,
 );
 
-fn by_every_road(fields: &Fields, query: &Fields, reading: &ParseContext<'_>) -> Outcome {
+fn by_every_road(fields: &Fields, query: &Fields, context: &ParseContext<'_>) -> Outcome {
     let outcome = (
-        callback::reply(fields, reading),
-        callback::status(fields, query, reading),
-        [Relay::Twilio, Relay::App]
-            .map(|relay| call::call(fields, &ParseContext { relay, ..*reading })),
-        click::click(fields, reading),
-        app::message(fields, reading),
-        app::event(fields, reading),
+        callback::reply(fields, context),
+        callback::status(fields, query, context),
+        [Relay::Direct, Relay::ViaApp]
+            .map(|relay| call::call(fields, &ParseContext { relay, ..*context })),
+        click::click(fields, context),
+        app::message(fields, context),
+        app::event(fields, context),
     );
     let (reply, status, calls, click, message, event) = &outcome;
     let calls = calls.iter().flatten().map(|call| &call.signal);
     for signal in reply.iter().chain(calls).chain(click.iter().flatten()).chain(event) {
-        is_ours(signal, reading);
+        is_ours(signal, context);
     }
     for sighting in status.iter().chain(message.iter().flat_map(|of| &of.message)) {
-        is_seen(sighting, reading);
+        is_seen(sighting, context);
     }
     if let Ok(Registration { account, message, link, .. }) = message {
-        assert!(reading.speaks_for(*account));
+        assert!(context.speaks_for(*account));
         assert!(message.is_some() || link.is_some(), "a registration of nothing");
     }
     outcome
@@ -113,7 +113,7 @@ fn reads(
     query: &[FormPair<'_>],
     form: &[FormPair<'_>],
     spelling: FieldSpelling,
-    reading: &ParseContext<'_>,
+    context: &ParseContext<'_>,
 ) {
     let utf8 = |pairs: &[FormPair<'_>]| {
         let is_utf8 = |text: &Text<'_>| std::str::from_utf8(&text.decoded()).is_ok();
@@ -122,19 +122,19 @@ fn reads(
     let (asked, fields) = (Fields::from_pairs(query, spelling), Fields::from_pairs(form, spelling));
     assert_eq!(fields.is_ok(), utf8(form));
     let (Ok(asked), Ok(fields)) = (asked, fields) else { return };
-    let outcome = by_every_road(&fields, &asked, reading);
+    let outcome = by_every_road(&fields, &asked, context);
     let text = |text: &Text<'_>| String::from_utf8_lossy(&text.decoded()).into_owned();
     let members: Vec<(String, Json)> =
         form.iter().map(|(name, value)| (text(name), Json::Scalar(text(value)))).collect();
     let json = Fields::from_members(&members, spelling);
-    assert!(outcome == by_every_road(&json, &asked, reading), "JSON is read otherwise");
+    assert!(outcome == by_every_road(&json, &asked, context), "JSON is read otherwise");
     let written = members.iter().map(|(name, value)| {
         let Json::Scalar(value) = value else { unreachable!("text") };
         format!("{}:{}", quoted(name), quoted(value))
     });
     let written = format!("{{{}}}", written.collect::<Vec<_>>().join(","));
     let json = Fields::from_json(written.as_bytes(), spelling).expect("an object");
-    assert!(outcome == by_every_road(&json, &asked, reading), "written JSON is read otherwise");
+    assert!(outcome == by_every_road(&json, &asked, context), "written JSON is read otherwise");
 }
 
 fn quoted(text: &str) -> String {
@@ -151,7 +151,7 @@ fn keeps_quiet(
     query: &[FormPair<'_>],
     form: &[FormPair<'_>],
     spelling: FieldSpelling,
-    reading: &ParseContext<'_>,
+    context: &ParseContext<'_>,
 ) {
     let with = |pairs: &[FormPair<'_>]| -> Vec<(Vec<u8>, Vec<u8>)> {
         let sung = |value: &[u8]| [value, CANARY.as_bytes()].concat();
@@ -164,7 +164,7 @@ fn keeps_quiet(
         Fields::from_pairs(&borrowed.collect::<Vec<FormPair<'_>>>(), spelling)
     };
     let (Ok(query), Ok(form)) = (fields(&query), fields(&form)) else { return };
-    let (reply, status, calls, click, message, event) = by_every_road(&form, &query, reading);
+    let (reply, status, calls, click, message, event) = by_every_road(&form, &query, context);
     let [by_twilio, by_app] = calls;
     let errors = [
         reply.err(),
@@ -181,24 +181,24 @@ fn keeps_quiet(
     }
 }
 
-fn is_ours(signal: &Signal, reading: &ParseContext<'_>) {
-    assert_eq!(signal.seen_at, reading.now);
+fn is_ours(signal: &Signal, context: &ParseContext<'_>) {
+    assert_eq!(signal.seen_at, context.now);
     assert!(signal.dedup_ids.len() <= 2);
     if let Ok(Evidence { account, label, occurred_at, .. }) = &signal.evidence {
-        assert!(reading.speaks_for(*account), "another's evidence");
-        assert!(*occurred_at <= reading.now, "evidence from the future");
+        assert!(context.speaks_for(*account), "another's evidence");
+        assert!(*occurred_at <= context.now, "evidence from the future");
         assert_eq!(*occurred_at, to_millisecond(*occurred_at), "finer than the store");
         assert!((1..=64).contains(&label.len()) && !label.chars().any(char::is_control));
     }
     if let Some(sighting) = &signal.message_update {
-        is_seen(sighting, reading);
+        is_seen(sighting, context);
     }
 }
 
-fn is_seen(sighting: &MessageUpdate, reading: &ParseContext<'_>) {
-    assert!(reading.speaks_for(sighting.account), "another's message");
+fn is_seen(sighting: &MessageUpdate, context: &ParseContext<'_>) {
+    assert!(context.speaks_for(sighting.account), "another's message");
     // An event states its time; the other formats have the time of arrival.
-    assert!(sighting.seen_at <= reading.now, "a message from the future");
+    assert!(sighting.seen_at <= context.now, "a message from the future");
     assert_eq!(sighting.seen_at, to_millisecond(sighting.seen_at), "finer than the store");
     assert_eq!(sighting.link, None, "no link by a field");
     if let Some(at) = sighting.created_at {
@@ -209,12 +209,12 @@ fn is_seen(sighting: &MessageUpdate, reading: &ParseContext<'_>) {
 }
 
 /// A batch of events; each gives the same result as alone.
-fn batches(body: &[u8], reading: &ParseContext<'_>) {
-    let Ok(alone) = event_streams::batch(body, reading) else { return };
+fn batches(body: &[u8], context: &ParseContext<'_>) {
+    let Ok(alone) = event_streams::batch(body, context) else { return };
     for Event { incoming, .. } in &alone {
         match incoming {
-            Incoming::Status(sighting) => is_seen(sighting, reading),
-            Incoming::Signal(signal) => is_ours(signal, reading),
+            Incoming::Status(sighting) => is_seen(sighting, context),
+            Incoming::Signal(signal) => is_ours(signal, context),
             Incoming::Malformed(why) => assert_ne!(*why, Malformed::OtherAccount),
             Incoming::Ignored | Incoming::OtherAccount => {}
         }
@@ -224,7 +224,7 @@ fn batches(body: &[u8], reading: &ParseContext<'_>) {
     {
         let neighbour = r#"{"type":"com.twilio.eventstreams.test-event"}"#;
         let company = [b"[", neighbour.as_bytes(), b",", body, b",7]"].concat();
-        let company = event_streams::batch(&company, reading).expect("one of them is understood");
+        let company = event_streams::batch(&company, context).expect("one of them is understood");
         assert_eq!(company.get(1), Some(one), "a neighbour changes it");
         assert_eq!(company.len(), 3);
     }

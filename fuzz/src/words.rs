@@ -3,9 +3,9 @@
 use heardback::domain::address::{Address, RecipientHashKey};
 use heardback::domain::click_link::request::{self, LinkRequest};
 use heardback::domain::click_link::{LinkTarget, LinkToken};
+use heardback::domain::click_secret::ClickSecret;
 use heardback::domain::code::CodeHmac;
 use heardback::domain::message::{Reference, Status};
-use heardback::domain::path_secret::PathSecret;
 use heardback::domain::sid::{AccountSid, Sid, SidKind, kind};
 use heardback::twilio::api_url::UpstreamUrl;
 use heardback::twilio::crawlers;
@@ -150,7 +150,7 @@ fn small(word: &str) {
     if let Some(algorithm) = Algorithm::parse(word) {
         assert!(algorithm.as_str().eq_ignore_ascii_case(word));
     }
-    if let Some(secret) = PathSecret::parse(word) {
+    if let Some(secret) = ClickSecret::parse(word) {
         assert!(secret.is(word) && !secret.is(&word[1..]));
     }
     let _ = crawlers::is_known(word);

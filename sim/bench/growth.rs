@@ -231,7 +231,7 @@ pub(crate) fn message(store: &SledStore, number: u32) -> MessageUpdate {
     let sid = MessageSid::parse(&format!("SM{mixed:016x}{:016x}", mixed.rotate_left(29)));
     let to = Address::parse(&format!("+1199{number:08}")).expect("valid");
     MessageUpdate {
-        recipient: Some(store.person_key().recipient(account, &to)),
+        recipient: Some(store.recipient_hash_key().recipient(account, &to)),
         ..sent_message(sid.expect("valid"), account, now)
     }
 }

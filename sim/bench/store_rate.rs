@@ -170,13 +170,13 @@ async fn confirm(store: Arc<dyn Store>, number: u32) -> anyhow::Result<Vec<Durat
     let to = Address::parse(&format!("+1199{number:08}")).expect("valid");
     let reference = Reference::parse(&format!("user-{number}")).expect("valid");
     let mut message = sent_message(sid, account, now);
-    message.recipient = Some(store.person_key().recipient(account, &to));
+    message.recipient = Some(store.recipient_hash_key().recipient(account, &to));
     message.reference = Some(reference.clone());
     let mut signal: Signal = code_entered(sid, account, now);
     if let Ok(evidence) = &mut signal.evidence
         && number.is_multiple_of(2)
     {
-        evidence.named = EvidenceTarget::Reference(reference);
+        evidence.target = EvidenceTarget::Reference(reference);
     }
     let began = Instant::now();
     store.remember(message).await?;

@@ -17,17 +17,17 @@ use crate::support::store::{default_policy, list_all};
 
 pub(crate) async fn dump_folder(path: &Path, history: &History) -> anyhow::Result<()> {
     let mut options = Options::new(path, default_policy(), Arc::new(now));
-    options.person_key = Some(person_key());
+    options.recipient_hash_key = Some(recipient_hash_key());
     dump(&SledStore::open(options).context("cannot open the store")?, history).await
 }
 
 pub(crate) async fn dump_database(url: &str, history: &History) -> anyhow::Result<()> {
     let options = PgConnectOptions::from_str(url)?;
-    let options = PostgresOptions::new(options, person_key(), default_policy());
+    let options = PostgresOptions::new(options, recipient_hash_key(), default_policy());
     dump(&PostgresStore::open(options).context("cannot open the store")?, history).await
 }
 
-fn person_key() -> Vec<u8> {
+fn recipient_hash_key() -> Vec<u8> {
     format!("{SECRET_PREFIX} for phones").into_bytes()
 }
 
@@ -54,7 +54,7 @@ fn kept(entry: ListEntry) -> EventKind {
             status: message.refusal.as_ref().and_then(|refusal| refusal.status),
         },
         ListEntry::Parked(parked) => {
-            EventKind::ParkedEvidence { named: format!("{:?}", parked.evidence.named) }
+            EventKind::ParkedEvidence { named: format!("{:?}", parked.evidence.target) }
         }
     }
 }

@@ -51,7 +51,7 @@ pub(crate) fn sent_message(sid: MessageSid, account: AccountSid, now: Timestamp)
 pub(crate) fn code_entered(sid: MessageSid, account: AccountSid, now: Timestamp) -> Signal {
     let evidence = Evidence {
         account,
-        named: EvidenceTarget::Message(sid),
+        target: EvidenceTarget::Message(sid),
         label: "code_entered".to_owned(),
         occurred_at: now,
         time_source: TimeSource::Exact,

@@ -52,7 +52,7 @@ pub(crate) struct RequestParser<'a> {
     /// The source of the requests.
     pub(crate) world: &'a World,
     /// The store's key.
-    pub(crate) person_key: &'a RecipientHashKey,
+    pub(crate) recipient_hash_key: &'a RecipientHashKey,
     /// The apps' key.
     pub(crate) code_keys: &'a [CodeKey; 1],
     /// Whether clicks of known crawlers are no evidence.
@@ -105,11 +105,11 @@ impl RequestParser<'_> {
     ) -> Result<ParsedRequest, Malformed> {
         let (form, query) = self.world.status(number, of, word);
         let (fields, query) = (form_fields(&form)?, form_fields(&query)?);
-        callback::status(&fields, &query, &self.reading(owner(of), at)).map(ParsedRequest::from)
+        callback::status(&fields, &query, &self.context(owner(of), at)).map(ParsedRequest::from)
     }
 
     fn act(&self, act: &Act, at: i64) -> Result<ParsedRequest, Malformed> {
-        let (world, reading) = (self.world, self.reading(act.signed_by(), at));
+        let (world, context) = (self.world, self.context(act.signed_by(), at));
         let json = |text: String| Fields::from_json(text.as_bytes(), FieldSpelling::Any);
         Ok(match act.evidence {
             EvidenceKind::CodeBySid
@@ -124,16 +124,17 @@ impl RequestParser<'_> {
             | EvidenceKind::ReplyWithCode
             | EvidenceKind::ReplyByHandset => {
                 let passes_on = BRANDS.get(act.brand).is_some_and(|brand| brand.passes_on);
-                let relay = if passes_on { callback::Relay::App } else { callback::Relay::Twilio };
-                let reading = ParseContext { relay, ..reading };
-                callback::reply(&form_fields(&world.reply(act))?, &reading)?.into()
+                let relay =
+                    if passes_on { callback::Relay::ViaApp } else { callback::Relay::Direct };
+                let context = ParseContext { relay, ..context };
+                callback::reply(&form_fields(&world.reply(act))?, &context)?.into()
             }
             EvidenceKind::Call => {
                 let fields = form_fields(&world.call(act))?;
-                call::call(&fields, &reading)?.signal.into()
+                call::call(&fields, &context)?.signal.into()
             }
             EvidenceKind::Click => {
-                let signal = click::click(&json(world.click(act))?, &reading)?;
+                let signal = click::click(&json(world.click(act))?, &context)?;
                 signal.map_or(ParsedRequest::Ignored, ParsedRequest::from)
             }
             EvidenceKind::Link => self.visit(act, at),
@@ -143,7 +144,7 @@ impl RequestParser<'_> {
     /// A batch of Event Streams, which has one event here.
     fn streamed(&self, act: &Act, at: i64) -> Result<ParsedRequest, Malformed> {
         let Some(batch) = self.world.cloud_event(act) else { return Ok(ParsedRequest::Ignored) };
-        let batch = event_streams::batch(batch.as_bytes(), &self.reading(act.signed_by(), at))?;
+        let batch = event_streams::batch(batch.as_bytes(), &self.context(act.signed_by(), at))?;
         let first = batch.into_iter().next().map(|event| event.incoming);
         match first {
             Some(Incoming::Signal(signal)) => Ok(ParsedRequest::Signal(signal)),
@@ -160,12 +161,12 @@ impl RequestParser<'_> {
         if act.cause == Cause::Scanner && !self.confirms_on_get {
             return ParsedRequest::Ignored;
         }
-        let reading = self.reading(act.signed_by(), at);
+        let context = self.context(act.signed_by(), at);
         let evidence = Evidence {
-            account: reading.account,
-            named: EvidenceTarget::Link(self.token(number).id()),
+            account: context.account,
+            target: EvidenceTarget::Link(self.token(number).id()),
             label: "link_opened".to_owned(),
-            occurred_at: reading.now,
+            occurred_at: context.now,
             time_source: TimeSource::Exact,
             source: SignalSource::Link,
         };
@@ -176,18 +177,18 @@ impl RequestParser<'_> {
             evidence: Ok(evidence),
             names: None,
             message_update: None,
-            seen_at: reading.now,
+            seen_at: context.now,
             trace: None,
         })
     }
 
     fn made(&self, number: usize, message: &Message, at: i64) -> Result<ParsedRequest, Malformed> {
-        let reading = self.reading(owner(message), at);
+        let context = self.context(owner(message), at);
         let target = LinkTarget::parse("https://example.com/").ok_or(Malformed::Encoding)?;
-        let account = reading.account;
+        let account = context.account;
         let reference = World::reference(number, message);
         let reference = reference.as_deref().and_then(Reference::parse);
-        let link = Link { account, target, message: None, reference, created_at: reading.now };
+        let link = Link { account, target, message: None, reference, created_at: context.now };
         Ok(ParsedRequest::Link(self.token(number).id(), link))
     }
 
@@ -202,18 +203,18 @@ impl RequestParser<'_> {
 
     /// The parse context of a request that the app signs.
     fn by_app(&self, account: &str, at: i64) -> ParseContext<'_> {
-        ParseContext { relay: callback::Relay::App, ..self.reading(account, at) }
+        ParseContext { relay: callback::Relay::ViaApp, ..self.context(account, at) }
     }
 
-    fn reading(&self, account: &str, at: i64) -> ParseContext<'_> {
+    fn context(&self, account: &str, at: i64) -> ParseContext<'_> {
         ParseContext {
             account: AccountSid::parse(account).expect("the world's accounts are accounts' SIDs"),
             others: &[],
-            person_key: self.person_key,
+            recipient_hash_key: self.recipient_hash_key,
             code_keys: self.code_keys,
             ignores_crawlers: self.ignores_crawlers,
             reference_tag: None,
-            relay: callback::Relay::Twilio,
+            relay: callback::Relay::Direct,
             now: timestamp(at),
             trace: None,
         }

@@ -132,7 +132,7 @@ impl Runner<'_> {
         let clock = Arc::clone(&self.clock);
         let clock = Arc::new(move || timestamp(clock.load(Ordering::Relaxed)));
         let mut options = Options::new(self.folder, self.settings.policy, clock);
-        options.person_key = Some(b"the same in every play".to_vec());
+        options.recipient_hash_key = Some(b"the same in every play".to_vec());
         options.max_messages = u64::MAX;
         options.cache = CACHE;
         options.free_space = Arc::new(|| Ok(u64::MAX));
@@ -148,7 +148,7 @@ impl Runner<'_> {
     ) -> anyhow::Result<()> {
         let parser = RequestParser {
             world: self.world,
-            person_key: store.person_key(),
+            recipient_hash_key: store.recipient_hash_key(),
             code_keys: &self.code_keys,
             ignores_crawlers: self.settings.ignores_crawlers,
             confirms_on_get: self.settings.confirms_on_get,

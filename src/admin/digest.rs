@@ -9,11 +9,12 @@ use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
 
-use crate::admin::transfer::check_key;
+use crate::admin::error::AdminError;
+use crate::admin::transfer::require_same_key;
 use crate::domain::address::RecipientHashKey;
 use crate::domain::hex::hex;
-use crate::domain::matching::{Parked, Reason};
-use crate::store::{ExportRecord, Presence, Store, StoreError};
+use crate::domain::matching::{Parked, ParkedKind, Reason};
+use crate::store::{ExportRecord, Presence, Store};
 
 /// The records of one kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,12 +37,8 @@ impl AddAssign for KindDigest {
 pub struct Digest(BTreeMap<String, KindDigest>);
 
 impl Digest {
-    fn add(&mut self, key: &RecipientHashKey, record: &ExportRecord) -> Result<(), StoreError> {
-        let unfit = |error: serde_json::Error| StoreError::Unavailable {
-            reason: format!("a record cannot be written: {error}"),
-            label: "unfit",
-        };
-        let text = serde_json::to_vec(&canonical(record)).map_err(unfit)?;
+    fn add(&mut self, key: &RecipientHashKey, record: &ExportRecord) -> Result<(), AdminError> {
+        let text = serde_json::to_vec(&canonical(record))?;
         let found = KindDigest { records: 1, checksum: key.record_tag(&text) };
         *self.0.entry(kind(record)).or_default() += found;
         Ok(())
@@ -74,10 +71,12 @@ impl fmt::Display for Digest {
 fn kind(record: &ExportRecord) -> String {
     match record {
         ExportRecord::Message(message) => return format!("messages {}", message.state.as_str()),
-        ExportRecord::Parked(parked) if parked.orphaned => "orphaned",
-        ExportRecord::Parked(_) => "parked",
+        ExportRecord::Parked(parked) => match parked.kind() {
+            ParkedKind::Orphaned => "orphaned",
+            ParkedKind::Parked | ParkedKind::Known => "parked",
+        },
         ExportRecord::Link { .. } => "click links",
-        ExportRecord::Counted { .. } => "counted ids",
+        ExportRecord::DedupKey { .. } => "counted ids",
         ExportRecord::Sender { .. } => "senders",
         ExportRecord::Names { .. } => "names",
         ExportRecord::Automatic { .. } => "automatic repliers",
@@ -86,8 +85,8 @@ fn kind(record: &ExportRecord) -> String {
     .to_owned()
 }
 
-/// A record without the facts that a move changes: the current attempt and the next one, the reason why evidence is
-/// parked, and codes, which each store removes at its own time.
+/// A copy of the record without the fields that a move changes: the attempts, the reason why evidence is parked, and codes,
+/// which each store removes at its own time.
 fn canonical(record: &ExportRecord) -> ExportRecord {
     let mut record = record.clone();
     match &mut record {
@@ -95,13 +94,13 @@ fn canonical(record: &ExportRecord) -> ExportRecord {
             message.delivery.lease = None;
             message.delivery.due_at = None;
             message.code = None;
-            if let Some(held) = &mut message.held {
-                without_judgement(held);
+            if let Some(held) = &mut message.parked_evidence {
+                clear_reason_and_code(held);
             }
         }
-        ExportRecord::Parked(parked) => without_judgement(parked),
+        ExportRecord::Parked(parked) => clear_reason_and_code(parked),
         ExportRecord::Link { .. }
-        | ExportRecord::Counted { .. }
+        | ExportRecord::DedupKey { .. }
         | ExportRecord::Sender { .. }
         | ExportRecord::Names { .. }
         | ExportRecord::Automatic { .. }
@@ -110,7 +109,7 @@ fn canonical(record: &ExportRecord) -> ExportRecord {
     record
 }
 
-fn without_judgement(parked: &mut Parked) {
+fn clear_reason_and_code(parked: &mut Parked) {
     parked.reason = Reason::NoMessage;
     parked.code = None;
 }
@@ -128,11 +127,11 @@ pub(super) async fn digest(
     store: &dyn Store,
     cursor: Option<Vec<u8>>,
     limit: usize,
-) -> Result<DigestPage, StoreError> {
+) -> Result<DigestPage, AdminError> {
     let page = store.records(cursor, limit).await?;
     let mut digest = Digest::default();
     for record in &page.records {
-        digest.add(store.person_key(), record)?;
+        digest.add(store.recipient_hash_key(), record)?;
     }
     Ok(DigestPage { digest, next: page.next })
 }
@@ -142,8 +141,8 @@ pub(super) async fn digest(
 pub struct Comparison {
     /// The digest of the records that are not missing, as they are in the export.
     pub digest: Digest,
-    /// Records whose time is over, and evidence that was used since.
-    pub past: u64,
+    /// Records that need no import: their time is over, or they are evidence that was used since.
+    pub settled: u64,
     /// Records of the export that an import would add or complete.
     pub missing: u64,
     /// The messages among them.
@@ -152,27 +151,27 @@ pub struct Comparison {
 
 impl AddAssign for Comparison {
     fn add_assign(&mut self, more: Self) {
-        let Self { digest, past, missing, missing_messages } = more;
+        let Self { digest, settled, missing, missing_messages } = more;
         self.digest += digest;
-        self.past += past;
+        self.settled += settled;
         self.missing += missing;
         self.missing_messages.extend(missing_messages);
     }
 }
 
-/// Compares records of an export with the store. `persons` is the check of the key that hashed the recipients in them.
+/// Compares records of an export with the store. `key_check` is the check of the key that hashed the recipients in them.
 pub(super) async fn compare(
     store: &dyn Store,
-    persons: &str,
+    key_check: &str,
     records: Vec<ExportRecord>,
-) -> Result<Comparison, StoreError> {
-    check_key(store, persons)?;
+) -> Result<Comparison, AdminError> {
+    require_same_key(store, key_check)?;
     let found = store.compare(records.clone()).await?;
     let mut comparison = Comparison::default();
     for (record, presence) in records.iter().zip(found) {
         match presence {
             Presence::Here => {}
-            Presence::Past => comparison.past += 1,
+            Presence::Settled => comparison.settled += 1,
             Presence::Missing => {
                 comparison.missing += 1;
                 if let ExportRecord::Message(message) = record {
@@ -181,7 +180,7 @@ pub(super) async fn compare(
                 continue;
             }
         }
-        comparison.digest.add(store.person_key(), record)?;
+        comparison.digest.add(store.recipient_hash_key(), record)?;
     }
     Ok(comparison)
 }

@@ -2,16 +2,19 @@
 
 use crate::store::StoreError;
 
-/// Why a request was not carried out.
+/// The reason why a request was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
-    /// The store is unavailable.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The answer cannot be serialised.
-    #[error(transparent)]
-    Answer(#[from] serde_json::Error),
-    /// Another step failed.
+    /// A record or an answer cannot be serialised.
+    #[error("a record or an answer cannot be written as JSON: {0}; report this as a bug")]
+    Json(#[from] serde_json::Error),
+    /// The address of a recipient is malformed.
     #[error("{0}")]
-    Failed(String),
+    Address(String),
+    #[error(
+        "{messages} messages erased, but recordings of rejected requests remain: {error}; run the command again"
+    )]
+    RecordingsRemain { messages: u64, error: std::io::Error },
 }

@@ -24,14 +24,11 @@ pub(super) async fn forget(
 ) -> Result<Erased, AdminError> {
     let addresses = addresses.iter().map(|text| Address::parse_recipient(text));
     let addresses = addresses.collect::<Result<Vec<_>, _>>();
-    let addresses = addresses.map_err(|error| AdminError::Failed(error.to_string()))?;
+    let addresses = addresses.map_err(|error| AdminError::Address(error.to_string()))?;
     let forgotten = store.forget(addresses).await?;
     let Forgotten { messages, unreported, evidence, links, references } = forgotten;
-    let recordings = clear_recordings().map_err(|error| {
-        AdminError::Failed(format!(
-            "{messages} messages erased, but recordings of rejected requests remain: {error}; run the command again"
-        ))
-    })?;
+    let recordings =
+        clear_recordings().map_err(|error| AdminError::RecordingsRemain { messages, error })?;
     tracing::info!(
         messages,
         unreported,

@@ -19,12 +19,12 @@ pub struct HoldOutcome {
 }
 
 /// Puts an account on hold.
-pub(super) async fn pause(
+pub(super) async fn hold(
     store: &dyn Store,
     account: AccountSid,
 ) -> Result<HoldOutcome, StoreError> {
-    let changed = !store.paused().await?.contains_key(&account);
-    let since = Some(store.pause(account).await?);
+    let changed = !store.on_hold().await?.contains_key(&account);
+    let since = Some(store.hold(account).await?);
     if changed {
         tracing::info!(account_sid = %account, "account {account} is on hold: nothing of it is reported");
     }
@@ -46,5 +46,5 @@ pub(super) async fn resume(
 }
 
 async fn has_messages(store: &dyn Store, account: AccountSid) -> Result<bool, StoreError> {
-    Ok(store.census().await?.accounts().any(|known| known == account))
+    Ok(store.stats().await?.accounts().any(|known| known == account))
 }

@@ -99,8 +99,8 @@ pub(super) async fn newest(
         true
     })
     .await?;
-    let accounts = store.census().await?.accounts().count();
-    let posting = Posting::of(store.paused().await?, service);
+    let accounts = store.stats().await?.accounts().count();
+    let posting = Posting::of(store.on_hold().await?, service);
     Ok(NewestRecords { entries: newest.into_values().rev().collect(), of, accounts, posting })
 }
 

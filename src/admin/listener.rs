@@ -35,7 +35,7 @@ async fn readyz(monitor: web::Data<Monitor>) -> HttpResponse {
     let mut body = json!({
         "status": if error.is_none() { "ready" } else { "unavailable" },
         "lanes": now.lanes,
-        "foreign_answers": now.foreign,
+        "foreign_answers": now.foreign_answers,
         "findings": now.findings,
         "last_verified": now.last_verified,
     });

@@ -4,7 +4,7 @@
 //! A command sends an [`AdminRequest`] over the control socket, or calls [`answer`] with a store that it has opened.
 
 pub mod clock;
-pub mod confirm_past;
+pub mod confirm_imported;
 pub mod digest;
 pub mod error;
 pub mod forget;
@@ -51,12 +51,12 @@ pub enum AdminRequest {
     List { query: ListQuery, cursor: Option<Vec<u8>>, limit: usize },
     /// The newest records; answered with [`list::NewestRecords`].
     Newest { query: ListQuery, limit: usize },
-    /// All records of a SID or reference; answered with [`show::ShownRecords`].
-    Show(Reference),
+    /// All records of a message's SID or of a reference; answered with [`show::ShownRecords`].
+    Show { sid_or_reference: Reference },
     /// Counts of all records at a time; answered with [`stats::Summary`].
     Stats(Timestamp),
     /// Puts an account on hold; answered with [`hold::HoldOutcome`].
-    Pause(AccountSid),
+    Hold(AccountSid),
     /// Ends the hold of an account; answered with [`hold::HoldOutcome`].
     Resume(AccountSid),
     /// Requeues one page of messages; answered with [`requeue::RequeuedPage`].
@@ -77,7 +77,7 @@ pub enum AdminRequest {
     /// Imports records; answered with [`ImportOutcome`](crate::store::ImportOutcome).
     Import {
         /// The check of the key that hashed the recipients.
-        persons: String,
+        key_check: String,
         records: Vec<ExportRecord>,
     },
     /// One page of counts and checksums of all records; answered with [`digest::DigestPage`].
@@ -85,25 +85,24 @@ pub enum AdminRequest {
     /// Compares records of an export with the store; answered with [`digest::Comparison`].
     Compare {
         /// The check of the key that hashed the recipients.
-        persons: String,
+        key_check: String,
         records: Vec<ExportRecord>,
     },
     /// One step of matching parked evidence again after an import; answered with [`Reconsidered`](crate::store::Reconsidered).
-    Reconsider { cursor: Option<Vec<u8>>, limit: usize },
-    /// Confirms a past message; answered with [`confirm_past::PastOutcome`].
-    ConfirmPast {
+    Rematch { cursor: Option<Vec<u8>>, limit: usize },
+    /// Confirms a message that an operator's CSV lists; answered with [`confirm_imported::LineOutcome`].
+    ConfirmImported {
         account: AccountSid,
         /// The fields of an app's event.
         fields: Vec<(String, String)>,
-        /// The time of the import.
-        now: Timestamp,
+        imported_at: Timestamp,
     },
     /// The records of each trace; answered with a list of [`trace_lookup::TracedRecords`].
     TraceLookup(Vec<TraceParent>),
 }
 
-/// The store of a request, and its surroundings.
-pub struct Target<'a> {
+/// The store and the process that a request is carried out in.
+pub struct AdminContext<'a> {
     pub store: &'a dyn Store,
     /// The state of the service that has the store open; `None` if a command has opened it.
     pub service: Option<&'a Readiness>,
@@ -115,8 +114,11 @@ pub struct Target<'a> {
 ///
 /// # Errors
 /// See [`AdminError`].
-pub async fn answer(target: &Target<'_>, request: AdminRequest) -> Result<Vec<u8>, AdminError> {
-    let Target { store, service, clear_recordings } = *target;
+pub async fn answer(
+    context: &AdminContext<'_>,
+    request: AdminRequest,
+) -> Result<Vec<u8>, AdminError> {
+    let AdminContext { store, service, clear_recordings } = *context;
     Ok(match request {
         AdminRequest::List { query, cursor, limit } => {
             json(&list::page(store, &query, cursor, limit).await?)
@@ -124,9 +126,11 @@ pub async fn answer(target: &Target<'_>, request: AdminRequest) -> Result<Vec<u8
         AdminRequest::Newest { query, limit } => {
             json(&list::newest(store, service, &query, limit).await?)
         }
-        AdminRequest::Show(name) => json(&show::show(store, service, &name).await?),
+        AdminRequest::Show { sid_or_reference } => {
+            json(&show::show(store, service, &sid_or_reference).await?)
+        }
         AdminRequest::Stats(now) => json(&stats::stats(store, service, now).await?),
-        AdminRequest::Pause(account) => json(&hold::pause(store, account).await?),
+        AdminRequest::Hold(account) => json(&hold::hold(store, account).await?),
         AdminRequest::Resume(account) => json(&hold::resume(store, account).await?),
         AdminRequest::Requeue { selection, cursor } => {
             json(&requeue::requeue(store, &selection, cursor).await?)
@@ -136,25 +140,25 @@ pub async fn answer(target: &Target<'_>, request: AdminRequest) -> Result<Vec<u8
             json(&forget::forget(store, clear_recordings, &addresses).await?)
         }
         AdminRequest::PhoneKey => {
-            let key = store.own_person_key();
+            let key = store.own_recipient_hash_key();
             json(&key.map(|key| hex(key.expose_secret())))
         }
         AdminRequest::Identify => json(&transfer::identity(store)),
         AdminRequest::Export { cursor, limit } => json(&store.records(cursor, limit).await?),
-        AdminRequest::Import { persons, records } => {
-            json(&transfer::import(store, &persons, records).await?)
+        AdminRequest::Import { key_check, records } => {
+            json(&transfer::import(store, &key_check, records).await?)
         }
         AdminRequest::Digest { cursor, limit } => {
             json(&digest::digest(store, cursor, limit).await?)
         }
-        AdminRequest::Compare { persons, records } => {
-            json(&digest::compare(store, &persons, records).await?)
+        AdminRequest::Compare { key_check, records } => {
+            json(&digest::compare(store, &key_check, records).await?)
         }
-        AdminRequest::Reconsider { cursor, limit } => {
+        AdminRequest::Rematch { cursor, limit } => {
             json(&transfer::reconsider(store, cursor, limit).await?)
         }
-        AdminRequest::ConfirmPast { account, fields, now } => {
-            json(&confirm_past::confirm_past(store, account, fields, now).await?)
+        AdminRequest::ConfirmImported { account, fields, imported_at } => {
+            json(&confirm_imported::confirm_imported(store, account, fields, imported_at).await?)
         }
         AdminRequest::TraceLookup(traces) => {
             json(&trace_lookup::trace_lookup(store, &traces).await?)

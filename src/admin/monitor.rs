@@ -1,7 +1,7 @@
 //! Takes snapshots, keeps their history, and derives findings from both.
 //!
 //! The page shares one snapshot for a second. `/readyz` checks the store and takes a new one for each request; if the
-//! store or the disk hangs, it gets the last complete snapshot.
+//! store or the disk hangs, it gets the last snapshot.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
@@ -16,23 +16,24 @@ use crate::admin::posting::Posting;
 use crate::admin::scrape::{STORE_TIMEOUT, in_time};
 use crate::admin::snapshot::{MAX_EVALUATED, MAX_SHOWN, Snapshot, Sources};
 use crate::admin::trends::Trends;
-use crate::domain::findings::{FindingId, judge};
+use crate::domain::findings::{FindingId, derive_findings};
+use crate::telemetry::clock::monotonic;
 
 /// How long a snapshot is shared.
 const SNAPSHOT_TTL: Duration = Duration::from_secs(1);
-/// How long a successful health check stays valid, because the check writes to the disk.
+/// How long a successful health check is reused. Each check writes to the disk.
 const HEALTH_TTL: Duration = Duration::from_secs(5);
 /// How long `/readyz` waits for a snapshot after its check of the store. Both together stay below 5 s, the usual timeout of
 /// probes.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(1_500);
-const SAMPLE_EVERY: Duration = Duration::from_secs(15);
+const SAMPLE_INTERVAL: Duration = Duration::from_secs(15);
 
 pub struct Monitor {
     pub(super) sources: Sources,
-    began: Instant,
+    started_at: Instant,
     cache: Mutex<Cache>,
-    /// For a probe that cannot wait for a new snapshot.
-    last_complete: StdMutex<Option<(Instant, Arc<Snapshot>)>>,
+    /// The last snapshot, complete or not, for a probe that cannot wait for a new one.
+    last_taken: StdMutex<Option<(Instant, Arc<Snapshot>)>>,
     trends: StdMutex<Trends>,
     /// When each current finding first appeared.
     first_seen: StdMutex<BTreeMap<(FindingId, Option<String>), Timestamp>>,
@@ -58,9 +59,9 @@ impl Monitor {
     pub fn new(sources: Sources) -> Self {
         Self {
             sources,
-            began: crate::telemetry::clock::monotonic(),
+            started_at: monotonic(),
             cache: Mutex::default(),
-            last_complete: StdMutex::default(),
+            last_taken: StdMutex::default(),
             trends: StdMutex::default(),
             first_seen: StdMutex::default(),
         }
@@ -78,11 +79,11 @@ impl Monitor {
             error.is_none() && checked.elapsed() < HEALTH_TTL
         };
         if !cache.health.as_ref().is_some_and(is_healthy) {
-            cache.health = Some((crate::telemetry::clock::monotonic(), self.check_store().await));
+            cache.health = Some((monotonic(), self.check_store().await));
         }
         let store_error = cache.health.as_ref().and_then(|(_, error)| error.clone());
         let snapshot = self.take(store_error).await;
-        cache.snapshot = Some((crate::telemetry::clock::monotonic(), Arc::clone(&snapshot)));
+        cache.snapshot = Some((monotonic(), Arc::clone(&snapshot)));
         snapshot
     }
 
@@ -90,12 +91,11 @@ impl Monitor {
     pub(super) async fn probe(&self) -> ProbeResult {
         let store_error = self.check_store().await;
         let fresh = timeout(PROBE_TIMEOUT, async {
-            self.cache.lock().await.health =
-                Some((crate::telemetry::clock::monotonic(), store_error.clone()));
+            self.cache.lock().await.health = Some((monotonic(), store_error.clone()));
             self.take(store_error.clone()).await
         });
         let fresh = fresh.await.ok();
-        let last = self.last_complete.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let last = self.last_taken.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (age, snapshot) = match (fresh, last) {
             (Some(fresh), _) => (None, fresh),
             (None, Some((taken, last))) => (Some(taken.elapsed()), last),
@@ -120,11 +120,11 @@ impl Monitor {
             // A new health check would write to the disk, so the sample uses the result of the last one.
             let health = self.cache.lock().await.health.clone();
             self.take(health.and_then(|(_, error)| error)).await;
-            tokio::time::sleep(SAMPLE_EVERY).await;
+            tokio::time::sleep(SAMPLE_INTERVAL).await;
         }
     }
 
-    /// A test write to the store. Returns the error if it fails.
+    /// Writes to the store as a test. Returns the error if that fails.
     async fn check_store(&self) -> Option<String> {
         in_time(self.sources.store.health()).await.err()
     }
@@ -133,18 +133,18 @@ impl Monitor {
         let mut snapshot = self.read(store_error).await;
         self.evaluate(&mut snapshot);
         let snapshot = Arc::new(snapshot);
-        let last = Some((crate::telemetry::clock::monotonic(), Arc::clone(&snapshot)));
-        *self.last_complete.lock().unwrap_or_else(PoisonError::into_inner) = last;
+        let last = Some((monotonic(), Arc::clone(&snapshot)));
+        *self.last_taken.lock().unwrap_or_else(PoisonError::into_inner) = last;
         snapshot
     }
 
     async fn read(&self, mut store_error: Option<String>) -> Snapshot {
         let Sources { store, readiness, disk, .. } = &self.sources;
         let (stats, outbox, refused, on_hold, evictable) = tokio::join!(
-            in_time(store.census()),
+            in_time(store.stats()),
             in_time(store.outbox(MAX_EVALUATED)),
             in_time(store.refused(MAX_SHOWN)),
-            in_time(store.paused()),
+            in_time(store.on_hold()),
             in_time(store.evictable())
         );
         let stats = or_default(stats, &mut store_error);
@@ -156,7 +156,7 @@ impl Monitor {
         let disk = timeout(STORE_TIMEOUT, web::block(move || disk())).await;
         let disk = disk.ok().and_then(Result::ok).and_then(Result::ok);
         Snapshot {
-            at: (self.sources.clock)(),
+            taken_at: (self.sources.clock)(),
             store_error,
             is_draining: readiness.is_draining(),
             counts: store.counts(),
@@ -166,9 +166,9 @@ impl Monitor {
             refused,
             posting: Posting::of(on_hold, Some(readiness)),
             lanes: readiness.lanes(),
-            foreign: readiness.foreign_answers(),
+            foreign_answers: readiness.foreign_answers(),
             signatures: self.sources.signatures.counts(),
-            free: disk.map(|disk| disk.free),
+            free_disk_bytes: disk.map(|disk| disk.free),
             last_verified: None,
             findings: Vec::new(),
         }
@@ -176,19 +176,19 @@ impl Monitor {
 
     /// Adds the snapshot to the history, and derives its findings.
     fn evaluate(&self, snapshot: &mut Snapshot) {
-        let uptime = self.began.elapsed();
+        let uptime = self.started_at.elapsed();
         let totals = self.sources.metrics.totals();
         let mut trends = self.trends.lock().unwrap_or_else(PoisonError::into_inner);
-        trends.note(uptime, snapshot, totals);
-        let situation = trends.situation(uptime, snapshot, totals, &self.sources);
+        trends.record(uptime, snapshot, totals);
+        let inputs = trends.finding_inputs(uptime, snapshot, totals, &self.sources);
         drop(trends);
-        snapshot.last_verified = situation.twilio.last_verified.max(situation.app.last_verified);
-        snapshot.findings = judge(&situation);
+        snapshot.last_verified = inputs.twilio.last_verified.max(inputs.app.last_verified);
+        snapshot.findings = derive_findings(&inputs);
         let mut first_seen = self.first_seen.lock().unwrap_or_else(PoisonError::into_inner);
         let mut current = BTreeMap::new();
         for finding in &mut snapshot.findings {
             let key = (finding.id, finding.subject.clone());
-            let since = first_seen.get(&key).copied().unwrap_or(snapshot.at);
+            let since = first_seen.get(&key).copied().unwrap_or(snapshot.taken_at);
             finding.since.get_or_insert(since);
             current.insert(key, since);
         }
@@ -196,7 +196,7 @@ impl Monitor {
     }
 }
 
-/// The answer of a query, or the default. The first error is noted; it empties no other part of a snapshot.
+/// The answer of a query, or the default. Keeps the first error; the other parts of the snapshot stay complete.
 fn or_default<T: Default>(answer: Result<T, String>, store_error: &mut Option<String>) -> T {
     answer.unwrap_or_else(|error| {
         store_error.get_or_insert(error);

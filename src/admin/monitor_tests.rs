@@ -6,7 +6,7 @@ use std::sync::RwLock;
 use futures_util::FutureExt as _;
 
 use super::*;
-use crate::admin::snapshot::ConfiguredKeys;
+use crate::admin::snapshot::ConfigQueries;
 use crate::domain::findings::StartFacts;
 use crate::domain::matching::{Policy, Resend};
 use crate::domain::sid::AccountSid;
@@ -48,7 +48,10 @@ fn monitor(folder: &std::path::Path, store: &Arc<RwLock<()>>, disk: &Arc<RwLock<
         forward_failures: Arc::default(),
         signatures: Arc::default(),
         readiness: Arc::new(Readiness::new()),
-        keys: ConfiguredKeys { has_account: Box::new(|_| true), names: Box::new(BTreeSet::new) },
+        config: ConfigQueries {
+            has_account: Box::new(|_| true),
+            key_names: Box::new(BTreeSet::new),
+        },
         clock: clock(),
         disk: Arc::new(move || {
             drop(lock.read());
@@ -76,11 +79,11 @@ async fn a_probe_is_answered_in_time_with_the_last_snapshot_while_the_disk_hangs
     let first = probed(&monitor).await;
     assert!(first.store_error.is_none() && first.age.is_none(), "{:?}", first.store_error);
     drop(hung);
-    assert_eq!(probed(&monitor).await.snapshot.free, Some(1 << 40));
+    assert_eq!(probed(&monitor).await.snapshot.free_disk_bytes, Some(1 << 40));
     let hung = disk.write().expect("free");
     let stale = probed(&monitor).await;
     assert!(stale.store_error.is_none() && stale.age.is_some(), "{:?}", stale.store_error);
-    assert_eq!(stale.snapshot.free, Some(1 << 40), "of the last snapshot");
+    assert_eq!(stale.snapshot.free_disk_bytes, Some(1 << 40), "of the last snapshot");
     drop(hung);
     assert!(probed(&monitor).await.age.is_none());
 }
@@ -107,13 +110,13 @@ async fn a_probe_is_answered_in_time_while_the_store_hangs_and_the_page_waits_fo
     reason = "the lock simulates a hung disk, and no task acquires it"
 )]
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_query_that_the_store_refuses_empties_no_other_part_of_a_snapshot() {
+async fn a_failed_query_empties_no_other_part_of_a_snapshot() {
     let folder = tempfile::tempdir().expect("a folder");
     let (lock, disk) = (Arc::default(), Arc::default());
     let monitor = monitor(folder.path(), &lock, &disk);
     let store = &monitor.sources.store;
     let account = AccountSid::parse(&format!("AC{:032x}", 1)).expect("valid");
-    store.pause(account).await.expect("on hold");
+    store.hold(account).await.expect("on hold");
     let hung = lock.write().expect("free");
     // The writer takes the first command and hangs in it. The others fill its queue, with four places left.
     let mut commands = vec![store.health()];

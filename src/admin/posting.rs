@@ -14,7 +14,7 @@ use crate::telemetry::readiness::Readiness;
 pub struct Posting {
     /// Accounts on hold, with the beginning of each hold.
     pub on_hold: BTreeMap<AccountSid, Timestamp>,
-    /// Accounts whose lane is closed.
+    /// Accounts whose lane does not post due messages.
     pub paused: BTreeSet<String>,
     /// Whether a service has the store open; without one nothing is posted.
     pub is_served: bool,
@@ -43,7 +43,7 @@ impl Posting {
     /// The state of a store, and of the service that has it open, if one runs.
     pub fn of(on_hold: BTreeMap<AccountSid, Timestamp>, service: Option<&Readiness>) -> Self {
         let Some(service) = service else { return Self { on_hold, ..Self::default() } };
-        let lanes = service.lanes().into_iter().filter(|(_, lane)| lane.is_closed());
+        let lanes = service.lanes().into_iter().filter(|(_, lane)| lane.blocks_posts());
         let paused = lanes.map(|(account, _)| account).collect();
         Self { on_hold, paused, is_served: true, is_dry_run: service.is_dry_run() }
     }

@@ -75,7 +75,7 @@ pub struct ParkedView<'a> {
 impl<'a> ParkedView<'a> {
     pub fn of(parked: &'a Parked) -> Self {
         let evidence = &parked.evidence;
-        let (message_sid, reference, sender) = match &evidence.named {
+        let (message_sid, reference, sender) = match &evidence.target {
             EvidenceTarget::Message(sid) => (Some(*sid), None, None),
             EvidenceTarget::Reference(name) => (None, Some(name.as_str()), None),
             EvidenceTarget::Person { sender, .. } | EvidenceTarget::Caller { sender, .. } => {

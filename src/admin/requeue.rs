@@ -30,7 +30,7 @@ pub enum RequeueOutcome {
     /// The message will be reported again.
     Queued,
     /// The message is in this state, so it was not requeued.
-    Otherwise(State),
+    NotQueued(State),
     /// There is no such message.
     Unknown,
 }
@@ -97,7 +97,7 @@ async fn requeue_one(
             tracing::info!(message_sid = %sid, %account_sid, "{sid} requeued by the operator");
             RequeueOutcome::Queued
         }
-        Requeued::Otherwise(state) => RequeueOutcome::Otherwise(state),
+        Requeued::NotQueued(state) => RequeueOutcome::NotQueued(state),
         Requeued::Unknown => RequeueOutcome::Unknown,
     };
     Ok((sid, outcome))

@@ -46,7 +46,7 @@ pub type ReadDisk = Arc<dyn Fn() -> io::Result<Disk> + Send + Sync>;
 pub async fn read_gauges(store: &Arc<dyn Store>, clock: &Clock, disk: &ReadDisk) -> StoreGauges {
     // One after the other, so that a scrape takes one place in the queue of the writer.
     let queries = async {
-        let (stats, on_hold) = (store.census().await?, store.paused().await?);
+        let (stats, on_hold) = (store.stats().await?, store.on_hold().await?);
         Ok((stats, on_hold, store.evictable().await?))
     };
     let figures = in_time(queries)

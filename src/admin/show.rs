@@ -1,4 +1,4 @@
-//! Shows all records of a name: the SID of a message, or a reference.
+//! Shows all records of a message's SID, or of a reference.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,29 +15,29 @@ const MAX_MESSAGES: usize = 100;
 /// The most parked and orphaned evidence.
 const MAX_EVIDENCE: usize = 100;
 
-/// The records of a name.
+/// The records of a SID or a reference.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShownRecords {
     /// Messages, the newest first.
     pub messages: Vec<Message>,
-    /// Parked or orphaned evidence that names it.
+    /// Parked or orphaned evidence that names the SID or the reference.
     pub waiting: Vec<Parked>,
     pub posting: Posting,
 }
 
-/// All records of a name.
+/// All records of a SID or a reference. A reference may look like a SID, so both are searched.
 pub(super) async fn show(
     store: &dyn Store,
     service: Option<&Readiness>,
-    name: &Reference,
+    sid_or_reference: &Reference,
 ) -> Result<ShownRecords, StoreError> {
-    let sid = MessageSid::parse(name.as_str()).ok();
+    let sid = MessageSid::parse(sid_or_reference.as_str()).ok();
     let mut messages = Vec::new();
     if let Some(sid) = sid {
         messages.extend(store.show(sid).await?);
     }
     if messages.is_empty() {
-        messages = store.messages_with_reference(name.clone(), MAX_MESSAGES).await?;
+        messages = store.messages_with_reference(sid_or_reference.clone(), MAX_MESSAGES).await?;
     }
     let mut waiting = Vec::new();
     for filter in [Filter::Parked, Filter::Orphaned] {
@@ -45,7 +45,7 @@ pub(super) async fn show(
         scan(store, filter, |entry| {
             if let ListEntry::Parked(parked) = entry
                 && waiting.len() < MAX_EVIDENCE
-                && names(&parked, sid, name)
+                && names(&parked, sid, sid_or_reference)
             {
                 waiting.push(*parked);
             }
@@ -53,14 +53,14 @@ pub(super) async fn show(
         })
         .await?;
     }
-    Ok(ShownRecords { messages, waiting, posting: Posting::of(store.paused().await?, service) })
+    Ok(ShownRecords { messages, waiting, posting: Posting::of(store.on_hold().await?, service) })
 }
 
 /// Whether evidence names the message or the reference.
-fn names(parked: &Parked, sid: Option<MessageSid>, name: &Reference) -> bool {
-    match &parked.evidence.named {
+fn names(parked: &Parked, sid: Option<MessageSid>, reference: &Reference) -> bool {
+    match &parked.evidence.target {
         EvidenceTarget::Message(named) => Some(*named) == sid,
-        EvidenceTarget::Reference(named) => named == name,
+        EvidenceTarget::Reference(named) => named == reference,
         EvidenceTarget::Person { .. } | EvidenceTarget::Caller { .. } | EvidenceTarget::Link(_) => {
             false
         }

@@ -1,4 +1,5 @@
-//! A snapshot of the running service, and the sources it is taken from. Deliberately absent: recipients.
+//! A snapshot of the running service, and the sources it is taken from. Deliberately absent: addresses of recipients;
+//! messages contain keyed hashes of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,7 +28,7 @@ const MAX_ACCOUNTS: usize = 100;
 /// The service at one moment.
 #[derive(Debug, Default)]
 pub(super) struct Snapshot {
-    pub(super) at: Timestamp,
+    pub(super) taken_at: Timestamp,
     /// Why the store is unavailable, if it is.
     pub(super) store_error: Option<String>,
     pub(super) is_draining: bool,
@@ -42,11 +43,11 @@ pub(super) struct Snapshot {
     pub(super) posting: Posting,
     pub(super) lanes: BTreeMap<String, LaneDetail>,
     /// Answers of servers other than Twilio's, by account.
-    pub(super) foreign: BTreeMap<String, ForeignAnswers>,
+    pub(super) foreign_answers: BTreeMap<String, ForeignAnswers>,
     /// Verified and rejected requests since the start.
     pub(super) signatures: SignatureCounts,
     /// Free bytes on the disk of the store.
-    pub(super) free: Option<u64>,
+    pub(super) free_disk_bytes: Option<u64>,
     /// When a signature last verified.
     pub(super) last_verified: Option<Timestamp>,
     /// Findings, the worst first.
@@ -63,10 +64,10 @@ impl Snapshot {
 }
 
 /// Queries of the present configuration, which a reload may replace.
-pub struct ConfiguredKeys {
+pub struct ConfigQueries {
     pub has_account: Box<dyn Fn(AccountSid) -> bool + Send + Sync>,
     /// The account and the name of each signing key, as metrics label them.
-    pub names: Box<dyn Fn() -> BTreeSet<(String, String)> + Send + Sync>,
+    pub key_names: Box<dyn Fn() -> BTreeSet<(String, String)> + Send + Sync>,
 }
 
 /// The parts of the service that the operator's listener reads.
@@ -76,7 +77,7 @@ pub struct Sources {
     pub signatures: Arc<SignatureTally>,
     pub forward_failures: Arc<ForwardFailures>,
     pub readiness: Arc<Readiness>,
-    pub keys: ConfiguredKeys,
+    pub config: ConfigQueries,
     pub clock: Clock,
     pub disk: ReadDisk,
     /// `HEARDBACK_MAX_MESSAGES`.

@@ -17,31 +17,32 @@ const SPANS: [(&str, i64); 3] = [("24h", 1), ("7d", 7), ("30d", 30)];
 const DAYS: i64 = 30;
 const HOURS_A_DAY: i64 = 24;
 
-/// Records of one kind.
+/// The records of one state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Waiting {
+pub struct StateCount {
     pub count: u64,
-    /// When the oldest entered its state, to the second.
+    /// When the oldest record entered the state, to the second. `None` for a final state.
     pub oldest: Option<Timestamp>,
 }
 
-/// Counts of sent messages, by the progress of each.
+/// Counts of the sent messages of one span, calling code or sender.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Share {
+pub struct ConversionRow {
     /// The name of the span, calling code or sender: `24h`, `+49`.
-    pub of: String,
+    #[serde(rename = "of")]
+    pub label: String,
     /// The beginning of a span: a whole hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
     #[serde(flatten)]
-    pub tally: BucketCounts,
+    pub counts: BucketCounts,
     /// The share of confirmed messages, from 0 to 1.
     pub conversion: Option<f64>,
 }
 
-impl Share {
-    fn of(of: impl Into<String>, tally: BucketCounts) -> Self {
-        Self { of: of.into(), since: None, tally, conversion: tally.conversion() }
+impl ConversionRow {
+    fn new(label: impl Into<String>, counts: BucketCounts) -> Self {
+        Self { label: label.into(), since: None, counts, conversion: counts.conversion() }
     }
 }
 
@@ -49,18 +50,19 @@ impl Share {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Messages by state, and `parked` and `orphaned` evidence.
-    pub waiting: BTreeMap<String, Waiting>,
+    #[serde(rename = "waiting")]
+    pub by_state: BTreeMap<String, StateCount>,
     /// Click links.
     pub links: u64,
     /// The last day, week and month.
-    pub funnel: Vec<Share>,
+    pub funnel: Vec<ConversionRow>,
     /// The last month by calling code, the most sent first.
-    pub calling_codes: Vec<Share>,
+    pub calling_codes: Vec<ConversionRow>,
     /// The last month by sender, the most sent first.
-    pub senders: Vec<Share>,
+    pub senders: Vec<ConversionRow>,
     /// Accounts on hold, with the beginning of each hold.
     pub on_hold: BTreeMap<AccountSid, Timestamp>,
-    /// Closed lanes (`held`, `paused`) by account. Only a running service has any.
+    /// Lanes that do not post now (`held`, `paused`), by account. Only a running service has any.
     #[serde(default)]
     pub lanes: BTreeMap<String, LaneDetail>,
     /// Answers of servers other than Twilio's, by account. Only a running service has any.
@@ -77,31 +79,31 @@ pub(super) async fn stats(
     service: Option<&Readiness>,
     now: Timestamp,
 ) -> Result<Summary, StoreError> {
-    let (stats, counts) = (store.census().await?, store.counts());
+    let (stats, counts) = (store.stats().await?, store.counts());
     let messages =
         State::ALL.map(|state| (state.as_str(), StatusBucket::Message(state), counts.of(state)));
     let evidence = [
         ("parked", StatusBucket::Parked, counts.parked),
         ("orphaned", StatusBucket::Orphaned, counts.orphaned),
     ];
-    let waiting = messages.into_iter().chain(evidence).map(|(name, bucket, count)| {
-        (name.to_owned(), Waiting { count, oldest: stats.oldest(bucket) })
+    let by_state = messages.into_iter().chain(evidence).map(|(name, bucket, count)| {
+        (name.to_owned(), StateCount { count, oldest: stats.oldest(bucket) })
     });
     let funnel = SPANS.map(|(name, days)| {
         let since = whole_hours(now, days * HOURS_A_DAY);
-        Share { since: Some(since), ..Share::of(name, stats.created(since, now)) }
+        ConversionRow { since: Some(since), ..ConversionRow::new(name, stats.created(since, now)) }
     });
     let span = SignedDuration::from_hours((DAYS - 1) * HOURS_A_DAY);
     let month = now.checked_sub(span).unwrap_or(Timestamp::MIN);
     let mut lanes = service.map(Readiness::lanes).unwrap_or_default();
-    lanes.retain(|_, lane| lane.state != LaneReadiness::Open);
+    lanes.retain(|_, lane| lane.state != LaneReadiness::Posting);
     Ok(Summary {
-        waiting: waiting.collect(),
+        by_state: by_state.collect(),
         links: counts.links,
         funnel: funnel.to_vec(),
         calling_codes: by_calling_code(&stats, month),
         senders: by_sender(&stats, month),
-        on_hold: store.paused().await?,
+        on_hold: store.on_hold().await?,
         lanes,
         foreign_answers: service.map(Readiness::foreign_answers).unwrap_or_default(),
         dry_run: service.is_some_and(Readiness::is_dry_run),
@@ -109,20 +111,23 @@ pub(super) async fn stats(
 }
 
 /// Counts since the day of `since`, by calling code, the most sent first.
-pub(super) fn by_calling_code(stats: &MessageStats, since: Timestamp) -> Vec<Share> {
-    let codes = stats.by_calling_code(since).into_iter().map(|(code, tally)| {
-        Share::of(code.map_or_else(|| "unknown".to_owned(), |code| format!("+{code}")), tally)
+pub(super) fn by_calling_code(stats: &MessageStats, since: Timestamp) -> Vec<ConversionRow> {
+    let codes = stats.by_calling_code(since).into_iter().map(|(code, counts)| {
+        ConversionRow::new(
+            code.map_or_else(|| "unknown".to_owned(), |code| format!("+{code}")),
+            counts,
+        )
     });
     most_sent_first(codes.collect())
 }
 
 /// Counts since the day of `since`, by sender, the most sent first.
-pub(super) fn by_sender(stats: &MessageStats, since: Timestamp) -> Vec<Share> {
+pub(super) fn by_sender(stats: &MessageStats, since: Timestamp) -> Vec<ConversionRow> {
     let senders = stats.by_sender(since).into_iter();
-    most_sent_first(senders.map(|(sender, tally)| Share::of(sender, tally)).collect())
+    most_sent_first(senders.map(|(sender, counts)| ConversionRow::new(sender, counts)).collect())
 }
 
-fn most_sent_first(mut shares: Vec<Share>) -> Vec<Share> {
-    shares.sort_by_key(|share| std::cmp::Reverse(share.tally.sent));
-    shares
+fn most_sent_first(mut rows: Vec<ConversionRow>) -> Vec<ConversionRow> {
+    rows.sort_by_key(|row| std::cmp::Reverse(row.counts.sent));
+    rows
 }

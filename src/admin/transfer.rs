@@ -10,34 +10,34 @@ use crate::store::{ExportRecord, ImportOutcome, Reconsidered, RecordCounts, Stor
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// The check of the key that hashes recipients, in hexadecimal: not the key.
-    pub persons: String,
+    pub key_check: String,
     /// Whether there is no message, no evidence and no link.
     pub is_empty: bool,
 }
 
 /// The identity of the store.
 pub(super) fn identity(store: &dyn Store) -> Identity {
-    let persons = hex(&store.person_key().check());
-    Identity { persons, is_empty: store.counts() == RecordCounts::default() }
+    let key_check = hex(&store.recipient_hash_key().check());
+    Identity { key_check, is_empty: store.counts() == RecordCounts::default() }
 }
 
-/// Refuses records whose recipients another key hashed.
-pub(super) fn check_key(store: &dyn Store, persons: &str) -> Result<(), StoreError> {
-    if identity(store).persons == persons {
+/// Rejects records whose recipients another key hashed.
+pub(super) fn require_same_key(store: &dyn Store, key_check: &str) -> Result<(), StoreError> {
+    if identity(store).key_check == key_check {
         return Ok(());
     }
     let reason = "the store hashes recipients with another key than at the start of the command; run it again".to_owned();
     Err(StoreError::Unavailable { reason, label: "person_key" })
 }
 
-/// Imports records, all of them or none. `persons` is the check of the key that hashed the recipients in them: the
+/// Imports records, all of them or none. `key_check` is the check of the key that hashed the recipients in them: the
 /// service may have restarted with another store since the client requested its identity.
 pub(super) async fn import(
     store: &dyn Store,
-    persons: &str,
+    key_check: &str,
     records: Vec<ExportRecord>,
 ) -> Result<ImportOutcome, StoreError> {
-    check_key(store, persons)?;
+    require_same_key(store, key_check)?;
     let outcome = store.import(records).await?;
     log_confirmed(&outcome.confirmed);
     for account_sid in &outcome.holds {

@@ -11,8 +11,8 @@ use jiff::{SignedDuration, Timestamp};
 use crate::admin::scrape::{code_label, sender_label};
 use crate::admin::snapshot::{MAX_EVALUATED, Snapshot, Sources};
 use crate::domain::findings::{
-    ClaimedAccount, ClockJump, ForeignServer, ForwardFacts, HeldAccount, KeyFacts, OutboxFacts,
-    PausedLane, RequestFacts, RouteSignatures, SignatureFacts, SignatureFailures, Situation,
+    ClaimedAccount, ClockJump, FindingInputs, ForeignServer, ForwardFacts, HeldAccount, KeyFacts,
+    OutboxFacts, PausedLane, RequestFacts, RouteSignatures, SignatureFacts, SignatureFailures,
     StoreFacts, ThrottledLane, Traffic, TrafficCount, UpstreamFacts,
 };
 use crate::domain::message::{Message, State};
@@ -80,7 +80,7 @@ impl Default for Trends {
 
 impl Trends {
     /// Adds the samples that are due. `uptime` is the age of the process.
-    pub(super) fn note(&mut self, uptime: Duration, now: &Snapshot, totals: Totals) {
+    pub(super) fn record(&mut self, uptime: Duration, now: &Snapshot, totals: Totals) {
         if self.fine.is_due(uptime) {
             let throttled = now.lanes.iter().filter(|(_, lane)| lane.state == LaneReadiness::Held);
             let throttled = throttled.map(|(account, _)| account.clone());
@@ -92,19 +92,19 @@ impl Trends {
         }
         if self.coarse.is_due(uptime) {
             let (countries, senders) = traffic(&now.stats);
-            let (orphaned, free) = (now.counts.orphaned, now.free);
+            let (orphaned, free) = (now.counts.orphaned, now.free_disk_bytes);
             self.coarse.note(uptime, CoarseSample { totals, orphaned, free, countries, senders });
         }
     }
 
     /// The facts from which findings are derived.
-    pub(super) fn situation(
+    pub(super) fn finding_inputs(
         &self,
         uptime: Duration,
         now: &Snapshot,
         totals: Totals,
         sources: &Sources,
-    ) -> Situation {
+    ) -> FindingInputs {
         let growth_in = |window, total| self.growth_in(uptime, window, &totals, total);
         let signatures = self.signatures(uptime, now);
         let of = |side: Side| {
@@ -113,12 +113,12 @@ impl Trends {
         };
         // A reload may have removed an account since its requests were counted.
         let is_configured = |one: &RouteSignatures| match one.account {
-            ClaimedAccount::Configured(account) => (sources.keys.has_account)(account),
+            ClaimedAccount::Configured(account) => (sources.config.has_account)(account),
             ClaimedAccount::Unnamed | ClaimedAccount::Unknown => true,
         };
         let (countries, senders) = traffic(&now.stats);
         let jump = sources.store.clock_guard().jump();
-        let foreign = now.foreign.iter().map(|(account, answers)| ForeignServer {
+        let foreign = now.foreign_answers.iter().map(|(account, answers)| ForeignServer {
             account: account.clone(),
             since: answers.since,
             why: answers.why.clone(),
@@ -126,8 +126,8 @@ impl Trends {
         let on_hold = now.posting.on_hold.iter();
         let on_hold = on_hold
             .map(|(account, since)| HeldAccount { account: account.to_string(), since: *since });
-        Situation {
-            now: now.at,
+        FindingInputs {
+            now: now.taken_at,
             start: sources.start.clone(),
             is_draining: now.is_draining,
             is_dry_run: now.posting.is_dry_run,
@@ -147,7 +147,7 @@ impl Trends {
                 lost_sends: growth_in(ONE_HOUR, Total::LostSends),
                 unregistered_sends: growth_in(ONE_HOUR, Total::UnregisteredSends),
             },
-            forwards: forwards(now.at, sources),
+            forwards: forwards(now.taken_at, sources),
             keys: keys(sources),
             paused: paused(&now.lanes),
             foreign: foreign.collect(),
@@ -164,7 +164,7 @@ impl Trends {
             },
             store: StoreFacts {
                 trouble: now.store_error.clone(),
-                free: now.free,
+                free: now.free_disk_bytes,
                 free_before: self.free_before(uptime),
                 records: now.counts.total(),
                 evictable: now.evictable,
@@ -255,8 +255,8 @@ impl Trends {
     fn outbox(&self, uptime: Duration, now: &Snapshot) -> OutboxFacts {
         let is_open = |message: &&Message| {
             let lane = now.lanes.get(message.account.as_str());
-            let is_closed = lane.is_some_and(|lane| lane.state != LaneReadiness::Open);
-            !is_closed && !now.posting.on_hold.contains_key(&message.account)
+            let is_blocked = lane.is_some_and(|lane| lane.state != LaneReadiness::Posting);
+            !is_blocked && !now.posting.on_hold.contains_key(&message.account)
         };
         let open: Vec<&Message> = now.outbox.iter().filter(is_open).collect();
         let failed = open.iter().filter_map(|message| message.last_attempt.as_ref());
@@ -359,7 +359,7 @@ fn traffic(stats: &MessageStats) -> (Counts, Counts) {
 
 /// Keys that have matched since the start.
 fn keys(sources: &Sources) -> Vec<KeyFacts> {
-    let matched = (sources.keys.names)().into_iter().filter_map(|(account, name)| {
+    let matched = (sources.config.key_names)().into_iter().filter_map(|(account, name)| {
         let last = sources.metrics.key_last_matched(&route::paths(), &account, &name)?;
         Some(KeyFacts { account, name, last_matched: Timestamp::from_second(last).ok()? })
     });
@@ -380,7 +380,8 @@ fn paused(lanes: &BTreeMap<String, LaneDetail>) -> Vec<PausedLane> {
 
 /// Refused messages of the last day that the store still has.
 fn refused_today(now: &Snapshot) -> UpstreamFacts {
-    let is_new = |message: &&Message| now.at.duration_since(message.since).unsigned_abs() < DAY;
+    let is_new =
+        |message: &&Message| now.taken_at.duration_since(message.since).unsigned_abs() < DAY;
     let today: Vec<_> = now.refused.iter().filter(is_new).collect();
     let all = now.counts.of(State::Refused);
     UpstreamFacts {

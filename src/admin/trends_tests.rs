@@ -1,7 +1,7 @@
 //! Tests of the trends: windows, comparisons, and the effect of holds and lanes.
 
 use super::*;
-use crate::domain::findings::{FindingId, Severity, judge};
+use crate::domain::findings::{FindingId, Severity, derive_findings};
 use crate::domain::message::{Basis, LastAttempt, Proof};
 use crate::domain::stats::CountedRecord;
 use crate::telemetry::metrics::Metrics;
@@ -55,11 +55,11 @@ fn a_total_counts_within_its_window_and_from_the_start_of_a_younger_process() {
         trends.growth_in(uptime, ONE_HOUR, &metrics.totals(), Total::MalformedEvents)
     };
     assert_eq!(grown(&trends, minutes(0)), 1, "before any sample");
-    trends.note(minutes(1), &now, metrics.totals());
+    trends.record(minutes(1), &now, metrics.totals());
     assert_eq!(grown(&trends, minutes(59)), 1);
     metrics.events("message", "malformed");
     assert_eq!(grown(&trends, minutes(62)), 1, "the first is out of the window");
-    trends.note(minutes(62), &now, metrics.totals());
+    trends.record(minutes(62), &now, metrics.totals());
     assert_eq!(grown(&trends, minutes(123)), 0);
 }
 
@@ -98,9 +98,9 @@ fn conversion_is_compared_with_the_same_hours_a_day_ago_once_they_were_sampled()
 fn orphaned_evidence_and_free_space_are_compared_with_the_first_sample() {
     let mut trends = Trends::default();
     assert_eq!(trends.orphaned_growth(minutes(0), 500), 0);
-    let mut now = Snapshot { free: Some(1_000), ..Snapshot::default() };
+    let mut now = Snapshot { free_disk_bytes: Some(1_000), ..Snapshot::default() };
     now.counts.orphaned = 500;
-    trends.note(minutes(0), &now, Totals::ZERO);
+    trends.record(minutes(0), &now, Totals::ZERO);
     assert_eq!(trends.orphaned_growth(minutes(90), 507), 7);
     let before = (SignedDuration::from_mins(90), 1_000);
     assert_eq!(trends.free_before(minutes(90)), Some(before));
@@ -115,10 +115,10 @@ fn a_lane_that_was_throttled_most_of_the_time_counts_even_while_it_is_open() {
     };
     let held = snapshot(LaneReadiness::Held);
     for sample in 0..100 {
-        trends.note(FINE_STEP * sample, &held, Totals::ZERO);
+        trends.record(FINE_STEP * sample, &held, Totals::ZERO);
     }
     let now = FINE_STEP * 100;
-    let throttled = trends.throttled(now, &snapshot(LaneReadiness::Open));
+    let throttled = trends.throttled(now, &snapshot(LaneReadiness::Posting));
     assert!(throttled.iter().all(|lane| (0.8..0.9).contains(&lane.share)), "{throttled:?}");
     assert_eq!(throttled.len(), 1);
     assert_eq!(
@@ -127,7 +127,7 @@ fn a_lane_that_was_throttled_most_of_the_time_counts_even_while_it_is_open() {
         "a paused lane has another finding"
     );
     assert_eq!(Trends::default().throttled(now, &snapshot(LaneReadiness::Held)).len(), 1);
-    assert_eq!(Trends::default().throttled(now, &snapshot(LaneReadiness::Open)), []);
+    assert_eq!(Trends::default().throttled(now, &snapshot(LaneReadiness::Posting)), []);
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn an_account_on_hold_has_no_effect_on_the_findings_of_another() {
         let OutboxFacts { oldest, failed, last_failure, .. } = trends.outbox(minutes(1), now);
         (oldest, failed, last_failure)
     };
-    let mut now = Snapshot { at: at(100), ..Snapshot::default() };
+    let mut now = Snapshot { taken_at: at(100), ..Snapshot::default() };
     now.posting.on_hold.insert(OTHER.parse().expect("valid"), at(0));
     // The account on hold has many old messages.
     now.outbox = (0..30).map(|minute| confirmed(OTHER, minute, true)).collect();
@@ -153,7 +153,7 @@ fn an_account_on_hold_has_no_effect_on_the_findings_of_another() {
 /// Findings about these confirmed messages, at minute 100.
 fn findings(messages: &[Message], state: LaneReadiness) -> Vec<(FindingId, Severity)> {
     let trends = Trends::default();
-    let mut now = Snapshot { at: at(100), ..Snapshot::default() };
+    let mut now = Snapshot { taken_at: at(100), ..Snapshot::default() };
     for message in messages {
         now.stats.insert(&CountedRecord::of_message(message));
     }
@@ -161,9 +161,9 @@ fn findings(messages: &[Message], state: LaneReadiness) -> Vec<(FindingId, Sever
     now.lanes.insert(ONE.to_owned(), lane(state));
     let outbox = OutboxFacts { failed: 0, last_failure: None, ..trends.outbox(minutes(1), &now) };
     let throttled = trends.throttled(minutes(1), &now);
-    let mut situation = Situation { now: at(100), outbox, throttled, ..Situation::default() };
-    situation.twilio.last_verified = Some(at(100));
-    judge(&situation).iter().map(|finding| (finding.id, finding.severity)).collect()
+    let mut inputs = FindingInputs { now: at(100), outbox, throttled, ..FindingInputs::default() };
+    inputs.twilio.last_verified = Some(at(100));
+    derive_findings(&inputs).iter().map(|finding| (finding.id, finding.severity)).collect()
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn the_oldest_confirmation_is_late_even_if_a_hundred_others_are_posted_before_it
     let mut messages: Vec<_> = (0..120).map(|_| confirmed(ONE, 99, false)).collect();
     messages.push(confirmed(ONE, 70, true));
     let late = (FindingId::OutboxOld, Severity::Critical);
-    assert_eq!(findings(&messages, LaneReadiness::Open), [late]);
+    assert_eq!(findings(&messages, LaneReadiness::Posting), [late]);
     let throttled = (FindingId::LaneThrottled, Severity::Warning);
     assert_eq!(findings(&messages, LaneReadiness::Held), [late, throttled]);
 }
@@ -191,12 +191,16 @@ fn signatures_are_counted_by_route_and_account_within_their_windows() {
     let (tally, mut trends) = (SignatureTally::default(), Trends::default());
     let account = |text: &str| ClaimedAccount::Configured(text.parse().expect("valid"));
     let (one, two) = (account(ONE), account(OTHER));
-    let snapshot = || Snapshot { at: at(100), signatures: tally.counts(), ..Snapshot::default() };
+    let snapshot =
+        || Snapshot { taken_at: at(100), signatures: tally.counts(), ..Snapshot::default() };
     let found = |trends: &Trends, uptime| {
         let signatures = trends.signatures(uptime, &snapshot());
         let twilio = signatures.iter().map(|route| route.facts).sum();
-        let situation = Situation { now: at(100), twilio, signatures, ..Situation::default() };
-        judge(&situation).into_iter().filter_map(|finding| finding.subject).collect::<Vec<_>>()
+        let inputs = FindingInputs { now: at(100), twilio, signatures, ..FindingInputs::default() };
+        derive_findings(&inputs)
+            .into_iter()
+            .filter_map(|finding| finding.subject)
+            .collect::<Vec<_>>()
     };
     tally.verified(("/twilio/message", one), at(99));
     tally.refused(("/twilio/message", two));
@@ -204,13 +208,13 @@ fn signatures_are_counted_by_route_and_account_within_their_windows() {
     tally.unsigned(("/twilio/call", ClaimedAccount::Unnamed));
     let refused = ["/twilio/status".to_owned(), format!("{OTHER} /twilio/")];
     assert_eq!(found(&trends, minutes(1)), refused);
-    trends.note(minutes(2), &snapshot(), Totals::ZERO);
+    trends.record(minutes(2), &snapshot(), Totals::ZERO);
     tally.verified(("/twilio/message", one), at(99));
     assert_eq!(found(&trends, minutes(50)), refused, "none since the start, for an hour");
     tally.verified(("/twilio/status", one), at(99));
     tally.verified(("/twilio/message", two), at(99));
     assert_eq!(found(&trends, minutes(50)), [""; 0]);
-    trends.note(minutes(60), &snapshot(), Totals::ZERO);
+    trends.record(minutes(60), &snapshot(), Totals::ZERO);
     tally.verified(("/twilio/message", one), at(99));
     tally.refused(("/twilio/message", two));
     assert_eq!(found(&trends, minutes(80)), [format!("{OTHER} /twilio/")], "for 15 minutes");

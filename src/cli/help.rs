@@ -91,7 +91,7 @@ It never posts to Twilio, never opens the store, and shows no secret, signature,
 text. Only with --ask-app it sends requests to your app: two for each URL that webhooks are
 forwarded to, with the account and no message, call or person.
 
-With --watch, the running service sends the requests that it refuses over its control socket, at
+With --watch, the running service sends the requests that it rejects over its control socket, at
 most one a second. Ctrl-C, --for or --count ends the watch. The service needs no restart.
 Requests may contain phone numbers and texts. They stay in memory, unless --keep names a folder.
 
@@ -138,7 +138,7 @@ it if you have sent no newer message to these people since.
 
 A recording is sent only if a key of the settings for its route and account signed all of it. The
 host, the prefix of the path and the spelling of the header may differ. Forged requests, which
-the service also refused and recorded, are never sent. A request that you wrote by hand has no
+the service also rejected and recorded, are never sent. A request that you wrote by hand has no
 such signature: --unproven sends it. `heardback doctor` shows how a recording was signed.
 
 The result comes from the response, or from the store of the service. With --to, which may name
@@ -205,7 +205,7 @@ Examples:
 pub(super) const MIGRATE_HELP: &str = "\
 Run this before the receivers of a new release start, with the role that owns the tables. It can be
 repeated. `serve` never changes the schema. It accepts the schema of its own release and that of the
-next release, and refuses any other.
+next release, and rejects any other.
 
 Exit codes: 0 the schema is that of this release, 1 failed, 2 wrong usage or settings.
 
@@ -291,7 +291,7 @@ Examples:
   heardback stats
   heardback stats --json | jq '.waiting.confirmed.oldest'";
 
-pub(super) const PAUSE_HELP: &str = "\
+pub(super) const HOLD_HELP: &str = "\
 An account on hold still accepts all requests, but none of its messages are reported. Posts in
 flight end normally. The hold survives a restart of the service, and takes effect at once.
 
@@ -302,7 +302,7 @@ operator's page show the difference.
 {store}
 
 Examples:
-  heardback pause AC0123456789abcdef0123456789abcdef
+  heardback hold AC0123456789abcdef0123456789abcdef
   heardback resume AC0123456789abcdef0123456789abcdef";
 
 pub(super) const CLOCK_HELP: &str = "\
@@ -373,7 +373,7 @@ export comes from: confirmed messages are reported from here.
 
 An interrupted import loses nothing: each hundred records are one transaction. Run it again; the
 records that are here are skipped, and the result is the same. A later export can be imported,
-too. If this service already has traffic, put its accounts on hold (`heardback pause`) until the
+too. If this service already has traffic, put its accounts on hold (`heardback hold`) until the
 import ends. An account that was on hold there is on hold here. Messages that were forgotten
 after the export are back: forget them again.
 
@@ -401,9 +401,9 @@ Examples:
 With --csv, each line is one message whose recipient proved that it arrived: a code entered, a
 password used, a link opened. The message is confirmed as by POST /app/events with a MessageSid,
 and reported to Twilio. A delivery receipt proves nothing: do not import all messages that Twilio
-lists as delivered. Refused are lines that name an inbound, failed, undelivered or canceled
+lists as delivered. Lines are rejected if they name an inbound, failed, undelivered or canceled
 message, an ErrorCode, or a status that no outbound message has. If TWILIO_ACCOUNT_SID or
-HEARDBACK_ACCOUNTS_FILE is set, lines for other accounts are refused.
+HEARDBACK_ACCOUNTS_FILE is set, lines for other accounts are rejected.
 
 The first line names the columns, in any order and case. `heardback show` shows Reference and
 Type. Other columns are ignored, with their numbers and texts:

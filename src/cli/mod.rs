@@ -17,8 +17,8 @@ use clap_complete::Shell;
 
 use crate::cli::help::{expand, serve_help};
 use crate::cli::operate::{
-    ClockArgs, ExportArgs, HoldArgs, ImportArgs, ListArgs, RequeueArgs, ShowArgs, StatsArgs,
-    StoreArgs, StoreFlag,
+    ClockArgs, CommonArgs, ExportArgs, HoldArgs, ImportArgs, ListArgs, RequeueArgs, ShowArgs,
+    StatsArgs, StoreFlag,
 };
 pub use crate::cli::values::RequestBody;
 use crate::cli::values::Typed;
@@ -56,7 +56,7 @@ pub enum Tool {
     /// Check the settings and print the URLs to paste into Twilio; exits with 2 on a problem
     #[command(after_help = serve_help())]
     Check(Box<CheckArgs>),
-    /// Explain why a recorded request was refused; without one, check what the service needs
+    /// Explain why a recorded request was rejected; without one, check what the service needs
     #[command(after_help = expand(help::DOCTOR_HELP))]
     Doctor(Box<DoctorArgs>),
     /// Check that the service on this machine is alive; exits with 0 if so, otherwise with 1
@@ -77,10 +77,10 @@ pub enum Tool {
     #[command(after_help = expand(help::STATS_HELP))]
     Stats(StatsArgs),
     /// Put an account on hold: none of its messages are reported until it is resumed
-    #[command(after_help = expand(help::PAUSE_HELP))]
-    Pause(HoldArgs),
+    #[command(after_help = expand(help::HOLD_HELP))]
+    Hold(HoldArgs),
     /// Resume an account on hold: report its confirmed messages
-    #[command(after_help = expand(help::PAUSE_HELP))]
+    #[command(after_help = expand(help::HOLD_HELP))]
     Resume(HoldArgs),
     /// Compare the wall clock with the store's trusted time, by which records expire
     #[command(after_help = expand(help::CLOCK_HELP))]
@@ -134,7 +134,7 @@ pub struct BackupArgs {
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
     #[command(flatten)]
-    pub store: StoreArgs,
+    pub common: CommonArgs,
 }
 
 #[derive(Debug, Args)]
@@ -143,7 +143,7 @@ pub struct ForgetArgs {
     #[arg(value_name = "ADDRESS", required = true)]
     pub addresses: Vec<String>,
     #[command(flatten)]
-    pub store: StoreArgs,
+    pub common: CommonArgs,
 }
 
 #[derive(Debug, Args)]
@@ -152,7 +152,7 @@ pub struct VerifyStoreArgs {
     #[arg(value_name = "DIR")]
     pub dir: Option<PathBuf>,
     #[command(flatten)]
-    pub store: StoreArgs,
+    pub common: CommonArgs,
 }
 
 #[derive(Debug, Args)]
@@ -203,7 +203,7 @@ pub struct DoctorArgs {
     /// blank line, the body
     #[arg(value_name = "FILE.http")]
     pub files: Vec<PathBuf>,
-    /// Show requests while the running service refuses them
+    /// Show requests while the running service rejects them
     #[arg(long, conflicts_with = "files")]
     pub watch: bool,
     /// With --watch: the duration, at most 1h [default: 10m]

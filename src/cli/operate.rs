@@ -13,22 +13,22 @@ use crate::config::StoreUrl;
 use crate::domain::message::{Reference, State};
 use crate::domain::sid::{AccountSid, MessageSid};
 
-/// The store of a command, and the format of its output.
+/// The arguments that all commands on a store have.
 #[derive(Debug, Args)]
-pub struct StoreArgs {
+pub struct CommonArgs {
     /// Print JSON: one value, or one line for each record
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
-    pub place: StoreFlag,
+    pub store: StoreFlag,
 }
 
 /// The store of a command.
 #[derive(Debug, Args)]
 pub struct StoreFlag {
     /// The store of the service, as it is set for `serve` [default: `HEARDBACK_STORE`, or sled:heardback-data]
-    #[arg(long, value_name = "sled:PATH|postgres://…", value_parser = Typed(values::store))]
-    pub store: Option<StoreUrl>,
+    #[arg(long = "store", value_name = "sled:PATH|postgres://…", value_parser = Typed(values::store))]
+    pub url: Option<StoreUrl>,
 }
 
 #[derive(Debug, Args)]
@@ -42,7 +42,7 @@ pub struct ListArgs {
     /// List orphaned evidence instead of messages: its message was never registered
     #[arg(long, conflicts_with_all = ["state", "converted", "calling_code", "code"])]
     pub orphans: bool,
-    /// Only messages whose reference confirmed another message
+    /// Only messages that another message of their reference superseded
     #[arg(long)]
     pub converted: bool,
     /// Only records created (or parked) longer ago than this, such as 1h
@@ -64,7 +64,7 @@ pub struct ListArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub limit: Option<u32>,
     #[command(flatten)]
-    pub store: StoreArgs,
+    pub common: CommonArgs,
 }
 
 /// The names of the states, as in responses.
@@ -75,22 +75,22 @@ fn states() -> impl TypedValueParser<Value = State> {
 
 #[derive(Debug, Args)]
 pub struct ShowArgs {
-    /// A message, or the app's reference of one or several messages
-    #[arg(value_name = "SID|REFERENCE", value_parser = Typed(values::name))]
-    pub name: Reference,
+    /// The SID of a message, or the app's reference of one or several messages
+    #[arg(value_name = "SID|REFERENCE", value_parser = Typed(values::sid_or_reference))]
+    pub sid_or_reference: Reference,
     #[command(flatten)]
-    pub store: StoreArgs,
+    pub common: CommonArgs,
 }
 
 #[derive(Debug, Args)]
 pub struct StatsArgs {
     #[command(flatten)]
-    pub store: StoreArgs,
+    pub common: CommonArgs,
 }
 
 #[derive(Debug, Args)]
 pub struct HoldArgs {
-    /// The account
+    /// The account to put on hold, or to resume
     #[arg(
         value_name = "ACCOUNT",
         env = "TWILIO_ACCOUNT_SID",
@@ -99,21 +99,21 @@ pub struct HoldArgs {
     )]
     pub account: Option<AccountSid>,
     #[command(flatten)]
-    pub store: StoreArgs,
+    pub common: CommonArgs,
 }
 
 #[derive(Debug, Args)]
 pub struct ClockArgs {
-    /// Confirm that the clock is right after a jump
+    /// After a jump, confirm that the wall clock is correct
     #[arg(long)]
     pub confirm: bool,
     #[command(flatten)]
-    pub store: StoreArgs,
+    pub common: CommonArgs,
 }
 
 #[derive(Debug, Args)]
 pub struct RequeueArgs {
-    /// The messages
+    /// The messages to requeue
     #[arg(value_name = "SID", value_parser = Typed(values::message), required_unless_present_any = ["all", "reported_since"], conflicts_with_all = ["all", "reported_since"])]
     pub sids: Vec<MessageSid>,
     /// All refused messages
@@ -126,7 +126,7 @@ pub struct RequeueArgs {
     #[arg(long, value_name = "TIME", conflicts_with = "all", value_parser = Typed(values::past_time))]
     pub reported_since: Option<Timestamp>,
     #[command(flatten)]
-    pub store: StoreArgs,
+    pub common: CommonArgs,
 }
 
 #[derive(Debug, Args)]
@@ -143,7 +143,7 @@ pub struct ExportArgs {
 
 #[derive(Debug, Args)]
 pub struct ImportArgs {
-    /// A file of `export`, or with --csv a list of messages that arrived; - is stdin
+    /// The output of `export`; with --csv, a list of messages that arrived. - is stdin
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Change nothing: compare the store with FILE, and print the digest of the records that are here
@@ -152,9 +152,9 @@ pub struct ImportArgs {
     /// FILE is a CSV of messages that are known to have arrived
     #[arg(long)]
     pub csv: bool,
-    /// With --csv: the most confirmations a second [default: 10/s]
-    #[arg(long, value_name = "N/s", requires = "csv", value_parser = Typed(values::rate))]
-    pub rate: Option<Duration>,
+    /// With --csv: the maximum of confirmations per second [default: 10/s]
+    #[arg(long = "rate", value_name = "N/s", requires = "csv", value_parser = Typed(values::rate))]
+    pub interval: Option<Duration>,
     #[command(flatten)]
-    pub store: StoreArgs,
+    pub common: CommonArgs,
 }

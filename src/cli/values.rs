@@ -65,7 +65,7 @@ pub(super) fn account(text: &str) -> Result<AccountSid, String> {
     AccountSid::parse(text).map_err(|error| error.to_string())
 }
 
-/// The account of `pause` and `resume`, from the command line or the environment.
+/// The account of `hold` and `resume`, from the command line or the environment.
 pub(super) fn account_to_hold(text: &str) -> Result<AccountSid, String> {
     if text.is_empty() {
         return Err("name an account (AC…), or set TWILIO_ACCOUNT_SID".to_owned());
@@ -77,7 +77,7 @@ pub(super) fn message(text: &str) -> Result<MessageSid, String> {
     MessageSid::parse(text).map_err(|error| error.to_string())
 }
 
-pub(super) fn name(text: &str) -> Result<Reference, String> {
+pub(super) fn sid_or_reference(text: &str) -> Result<Reference, String> {
     let expected = || "expected a MessageSid, or a reference of 1 to 128 bytes".to_owned();
     Reference::parse(text).ok_or_else(expected)
 }

@@ -13,7 +13,7 @@ use anyhow::Context;
 use crate::admin::socket::BACKUP;
 use crate::commands::atomic_file;
 use crate::commands::control;
-use crate::commands::control::LOCK_PATIENCE;
+use crate::commands::control::LOCK_TIMEOUT;
 use crate::commands::store_access::now;
 use crate::domain::size::Size;
 use crate::store::sled::backup::{BackupContents, backup, contents};
@@ -55,7 +55,7 @@ pub(super) async fn make(store: &Path, folder: &Path) -> anyhow::Result<BackupRe
 /// Writes a backup: the service writes it if it has the store open.
 pub(super) async fn copy(store: &Path, to: &mut impl Write) -> anyhow::Result<()> {
     let Some(mut response) = control::post_to_service(store, BACKUP, &()).await? else {
-        return Ok(backup(store, LOCK_PATIENCE, now(), to)?);
+        return Ok(backup(store, LOCK_TIMEOUT, now(), to)?);
     };
     while let Some(piece) =
         response.chunk().await.context("the service ended during the backup; try again")?

@@ -8,7 +8,7 @@ use crate::admin::AdminRequest;
 use crate::admin::clock::ClockState;
 use crate::cli::operate::ClockArgs;
 use crate::commands::store_access::{StoreAccess, shown_time};
-use crate::domain::span::nearest;
+use crate::domain::span::humanized;
 
 /// Runs the command. Returns whether both times agree.
 ///
@@ -20,7 +20,7 @@ pub(super) async fn run(
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
     let state: ClockState = store.request(AdminRequest::Clock { confirm: args.confirm }).await?;
-    if args.store.json {
+    if args.common.json {
         writeln!(out, "{}", serde_json::to_string(&state)?)?;
     } else {
         write!(out, "{}", text(&state))?;
@@ -36,16 +36,18 @@ fn text(state: &ClockState) -> String {
     let since = since.unwrap_or_default();
     let comparison = match jumped_s {
         None => "They agree: records expire by the wall clock.".to_owned(),
-        Some(seconds) if seconds.is_positive() => format!(
-            "The clock jumped {} ahead{since}. Records expire by the trusted time. Correct the clock, \
-             or run `heardback clock --confirm` if it is right.",
-            nearest(wall.duration_since(*trusted))
-        ),
-        Some(seconds) => format!(
-            "The clock jumped {} back{since}. Records expire later than they should. \
-             Correct the clock, or run `heardback clock --confirm` if it is right.",
-            nearest(SignedDuration::from_secs(*seconds).abs())
-        ),
+        Some(seconds) => {
+            let (direction, effect) = if seconds.is_positive() {
+                ("ahead", "Records expire by the trusted time")
+            } else {
+                ("back", "Records expire later than they should")
+            };
+            format!(
+                "The clock jumped {} {direction}{since}. {effect}. Correct the clock, or run \
+                 `heardback clock --confirm` if it is right.",
+                humanized(SignedDuration::from_secs(*seconds).abs())
+            )
+        }
     };
     format!("{times}{comparison}\n")
 }

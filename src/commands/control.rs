@@ -15,8 +15,8 @@ use crate::admin::socket::{ADMIN, SOCKET};
 use crate::commands::pipe_tolerant_stdout::note;
 use crate::store::sled::{Lock, lock};
 
-/// How long to wait for another process to release a store.
-pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a command waits for another process to release the store.
+pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 /// The timeout between two parts of a response.
 const READ_TIMEOUT: Duration = Duration::from_mins(2);
 
@@ -25,7 +25,7 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 /// Attempts while a service reads its store: a minute. Ten million messages take 39 s (docs/performance.md).
 const MAX_ATTEMPTS_STARTING: u32 = 600;
 /// Attempts while another process holds the lock: two seconds, until a service listens.
-const MAX_ATTEMPTS_HELD: u32 = 20;
+const MAX_ATTEMPTS_LOCKED: u32 = 20;
 /// Attempts after which the command says that it waits for a service: two seconds.
 const SILENT_ATTEMPTS: u32 = 20;
 
@@ -38,7 +38,7 @@ pub(super) fn wait_for_service(store: &Path) -> anyhow::Result<bool> {
             Ok(_) => return Ok(true),
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {
                 bail!(
-                    "{} belongs to the store's owner; run this as that user, or as root",
+                    "cannot connect to {}: permission denied; run this as the store's owner, or as root",
                     socket.display()
                 )
             }
@@ -57,12 +57,12 @@ pub(super) fn wait_for_service(store: &Path) -> anyhow::Result<bool> {
     }
 }
 
-/// Failed attempts to connect to a service, by the state of the store's lock after them. Each state has its own limit: a
-/// service that was starting for long may still need a moment until it listens.
+/// Failed attempts to connect to a service, by the state of the store's lock after them. Each state has its own limit,
+/// because a service that read its store for long still needs time until it listens.
 #[derive(Default)]
 struct Attempts {
     starting: u32,
-    held: u32,
+    locked: u32,
 }
 
 impl Attempts {
@@ -75,8 +75,8 @@ impl Attempts {
                 self.starting <= MAX_ATTEMPTS_STARTING
             }
             Lock::Held => {
-                self.held += 1;
-                self.held <= MAX_ATTEMPTS_HELD
+                self.locked += 1;
+                self.locked <= MAX_ATTEMPTS_LOCKED
             }
         }
     }
@@ -115,7 +115,7 @@ impl RunningService {
         let status = response.status();
         let body: serde_json::Value = response.json().await.unwrap_or_default();
         let why = body.get("error").and_then(serde_json::Value::as_str);
-        bail!("the service refuses: {}", why.unwrap_or(status.as_str()))
+        bail!("the service rejected the request: {}", why.unwrap_or(status.as_str()))
     }
 }
 
@@ -139,7 +139,7 @@ mod tests {
     fn a_service_that_has_read_its_store_for_long_still_has_time_to_listen() {
         let mut attempts = Attempts::default();
         for (state, limit) in
-            [(Lock::Starting, MAX_ATTEMPTS_STARTING), (Lock::Held, MAX_ATTEMPTS_HELD)]
+            [(Lock::Starting, MAX_ATTEMPTS_STARTING), (Lock::Held, MAX_ATTEMPTS_LOCKED)]
         {
             for _ in 0..limit {
                 assert!(attempts.may_repeat(state));

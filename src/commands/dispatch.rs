@@ -8,11 +8,10 @@ use std::process::ExitCode;
 
 use actix_web::rt::System;
 use clap::error::ErrorKind;
+use serde_json::to_string_pretty;
 
 use crate::cli::operate::{HoldArgs, StoreFlag};
-use crate::cli::{
-    BackupArgs, DemoArgs, DoctorArgs, ReplayArgs, SignArgs, StoreCommand, Tool, VerifyStoreArgs,
-};
+use crate::cli::{BackupArgs, DemoArgs, DoctorArgs, SignArgs, StoreCommand, Tool, VerifyStoreArgs};
 use crate::commands::csv_import::CsvImport;
 use crate::commands::hold::HoldChange;
 use crate::commands::import::Import;
@@ -74,8 +73,8 @@ where
     S: Future<Output = ()>,
 {
     let database = args.store.as_ref().map(|store| {
-        let settings = values(Some(store), CommandKind::Migrates)?;
-        match settings.store {
+        let kind = CommandKind::Migrates;
+        match Values::of_command(Some(store), kind, &process_env, &process_file)?.store {
             StoreUrl::Postgres(url) => anyhow::Ok(url),
             StoreUrl::Sled(_) => {
                 let why =
@@ -114,27 +113,36 @@ where
             print(&result.unwrap_or_else(|why| why))?;
             Ok(exit(is_healthy))
         }
-        Tool::Replay(args) => run_replay(&args),
-        Tool::List(args) => query(args.store.place.store.as_ref(), async |store, out| {
-            list::run(store, &args, out).await
-        }),
-        Tool::Show(args) => query(args.store.place.store.as_ref(), async |store, out| {
-            show::run(store, &args, out).await
-        }),
-        Tool::Stats(args) => query(args.store.place.store.as_ref(), async |store, out| {
-            stats::run(store, &args, out).await
-        }),
-        Tool::Pause(args) => run_hold(&args, HoldChange::Pause),
+        Tool::Replay(args) => {
+            let settings = Settings::of_process(&args.settings)?;
+            let verdicts = System::new().block_on(replay::run(&settings, &args))?;
+            print(&if args.json { verdicts.json()? } else { verdicts.text() })?;
+            Ok(exit(verdicts.all_well()))
+        }
+        Tool::List(args) => {
+            query(&args.common.store, async |store, out| list::run(store, &args, out).await)
+        }
+        Tool::Show(args) => {
+            query(&args.common.store, async |store, out| show::run(store, &args, out).await)
+        }
+        Tool::Stats(args) => {
+            query(&args.common.store, async |store, out| stats::run(store, &args, out).await)
+        }
+        Tool::Hold(args) => run_hold(&args, HoldChange::Hold),
         Tool::Resume(args) => run_hold(&args, HoldChange::Resume),
-        Tool::Clock(args) => change(args.store.place.store.as_ref(), async |store, out| {
-            clock::run(store, &args, out).await
-        }),
-        Tool::Requeue(args) => change(args.store.place.store.as_ref(), async |store, out| {
-            requeue::run(store, &args, out).await
-        }),
+        Tool::Clock(args) => {
+            change(&args.common.store, CommandKind::Operates, async |store, out| {
+                clock::run(store, &args, out).await
+            })
+        }
+        Tool::Requeue(args) => {
+            change(&args.common.store, CommandKind::Operates, async |store, out| {
+                requeue::run(store, &args, out).await
+            })
+        }
         Tool::Export(args) => {
             export::check(&args)?;
-            let settings = values(args.store.store.as_ref(), CommandKind::Operates)?;
+            let settings = values(&args.store, CommandKind::Operates)?;
             let path = settings.store.folder().unwrap_or(Path::new(""));
             let (done, is_closed) =
                 on_store(&settings, async |store, out| export::run(store, &args, path, out).await)?;
@@ -143,20 +151,22 @@ where
         }
         Tool::Import(args) if args.csv => {
             let import = CsvImport::open(&args, &process_env, &process_file)?;
-            let settings = values(args.store.place.store.as_ref(), CommandKind::Judges)?;
-            change_with(&settings, async |store, out| import.run(store, out).await)
+            change(&args.common.store, CommandKind::Judges, async |store, out| {
+                import.run(store, out).await
+            })
         }
         Tool::Import(args) => {
             let import = Import::open(&args)?;
-            let settings = values(args.store.place.store.as_ref(), CommandKind::Judges)?;
-            change_with(&settings, async |store, out| import.run(store, out).await)
+            change(&args.common.store, CommandKind::Judges, async |store, out| {
+                import.run(store, out).await
+            })
         }
         Tool::Backup(args) => run_backup(&args),
         Tool::Forget(args) => {
             let addresses = forget::addresses(&args.addresses, &mut io::stdin().lock());
             let addresses = addresses.map_err(|error| UsageError(format!("{error:#}")))?;
-            change(args.store.place.store.as_ref(), async |store, out| {
-                forget::run(store, addresses, args.store.json, out).await
+            change(&args.common.store, CommandKind::Operates, async |store, out| {
+                forget::run(store, addresses, args.common.json, out).await
             })
         }
         Tool::Restore(args) => run_restore(&args),
@@ -192,7 +202,7 @@ fn run_doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     if args.files.is_empty() {
         let report = System::new().block_on(doctor::live::run_checks(&settings, args.ask_app))?;
         if args.json {
-            print(&report.json()?)?;
+            print(&to_string_pretty(&report)?)?;
         } else {
             report.write(&mut Stdout::new(anstream::stdout()))?;
         }
@@ -200,7 +210,7 @@ fn run_doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     }
     let diagnosed = doctor::offline::files(&settings, &args.files);
     let diagnosed = diagnosed.map_err(UsageError)?;
-    print(&if args.json { diagnosed.json()? } else { diagnosed.text() })?;
+    print(&if args.json { to_string_pretty(&diagnosed)? } else { diagnosed.text() })?;
     Ok(exit(diagnosed.all_found()))
 }
 
@@ -215,17 +225,10 @@ fn run_watch<S: Future<Output = ()>>(
     Ok(exit(all_found?))
 }
 
-fn run_replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
-    let settings = Settings::of_process(&args.settings)?;
-    let verdicts = System::new().block_on(replay::run(&settings, args))?;
-    print(&if args.json { verdicts.json()? } else { verdicts.text() })?;
-    Ok(exit(verdicts.all_well()))
-}
-
 fn run_hold(args: &HoldArgs, change_to: HoldChange) -> anyhow::Result<ExitCode> {
     let account = hold::account(args)?;
-    change(args.store.place.store.as_ref(), async |store, out| {
-        hold::run(store, (account, change_to), args.store.json, out).await
+    change(&args.common.store, CommandKind::Operates, async |store, out| {
+        hold::run(store, (account, change_to), args.common.json, out).await
     })
 }
 
@@ -236,36 +239,36 @@ fn init_logs() -> anyhow::Result<()> {
 
 fn run_backup(args: &BackupArgs) -> anyhow::Result<ExitCode> {
     init_logs()?;
-    let store = sled_folder(&args.store.place, "backup", PG_DUMP)?;
+    let store = sled_folder(&args.common.store, "backup", PG_DUMP)?;
     let made = System::new().block_on(backup::make(&store, &args.dir))?;
     note(format_args!(
         "The backup is in {} ({}). It was read back and is valid.",
         made.path.display(),
         Size(made.size)
     ));
-    report(&VerifyReport::of(&made.path, Ok(made.contents)), args.store.json)
+    report(&VerifyReport::of(&made.path, Ok(made.contents)), args.common.json)
 }
 
 fn run_restore(args: &BackupArgs) -> anyhow::Result<ExitCode> {
     init_logs()?;
-    let store = sled_folder(&args.store.place, "restore", PG_DUMP)?;
+    let store = sled_folder(&args.common.store, "restore", PG_DUMP)?;
     let contents = restore::run(&args.dir, &store)?;
     note(format_args!("The store is restored. You can start `heardback serve`."));
-    report(&VerifyReport::of(&store, Ok(contents)), args.store.json)
+    report(&VerifyReport::of(&store, Ok(contents)), args.common.json)
 }
 
 fn run_verify_store(args: &VerifyStoreArgs) -> anyhow::Result<ExitCode> {
-    let settings = values(args.store.place.store.as_ref(), CommandKind::Migrates)?;
+    let settings = values(&args.common.store, CommandKind::Migrates)?;
     if let (StoreUrl::Postgres(url), None) = (&settings.store, &args.dir) {
-        let settings = values(args.store.place.store.as_ref(), CommandKind::Operates)?;
+        let settings = values(&args.common.store, CommandKind::Operates)?;
         return query_with(&settings, async |store, out| {
-            verify_database::run(store, url.to_string(), args.store.json, out).await
+            verify_database::run(store, url.to_string(), args.common.json, out).await
         });
     }
     let store = settings.store.folder().unwrap_or(Path::new(""));
     let verified = verify_store::verify_path(store, args.dir.as_deref());
     init_logs()?;
-    report(&System::new().block_on(verified), args.store.json)
+    report(&System::new().block_on(verified), args.common.json)
 }
 
 /// The remedy for a command that copies a folder.
@@ -273,7 +276,7 @@ const PG_DUMP: &str = "use pg_dump, or the backups of the database's provider (d
 
 /// The folder of a sled store, for a command that has no other kind of store.
 fn sled_folder(args: &StoreFlag, command: &str, remedy: &str) -> anyhow::Result<PathBuf> {
-    let settings = values(args.store.as_ref(), CommandKind::Migrates)?;
+    let settings = values(args, CommandKind::Migrates)?;
     match settings.store {
         StoreUrl::Sled(folder) => Ok(folder),
         StoreUrl::Postgres(url) => Err(UsageError(format!(
@@ -287,11 +290,11 @@ fn run_store(command: StoreCommand) -> anyhow::Result<ExitCode> {
     match command {
         StoreCommand::Migrate(args) => {
             init_logs()?;
-            let settings = values(args.store.as_ref(), CommandKind::Migrates)?;
+            let settings = values(&args, CommandKind::Migrates)?;
             print_ok(&migrate::run(&settings)?)
         }
         StoreCommand::Key(args) => {
-            let settings = values(args.store.as_ref(), CommandKind::Operates)?;
+            let settings = values(&args, CommandKind::Operates)?;
             key::check(&settings)?;
             query_with(&settings, async |store, out| key::run(store, out).await)
         }
@@ -299,19 +302,19 @@ fn run_store(command: StoreCommand) -> anyhow::Result<ExitCode> {
 }
 
 fn report(report: &VerifyReport, json: bool) -> anyhow::Result<ExitCode> {
-    print(&if json { report.json()? } else { report.text() })?;
+    print(&if json { to_string_pretty(report)? } else { report.text() })?;
     Ok(exit(report.ok))
 }
 
-fn values(store: Option<&StoreUrl>, kind: CommandKind) -> Result<Values, Problems> {
-    Values::of_command(store, kind, &process_env, &process_file)
+fn values(store: &StoreFlag, kind: CommandKind) -> Result<Values, Problems> {
+    Values::of_command(store.url.as_ref(), kind, &process_env, &process_file)
 }
 
 type Out = Stdout<BufWriter<io::Stdout>>;
 
 /// Runs a command that changes nothing.
 fn query(
-    store: Option<&StoreUrl>,
+    store: &StoreFlag,
     command: impl AsyncFnOnce(&StoreAccess, &mut Out) -> anyhow::Result<bool>,
 ) -> anyhow::Result<ExitCode> {
     query_with(&values(store, CommandKind::Operates)?, command)
@@ -324,20 +327,13 @@ fn query_with(
     on_store(settings, command).map(|(done, _)| exit(done))
 }
 
-/// Runs a command that changes the store and judges no evidence.
-fn change(
-    store: Option<&StoreUrl>,
-    command: impl AsyncFnOnce(&StoreAccess, &mut Out) -> anyhow::Result<bool>,
-) -> anyhow::Result<ExitCode> {
-    change_with(&values(store, CommandKind::Operates)?, command)
-}
-
 /// Runs a command that changes the store. If a part of its output was dropped, a note says so.
-fn change_with(
-    settings: &Values,
+fn change(
+    store: &StoreFlag,
+    kind: CommandKind,
     command: impl AsyncFnOnce(&StoreAccess, &mut Out) -> anyhow::Result<bool>,
 ) -> anyhow::Result<ExitCode> {
-    let (done, is_closed) = on_store(settings, command)?;
+    let (done, is_closed) = on_store(&values(store, kind)?, command)?;
     if is_closed {
         note(format_args!(
             "heardback: stdout was closed by its reader; the command ended, and a part of its output was dropped"

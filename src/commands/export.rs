@@ -96,8 +96,8 @@ pub(super) async fn digest(store: &StoreAccess) -> anyhow::Result<Digest> {
 }
 
 async fn write(store: &StoreAccess, to: &mut impl Write) -> anyhow::Result<RecordTotals> {
-    let Identity { persons, .. } = store.request(AdminRequest::Identify).await?;
-    line(&ExportFrame::Heardback(Head::new(now(), persons)), to)?;
+    let Identity { key_check, .. } = store.request(AdminRequest::Identify).await?;
+    line(&ExportFrame::Heardback(Head::new(now(), key_check)), to)?;
     let (mut tally, mut cursor) = (RecordTotals::default(), None);
     let mut spool = tempfile::spooled_tempfile(SPOOL_BYTES);
     let bar = progress::bar(None, "records exported:");
@@ -113,7 +113,7 @@ async fn write(store: &StoreAccess, to: &mut impl Write) -> anyhow::Result<Recor
                 }
                 ExportRecord::Message(_)
                 | ExportRecord::Link { .. }
-                | ExportRecord::Counted { .. }
+                | ExportRecord::DedupKey { .. }
                 | ExportRecord::Sender { .. }
                 | ExportRecord::Names { .. }
                 | ExportRecord::Automatic { .. }

@@ -28,12 +28,13 @@ pub(super) struct Head {
     #[serde(with = "crate::domain::timestamp_serde")]
     pub(super) at: Timestamp,
     /// The check value of the key that hashed the persons.
-    pub(super) persons: String,
+    #[serde(rename = "persons")]
+    pub(super) key_check: String,
 }
 
 impl Head {
-    pub(super) fn new(at: Timestamp, persons: String) -> Self {
-        Self { format: FORMAT, release: env!("CARGO_PKG_VERSION").to_owned(), at, persons }
+    pub(super) fn new(at: Timestamp, key_check: String) -> Self {
+        Self { format: FORMAT, release: env!("CARGO_PKG_VERSION").to_owned(), at, key_check }
     }
 }
 
@@ -56,7 +57,7 @@ impl RecordTotals {
             ExportRecord::Message(_) => &mut self.messages,
             ExportRecord::Parked(_) => &mut self.parked,
             ExportRecord::Link { .. } => &mut self.links,
-            ExportRecord::Counted { .. } => &mut self.counted,
+            ExportRecord::DedupKey { .. } => &mut self.counted,
             ExportRecord::Sender { .. } => &mut self.senders,
             ExportRecord::Names { .. } => &mut self.names,
             ExportRecord::Automatic { .. } => &mut self.automatic,

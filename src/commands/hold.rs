@@ -1,4 +1,4 @@
-//! `pause` and `resume`: puts an account on hold, and ends the hold.
+//! `hold` and `resume`: puts an account on hold, and ends the hold.
 
 use std::io::Write;
 
@@ -11,7 +11,7 @@ use crate::domain::sid::AccountSid;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum HoldChange {
-    Pause,
+    Hold,
     Resume,
 }
 
@@ -32,7 +32,7 @@ pub(super) async fn run(
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
     let outcome = store.request(match change {
-        HoldChange::Pause => AdminRequest::Pause(account),
+        HoldChange::Hold => AdminRequest::Hold(account),
         HoldChange::Resume => AdminRequest::Resume(account),
     });
     let outcome: HoldOutcome = outcome.await?;
@@ -51,10 +51,10 @@ fn describe(outcome: &HoldOutcome, change: HoldChange) -> String {
     let HoldOutcome { account, changed, since, .. } = outcome;
     let ago = |since| age(now(), since);
     match (change, changed, since) {
-        (HoldChange::Pause, false, Some(since)) => {
+        (HoldChange::Hold, false, Some(since)) => {
             format!("{account} is on hold already, since {} ({})", shown_time(*since), ago(*since))
         }
-        (HoldChange::Pause, ..) => {
+        (HoldChange::Hold, ..) => {
             format!("{account} is on hold: none of its messages are reported until it is resumed")
         }
         (HoldChange::Resume, _, Some(since)) => {

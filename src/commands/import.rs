@@ -55,7 +55,7 @@ impl Import {
                 ImportSource::Stream(Box::new(BufReader::new(file)))
             }
         };
-        Ok(Self { from, only_verifies: args.verify, json: args.store.json })
+        Ok(Self { from, only_verifies: args.verify, json: args.common.json })
     }
 
     /// Imports the records, and prints the outcome.
@@ -82,11 +82,11 @@ impl Import {
             }
         };
         if self.only_verifies {
-            return compare(store, &identity.persons, lines, self.json, out).await;
+            return compare(store, &identity.key_check, lines, self.json, out).await;
         }
         let mut import = RunningImport {
             store,
-            persons: identity.persons,
+            key_check: identity.key_check,
             outcome: ImportOutcome::default(),
             batch: Vec::new(),
             bar: progress::bar(total, "records imported:"),
@@ -154,7 +154,7 @@ fn count_records(file: &File, identity: &Identity) -> anyhow::Result<u64> {
 
 /// Checks that both stores hash persons with the same key. Otherwise their records could not be found or forgotten.
 fn check_key(head: &Head, identity: &Identity) -> anyhow::Result<()> {
-    if head.persons == identity.persons {
+    if head.key_check == identity.key_check {
         return Ok(());
     }
     let here = if identity.is_empty {
@@ -173,7 +173,7 @@ fn check_key(head: &Head, identity: &Identity) -> anyhow::Result<()> {
 /// Compares all records with the store, and prints the digest of those that are here.
 async fn compare(
     store: &StoreAccess,
-    persons: &str,
+    key_check: &str,
     mut lines: ExportReader<Box<dyn BufRead>>,
     json: bool,
     out: &mut impl Write,
@@ -184,8 +184,8 @@ async fn compare(
         let is_end = record.is_none();
         batch.extend(record);
         if batch.len() == RECORDS_PER_REQUEST || (is_end && !batch.is_empty()) {
-            let (persons, records) = (persons.to_owned(), std::mem::take(&mut batch));
-            comparison += store.request(AdminRequest::Compare { persons, records }).await?;
+            let (key_check, records) = (key_check.to_owned(), std::mem::take(&mut batch));
+            comparison += store.request(AdminRequest::Compare { key_check, records }).await?;
             comparison.missing_messages.truncate(MAX_NAMED);
         }
         if is_end {
@@ -201,10 +201,10 @@ async fn compare(
         }
     }
     out.flush()?;
-    let Comparison { past, missing, .. } = comparison;
-    if past > 0 {
+    let Comparison { settled, missing, .. } = comparison;
+    if settled > 0 {
         note(format_args!(
-            "{past} records are past: expired, or evidence that was used since the export"
+            "{settled} records need no import: expired, or evidence that was used since the export"
         ));
     }
     if missing > 0 {
@@ -217,7 +217,7 @@ async fn compare(
 
 struct RunningImport<'a> {
     store: &'a StoreAccess,
-    persons: String,
+    key_check: String,
     outcome: ImportOutcome,
     batch: Vec<ExportRecord>,
     bar: Bar,
@@ -252,7 +252,7 @@ impl RunningImport<'_> {
         }
         let records = std::mem::take(&mut self.batch);
         let count = records.len() as u64;
-        let request = AdminRequest::Import { persons: self.persons.clone(), records };
+        let request = AdminRequest::Import { key_check: self.key_check.clone(), records };
         let outcome: ImportOutcome = self.store.request(request).await?;
         self.outcome += outcome;
         self.outcome.kept_messages.truncate(MAX_NAMED);
@@ -263,7 +263,7 @@ impl RunningImport<'_> {
     async fn reconsider(&mut self) -> anyhow::Result<()> {
         let mut cursor = None;
         loop {
-            let request = AdminRequest::Reconsider { cursor, limit: ROWS_PER_STEP };
+            let request = AdminRequest::Rematch { cursor, limit: ROWS_PER_STEP };
             let step: Reconsidered = self.store.request(request).await?;
             self.outcome.confirmed.extend(step.confirmed);
             cursor = step.next;

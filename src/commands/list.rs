@@ -37,12 +37,12 @@ pub(super) async fn run(
     } else if args.orphans {
         Filter::Orphaned
     } else {
-        let ListArgs { state, converted, calling_code, code, .. } = *args;
-        Filter::Messages(Select { state, converted, calling_code, code, ..Select::default() })
+        let ListArgs { state, converted: superseded, calling_code, code, .. } = *args;
+        Filter::Messages(Select { state, superseded, calling_code, code, ..Select::default() })
     };
     let (from, before, account) = (args.newer_than, args.older_than, args.account);
     let query = ListQuery { filter, from, before, account };
-    if args.store.json && args.limit.is_none() {
+    if args.common.json && args.limit.is_none() {
         let mut cursor = None;
         loop {
             let page: ListPage = store
@@ -57,7 +57,7 @@ pub(super) async fn run(
     }
     let limit = usize::try_from(args.limit.unwrap_or(DEFAULT_LIMIT))?;
     let found: NewestRecords = store.request(AdminRequest::Newest { query, limit }).await?;
-    if args.store.json {
+    if args.common.json {
         lines(&found.entries, out)?;
     } else {
         let of_several = account.is_none() && found.accounts > 1;
@@ -168,7 +168,7 @@ pub(super) fn next(message: &Message, posting: &Posting, now: Timestamp) -> Stri
         let code = refusal.code.map(|code| format!("{code} ")).unwrap_or_default();
         return format!("{code}{}", refusal.message);
     }
-    if let Some(instead) = message.converted_by {
+    if let Some(instead) = message.superseded_by {
         return format!("{instead} instead");
     }
     match posting.next(message) {
@@ -181,7 +181,7 @@ pub(super) fn next(message: &Message, posting: &Posting, now: Timestamp) -> Stri
 
 fn of_parked(parked: &Parked, now: Timestamp) -> [String; 9] {
     let evidence = &parked.evidence;
-    let (named, sender) = waits_for(&evidence.named);
+    let (named, sender) = waits_for(&evidence.target);
     [
         named,
         if parked.orphaned { "orphaned" } else { "parked" }.to_owned(),

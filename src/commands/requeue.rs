@@ -31,7 +31,7 @@ pub(super) async fn run(
         let selection = selection.clone();
         let page: RequeuedPage = store.request(AdminRequest::Requeue { selection, cursor }).await?;
         for outcome in page.outcomes {
-            counts.add(outcome, args.store.json, out)?;
+            counts.add(outcome, args.common.json, out)?;
         }
         cursor = page.next;
         if cursor.is_none() {
@@ -42,7 +42,7 @@ pub(super) async fn run(
         // The command line does not name these messages: a state that changed meanwhile is no failure.
         counts.rejected = 0;
     }
-    if !args.store.json && (counts.queued > 1 || counts.rejected == 0) {
+    if !args.common.json && (counts.queued > 1 || counts.rejected == 0) {
         out.flush()?;
         note(format_args!("requeued {}", counts.queued));
     }
@@ -64,7 +64,7 @@ impl RequeueCounts {
     ) -> anyhow::Result<()> {
         let (queued, why) = match outcome {
             RequeueOutcome::Queued => (true, None),
-            RequeueOutcome::Otherwise(state) => (false, Some(format!("it is {}", state.as_str()))),
+            RequeueOutcome::NotQueued(state) => (false, Some(format!("it is {}", state.as_str()))),
             RequeueOutcome::Unknown => (false, Some("it is unknown".to_owned())),
         };
         *(if queued { &mut self.queued } else { &mut self.rejected }) += 1;

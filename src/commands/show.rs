@@ -50,10 +50,11 @@ pub(super) async fn run(
     args: &ShowArgs,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
-    let ShownRecords { messages, waiting, posting } =
-        store.request(AdminRequest::Show(args.name.clone())).await?;
+    let ShownRecords { messages, waiting, posting } = store
+        .request(AdminRequest::Show { sid_or_reference: args.sid_or_reference.clone() })
+        .await?;
     for (at, message) in messages.iter().enumerate() {
-        if args.store.json {
+        if args.common.json {
             writeln!(out, "{}", serde_json::to_string(&MessageJson::of(message))?)?;
             continue;
         }
@@ -63,7 +64,7 @@ pub(super) async fn run(
         out.write_all(of_message(message, &posting).as_bytes())?;
     }
     for (at, parked) in waiting.iter().enumerate() {
-        if args.store.json {
+        if args.common.json {
             writeln!(out, "{}", serde_json::to_string(&ParkedView::of(parked))?)?;
             continue;
         }
@@ -74,7 +75,7 @@ pub(super) async fn run(
     }
     let known = !messages.is_empty() || !waiting.is_empty();
     if !known {
-        let name = plain(args.name.as_str());
+        let name = plain(args.sid_or_reference.as_str());
         note(format_args!(
             "heardback: {name} is unknown: it was never registered, or it was forgotten"
         ));
@@ -110,7 +111,7 @@ fn of_message(message: &Message, posting: &Posting) -> String {
 
 fn of_parked(parked: &Parked) -> String {
     let evidence = &parked.evidence;
-    let (named, _) = waits_for(&evidence.named);
+    let (named, _) = waits_for(&evidence.target);
     let (state, until) = if parked.orphaned {
         ("orphaned, its message was never registered", "at")
     } else {

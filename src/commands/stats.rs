@@ -5,7 +5,7 @@ use std::io::Write;
 use jiff::Timestamp;
 
 use crate::admin::AdminRequest;
-use crate::admin::stats::{Share, Summary};
+use crate::admin::stats::{ConversionRow, Summary};
 use crate::cli::operate::StatsArgs;
 use crate::commands::store_access::{StoreAccess, age, now, shown_time};
 use crate::commands::table::{Table, plain, width};
@@ -26,7 +26,7 @@ pub(super) async fn run(
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
     let summary: Summary = store.request(AdminRequest::Stats(now())).await?;
-    if args.store.json {
+    if args.common.json {
         serde_json::to_writer_pretty(&mut *out, &summary)?;
         writeln!(out)?;
     } else {
@@ -53,38 +53,37 @@ fn text(summary: &Summary, out: &mut impl Write) -> std::io::Result<()> {
         writeln!(out, "{account} has been on hold for {long}; `heardback resume` ends it\n")?;
     }
     for (account, lane) in &summary.lanes {
-        writeln!(out, "{}\n", plain(&closed(account, lane, now)))?;
+        writeln!(out, "{}\n", plain(&lane_text(account, lane, now)))?;
     }
     let mut by_state = Table::new(&["state", "count", "oldest"]);
     let states = State::ALL.map(State::as_str).into_iter().chain(["parked", "orphaned"]);
     for name in states {
-        let waiting = summary.waiting.get(name).copied().unwrap_or_default();
-        let oldest = waiting.oldest.map(|at| age(now, at)).unwrap_or_default();
-        by_state.row(&[name.to_owned(), waiting.count.to_string(), oldest]);
+        let records = summary.by_state.get(name).copied().unwrap_or_default();
+        let oldest = records.oldest.map(|at| age(now, at)).unwrap_or_default();
+        by_state.row(&[name.to_owned(), records.count.to_string(), oldest]);
     }
     by_state.row(&["click links".to_owned(), summary.links.to_string(), String::new()]);
     write!(out, "{}", by_state.render(width()))?;
     let (funnel, codes, senders) = (&summary.funnel, &summary.calling_codes, &summary.senders);
-    for (head, shares) in
-        [("created in", funnel), ("to, in 30d", codes), ("sender, in 30d", senders)]
+    for (head, rows) in [("created in", funnel), ("to, in 30d", codes), ("sender, in 30d", senders)]
     {
-        if shares.iter().any(|share| share.tally.sent > 0) {
-            write!(out, "\n{}", table(head, shares).render(width()))?;
+        if rows.iter().any(|row| row.counts.sent > 0) {
+            write!(out, "\n{}", table(head, rows).render(width()))?;
         }
-        if let Some(more) = shares.len().checked_sub(MAX_ROWS).filter(|more| *more > 0) {
+        if let Some(more) = rows.len().checked_sub(MAX_ROWS).filter(|more| *more > 0) {
             writeln!(out, "and {more} more; --json shows all")?;
         }
     }
     Ok(())
 }
 
-/// The reason why Twilio has closed the lane of an account.
-fn closed(account: &str, lane: &LaneDetail, now: Timestamp) -> String {
+/// Why the lane of an account does not post.
+fn lane_text(account: &str, lane: &LaneDetail, now: Timestamp) -> String {
     let long = lane.since.map(|since| format!(" for {}", age(now, since))).unwrap_or_default();
     let why = lane.why.as_deref().unwrap_or_default();
     let shown = if why.is_empty() { String::new() } else { format!(" ({why})") };
     let (state, what, advice) = match lane.state {
-        LaneReadiness::Open => ("open", "accepts its posts", String::new()),
+        LaneReadiness::Posting => ("open", "accepts its posts", String::new()),
         LaneReadiness::Held => ("held", "requested a wait", String::new()),
         LaneReadiness::Paused => {
             let advice = pause_advice(lane.status, lane.code, why);
@@ -94,19 +93,22 @@ fn closed(account: &str, lane: &LaneDetail, now: Timestamp) -> String {
     format!("{account} has been {state}{long}: Twilio {what}{shown}{advice}")
 }
 
-fn table(head: &'static str, shares: &[Share]) -> Table {
+fn table(head: &'static str, rows: &[ConversionRow]) -> Table {
     let heads = [head, "sent", "confirmed", "conversion", "reported", "refused", "undelivered"];
     let mut table = Table::new(&heads);
-    for Share { of, since, tally, conversion } in shares.iter().take(MAX_ROWS) {
+    for ConversionRow { label, since, counts, conversion } in rows.iter().take(MAX_ROWS) {
         let conversion = conversion.map(|share| format!("{:.1} %", 100.0 * share));
         table.row(&[
-            since.map_or_else(|| of.clone(), |since| format!("{of}, since {}", shown_time(since))),
-            tally.sent.to_string(),
-            tally.confirmed.to_string(),
+            since.map_or_else(
+                || label.clone(),
+                |since| format!("{label}, since {}", shown_time(since)),
+            ),
+            counts.sent.to_string(),
+            counts.confirmed.to_string(),
             conversion.unwrap_or_default(),
-            tally.reported.to_string(),
-            tally.refused.to_string(),
-            tally.undelivered.to_string(),
+            counts.reported.to_string(),
+            counts.refused.to_string(),
+            counts.undelivered.to_string(),
         ]);
     }
     table

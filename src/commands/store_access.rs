@@ -10,8 +10,8 @@ use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
 
 use crate::admin;
-use crate::admin::{AdminRequest, Target};
-use crate::commands::control::{LOCK_PATIENCE, RunningService};
+use crate::admin::{AdminContext, AdminRequest};
+use crate::commands::control::{LOCK_TIMEOUT, RunningService};
 use crate::config::{PostgresUrl, StoreUrl, Values};
 use crate::recording::rotating_dir::RotatingDir;
 use crate::store::postgres::{PostgresOptions, PostgresStore};
@@ -112,21 +112,21 @@ async fn answer<T: DeserializeOwned>(
         Some(folder) if folder.try_exists()? => RotatingDir::open(folder)?.clear(),
         Some(_) | None => Ok(0),
     };
-    let target = Target { store, service: None, clear_recordings: &clear_recordings };
-    let response = admin::answer(&target, request).await?;
+    let context = AdminContext { store, service: None, clear_recordings: &clear_recordings };
+    let response = admin::answer(&context, request).await?;
     serde_json::from_slice(&response).context("the response has another type")
 }
 
 fn options(settings: &Values, store: &Path) -> Options {
     let mut options = Options::new(store, settings.policy(), Arc::new(now));
-    options.lock_patience = LOCK_PATIENCE;
+    options.lock_timeout = LOCK_TIMEOUT;
     // A command is short: its clock is compared with the trusted time only when the store opens.
     options.clock =
         ClockGuard::disciplined(Arc::new(now), Arc::new(|| Duration::ZERO), Arc::new(|_| {}));
     options.max_messages = settings.max_messages;
     options.max_parked = settings.max_parked;
     let key = settings.phone_key.as_ref();
-    options.person_key = key.map(|key| key.expose_secret().to_vec());
+    options.recipient_hash_key = key.map(|key| key.expose_secret().to_vec());
     options
 }
 

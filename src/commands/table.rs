@@ -23,13 +23,13 @@ pub(super) fn width() -> Option<usize> {
 
 /// A table. Empty columns are not shown.
 pub(super) struct Table {
-    heads: Vec<&'static str>,
+    heads: Vec<String>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     pub(super) fn new(heads: &[&'static str]) -> Self {
-        Self { heads: heads.to_vec(), rows: Vec::new() }
+        Self { heads: heads.iter().map(|head| (*head).to_owned()).collect(), rows: Vec::new() }
     }
 
     /// Adds a row with one cell for each head.
@@ -41,9 +41,8 @@ impl Table {
         let shown: Vec<usize> = (0..self.heads.len()).filter(|at| self.has(*at)).collect();
         let widths: Vec<usize> = shown.iter().map(|at| self.widest(*at)).collect();
         let lines = wrapped(&widths, width);
-        let heads: Vec<String> = self.heads.iter().map(|head| (*head).to_owned()).collect();
         let mut out = String::new();
-        for cells in std::iter::once(&heads).chain(&self.rows) {
+        for cells in std::iter::once(&self.heads).chain(&self.rows) {
             let mut columns = shown.iter().filter_map(|at| cells.get(*at));
             for line in &lines {
                 let cells: Vec<_> = columns.by_ref().take(line.widths.len()).collect();

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::commands::backup::{FreeSpaceGuard, copy};
-use crate::commands::control::LOCK_PATIENCE;
+use crate::commands::control::LOCK_TIMEOUT;
 use crate::commands::{control, restore};
 use crate::domain::message::State;
 use crate::store::sled::backup::{BackupContents, contents, verify};
@@ -60,7 +60,7 @@ pub(super) async fn verify_path(store: &Path, backup: Option<&Path>) -> VerifyRe
 
 async fn of_store(store: &Path) -> anyhow::Result<BackupContents> {
     if !control::wait_for_service(store)? {
-        return Ok(verify(store, LOCK_PATIENCE)?);
+        return Ok(verify(store, LOCK_TIMEOUT)?);
     }
     let file = tempfile::tempfile().context("cannot create a temporary file")?;
     let elsewhere = "set TMPDIR to a folder on another disk";
@@ -89,15 +89,12 @@ impl VerifyReport {
         }
         out
     }
-
-    pub(super) fn json(&self) -> Result<String, serde_json::Error> {
-        serde_json::to_string_pretty(self)
-    }
 }
 
 impl From<BackupContents> for VerifyFinding {
     fn from(contents: BackupContents) -> Self {
-        let BackupContents { format, counts, entries, batches, has_person_key, header } = contents;
+        let BackupContents { format, counts, entries, batches, has_recipient_hash_key, header } =
+            contents;
         let states = State::ALL.map(|state| (state.as_str().to_owned(), counts.of(state).into()));
         Self {
             format,
@@ -108,7 +105,7 @@ impl From<BackupContents> for VerifyFinding {
             entries,
             batches,
             seal: "sound",
-            person_key_inside: has_person_key,
+            person_key_inside: has_recipient_hash_key,
             begun_at: header.as_ref().map(|header| header.begun_at.to_string()),
             made_by: header.map(|header| header.version),
         }

@@ -7,7 +7,7 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use crate::config::env::Env;
 use crate::config::reader::{Setting, SettingsArgs, Value};
 use crate::config::settings::StoreUrl;
-use crate::config::table::every_setting;
+use crate::config::table::{every_setting, sections};
 
 fn flag(setting: &Setting) -> Arg {
     let (_, tail) = setting.name.split_once('_').unwrap_or(("", setting.name));
@@ -19,11 +19,12 @@ fn flag(setting: &Setting) -> Arg {
         .long(tail.to_ascii_lowercase().replace('_', "-"))
         .env(setting.name)
         .hide_env_values(true)
-        .help_heading(setting.heading)
         .help(help);
     match setting.value {
-        Value::Text(form, _) | Value::Place(form, _) | Value::Private(form) => arg.value_name(form),
-        Value::Switch(_) | Value::Secret => {
+        Value::Text { form, .. } | Value::StoreUrl { form, .. } | Value::Redacted { form } => {
+            arg.value_name(form)
+        }
+        Value::Switch { .. } | Value::Secret => {
             arg.value_name("BOOL").num_args(0..=1).default_missing_value("true")
         }
     }
@@ -59,7 +60,7 @@ impl SettingsArgs {
 
 impl FromArgMatches for SettingsArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        for flag in with_flag().filter(|flag| matches!(flag.value, Value::Place(..))) {
+        for flag in with_flag().filter(|flag| matches!(flag.value, Value::StoreUrl { .. })) {
             let is_flag = matches.value_source(flag.name) == Some(ValueSource::CommandLine);
             let text = matches.get_one::<String>(flag.name).filter(|_| is_flag);
             if text.is_some_and(|text| has_password(text)) {
@@ -82,7 +83,11 @@ impl FromArgMatches for SettingsArgs {
 
 impl Args for SettingsArgs {
     fn augment_args(command: Command) -> Command {
-        command.args(with_flag().map(flag))
+        let flags = sections().into_iter().flat_map(|(heading, settings)| {
+            let with_flag = settings.iter().filter(|setting| !setting.is_secret());
+            with_flag.map(move |setting| flag(setting).help_heading(heading))
+        });
+        command.args(flags)
     }
 
     fn augment_args_for_update(command: Command) -> Command {

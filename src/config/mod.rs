@@ -52,6 +52,7 @@ use crate::config::names::{
 use crate::config::parse::{RANDOM_HEX, URL_EXPECTED};
 use crate::config::problems::{Problem, Problems};
 use crate::config::reader::SettingsReader;
+use crate::config::table::settings_under;
 use crate::domain::click_link;
 use crate::domain::click_link::Links;
 
@@ -89,7 +90,7 @@ impl Settings {
     pub fn gather(args: &SettingsArgs, env: Env<'_>, read: ReadFile<'_>) -> Result<Self, Problems> {
         let mut reader = SettingsReader::new(args.clone(), env, read);
         let accounts = accounts::gather(&mut reader);
-        reader.rows(every_setting().filter(|setting| setting.heading != TWILIO));
+        reader.rows(settings_under(|heading| heading != TWILIO));
         if let Some(accounts) = &accounts {
             let app_keys = reader.values.app_keys.clone();
             accounts::check_app_keys(&mut reader, accounts, &app_keys);
@@ -231,7 +232,7 @@ impl Values {
                 judges
             }
             // The connections to a database, and its control socket.
-            _ => row.heading == STORE,
+            name => settings_under(|heading| heading == STORE).any(|row| row.name == name),
         };
         let mut reader = SettingsReader::new(SettingsArgs::from_env(env), env, read);
         reader.rows(every_setting().filter(needed));

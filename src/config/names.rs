@@ -1,13 +1,8 @@
 //! The names, headings and shared defaults of settings.
 
-// Headings, in the order of the help. The accounts are built from the settings under the first one.
+// Headings in the help. The accounts are built from the settings under the first one.
 pub(super) const TWILIO: &str = "Twilio";
-pub(super) const HTTP: &str = "HTTP";
-pub(super) const SENDING: &str = "Sending";
-pub(super) const FORWARD: &str = "Forward";
-pub(super) const MATCHING: &str = "Matching";
 pub(super) const STORE: &str = "Store";
-pub(super) const LOGS: &str = "Logs";
 
 // Settings that are named outside `config/table/`: by rules across settings, or by commands that read only some of them.
 pub(super) const ACCOUNT_SID: &str = "TWILIO_ACCOUNT_SID";

@@ -14,9 +14,9 @@ use crate::config::problems::Problem;
 use crate::config::reader::SettingsReader;
 use crate::config::settings::ApiKey;
 use crate::config::shared_keys::{SharedKey, USUAL_ID};
+use crate::domain::click_secret;
+use crate::domain::click_secret::ClickSecret;
 use crate::domain::hex;
-use crate::domain::path_secret;
-use crate::domain::path_secret::PathSecret;
 use crate::domain::sid::AccountSid;
 use crate::domain::switch;
 use crate::twilio::api_url::UpstreamUrl;
@@ -226,9 +226,9 @@ pub(super) fn client_ip_header(reader: &mut SettingsReader<'_>, text: &str) -> R
 }
 
 pub(super) fn click_secret(reader: &mut SettingsReader<'_>, text: &str) -> Result<(), String> {
-    reader.values.click_secret = PathSecret::parse(text);
+    reader.values.click_secret = ClickSecret::parse(text);
     reader.values.click_secret.as_ref().map(|_| ()).ok_or_else(|| {
-        let min = path_secret::MIN_LEN;
+        let min = click_secret::MIN_LEN;
         format!("expected at least {min} letters, digits or - _ . ~, e.g. {RANDOM_HEX}")
     })
 }

@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_url_is_refused_without_its_text() {
+    fn an_invalid_url_is_rejected_without_its_text() {
         for text in [
             "postgres://u:secret@host:port/db",
             "postgres://u:secret@host/db?sslmode=secret",

@@ -9,7 +9,7 @@ use crate::domain::redact::veiled;
 pub struct Problem {
     setting: String,
     found: FoundValue,
-    expected: String,
+    message: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,26 +37,26 @@ impl Problem {
     }
 
     /// Shows the value, unless it resembles a secret. For settings that hold no secret.
-    pub(super) fn shown(setting: &str, found: &str, expected: impl Into<String>) -> Self {
+    pub(super) fn shown(setting: &str, found: &str, message: impl Into<String>) -> Self {
         // A URL may contain a password, and a token may have been pasted into the wrong setting.
         let found = if found.contains(['@', '?']) || veiled(found) != found {
             FoundValue::Withheld
         } else {
             FoundValue::Text(found.chars().take(SHOWN_CHARS).collect())
         };
-        Self::new(setting, found, expected)
+        Self::new(setting, found, message)
     }
 
-    pub(super) fn withheld(setting: &str, expected: impl Into<String>) -> Self {
-        Self::new(setting, FoundValue::Withheld, expected)
+    pub(super) fn withheld(setting: &str, message: impl Into<String>) -> Self {
+        Self::new(setting, FoundValue::Withheld, message)
     }
 
     pub(super) fn unknown(name: &str, fix: impl Into<String>) -> Self {
         Self::new(name, FoundValue::Unknown, fix)
     }
 
-    fn new(setting: &str, found: FoundValue, expected: impl Into<String>) -> Self {
-        Self { setting: setting.to_owned(), found, expected: expected.into() }
+    fn new(setting: &str, found: FoundValue, message: impl Into<String>) -> Self {
+        Self { setting: setting.to_owned(), found, message: message.into() }
     }
 
     /// The environment variable.
@@ -91,12 +91,12 @@ impl Problems {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.found {
-            FoundValue::Nothing => write!(f, "{} is missing: {}", self.setting, self.expected),
+            FoundValue::Nothing => write!(f, "{} is missing: {}", self.setting, self.message),
             FoundValue::Text(found) => {
-                write!(f, "{} is {found:?}: {}", self.setting, self.expected)
+                write!(f, "{} is {found:?}: {}", self.setting, self.message)
             }
-            FoundValue::Withheld => write!(f, "{} cannot be used: {}", self.setting, self.expected),
-            FoundValue::Unknown => write!(f, "{} is no setting: {}", self.setting, self.expected),
+            FoundValue::Withheld => write!(f, "{} cannot be used: {}", self.setting, self.message),
+            FoundValue::Unknown => write!(f, "{} is no setting: {}", self.setting, self.message),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! that the rules across settings still apply.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::path::Path;
 
@@ -14,7 +15,7 @@ use crate::config::postgres_url::PostgresUrl;
 use crate::config::problems::{Problem, Problems};
 use crate::config::settings::{Settings, Values};
 
-/// The variable of a platform for the app's database.
+/// The variable in which platforms give an app the URL of its database.
 const DATABASE_URL: &str = "DATABASE_URL";
 const ONLY_COMMAS: &str = "it has commas only; expected a value";
 
@@ -22,31 +23,38 @@ const ONLY_COMMAS: &str = "it has commas only; expected a value";
 pub struct Setting {
     /// The environment variable. The flag is this name without its prefix.
     pub name: &'static str,
-    /// The heading in the help.
-    pub heading: &'static str,
     /// The form of the value, and the default.
     pub value: Value,
     /// The help, without the default.
     pub help: &'static str,
     /// Parses a value into [`Values`]. The error names the expected form.
-    pub(super) read: fn(&mut SettingsReader<'_>, &str) -> Result<(), String>,
+    pub(super) parse: fn(&mut SettingsReader<'_>, &str) -> Result<(), String>,
     /// The value that `check` prints. It contains no secret.
     pub show: fn(&Settings) -> String,
 }
 
-/// The form of a setting's value.
+/// The kind of a setting's value. `form` is its placeholder in the help, `default` a text for the parser; an empty default
+/// means unset.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Value {
-    /// A text in this form. The default is a text for the parser; empty if there is none.
-    Text(&'static str, &'static str),
-    /// A text in this form that no problem shows, because users paste a secret here.
-    Private(&'static str),
-    /// True or false, with the default; the flag alone means true.
-    Switch(&'static str),
-    /// A text in this form that may hold a password, with the default. With `_FILE` after the name, it is read from a
-    /// file.
-    Place(&'static str, &'static str),
-    /// A secret. It has no flag; with `_FILE` after the name, it is read from a file.
+    Text {
+        form: &'static str,
+        default: &'static str,
+    },
+    /// A text that no problem shows, because users paste a secret here by mistake.
+    Redacted {
+        form: &'static str,
+    },
+    /// True or false; the flag alone means true.
+    Switch {
+        default: &'static str,
+    },
+    /// A URL that may contain a password. The variable with `_FILE` after its name is the path of a file with the URL.
+    StoreUrl {
+        form: &'static str,
+        default: &'static str,
+    },
+    /// A secret. It has no flag. The variable with `_FILE` after its name is the path of a file with the secret.
     Secret,
 }
 
@@ -57,31 +65,41 @@ impl Setting {
 
     /// The variables that the setting is read from.
     pub fn variables(&self) -> Vec<String> {
-        let has_file = matches!(self.value, Value::Secret | Value::Place(..));
-        let file = has_file.then(|| format!("{}_FILE", self.name));
+        let has_file = matches!(self.value, Value::Secret | Value::StoreUrl { .. });
+        let file = has_file.then(|| file_variable(self.name));
         std::iter::once(self.name.to_owned()).chain(file).collect()
     }
 
     /// The default, as text for the parser; empty if there is none.
     pub(super) fn default(&self) -> &'static str {
         match self.value {
-            Value::Text(_, default) | Value::Place(_, default) | Value::Switch(default) => default,
-            Value::Private(_) | Value::Secret => "",
+            Value::Text { default, .. }
+            | Value::StoreUrl { default, .. }
+            | Value::Switch { default } => default,
+            Value::Redacted { .. } | Value::Secret => "",
         }
     }
 }
 
-/// The texts of the command line and the environment, by the name of the variable. Secrets are not among them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// The texts of the command line and the environment, by the name of the variable. A [`Value::Secret`] is never one of
+/// them; a [`Value::StoreUrl`] may be.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct SettingsArgs(pub(super) BTreeMap<&'static str, String>);
 
+/// Shows names without values, because the store's URL may contain a password.
+impl fmt::Debug for SettingsArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
 impl SettingsArgs {
-    /// These settings, by the name of the variable.
+    /// Arguments with these values, by the name of the variable.
     pub fn of<const N: usize>(given: [(&'static str, &str); N]) -> Self {
         Self(given.map(|(name, text)| (name, text.to_owned())).into())
     }
 
-    /// Sets one more.
+    /// Sets the value of one more variable.
     #[must_use]
     pub fn with(mut self, name: &'static str, text: &str) -> Self {
         self.0.insert(name, text.to_owned());
@@ -97,8 +115,8 @@ impl SettingsArgs {
 pub(super) struct SettingsReader<'a> {
     pub(super) args: SettingsArgs,
     env: Env<'a>,
-    read: ReadFile<'a>,
-    /// The setting that is being read.
+    read_file: ReadFile<'a>,
+    /// The setting that is being parsed.
     pub(super) name: &'static str,
     pub(super) values: Values,
     pub(super) problems: Problems,
@@ -106,11 +124,11 @@ pub(super) struct SettingsReader<'a> {
 }
 
 impl<'a> SettingsReader<'a> {
-    pub(super) fn new(args: SettingsArgs, env: Env<'a>, read: ReadFile<'a>) -> Self {
+    pub(super) fn new(args: SettingsArgs, env: Env<'a>, read_file: ReadFile<'a>) -> Self {
         Self {
             args,
             env,
-            read,
+            read_file,
             name: "",
             values: Values::default(),
             problems: Problems::default(),
@@ -124,31 +142,27 @@ impl<'a> SettingsReader<'a> {
 
     fn row(&mut self, setting: &'static Setting) {
         self.name = setting.name;
-        let parsed = if setting.is_secret() {
-            let secret = self.secret(setting.name);
-            let read = secret.map(|secret| (setting.read)(self, secret.expose_secret()));
-            read.unwrap_or(Ok(())).map_err(|expected| Problem::withheld(setting.name, expected))
-        } else {
-            let given = match setting.value {
-                Value::Place(..) => self.place(setting.name),
-                Value::Text(..) | Value::Private(_) | Value::Switch(_) | Value::Secret => {
-                    self.args.text(setting.name).map(str::to_owned)
-                }
-            };
-            let text = given.as_deref().unwrap_or(setting.default());
-            let read = if text.is_empty() { Ok(()) } else { (setting.read)(self, text) };
-            read.map_err(|expected| match setting.value {
-                Value::Private(_) | Value::Place(..) => Problem::withheld(setting.name, expected),
-                Value::Text(..) | Value::Switch(_) | Value::Secret => {
-                    Problem::shown(setting.name, text, expected)
-                }
-            })
+        let given = match setting.value {
+            Value::Secret => self.secret(setting.name),
+            Value::StoreUrl { .. } => self.store_url(setting.name),
+            Value::Text { .. } | Value::Redacted { .. } | Value::Switch { .. } => {
+                self.args.text(setting.name).map(SecretString::from)
+            }
         };
-        if let Err(problem) = parsed {
-            self.problem(problem);
+        let text = given.as_ref().map_or(setting.default(), ExposeSecret::expose_secret);
+        let parsed = if text.is_empty() { Ok(()) } else { (setting.parse)(self, text) };
+        if let Err(message) = parsed {
+            self.problem(match setting.value {
+                Value::Text { .. } | Value::Switch { .. } => {
+                    Problem::shown(setting.name, text, message)
+                }
+                Value::Redacted { .. } | Value::StoreUrl { .. } | Value::Secret => {
+                    Problem::withheld(setting.name, message)
+                }
+            });
             if !setting.default().is_empty() {
                 // The default is valid, and the problem is recorded.
-                let _ = (setting.read)(self, setting.default());
+                let _ = (setting.parse)(self, setting.default());
             }
         }
     }
@@ -157,9 +171,9 @@ impl<'a> SettingsReader<'a> {
         self.problems.push(problem);
     }
 
-    /// Records a problem of the setting that is being read, without its value.
-    pub(super) fn withhold(&mut self, expected: impl Into<String>) {
-        self.problem(Problem::withheld(self.name, expected));
+    /// Records a problem of the setting that is being parsed, without its value.
+    pub(super) fn withhold(&mut self, message: impl Into<String>) {
+        self.problem(Problem::withheld(self.name, message));
     }
 
     /// Whether the setting has a problem.
@@ -174,7 +188,7 @@ impl<'a> SettingsReader<'a> {
 
     /// Reads a file as text. The error contains no part of the file.
     pub(super) fn file(&self, path: &str) -> io::Result<String> {
-        (self.read)(Path::new(path))
+        (self.read_file)(Path::new(path))
     }
 
     fn variable(&self, name: &str) -> Option<String> {
@@ -183,42 +197,39 @@ impl<'a> SettingsReader<'a> {
 
     /// Whether a secret is set, directly or by file.
     pub(super) fn is_set(&self, name: &str) -> bool {
-        self.variable(name).or_else(|| self.variable(&format!("{name}_FILE"))).is_some()
+        self.variable(name).or_else(|| self.variable(&file_variable(name))).is_some()
     }
 
     /// A secret, from the variable or from the file that its `…_FILE` variant names. `None` if it is unset or has a
     /// problem.
     fn secret(&mut self, name: &str) -> Option<SecretString> {
-        let file_name = format!("{name}_FILE");
-        match (self.variable(name), self.variable(&file_name)) {
-            (None, None) => None,
-            (Some(_), Some(_)) => {
-                let expected = format!("{name} and {file_name} are both set; keep one of them");
-                self.problem(Problem::withheld(name, expected));
-                None
-            }
-            (Some(value), None) => Some(without_newline(&value)),
-            (None, Some(path)) => self.secret_file(&file_name, &path),
-        }
+        let value = self.variable(name);
+        self.value_or_file(name, value.as_deref())
     }
 
-    /// The store's place: the flag or the variable, the file that its `…_FILE` variant names, or the variable that
-    /// platforms set for the app's database.
-    fn place(&mut self, name: &str) -> Option<String> {
-        let given = self.args.text(name).map(str::to_owned);
-        let file_name = format!("{name}_FILE");
-        match (given, self.variable(&file_name)) {
+    /// The store's URL: the flag or the variable, the file that its `…_FILE` variant names, or [`DATABASE_URL`].
+    fn store_url(&mut self, name: &str) -> Option<SecretString> {
+        let value = self.args.text(name).map(str::to_owned);
+        if value.is_none() && self.variable(&file_variable(name)).is_none() {
+            let url = self.variable(DATABASE_URL).filter(|url| PostgresUrl::has_scheme(url));
+            return url.map(SecretString::from);
+        }
+        let url = self.value_or_file(name, value.as_deref())?;
+        Some(SecretString::from(url.expose_secret().trim()))
+    }
+
+    /// The value, or the content of the file that the `…_FILE` variant names. A value and a file are a problem.
+    fn value_or_file(&mut self, name: &str, value: Option<&str>) -> Option<SecretString> {
+        let file_name = file_variable(name);
+        match (value, self.variable(&file_name)) {
+            (None, None) => None,
             (Some(_), Some(_)) => {
-                let expected = format!("{name} and {file_name} are both set; keep one of them");
-                self.problem(Problem::withheld(name, expected));
+                let message = format!("{name} and {file_name} are both set; keep one of them");
+                self.problem(Problem::withheld(name, message));
                 None
             }
-            (Some(text), None) => Some(text),
-            (None, Some(path)) => {
-                let text = self.secret_file(&file_name, &path)?;
-                Some(text.expose_secret().trim().to_owned())
-            }
-            (None, None) => self.variable(DATABASE_URL).filter(|url| PostgresUrl::has_scheme(url)),
+            (Some(value), None) => Some(without_newline(value)),
+            (None, Some(path)) => self.secret_file(&file_name, &path),
         }
     }
 
@@ -252,6 +263,11 @@ impl<'a> SettingsReader<'a> {
         }
         secrets
     }
+}
+
+/// The variable of the file that holds a setting's value.
+fn file_variable(name: &str) -> String {
+    format!("{name}_FILE")
 }
 
 /// Editors and `echo` end a file with a newline that belongs to no secret.

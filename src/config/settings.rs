@@ -13,8 +13,8 @@ use crate::config::postgres_url::PostgresUrl;
 use crate::config::shared_keys::SharedKey;
 use crate::config::traces::TraceSettings;
 use crate::domain::click_link::Links;
+use crate::domain::click_secret::ClickSecret;
 use crate::domain::matching::{Policy, Resend};
-use crate::domain::path_secret::PathSecret;
 use crate::domain::sid::AccountSid;
 use crate::twilio::api_url::UpstreamUrl;
 use crate::twilio::public_url::PublicUrl;
@@ -62,7 +62,7 @@ pub struct Values {
     /// The app keys that are valid for every account. See [`AccountSettings::app_secrets`].
     pub app_keys: Vec<SecretString>,
     /// The secret path of unsigned click callbacks; `None` if every click must be signed.
-    pub click_secret: Option<PathSecret>,
+    pub click_secret: Option<ClickSecret>,
     /// The URL of the app's own `TwiML` for calls; `None` if calls are rejected.
     pub call_redirect: Option<RedirectUrl>,
     pub send: SendSettings,
@@ -97,7 +97,7 @@ pub struct Values {
     pub event_window: Duration,
     /// How long finished records are kept.
     pub retention: Duration,
-    /// At this number, new messages are refused.
+    /// At this number, new messages are rejected.
     pub max_messages: u64,
     /// The largest number of parked signals.
     pub max_parked: u64,
@@ -113,7 +113,7 @@ pub struct Values {
     pub links: Links,
     /// Whether to decide and record, but never post.
     pub dry_run: bool,
-    /// The folder of the last requests that were refused for their signature; `None` if none are kept.
+    /// The folder of the last requests that were rejected for their signature; `None` if none are kept.
     pub record_refused: Option<PathBuf>,
     pub log: LogSettings,
 }

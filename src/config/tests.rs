@@ -312,6 +312,12 @@ fn the_store_comes_from_its_variable_its_file_or_the_platforms_database() {
 }
 
 #[test]
+fn arguments_show_the_names_of_their_settings_but_no_value() {
+    let args = SettingsArgs::of([("HEARDBACK_STORE", "postgres://u:hush@db.example.com/x")]);
+    assert_eq!(format!("{args:?}"), r#"{"HEARDBACK_STORE"}"#);
+}
+
+#[test]
 fn an_unverified_database_needs_a_word_of_its_own() {
     let key = ("HEARDBACK_PHONE_KEY", "0123456789abcdef");
     let store = |text: &str| args().with("HEARDBACK_STORE", text);

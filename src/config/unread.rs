@@ -105,7 +105,8 @@ fn verdict<'a>(name: &str, value: &str, known: &'a [String]) -> NameVerdict<'a> 
         let setting = known.iter().find(|known| known == meant);
         return setting.map_or(NameVerdict::Fine, |setting| NameVerdict::Doubt(setting));
     }
-    if let Some(meant) = same_letters(&upper, known) {
+    let letters = squeezed(&upper);
+    if let Some(meant) = known.iter().find(|known| squeezed(known) == letters) {
         return NameVerdict::Slip(meant);
     }
     let near = if is_ours {
@@ -116,12 +117,6 @@ fn verdict<'a>(name: &str, value: &str, known: &'a [String]) -> NameVerdict<'a> 
         misspelt_prefix(&upper, known).map(NameVerdict::Slip)
     };
     near.unwrap_or(if is_ours { NameVerdict::Unknown } else { NameVerdict::Fine })
-}
-
-/// The setting with the same letters and digits. Other characters and case do not count.
-fn same_letters<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
-    let squeezed = squeezed(name);
-    known.iter().map(String::as_str).find(|known| self::squeezed(known) == squeezed)
 }
 
 /// `HEARBACK_DRY_RUN`, `TWILLIO_AUTH_TOKEN`: the prefix itself is misspelt.

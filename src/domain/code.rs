@@ -164,9 +164,11 @@ const MAX_COMPARED: usize = 64;
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TypedCode {
     /// The messages whose code it is.
-    pub of: Vec<MessageSid>,
+    #[serde(rename = "of")]
+    pub matching: Vec<MessageSid>,
     /// The messages whose code is another one.
-    pub not_of: Vec<MessageSid>,
+    #[serde(rename = "not_of")]
+    pub not_matching: Vec<MessageSid>,
 }
 
 impl TypedCode {
@@ -180,17 +182,17 @@ impl TypedCode {
         for (sid, code, is_recent) in codes {
             let is_its_code =
                 if is_recent { probe.proves(sid, &code) } else { probe.proves_surely(sid, &code) };
-            let list = if is_its_code { &mut typed.of } else { &mut typed.not_of };
+            let list = if is_its_code { &mut typed.matching } else { &mut typed.not_matching };
             if list.len() < MAX_COMPARED {
                 list.push(sid);
             }
         }
-        (probe.has_code_shape() || !typed.of.is_empty()).then_some(typed)
+        (probe.has_code_shape() || !typed.matching.is_empty()).then_some(typed)
     }
 
     /// Whether the code was compared with this message's. At the end of its lifetime, a message loses its code.
     pub fn is_compared_with(&self, sid: MessageSid) -> bool {
-        self.of.contains(&sid) || self.not_of.contains(&sid)
+        self.matching.contains(&sid) || self.not_matching.contains(&sid)
     }
 }
 

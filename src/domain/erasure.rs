@@ -79,7 +79,7 @@ impl Erasure {
     /// Whether evidence is about them, or about one of their messages.
     pub fn takes_evidence(&mut self, parked: &Parked) -> bool {
         let account = parked.evidence.account;
-        match &parked.evidence.named {
+        match &parked.evidence.target {
             EvidenceTarget::Message(sid) => self.messages.contains(sid),
             EvidenceTarget::Reference(name) => self.is_named(account, name),
             EvidenceTarget::Person { recipient, .. } => self.is_one(account, recipient.person),
@@ -101,15 +101,18 @@ impl Erasure {
         let bears = self.is_named(message.account, name);
         bears.then(|| Message {
             reference: None,
-            held: message.held.clone().filter(|held| !self.names(&held.evidence.named, message)),
-            converted_by: message.converted_by.filter(|sid| !self.messages.contains(sid)),
+            parked_evidence: message
+                .parked_evidence
+                .clone()
+                .filter(|kept| !self.names(kept, message)),
+            superseded_by: message.superseded_by.filter(|sid| !self.messages.contains(sid)),
             ..message.clone()
         })
     }
 
     /// Whether the evidence that confirmed a message names one of their references.
-    fn names(&self, named: &EvidenceTarget, message: &Message) -> bool {
-        matches!(named, EvidenceTarget::Reference(name) if self.is_named(message.account, name))
+    fn names(&self, kept: &Parked, message: &Message) -> bool {
+        matches!(&kept.evidence.target, EvidenceTarget::Reference(name) if self.is_named(message.account, name))
     }
 
     fn is_named(&self, account: AccountSid, name: &Reference) -> bool {

@@ -97,7 +97,8 @@ pub enum TimeSource {
 pub struct Evidence {
     /// The account whose messages it can prove.
     pub account: AccountSid,
-    pub named: EvidenceTarget,
+    #[serde(rename = "named")]
+    pub target: EvidenceTarget,
     /// `reply`, or the app's own word such as `code_entered`.
     pub label: String,
     /// When the person acted.
@@ -110,7 +111,7 @@ pub struct Evidence {
 impl Evidence {
     /// Whether it is a reply that names only its person. A machine may have sent it.
     pub fn is_plain_text(&self) -> bool {
-        self.source == SignalSource::Reply && matches!(self.named, EvidenceTarget::Person { .. })
+        self.source == SignalSource::Reply && matches!(self.target, EvidenceTarget::Person { .. })
     }
 }
 
@@ -170,14 +171,28 @@ impl Parked {
     }
 
     /// Withdraws the mark as an orphan if its time is not over: then the clock was ahead.
-    pub fn age(&mut self, now: Timestamp) {
+    pub fn apply_expiry(&mut self, now: Timestamp) {
         self.orphaned &= self.until <= now;
     }
 
-    /// Whether it is counted and listed as parked. Evidence with the reason [`Reason::Known`] is not.
-    pub fn is_waiting(&self) -> bool {
-        !self.orphaned && self.reason != Reason::Known
+    /// The kind under which it is counted and listed.
+    pub fn kind(&self) -> ParkedKind {
+        if self.orphaned {
+            ParkedKind::Orphaned
+        } else if self.reason == Reason::Known {
+            ParkedKind::Known
+        } else {
+            ParkedKind::Parked
+        }
     }
+}
+
+/// The kind of parked evidence. [`Reason::Known`] makes the last kind, which is neither counted nor listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParkedKind {
+    Parked,
+    Orphaned,
+    Known,
 }
 
 /// Why evidence did not confirm a message (yet).

@@ -13,7 +13,7 @@ use std::time::Duration;
 /// `HEARDBACK_RECORD_REFUSED` keeps twenty.
 pub const BURST: u32 = 60;
 /// The time until one more failure is allowed: sixty a minute.
-pub const REGAINED_EVERY: Duration = Duration::from_secs(1);
+pub const REFILL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Rows of the table, and places in each: 4,096 networks, some 200 KiB.
 const ROWS: usize = 1024;
@@ -93,8 +93,8 @@ impl FailingNetwork {
             self.whole_at = now;
             self.reported = false;
         }
-        let after = self.whole_at.saturating_add(REGAINED_EVERY);
-        if after.saturating_sub(now) <= REGAINED_EVERY.saturating_mul(BURST) {
+        let after = self.whole_at.saturating_add(REFILL_INTERVAL);
+        if after.saturating_sub(now) <= REFILL_INTERVAL.saturating_mul(BURST) {
             self.whole_at = after;
             return RateLimitState::Within;
         }
@@ -240,7 +240,7 @@ mod tests {
                 let before = allowed.entry(number).or_default();
                 // The allowance at each time, minus the failures since, this one included.
                 let full = before.iter().enumerate().any(|(at, since)| {
-                    let regained = now.saturating_sub(*since).as_millis() / REGAINED_EVERY.as_millis();
+                    let regained = now.saturating_sub(*since).as_millis() / REFILL_INTERVAL.as_millis();
                     (before.len() - at) as u128 >= u128::from(BURST) + regained
                 });
                 let is_within = limit.count(v4(number), now) == RateLimitState::Within;

@@ -22,7 +22,8 @@ pub fn veiled(text: &str) -> String {
     let text = without_credentials(text);
     let text = without(&text, |c| c.is_ascii_alphanumeric() || "+/=_-".contains(c), is_base64);
     let text = without(&text, |c| c.is_ascii_alphanumeric() || "_-".contains(c), is_private);
-    without(&text, |c| c.is_ascii_digit() || " -()".contains(c), is_spaced_number)
+    let is_number = |run: &str| run.bytes().filter(u8::is_ascii_digit).count() >= SPACED_DIGITS;
+    without(&text, |c| c.is_ascii_digit() || " -()".contains(c), is_number)
 }
 
 /// The text without control and direction characters, which could move a terminal's cursor or reverse a line.
@@ -94,10 +95,6 @@ fn is_sid(word: &str) -> bool {
     kind.bytes().all(|byte| byte.is_ascii_uppercase())
         && digits.len() == SID_DIGITS
         && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-fn is_spaced_number(run: &str) -> bool {
-    run.bytes().filter(u8::is_ascii_digit).count() >= SPACED_DIGITS
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ pub fn rough(span: SignedDuration) -> String {
 }
 
 /// A duration in one unit, to the nearest.
-pub fn nearest(span: SignedDuration) -> String {
+pub fn humanized(span: SignedDuration) -> String {
     let half = match span.as_secs() {
         ..60 => 0,
         60..3_600 => 30,
@@ -43,7 +43,7 @@ mod tests {
             [-5, 59, 60, 7_199, 90_000, 180_000].map(|s| rough(SignedDuration::from_secs(s)));
         assert_eq!(spans, ["0 s", "59 s", "1 min", "1 h", "25 h", "2 days"]);
         let spans =
-            [59, 89, 90, 7_199, 86_399, 3_455_998].map(|s| nearest(SignedDuration::from_secs(s)));
+            [59, 89, 90, 7_199, 86_399, 3_455_998].map(|s| humanized(SignedDuration::from_secs(s)));
         assert_eq!(spans, ["59 s", "1 min", "2 min", "2 h", "24 h", "40 days"]);
         let now = Timestamp::UNIX_EPOCH;
         let ages = [-60, 0, 59, 60].map(|s| ago(now - SignedDuration::from_secs(s), now));

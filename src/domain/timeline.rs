@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 
-use crate::domain::message::{LastAttempt, Message, Proof, State};
+use crate::domain::message::{LastAttempt, Message, State};
 use crate::domain::redact::veiled;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +23,8 @@ pub fn of(message: &Message) -> Vec<TimelineEvent> {
         add(message.remembered_at, "first seen".to_owned());
     }
     if let Some(proof) = &message.proof {
-        let how = describe_proof(proof);
+        // The app chooses the label, so it is redacted.
+        let how = veiled(&proof.label.replace('_', " "));
         if let Some(parked_at) = message.parked_at {
             add(parked_at, format!("{how}, and had to wait"));
         } else if proof.occurred_at != proof.confirmed_at {
@@ -65,11 +66,6 @@ fn began(message: &Message) -> TimelineEvent {
     }
 }
 
-/// `code entered`, `reply`. The app chooses the label, so it is redacted.
-fn describe_proof(proof: &Proof) -> String {
-    veiled(&proof.label.replace('_', " "))
-}
-
 fn reported(state: State, attempt: &LastAttempt) -> String {
     let LastAttempt { number, took_ms, status, code, message: why, .. } = attempt;
     let answer = status.map_or_else(|| "no answer".to_owned(), |status| format!("HTTP {status}"));
@@ -96,7 +92,7 @@ fn reported(state: State, attempt: &LastAttempt) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::message::{Basis, Delivery};
+    use crate::domain::message::{Basis, Delivery, Proof};
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(seconds).expect("a time")

@@ -24,7 +24,7 @@ use crate::inbound::receiver::Receiver;
 use crate::inbound::rejection::Rejection;
 use crate::inbound::rejection_response::RejectionResponse;
 use crate::inbound::send::sends::Sends;
-use crate::inbound::signed::{MAX_BODY, VerifiedArgs, check_form};
+use crate::inbound::signed::{MAX_BODY, VerifiedArgs, check_media};
 use crate::inbound::trace;
 use crate::twilio::form;
 use crate::twilio::public_url::CONNECTION_OVERRIDES;
@@ -76,9 +76,9 @@ async fn verify_and_rewrite(
     let receiver = request.app_data::<web::Data<Receiver>>().ok_or(Rejection::NotFound)?;
     let sends = receiver.sends.as_ref().ok_or(Rejection::NotFound)?;
     let Some(account) = verified_account(request, sends) else {
-        let is_over_limit = receiver.failure_limiter.count_failure(request);
+        let counted = receiver.failure_limiter.count_failure(request);
         body::drain(request, payload).await;
-        return Err(if is_over_limit { Rejection::Limited } else { Rejection::Unauthenticated });
+        return Err(counted.err().unwrap_or(Rejection::Unauthenticated));
     };
     trace::open(receiver.traces.as_deref(), request);
     let connection = request.conn_data::<Arc<Connection>>();
@@ -91,9 +91,9 @@ async fn verify_and_rewrite(
         connection.begin_answer();
     }
     if !form::is_within_limit(&body) {
-        return Err(Rejection::TooManyParameters { most: form::MAX_PAIRS });
+        return Err(Rejection::TooManyParameters);
     }
-    check_form(request)?;
+    check_media(request, true, false)?;
     if request.uri().query().is_some() {
         let expected = "expected none; parameters belong in the form".to_owned();
         return Err(Malformed::Field { field: "the query of the URL", expected }.into());

@@ -31,7 +31,7 @@ pub(super) struct SignalLog {
 impl SignalLog {
     pub(super) fn of(signal: &Signal) -> Self {
         let evidence = signal.evidence.as_ref().ok();
-        let message = evidence.and_then(|evidence| match &evidence.named {
+        let message = evidence.and_then(|evidence| match &evidence.target {
             EvidenceTarget::Message(sid) => Some(*sid),
             EvidenceTarget::Reference(_)
             | EvidenceTarget::Person { .. }
@@ -201,7 +201,7 @@ pub(super) fn rejected(request: &HttpRequest, route: &str, rejection: &Rejection
         | Rejection::WrongMethod { .. }
         | Rejection::TooLarge { .. }
         | Rejection::TargetTooLong { .. }
-        | Rejection::TooManyParameters { .. }
+        | Rejection::TooManyParameters
         | Rejection::Fragmented
         | Rejection::TooSlow { .. }
         | Rejection::Interrupted

@@ -224,7 +224,7 @@ fn acted_at(signal: &Signal) -> Option<Timestamp> {
 /// Whether both are the same act: a press of one link, or one call.
 fn is_same(one: &Signal, other: &Signal) -> bool {
     let link = |signal: &Signal| match &signal.evidence {
-        Ok(Evidence { named: EvidenceTarget::Link(id), .. }) => Some(*id),
+        Ok(Evidence { target: EvidenceTarget::Link(id), .. }) => Some(*id),
         Ok(_) | Err(_) => None,
     };
     let is_one_link = link(one).is_some() && link(one) == link(other);

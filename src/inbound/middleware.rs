@@ -30,7 +30,7 @@ fn check_target(request: &ServiceRequest) -> Result<(), RejectionResponse> {
     if length <= MAX_TARGET {
         return Ok(());
     }
-    Err(RejectionResponse::of(request.request(), Rejection::TargetTooLong { most: MAX_TARGET }))
+    Err(RejectionResponse::of(request.request(), Rejection::TargetTooLong { max: MAX_TARGET }))
 }
 
 /// A panic ends only its own request: the store's writer holds no partial change, and a poisoned lock is reused.
@@ -38,7 +38,7 @@ pub(super) async fn observe_request(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
-    let began = crate::telemetry::clock::monotonic();
+    let started_at = crate::telemetry::clock::monotonic();
     let receiver = request.app_data::<web::Data<Receiver>>().cloned();
     let checked = check_target(&request);
     // A target that is too long is compared with no route.
@@ -62,7 +62,7 @@ pub(super) async fn observe_request(
         Err(error) => error.as_response_error().status_code(),
     };
     if let Some(receiver) = &receiver {
-        receiver.metrics.http_requests(route, status.as_u16(), began.elapsed());
+        receiver.metrics.http_requests(route, status.as_u16(), started_at.elapsed());
     }
     if let Some(span) = span {
         span.end(status.as_u16());

@@ -6,8 +6,8 @@ use actix_web::HttpRequest;
 use jiff::Timestamp;
 
 use crate::domain::click_link::{LinkToken, Links};
+use crate::domain::click_secret::ClickSecret;
 use crate::domain::findings::ClaimedAccount;
-use crate::domain::path_secret::PathSecret;
 use crate::forward::Forwarder;
 use crate::inbound::deferred::Deferred;
 use crate::inbound::keyring::{CurrentKeyRing, OwnedKey};
@@ -33,14 +33,14 @@ pub struct Receiver {
     /// The public origins that Twilio and the app sign, without a trailing slash.
     pub bases: Vec<String>,
     /// The keys that requests are verified with. A reload replaces them while requests are in flight.
-    pub trust: Arc<CurrentKeyRing>,
+    pub keyring: Arc<CurrentKeyRing>,
     pub home_regions: HomeRegions,
     /// Whether clicks of known crawlers are no evidence.
     pub ignores_crawlers: bool,
     /// The tag of a message that holds its reference, in Event Streams.
     pub reference_tag: Option<String>,
     /// The secret in the path of unsigned clicks. `None` disables that route.
-    pub click_secret: Option<PathSecret>,
+    pub click_secret: Option<ClickSecret>,
     /// The `TwiML` that answers a ringing call.
     pub call_twiml: String,
     /// The kind of visit that counts as evidence, or [`Links::Off`].

@@ -10,8 +10,9 @@ use actix_web::http::StatusCode;
 use crate::domain::matching::Contradiction;
 use crate::domain::route;
 use crate::domain::signal::Malformed;
-use crate::inbound::keyring::KeyMismatch;
+use crate::inbound::keyring::VerifyError;
 use crate::store::StoreError;
+use crate::twilio::form::MAX_PAIRS;
 use crate::twilio::signature::SignatureError;
 
 /// The reason to reject a request.
@@ -27,10 +28,10 @@ pub(crate) enum Rejection {
     WrongMethod { allowed: &'static str },
     /// The body is larger than the cap in bytes.
     TooLarge { cap: usize },
-    /// The target is longer than this, in bytes.
-    TargetTooLong { most: usize },
-    /// The form or the query has more parameters than this.
-    TooManyParameters { most: usize },
+    /// The target is longer than `max` bytes.
+    TargetTooLong { max: usize },
+    /// The form or the query has more than [`MAX_PAIRS`] parameters.
+    TooManyParameters,
     /// The body has too many small pieces. Its connection is shut, so the answer serves the metric and the log only.
     Fragmented,
     /// The body did not arrive within this time.
@@ -74,11 +75,11 @@ impl From<Malformed> for Rejection {
     }
 }
 
-impl From<KeyMismatch> for Rejection {
-    fn from(mismatch: KeyMismatch) -> Self {
-        match mismatch {
-            KeyMismatch::Signature(signature_error) => Self::BadSignature(signature_error),
-            KeyMismatch::OtherAccount => Self::OtherAccount,
+impl From<VerifyError> for Rejection {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Signature(signature_error) => Self::BadSignature(signature_error),
+            VerifyError::OtherAccount => Self::OtherAccount,
         }
     }
 }
@@ -117,9 +118,9 @@ impl Rejection {
             }
             Self::WrongMethod { allowed } => format!("this route allows {allowed}").into(),
             Self::TooLarge { cap } => format!("the body may have {cap} bytes").into(),
-            Self::TargetTooLong { most } => format!("path and query may have {most} bytes").into(),
-            Self::TooManyParameters { most } => {
-                format!("a form and a query may have {most} parameters each").into()
+            Self::TargetTooLong { max } => format!("path and query may have {max} bytes").into(),
+            Self::TooManyParameters => {
+                format!("a form and a query may have {MAX_PAIRS} parameters each").into()
             }
             Self::Fragmented => "the body has too many pieces".into(),
             Self::TooSlow { deadline } => {
@@ -153,7 +154,7 @@ impl Rejection {
             Self::WrongMethod { .. } => (S::METHOD_NOT_ALLOWED, "method"),
             Self::TooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "too_large"),
             Self::TargetTooLong { .. } => (S::URI_TOO_LONG, "target_too_long"),
-            Self::TooManyParameters { .. } => (S::PAYLOAD_TOO_LARGE, "too_many_parameters"),
+            Self::TooManyParameters => (S::PAYLOAD_TOO_LARGE, "too_many_parameters"),
             Self::Fragmented => (S::BAD_REQUEST, "fragmented"),
             Self::TooSlow { .. } => (S::REQUEST_TIMEOUT, "too_slow"),
             Self::Interrupted => (S::BAD_REQUEST, "interrupted"),

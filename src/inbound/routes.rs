@@ -16,7 +16,7 @@ use crate::inbound::receiver::Receiver;
 use crate::inbound::rejection::Rejection;
 use crate::inbound::rejection_response::RejectionResponse;
 use crate::inbound::send::send;
-use crate::inbound::signed::{BySecret, FromApp, FromTwilio, VerifiedArgs};
+use crate::inbound::signed::{ByClickSecret, FromApp, FromTwilio, VerifiedArgs};
 
 /// The first segment of the paths of Twilio's API.
 const API_VERSION: &str = "2010-04-01/";
@@ -40,7 +40,7 @@ fn add(config: &mut web::ServiceConfig, more: fn(&mut web::ServiceConfig)) {
         .configure(|config| add_fixed(config, single))
         .configure(|config| add_fixed(config, spellings))
         .service(bind(single("/"), index))
-        .service(bind(single(route::SECRET_CLICK), clicks::click::<BySecret>))
+        .service(bind(single(route::SECRET_CLICK), clicks::click::<ByClickSecret>))
         .service(bind(single(route::LOOK_UP), app::look_up))
         .service(bind(single(route::LINK), links::open::open).wrap(links::headers()))
         .configure(more)

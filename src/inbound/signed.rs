@@ -1,10 +1,16 @@
-//! `Signed<T, A>`: a request from `A`, verified by its signature, or on one route by the secret in its path, and parsed as
-//! `T`. Its fields are private and its only constructor verifies, so a handler that has one needs no further check.
+//! `Signed<T, A>`: a request from `A`, verified by its signature, or on one route by the click secret in its path, and parsed
+//! as `T`. Its fields are private and its only constructor verifies, so a handler that has one needs no further check.
 //!
-//! Order of the checks: size, number of parameters and deadline (413, 408); signature (403, or 429 for a network over its
-//! limit); content type (415); fields (400, or 403 for another account). Before the signature is verified, only the
-//! parameters of a form are split. This work depends neither on the number of accounts nor on an unlimited choice of the
-//! client.
+//! The checks, in their order:
+//! 1. the number of parameters in the query (413);
+//! 2. whether the signature header is readable: a failure is counted, and answered 429 if its network is over the limit;
+//! 3. the body: size and deadline (413, 408), number of parameters in a form (413);
+//! 4. the signature or the click secret (403, or 429 if the network is over its limit);
+//! 5. the content type (415);
+//! 6. the fields (400, or 403 for an account that the signer does not speak for).
+//!
+//! Before check 4, form and query are split into parameters, and a body that names no account is searched for account SIDs.
+//! This work is bounded by the body's cap, and does not grow with the number of accounts.
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -25,7 +31,7 @@ use crate::domain::signal::Malformed;
 use crate::domain::timestamp_serde::to_millisecond;
 use crate::inbound::body;
 use crate::inbound::body::UnreadBody;
-use crate::inbound::keyring::{KeyMismatch, KeyRing, MAX_CANDIDATES, OwnedKey};
+use crate::inbound::keyring::{KeyRing, MAX_CANDIDATES, OwnedKey, VerifyError};
 use crate::inbound::limits::connections::Connection;
 use crate::inbound::receiver::Receiver;
 use crate::inbound::rejection::Rejection;
@@ -42,35 +48,26 @@ use crate::twilio::signature::{
 /// 64 KiB, far above Twilio's largest callback. A route may allow more JSON.
 pub(super) const MAX_BODY: usize = 64 << 10;
 const FORM_TYPE: &str = "application/x-www-form-urlencoded";
-const SIGNATURE: &str = "X-Twilio-Signature";
-const SETTINGS: &str = "X-Twilio-Webhooks-Signature-Settings";
+const SIGNATURE_HEADER: &str = "X-Twilio-Signature";
+const SETTINGS_HEADER: &str = "X-Twilio-Webhooks-Signature-Settings";
 
 /// How a route authenticates its requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RouteAuth {
     Signature(RouteSigner),
-    /// The secret in the path, if the settings have one.
-    PathSecret,
+    /// The click secret in the path, if the settings have one.
+    ClickSecret,
 }
 
-impl RouteAuth {
-    fn signer(self) -> Option<RouteSigner> {
-        match self {
-            Self::Signature(signer) => Some(signer),
-            Self::PathSecret => None,
-        }
-    }
-}
-
-/// The sender of a route's requests, as a type.
+/// The authenticated sender of a route's requests, as a type.
 pub(super) trait AuthenticSender: 'static {
     const AUTH: RouteAuth;
 }
 
 pub(super) enum FromTwilio {}
 pub(super) enum FromApp {}
-/// Twilio, with the secret in the path instead of a signature.
-pub(super) enum BySecret {}
+/// Twilio, with the click secret in the path instead of a signature.
+pub(super) enum ByClickSecret {}
 
 impl AuthenticSender for FromTwilio {
     const AUTH: RouteAuth = RouteAuth::Signature(RouteSigner::Twilio);
@@ -80,8 +77,8 @@ impl AuthenticSender for FromApp {
     const AUTH: RouteAuth = RouteAuth::Signature(RouteSigner::App);
 }
 
-impl AuthenticSender for BySecret {
-    const AUTH: RouteAuth = RouteAuth::PathSecret;
+impl AuthenticSender for ByClickSecret {
+    const AUTH: RouteAuth = RouteAuth::ClickSecret;
 }
 
 /// The content of a route's requests, and how it is parsed.
@@ -116,16 +113,18 @@ pub(super) struct RequestParts<'a> {
 }
 
 impl RequestParts<'_> {
-    /// The fields. An app may give the time of a request that it passes on in the query.
+    /// The fields, with the times that an app adds to the query of a webhook that it forwards.
     pub(super) fn fields_with_times(&self, context: &ParseContext<'_>) -> Cow<'_, Fields> {
         match context.relay {
-            Relay::Twilio => Cow::Borrowed(self.fields),
-            Relay::App => Cow::Owned(self.fields.or_of(self.query, &["OccurredAt", "SentAt"])),
+            Relay::Direct => Cow::Borrowed(self.fields),
+            Relay::ViaApp => {
+                Cow::Owned(self.fields.with_missing_from(self.query, &["OccurredAt", "SentAt"]))
+            }
         }
     }
 }
 
-/// A parsed request from `A`, whose signature or path secret was verified.
+/// A parsed request from `A`, whose signature or click secret was verified.
 pub(super) struct Signed<T, A>(T, PhantomData<A>);
 
 impl<T, A> Signed<T, A> {
@@ -166,8 +165,8 @@ where
 struct IncomingBody {
     media: MediaType,
     body: Vec<u8>,
-    /// Whether the signature header is missing or unreadable. That is counted as a failure already.
-    has_failed: bool,
+    /// Whether the signature header is missing or unreadable. The failure is counted before the body is read.
+    failure_is_counted: bool,
 }
 
 /// Reads the body within the route's limits.
@@ -176,40 +175,40 @@ async fn read_body<T: SignedPayload, A: AuthenticSender>(
     payload: &mut Payload,
     receiver: &Receiver,
 ) -> Result<IncomingBody, Rejection> {
-    if A::AUTH == RouteAuth::PathSecret && receiver.click_secret.is_none() {
+    if A::AUTH == RouteAuth::ClickSecret && receiver.click_secret.is_none() {
         body::drain(request, payload).await;
         return Err(Rejection::NotFound);
     }
-    let too_many = Rejection::TooManyParameters { most: form::MAX_PAIRS };
     if !form::is_within_limit(query(request)) {
         body::drain(request, payload).await;
-        return Err(too_many);
+        return Err(Rejection::TooManyParameters);
     }
-    let has_failed = A::AUTH.signer().is_some() && !signature(request).is_some_and(is_signature);
-    if has_failed && receiver.failure_limiter.count_failure(request) {
-        return Err(Rejection::Limited);
+    let needs_signature = A::AUTH != RouteAuth::ClickSecret;
+    let failure_is_counted = needs_signature && !signature(request).is_some_and(is_signature);
+    if failure_is_counted {
+        receiver.failure_limiter.count_failure(request)?;
     }
     let media = MediaType::of(request);
     let cap = if media == MediaType::Json { T::MAX_JSON } else { MAX_BODY };
     let body = body::read(request, payload, cap).await?;
     if media == MediaType::Form && !form::is_within_limit(&body) {
-        return Err(too_many);
+        return Err(Rejection::TooManyParameters);
     }
-    Ok(IncomingBody { media, body, has_failed })
+    Ok(IncomingBody { media, body, failure_is_counted })
 }
 
-/// A verified request, with its body and its signer for a further signature.
+/// A verified request. Its body and its key serve to sign the forward to the app.
 pub(super) struct VerifiedRequest<T> {
     pub(super) parsed: Result<T, Malformed>,
     pub(super) body: Vec<u8>,
-    /// The key that signed, and the account that it speaks for. `None` if the secret in the path authenticated.
+    /// The key that signed, and the account that it speaks for. `None` if the click secret authenticated the request.
     pub(super) signer: Option<(SigningKey, AccountSid)>,
 }
 
 /// Verifies a request, and parses it.
 ///
 /// # Errors
-/// [`Rejection`] of a request that is not authentic, or whose body cannot be read.
+/// [`Rejection`] if the request is not authentic, or its body cannot be read.
 pub(super) async fn verify_and_parse<T: SignedPayload, A: AuthenticSender>(
     request: &HttpRequest,
     payload: &mut Payload,
@@ -235,15 +234,14 @@ fn verify_and_parse_body<T: SignedPayload, A: AuthenticSender>(
     let account_pairs = if is_get { &query_pairs } else { &pairs };
     let claimed_account = fields::one_account(account_pairs, T::SPELLING);
     let now = to_millisecond((receiver.clock)());
-    let trust = receiver.trust.now();
-    let unverified =
-        UnverifiedRequest { incoming, pairs: &pairs, query: &query_pairs, claimed_account, now };
+    let keyring = receiver.keyring.current();
+    let input = RequestInput { incoming, pairs: &pairs, query: &query_pairs, claimed_account, now };
     let signer = match A::AUTH {
         RouteAuth::Signature(route_signer) => {
-            Some(verify::<T>(request, receiver, &trust, route_signer, &unverified)?)
+            Some(verify::<T>(request, receiver, &keyring, route_signer, &input)?)
         }
-        RouteAuth::PathSecret => {
-            check_path_secret(request, receiver)?;
+        RouteAuth::ClickSecret => {
+            check_click_secret(request, receiver)?;
             None
         }
     };
@@ -253,9 +251,9 @@ fn verify_and_parse_body<T: SignedPayload, A: AuthenticSender>(
         // The request is complete: from here on the service uses the time, not the client.
         connection.reset_deadline();
     }
-    check_media::<T>(request, media)?;
-    let parsed = parse::<T, A>(request, receiver, (&trust, signer), &unverified);
-    let account = trust.accounts_for(signer).0;
+    check_media(request, T::FORM, T::JSON)?;
+    let parsed = parse::<T, A>(request, receiver, (&keyring, signer), &input);
+    let account = keyring.accounts_for(signer).0;
     Ok((parsed, signer.map(|signer| (signer.signing_key().clone(), account))))
 }
 
@@ -263,10 +261,10 @@ fn verify_and_parse_body<T: SignedPayload, A: AuthenticSender>(
 fn parse<T: SignedPayload, A: AuthenticSender>(
     request: &HttpRequest,
     receiver: &Receiver,
-    (trust, signer): (&KeyRing, Option<&OwnedKey>),
-    verified: &UnverifiedRequest<'_>,
+    (keyring, signer): (&KeyRing, Option<&OwnedKey>),
+    input: &RequestInput<'_>,
 ) -> Result<T, Malformed> {
-    let UnverifiedRequest { incoming, pairs, query, now, .. } = *verified;
+    let RequestInput { incoming, pairs, query, now, .. } = *input;
     let body = &incoming.body;
     let query = Fields::from_pairs(query, T::SPELLING)?;
     let fields = match incoming.media {
@@ -275,8 +273,9 @@ fn parse<T: SignedPayload, A: AuthenticSender>(
         MediaType::Json => Fields::from_members(&[], T::SPELLING),
         MediaType::Form | MediaType::Other => Fields::from_pairs(pairs, T::SPELLING)?,
     };
-    let (account, others) = trust.accounts_for(signer);
-    // The account whose codes are compared: the named one, if the signer may speak for several.
+    let (account, others) = keyring.accounts_for(signer);
+    // Codes are compared with the keys of the account that the fields name. If the signer may not speak for it, `T::parse`
+    // rejects the request.
     let code_account =
         fields.sid::<kind::AccountKind>("AccountSid", None).ok().flatten().unwrap_or(account);
     let sid = request.match_info().get("sid");
@@ -285,19 +284,19 @@ fn parse<T: SignedPayload, A: AuthenticSender>(
     let context = ParseContext {
         account,
         others,
-        person_key: receiver.store.person_key(),
-        code_keys: trust.code_keys(code_account),
+        recipient_hash_key: receiver.store.recipient_hash_key(),
+        code_keys: keyring.code_keys(code_account),
         ignores_crawlers: receiver.ignores_crawlers,
         reference_tag: receiver.reference_tag.as_deref(),
-        relay: if is_app { Relay::App } else { Relay::Twilio },
+        relay: if is_app { Relay::ViaApp } else { Relay::Direct },
         now,
         trace: trace::of(request),
     };
     T::parse(&parts, &context)
 }
 
-/// The parts of a request, first without a verified signature, and the account that it names.
-struct UnverifiedRequest<'a> {
+/// The parts of a request, and the account that it names. [`verify`] verifies its signature; the type does not prove it.
+struct RequestInput<'a> {
     incoming: &'a IncomingBody,
     pairs: &'a [FormPair<'a>],
     query: &'a [FormPair<'a>],
@@ -309,20 +308,19 @@ struct UnverifiedRequest<'a> {
 fn verify<'a, T: SignedPayload>(
     request: &HttpRequest,
     receiver: &Receiver,
-    trust: &'a KeyRing,
+    keyring: &'a KeyRing,
     route_signer: RouteSigner,
-    unverified: &UnverifiedRequest<'_>,
+    input: &RequestInput<'_>,
 ) -> Result<&'a OwnedKey, Rejection> {
-    let UnverifiedRequest { incoming, pairs, query, claimed_account, now } = *unverified;
-    let IncomingBody { media, ref body, has_failed } = *incoming;
+    let RequestInput { incoming, pairs, query, claimed_account, now } = *input;
+    let IncomingBody { media, ref body, failure_is_counted } = *incoming;
     let is_get = request.method() == Method::GET;
     let is_form = is_get || media == MediaType::Form;
-    if !has_failed
-        && is_unacceptable(trust, route_signer, claimed_account, is_form)
+    if !failure_is_counted
+        && no_key_can_verify(keyring, route_signer, claimed_account, is_form)
         && receiver.failure_limiter.is_over_limit(request)
     {
-        receiver.failure_limiter.count_failure(request);
-        return Err(Rejection::Limited);
+        receiver.failure_limiter.count_failure(request)?;
     }
     let content = match media {
         _ if is_get && body.is_empty() => Content::Nothing,
@@ -336,43 +334,49 @@ fn verify<'a, T: SignedPayload>(
     let presented = Presented { bases, path_and_query, content, is_get, settings };
     let candidates = match claimed_account {
         Some(_) => SmallVec::new(),
-        None => candidate_accounts::<T>(trust, query, if is_form { b"" } else { body }),
+        None => candidate_accounts::<T>(keyring, query, if is_form { b"" } else { body }),
     };
     let header = signature(request);
-    match trust.verify(route_signer, claimed_account, &candidates, &presented, header) {
+    match keyring.verify(route_signer, claimed_account, &candidates, &presented, header) {
         Ok(signer) => {
-            let account = claimed_account.unwrap_or(trust.accounts_for(Some(signer)).0);
-            receiver.record_verified(request, signer, trust.claim(Some(account)), now);
+            let account = claimed_account.unwrap_or(keyring.accounts_for(Some(signer)).0);
+            let claimed = keyring.claimed_account(Some(account));
+            receiver.record_verified(request, signer, claimed, now);
             Ok(signer)
         }
-        Err(mismatch) => {
-            if let KeyMismatch::Signature(signature_error) = mismatch {
-                if !has_failed && receiver.failure_limiter.count_failure(request) {
-                    return Err(Rejection::Limited);
+        Err(error) => {
+            if let VerifyError::Signature(signature_error) = error {
+                if !failure_is_counted {
+                    receiver.failure_limiter.count_failure(request)?;
                 }
                 receiver.rejected_capture.record(request, body, signature_error);
             }
-            if route_signer == RouteSigner::Twilio && mismatch.is_mismatch() {
-                let regions = || trust.regions(claimed_account);
+            if route_signer == RouteSigner::Twilio && error.is_wrong_key() {
+                let regions = || keyring.regions(claimed_account);
                 receiver.home_regions.record_mismatch(request, regions, now);
             }
-            let rejection = Rejection::from(mismatch);
-            receiver.record_rejected(request, trust.claim(claimed_account), &rejection, now);
+            let rejection = Rejection::from(error);
+            let claimed = keyring.claimed_account(claimed_account);
+            receiver.record_rejected(request, claimed, &rejection, now);
             Err(rejection)
         }
     }
 }
 
-/// Rejects a content type that the route does not accept, and every encoding.
-fn check_media<T: SignedPayload>(request: &HttpRequest, media: MediaType) -> Result<(), Rejection> {
-    let accepted = match media {
+/// Rejects a content type that is neither a form, if `accepts_form`, nor JSON, if `accepts_json`. Rejects every encoding.
+pub(super) fn check_media(
+    request: &HttpRequest,
+    accepts_form: bool,
+    accepts_json: bool,
+) -> Result<(), Rejection> {
+    let accepted = match MediaType::of(request) {
         _ if request.method() == Method::GET => true,
-        MediaType::Form => T::FORM,
-        MediaType::Json => T::JSON,
+        MediaType::Form => accepts_form,
+        MediaType::Json => accepts_json,
         MediaType::Other => false,
     };
     if !accepted || request.headers().contains_key(CONTENT_ENCODING) {
-        let expected = match (T::FORM, T::JSON) {
+        let expected = match (accepts_form, accepts_json) {
             (true, true) => "application/x-www-form-urlencoded or application/json",
             (false, _) => "application/json",
             (true, false) => FORM_TYPE,
@@ -382,48 +386,39 @@ fn check_media<T: SignedPayload>(request: &HttpRequest, media: MediaType) -> Res
     Ok(())
 }
 
-/// Rejects a body that is no form, and every encoding.
-pub(super) fn check_form(request: &HttpRequest) -> Result<(), Rejection> {
-    let is_form = MediaType::of(request) == MediaType::Form;
-    if is_form && !request.headers().contains_key(CONTENT_ENCODING) {
-        return Ok(());
-    }
-    Err(Rejection::Unsupported { expected: FORM_TYPE })
-}
-
 fn query(request: &HttpRequest) -> &[u8] {
     request.uri().query().unwrap_or_default().as_bytes()
 }
 
 fn signature(request: &HttpRequest) -> Option<&[u8]> {
-    request.headers().get(SIGNATURE).map(HeaderValue::as_bytes)
+    request.headers().get(SIGNATURE_HEADER).map(HeaderValue::as_bytes)
 }
 
-/// Whether no signature could make a request acceptable. It claims an account that is not configured, or it is a form of
-/// Twilio's, which always names an account, and names none.
-fn is_unacceptable(
-    trust: &KeyRing,
+/// Whether no key can verify a request: it claims an account that is not configured, or it claims none, unlike every form
+/// of Twilio's.
+fn no_key_can_verify(
+    keyring: &KeyRing,
     route_signer: RouteSigner,
     claimed_account: Option<AccountSid>,
     is_form: bool,
 ) -> bool {
     match claimed_account {
-        Some(account) => !trust.knows(account),
+        Some(account) => !keyring.has_account(account),
         None => route_signer == RouteSigner::Twilio && is_form,
     }
 }
 
-/// The configured accounts that appear in a request's query, or in a body that is not parsed yet. They only choose the keys
-/// that are tried first.
+/// The configured accounts that appear in a request's query, or in a body that is not parsed yet. The keys of these accounts
+/// are tried first.
 fn candidate_accounts<T: SignedPayload>(
-    trust: &KeyRing,
+    keyring: &KeyRing,
     query: &[FormPair<'_>],
     body: &[u8],
 ) -> SmallVec<[AccountSid; MAX_CANDIDATES]> {
     let in_query = fields::one_account(query, T::SPELLING);
     let all = in_query.into_iter().chain(accounts_in(body));
     let mut candidates = SmallVec::new();
-    for account in all.filter(|account| trust.knows(*account)) {
+    for account in all.filter(|account| keyring.has_account(*account)) {
         if candidates.len() < MAX_CANDIDATES && !candidates.contains(&account) {
             candidates.push(account);
         }
@@ -431,10 +426,9 @@ fn candidate_accounts<T: SignedPayload>(
     candidates
 }
 
-/// The header that names a `SharedKey`: a list, so its lines are joined. Joining stops once the list is longer than any
-/// valid one.
+/// The lines of the header that names a `SharedKey`, joined by commas, as far as a valid value can be long.
 fn signature_settings(request: &HttpRequest) -> Option<Cow<'_, [u8]>> {
-    let mut lines = request.headers().get_all(SETTINGS).map(HeaderValue::as_bytes);
+    let mut lines = request.headers().get_all(SETTINGS_HEADER).map(HeaderValue::as_bytes);
     let first = lines.next()?;
     let mut all = Cow::Borrowed(first);
     for line in lines {
@@ -447,18 +441,14 @@ fn signature_settings(request: &HttpRequest) -> Option<Cow<'_, [u8]>> {
     Some(all)
 }
 
-/// Compares the secret in the path: the only authentication without a signature.
-fn check_path_secret(request: &HttpRequest, receiver: &Receiver) -> Result<(), Rejection> {
+/// Compares the click secret in the path with that of the settings.
+fn check_click_secret(request: &HttpRequest, receiver: &Receiver) -> Result<(), Rejection> {
     let presented = request.match_info().get("secret").unwrap_or_default();
     if receiver.click_secret.as_ref().is_some_and(|secret| secret.is(presented)) {
         return Ok(());
     }
-    let is_over_limit = receiver.failure_limiter.count_failure(request);
-    Err(if is_over_limit {
-        Rejection::Limited
-    } else {
-        Rejection::BadSignature(SignatureError::Mismatch)
-    })
+    receiver.failure_limiter.count_failure(request)?;
+    Err(Rejection::BadSignature(SignatureError::Mismatch))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -22,7 +22,7 @@ const TRACEPARENT: &str = "traceparent";
 pub(super) struct PendingSpan(Rc<Inner>);
 
 struct Inner {
-    began: SystemTime,
+    started_at: SystemTime,
     span: RefCell<Option<RequestSpan>>,
 }
 
@@ -37,7 +37,7 @@ impl PendingSpan {
 
 /// Records the arrival of a request. Only for a service that exports spans.
 pub(super) fn begin(request: &ServiceRequest) -> PendingSpan {
-    let pending = PendingSpan(Rc::new(Inner { began: now(), span: RefCell::new(None) }));
+    let pending = PendingSpan(Rc::new(Inner { started_at: now(), span: RefCell::new(None) }));
     request.extensions_mut().insert(pending.clone());
     pending
 }
@@ -61,7 +61,8 @@ fn open_below(traces: Option<&Traces>, request: &HttpRequest, parent: Option<Tra
             span_id: parent.span_id(),
             sampled: parent.is_sampled(),
         });
-        let span = traces.start_request(pending.0.began, request.method().as_str(), route, parent);
+        let span =
+            traces.start_request(pending.0.started_at, request.method().as_str(), route, parent);
         *pending.0.span.borrow_mut() = Some(span);
     }
 }

@@ -131,5 +131,5 @@ fn person(store: &dyn Store, account: AccountSid, fields: &[u8]) -> Option<Perso
     let from = Text::from(b"From".as_slice());
     let (_, address) = form::pairs(fields).into_iter().find(|(name, _)| *name == from)?;
     let name = [account.as_str().as_bytes(), b"\0", &address.decoded()].concat();
-    Some(store.person_key().record_tag(&name))
+    Some(store.recipient_hash_key().record_tag(&name))
 }

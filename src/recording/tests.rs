@@ -62,7 +62,7 @@ fn only_one_final_line_break_is_the_files_own() {
 }
 
 #[test]
-fn a_broken_file_is_refused_with_its_line_and_what_belongs_there() {
+fn a_broken_file_is_rejected_with_its_line_and_the_expected_text() {
     let request_line = "expected a request line such as `POST /path HTTP/1.1`";
     let header = "expected a header such as `Name: value`, or a blank line";
     let length = "line 4: expected a body of 3 bytes, as Content-Length says";

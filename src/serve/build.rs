@@ -16,7 +16,7 @@ use actix_web::{App, HttpServer, web};
 
 use crate::admin::monitor::Monitor;
 use crate::admin::page::PageState;
-use crate::admin::snapshot::ConfiguredKeys;
+use crate::admin::snapshot::ConfigQueries;
 use crate::admin::socket::ControlState;
 use crate::config::{Settings, TraceSettings};
 use crate::inbound::keyring::CurrentKeyRing;
@@ -52,11 +52,11 @@ pub(super) fn start_traces(settings: &TraceSettings) -> Option<Arc<Traces>> {
     started.inspect_err(|error| tracing::warn!(%error, "no spans are exported: {error}")).ok()
 }
 
-pub(super) fn configured_keys(ring: &Arc<CurrentKeyRing>) -> ConfiguredKeys {
+pub(super) fn config_queries(ring: &Arc<CurrentKeyRing>) -> ConfigQueries {
     let (accounts, names) = (Arc::clone(ring), Arc::clone(ring));
-    ConfiguredKeys {
-        has_account: Box::new(move |account| accounts.now().knows(account)),
-        names: Box::new(move || names.now().names()),
+    ConfigQueries {
+        has_account: Box::new(move |account| accounts.current().has_account(account)),
+        key_names: Box::new(move || names.current().names()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::domain::clock::Jump;
-use crate::domain::span::nearest;
+use crate::domain::span::humanized;
 
 /// Runs on while the machine sleeps, if the system has such a clock.
 #[cfg(target_os = "linux")]
@@ -28,7 +28,7 @@ pub(super) fn log_jump(jump: Option<Jump>) {
     let Some(jump) = jump else {
         return tracing::info!("clock confirmed: records expire and are removed by it again");
     };
-    let (by, seconds) = (nearest(jump.ahead.abs()), jump.ahead.as_secs());
+    let (by, seconds) = (humanized(jump.ahead.abs()), jump.ahead.as_secs());
     if jump.holds_back() {
         tracing::warn!(
             ahead_s = seconds,

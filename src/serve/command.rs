@@ -1,5 +1,6 @@
 //! The command `serve`: settings, log, service, and the signals that reload and stop it.
 
+use std::io::{self, IsTerminal as _};
 use std::net::TcpListener;
 use std::process::ExitCode;
 
@@ -18,9 +19,9 @@ use crate::telemetry::logs;
 pub fn run(args: &SettingsArgs) -> anyhow::Result<ExitCode> {
     let settings = Settings::of_process(args)?;
     let format = match settings.log.format {
-        LogFormat::Auto => logs::Format::for_stderr(),
         LogFormat::Pretty => logs::Format::Pretty,
-        LogFormat::Json => logs::Format::Json,
+        LogFormat::Auto if io::stderr().is_terminal() => logs::Format::Pretty,
+        LogFormat::Auto | LogFormat::Json => logs::Format::Json,
     };
     logs::init(&settings.log.filter, format)?;
     System::new().block_on(serve(args, &settings))

@@ -40,8 +40,8 @@ impl ControlSocket {
         budget: FdBudget,
     ) -> Option<Self> {
         let path = settings.control_folder().join(SOCKET);
-        let most = budget.control_connections;
-        let server = bind(&path).and_then(|socket| serve(socket, control, connections, most));
+        let max = budget.control_connections;
+        let server = bind(&path).and_then(|socket| serve(socket, control, connections, max));
         match server {
             Ok(server) => Some(Self { path, server }),
             Err(error) => {
@@ -87,12 +87,12 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(socket.into())
 }
 
-/// `most`: concurrent commands; others wait.
+/// `max`: concurrent commands; others wait.
 fn serve(
     listener: UnixListener,
     control: web::Data<ControlState>,
     connections: Connections,
-    most: usize,
+    max: usize,
 ) -> io::Result<Server> {
     let server = HttpServer::new(move || {
         let app = App::new().wrap(from_fn(guard_control)).app_data(control.clone());
@@ -100,7 +100,7 @@ fn serve(
     })
     .on_connect(move |stream, data| connections.add(stream, data))
     .workers(1)
-    .max_connections(most)
+    .max_connections(max)
     .client_request_timeout(HEAD_TIMEOUT)
     .client_disconnect_timeout(DISCONNECT_TIMEOUT)
     .disable_signals()

@@ -50,7 +50,7 @@ use crate::inbound::rejected_capture::RejectedCapture;
 use crate::inbound::send::credentials::SendCredentials;
 use crate::inbound::send::sends::Sends;
 use crate::serve::build::{
-    configured_keys, connections, control_state, ops_server, page_state, public_server,
+    config_queries, connections, control_state, ops_server, page_state, public_server,
     start_traces, worker,
 };
 use crate::serve::clock::{log_jump, now, uptime};
@@ -115,14 +115,14 @@ impl Service {
         let upstreams = Arc::new(Upstreams::new(reload::upstreams(settings), on_date)?);
         let forwarder = reload::forwarder(settings, budget.forwards.max(1))?;
         let worker = worker(settings, &store, &upstreams, &clock, (&observer, budget));
-        let trust = Arc::new(CurrentKeyRing::new(reload::keyring(settings)));
+        let keyring = Arc::new(CurrentKeyRing::new(reload::keyring(settings)));
         let send_credentials = Arc::new(SendCredentials::new(send::credentials(settings)));
         let sends = send::sends(settings, &send_credentials, &upstreams);
         let refusals = open_capture(settings, &clock)?;
         let receiver = web::Data::new(Receiver {
             store: Arc::clone(&store),
             bases: settings.public_urls.iter().map(|url| url.as_str().to_owned()).collect(),
-            trust: Arc::clone(&trust),
+            keyring: Arc::clone(&keyring),
             home_regions: HomeRegions::default(),
             failure_limiter: SignatureLimiter::new(settings.client_ip_header.clone()),
             ignores_crawlers: settings.ignore_crawlers,
@@ -161,7 +161,7 @@ impl Service {
             signatures: Arc::clone(&receiver.signatures),
             forward_failures: Arc::clone(&receiver.forward_failures),
             readiness: Arc::clone(&readiness),
-            keys: configured_keys(&trust),
+            config: config_queries(&keyring),
             clock,
             disk: disk_of(settings),
             max_messages: settings.max_messages,
@@ -169,7 +169,7 @@ impl Service {
         }));
         let outgoing = (Arc::clone(&upstreams), Arc::clone(&forwarder));
         let shared = (send_credentials, Arc::clone(&metrics));
-        let reloader = Reloader::new(settings.clone(), trust, outgoing, shared);
+        let reloader = Reloader::new(settings.clone(), keyring, outgoing, shared);
         let (public_addrs, ops_addrs) = (addresses(&listeners.public)?, addresses(&listeners.ops)?);
         let connections = connections(budget, &metrics);
         let [of_public, of_ops, of_control] = connections.clone();

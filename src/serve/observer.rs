@@ -76,7 +76,7 @@ impl Observer for WorkerObserver {
 
     fn lane(&self, account: AccountSid, report: &LaneReport) {
         let state = match report.state {
-            Lane::Open => LaneReadiness::Open,
+            Lane::Posting => LaneReadiness::Posting,
             Lane::Held => LaneReadiness::Held,
             Lane::Paused => LaneReadiness::Paused,
         };
@@ -90,8 +90,8 @@ impl Observer for WorkerObserver {
             status: why.and_then(|why| why.status),
             code: why.and_then(|why| why.code),
             why: why.map(|why| why.message.clone()),
-            // An open lane shows no beginning.
-            since: (state != LaneReadiness::Open).then(now),
+            // A lane that posts shows no beginning.
+            since: (state != LaneReadiness::Posting).then(now),
         };
         self.readiness.set_lane(account.to_string(), detail);
     }

@@ -47,7 +47,7 @@ impl Reloader {
     pub fn reload(&mut self, settings: Result<Settings, Problems>) {
         match settings {
             Ok(settings) => self.apply(settings),
-            Err(problems) => self.refuse(&problems.to_string()),
+            Err(problems) => self.reject(&problems.to_string()),
         }
     }
 
@@ -57,22 +57,22 @@ impl Reloader {
         // The running clients cannot reach these URLs, although the new settings allow them.
         let needs_private = targets.iter().any(|(_, url)| !url.is_https() || url.is_private());
         if needs_private && !self.settings.forward.allows_private {
-            return self.refuse(
+            return self.reject(
                 "a URL of the app needs HEARDBACK_FORWARD_PRIVATE=true, which takes effect at a restart",
             );
         }
         if !targets.is_empty()
             && let Err(error) = self.forwarder.prepare()
         {
-            return self.refuse(&error.to_string());
+            return self.reject(&error.to_string());
         }
         if let Err(error) = self.upstreams.replace(upstreams(&settings)) {
-            return self.refuse(&error.to_string());
+            return self.reject(&error.to_string());
         }
         self.forwarder.replace(targets);
         self.send_credentials.replace(send::credentials(&settings));
         let before = self.keyring.replace(keyring(&settings));
-        let names = self.keyring.now().key_names();
+        let names = self.keyring.current().key_names();
         for ((account, key), known) in before.key_names() {
             if names.get(&(account.clone(), key.clone())) != Some(&known) {
                 self.metrics.forget_key(&route::paths(), &account, &key);
@@ -95,7 +95,7 @@ impl Reloader {
         self.settings.warnings = settings.warnings;
     }
 
-    fn refuse(&self, problems: &str) {
+    fn reject(&self, problems: &str) {
         tracing::error!(
             problems,
             "reload refused: the new settings have problems, and nothing has changed; test them with `heardback check`, \

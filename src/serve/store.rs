@@ -14,14 +14,14 @@ use crate::admin::socket::BeginBackup;
 use crate::config::{Settings, StoreUrl};
 use crate::inbound::deferred;
 use crate::store::postgres::{PostgresOptions, PostgresStore};
-use crate::store::sled::backup::BackupPace;
+use crate::store::sled::backup::BackupLimits;
 use crate::store::sled::disk::placement::{StorePlacement, placement};
 use crate::store::sled::{Options, SledStore, Usage, usage};
 use crate::store::{ClockGuard, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::store_gauges::Disk;
 
-/// Refuses a file system on which acknowledged records can be lost, or logs a warning if the settings allow it. Returns
+/// Rejects a file system on which acknowledged records can be lost, or logs a warning if the settings allow it. Returns
 /// the store's placement; `None`: the system does not report it.
 pub(super) fn check_placement(settings: &Settings) -> anyhow::Result<Option<StorePlacement>> {
     let Some(path) = settings.store.folder() else { return Ok(None) };
@@ -79,7 +79,7 @@ impl OpenStore {
                     let reason = "the store is a database; use pg_dump".to_owned();
                     return Err(StoreError::Unavailable { reason, label: "unsupported" });
                 };
-                sled.backup(BackupPace::default()).await
+                sled.backup(BackupLimits::default()).await
             })
         })
     }
@@ -136,7 +136,8 @@ fn open_sled(
     options.marks_path = true;
     options.max_messages = settings.max_messages;
     options.max_parked = settings.max_parked;
-    options.person_key = settings.phone_key.as_ref().map(|key| key.expose_secret().to_vec());
+    options.recipient_hash_key =
+        settings.phone_key.as_ref().map(|key| key.expose_secret().to_vec());
     let (metrics, at_end) = (Arc::clone(metrics), Arc::clone(metrics));
     options.on_commit = Arc::new(move |commit| {
         metrics.commit(commit.entries, commit.duration, commit.disk_time);

@@ -12,7 +12,7 @@ use crate::store::outcome::RequeueFrom;
 pub struct Select {
     pub state: Option<State>,
     /// Only messages that stay pending because another message with their reference was confirmed.
-    pub converted: bool,
+    pub superseded: bool,
     /// Only messages to a number with this calling code.
     pub calling_code: Option<u16>,
     /// Only messages created at this time or later.
@@ -31,7 +31,7 @@ impl Select {
         let calling_code = message.recipient.and_then(|recipient| recipient.calling_code);
         let code = message.refusal.as_ref().and_then(|refusal| refusal.code);
         self.state.is_none_or(|state| state == message.state)
-            && (!self.converted || message.converted_by.is_some())
+            && (!self.superseded || message.superseded_by.is_some())
             && (self.calling_code.is_none() || self.calling_code == calling_code)
             && self.created_from.is_none_or(|from| message.created_at >= from)
             && self.created_before.is_none_or(|before| message.created_at < before)

@@ -50,15 +50,15 @@ pub const QUEUE: usize = 1024;
 pub type SettleResults = Vec<Result<SettleOutcome, StoreError>>;
 
 /// The pieces of a backup file, in order, while the backup is made. Only a file with its last piece is a backup.
-pub type BackupPieces = tokio::sync::mpsc::Receiver<Vec<u8>>;
+pub type BackupFrames = tokio::sync::mpsc::Receiver<Vec<u8>>;
 
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// The key of the recipients' hashes.
-    fn person_key(&self) -> &RecipientHashKey;
+    fn recipient_hash_key(&self) -> &RecipientHashKey;
 
-    /// The secret of [`person_key`](Self::person_key), if the store keeps it; `None` if its settings have it.
-    fn own_person_key(&self) -> Option<SecretSlice<u8>>;
+    /// The secret of [`recipient_hash_key`](Self::recipient_hash_key), if the store keeps it; `None` if its settings have it.
+    fn own_recipient_hash_key(&self) -> Option<SecretSlice<u8>>;
 
     /// The clock that decides which records have expired. A store expires and removes records by its trusted
     /// time only, even if the wall clock jumps.
@@ -174,17 +174,17 @@ pub trait Store: Send + Sync + 'static {
     async fn refused(&self, limit: usize) -> Result<Vec<Message>, StoreError>;
 
     /// The statistics of all messages. The retention and the number of separate senders bound their size.
-    async fn census(&self) -> Result<MessageStats, StoreError>;
+    async fn stats(&self) -> Result<MessageStats, StoreError>;
 
     /// Puts an account on hold: none of its messages is [claimed](Self::claim) until the hold
     /// [ends](Self::resume), also after a restart. Attempts under way go on. Returns the time at which the hold began.
-    async fn pause(&self, account: AccountSid) -> Result<Timestamp, StoreError>;
+    async fn hold(&self, account: AccountSid) -> Result<Timestamp, StoreError>;
 
     /// Ends a hold. Returns the time at which it began; `None` if there was none.
     async fn resume(&self, account: AccountSid) -> Result<Option<Timestamp>, StoreError>;
 
     /// The accounts on hold, and the times at which the holds began.
-    async fn paused(&self) -> Result<BTreeMap<AccountSid, Timestamp>, StoreError>;
+    async fn on_hold(&self) -> Result<BTreeMap<AccountSid, Timestamp>, StoreError>;
 
     /// Puts a message that `from` selects back into the queue. Its attempts are counted anew. The record keeps the time
     /// of an earlier report.
@@ -199,7 +199,7 @@ pub trait Store: Send + Sync + 'static {
     /// of them at least.
     async fn records(&self, cursor: Option<Vec<u8>>, limit: usize) -> Result<Records, StoreError>;
 
-    /// Imports a few hundred records of a store with the same [`person_key`](Self::person_key), all of them or none.
+    /// Imports a few hundred records of a store with the same [`recipient_hash_key`](Self::recipient_hash_key), all of them or none.
     /// A missing record is added. A message that is here gets the facts that it lacks, and a state that is
     /// further along. Parked evidence stays parked until it is [reconsidered](Self::reconsider): a choice among messages
     /// needs all of them.

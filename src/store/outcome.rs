@@ -42,7 +42,7 @@ pub enum Requeued {
     /// The message will be posted again.
     Queued(Box<Message>),
     /// The message stays in this state: the requeue does not include it.
-    Otherwise(State),
+    NotQueued(State),
     /// No message has this SID.
     Unknown,
 }

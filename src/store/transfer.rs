@@ -8,7 +8,7 @@ use std::ops::AddAssign;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::address::{RecipientHash, TiedNames};
+use crate::domain::address::{RecipientAliases, RecipientHash};
 use crate::domain::click_link::{Link, LinkId};
 use crate::domain::matching::{AutomaticReplies, Parked};
 use crate::domain::message::{Message, State};
@@ -35,7 +35,8 @@ pub enum ExportRecord {
         link: Link,
     },
     /// The deduplication key of a counted message, call or event.
-    Counted {
+    #[serde(rename = "counted")]
+    DedupKey {
         once: DedupKey,
         #[serde(with = "crate::domain::timestamp_serde")]
         at: Timestamp,
@@ -51,7 +52,7 @@ pub enum ExportRecord {
     Names {
         account: AccountSid,
         #[serde(flatten)]
-        tied: TiedNames,
+        tied: RecipientAliases,
     },
     /// A person whose texts are automatic.
     Automatic {
@@ -88,7 +89,7 @@ impl ExportRecord {
                 .then_some("a person has 2 to 9 names, one of them a user id"),
             Self::Parked(_)
             | Self::Link { .. }
-            | Self::Counted { .. }
+            | Self::DedupKey { .. }
             | Self::Automatic { .. }
             | Self::Hold { .. } => None,
         }
@@ -107,13 +108,13 @@ impl ExportRecord {
                 texts.into_iter().flatten().map(String::len).sum()
             }
             Self::Parked(parked) => {
-                let sender = parked.evidence.named.sender();
+                let sender = parked.evidence.target.sender();
                 let sender = sender.and_then(|sender| sender.address.as_ref());
                 parked.evidence.label.len() + sender.map_or(0, String::len)
             }
             Self::Sender { address, .. } => address.len(),
             Self::Link { .. }
-            | Self::Counted { .. }
+            | Self::DedupKey { .. }
             | Self::Names { .. }
             | Self::Automatic { .. }
             | Self::Hold { .. } => 0,
@@ -167,8 +168,8 @@ impl AddAssign for ImportOutcome {
 pub enum Presence {
     /// All its facts are here, and its state is as far along.
     Here,
-    /// It is not here, and its time is over; or it is evidence that was used since.
-    Past,
+    /// It is not here, and needs no import: its time is over, or it is evidence that was used since.
+    Settled,
     /// An import would add it, or facts of it.
     Missing,
 }

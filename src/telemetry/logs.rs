@@ -48,13 +48,6 @@ pub enum LogsError {
     Taken(String),
 }
 
-impl Format {
-    /// Pretty if stderr is a terminal, JSON otherwise.
-    pub fn for_stderr() -> Self {
-        if io::stderr().is_terminal() { Self::Pretty } else { Self::Json }
-    }
-}
-
 /// Starts the log of this process. `filter` has the directives of `EnvFilter`, such as `info,heardback=debug`. Other
 /// crates never log more than info.
 ///

@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LaneReadiness {
-    /// Posts start.
-    Open,
+    /// Posts start. Metrics and JSON say `open`.
+    #[serde(rename = "open")]
+    Posting,
     /// Posts wait for the time that Twilio requires after a 429.
     Held,
     /// Posts wait until credentials or permissions are corrected.
@@ -24,7 +25,7 @@ pub enum LaneReadiness {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaneDetail {
     pub state: LaneReadiness,
-    /// HTTP status of the answer that closed the lane.
+    /// HTTP status of the answer after which the lane stopped posting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     /// Twilio's error code in that answer.
@@ -39,8 +40,8 @@ pub struct LaneDetail {
 }
 
 impl LaneDetail {
-    /// Whether due messages wait until the lane opens. A lane paused by 404s still posts them.
-    pub fn is_closed(&self) -> bool {
+    /// Whether due messages wait until the lane posts again. A lane paused by 404s still posts them.
+    pub fn blocks_posts(&self) -> bool {
         self.state == LaneReadiness::Paused && self.status != Some(404)
     }
 }
@@ -154,7 +155,7 @@ mod tests {
         readiness.set_lane("AC1".to_owned(), paused(20));
         assert_eq!(readiness.lanes()["AC1"], paused(10));
         let open = LaneDetail {
-            state: LaneReadiness::Open,
+            state: LaneReadiness::Posting,
             status: None,
             code: None,
             why: None,

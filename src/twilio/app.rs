@@ -11,7 +11,7 @@ use crate::domain::signal::{
 };
 use crate::twilio::callback::{ParseContext, When};
 use crate::twilio::direction;
-use crate::twilio::fields::{Fields, missing, not_personal};
+use crate::twilio::fields::{Fields, missing, reject_personal};
 use crate::twilio::timestamps;
 
 /// The longest `Type`, in bytes.
@@ -33,12 +33,12 @@ pub struct Registration {
 ///
 /// # Errors
 /// [`Malformed`], naming the field.
-pub fn message(fields: &Fields, reading: &ParseContext<'_>) -> Result<Registration, Malformed> {
-    let account = account(fields, reading)?;
-    fields.refuse_placeholders(&NAMES)?;
+pub fn message(fields: &Fields, context: &ParseContext<'_>) -> Result<Registration, Malformed> {
+    let account = account(fields, context)?;
+    fields.reject_placeholders(&NAMES)?;
     direction::outbound(fields)?;
     let sid = message_sid(fields)?;
-    let message = sid.map(|sid| message_update(sid, account, fields, reading)).transpose()?;
+    let message = sid.map(|sid| message_update(sid, account, fields, context)).transpose()?;
     let link = fields.get("Link").map(str::to_owned);
     if message.is_none() && link.is_none() {
         return Err(missing("MessageSid"));
@@ -50,13 +50,13 @@ pub fn message(fields: &Fields, reading: &ParseContext<'_>) -> Result<Registrati
 ///
 /// # Errors
 /// [`Malformed`], naming the field.
-pub fn event(fields: &Fields, reading: &ParseContext<'_>) -> Result<Signal, Malformed> {
-    let account = account(fields, reading)?;
-    fields.refuse_placeholders(&NAMES)?;
+pub fn event(fields: &Fields, context: &ParseContext<'_>) -> Result<Signal, Malformed> {
+    let account = account(fields, context)?;
+    fields.reject_placeholders(&NAMES)?;
     direction::neither(fields)?;
     let sid = message_sid(fields)?;
-    let recipient = recipient(fields, account, reading)?;
-    let named = match (sid, fields.reference("Reference")?, recipient) {
+    let recipient = recipient(fields, account, context)?;
+    let target = match (sid, fields.reference("Reference")?, recipient) {
         (Some(sid), _, _) => EvidenceTarget::Message(sid),
         (None, Some(reference), _) => EvidenceTarget::Reference(reference),
         (None, None, Some(recipient)) => {
@@ -67,35 +67,35 @@ pub fn event(fields: &Fields, reading: &ParseContext<'_>) -> Result<Signal, Malf
             return Err(Malformed::Field { field: "MessageSid", expected });
         }
     };
-    let remembers = sid.map(|sid| message_update(sid, account, fields, reading)).transpose()?;
-    let When { at: occurred_at, source: time_source } = reading.when(fields)?;
+    let remembers = sid.map(|sid| message_update(sid, account, fields, context)).transpose()?;
+    let When { at: occurred_at, source: time_source } = context.when(fields)?;
     let (label, source) = (label(fields)?, SignalSource::App);
-    let evidence = Evidence { account, named, label, occurred_at, time_source, source };
+    let evidence = Evidence { account, target, label, occurred_at, time_source, source };
     Ok(Signal {
         source: SignalSource::App,
         dedup_ids: Vec::new(),
-        code: fields.get("Code").and_then(|code| Probe::entered(code, reading.code_keys)),
+        code: fields.get("Code").and_then(|code| Probe::entered(code, context.code_keys)),
         evidence: Ok(evidence),
         names: None,
         message_update: remembers,
-        seen_at: reading.now,
-        trace: reading.trace,
+        seen_at: context.now,
+        trace: context.trace,
     })
 }
 
 /// The account of the request. With a key of several accounts, the request must name it: a guess could post a message
 /// to the wrong account.
-fn account(fields: &Fields, reading: &ParseContext<'_>) -> Result<AccountSid, Malformed> {
-    let is_another = |account: &AccountSid| *account != reading.account;
-    match reading.account(fields)? {
+fn account(fields: &Fields, context: &ParseContext<'_>) -> Result<AccountSid, Malformed> {
+    let is_another = |account: &AccountSid| *account != context.account;
+    match context.account(fields)? {
         Some(account) => Ok(account),
-        None if reading.others.iter().any(is_another) => Err(Malformed::Field {
+        None if context.others.iter().any(is_another) => Err(Malformed::Field {
             field: "AccountSid",
             expected: "missing; this key signs for several accounts: name the message's, or sign \
                        with an app key of that account's own"
                 .to_owned(),
         }),
-        None => Ok(reading.account),
+        None => Ok(context.account),
     }
 }
 
@@ -103,7 +103,7 @@ fn message_update(
     sid: MessageSid,
     account: AccountSid,
     fields: &Fields,
-    reading: &ParseContext<'_>,
+    context: &ParseContext<'_>,
 ) -> Result<MessageUpdate, Malformed> {
     let sender = sender_hint(fields)?;
     let to = to(fields)?;
@@ -113,8 +113,8 @@ fn message_update(
         tracked: true,
         strict: true,
         by_twilio: false,
-        recipient: to.as_ref().map(|to| reading.person_key.recipient(account, to)),
-        number: to.as_ref().and_then(|to| reading.person_key.by_number(account, to)),
+        recipient: to.as_ref().map(|to| context.recipient_hash_key.recipient(account, to)),
+        number: to.as_ref().and_then(|to| context.recipient_hash_key.by_number(account, to)),
         names: None,
         from: sender.address,
         service: sender.service,
@@ -124,8 +124,8 @@ fn message_update(
         code: code_hmac(fields)?,
         link: None,
         created_at: created_at(fields)?,
-        seen_at: reading.now,
-        trace: reading.trace,
+        seen_at: context.now,
+        trace: context.trace,
     })
 }
 
@@ -142,9 +142,9 @@ fn message_sid(fields: &Fields) -> Result<Option<MessageSid>, Malformed> {
 fn recipient(
     fields: &Fields,
     account: AccountSid,
-    reading: &ParseContext<'_>,
+    context: &ParseContext<'_>,
 ) -> Result<Option<Recipient>, Malformed> {
-    Ok(to(fields)?.map(|to| reading.person_key.recipient(account, &to)))
+    Ok(to(fields)?.map(|to| context.recipient_hash_key.recipient(account, &to)))
 }
 
 fn to(fields: &Fields) -> Result<Option<Address>, Malformed> {
@@ -180,7 +180,7 @@ fn code_hmac(fields: &Fields) -> Result<Option<CodeHmac>, Malformed> {
 
 fn label(fields: &Fields) -> Result<String, Malformed> {
     let text = fields.get("Type").unwrap_or("event");
-    not_personal("Type", text)?;
+    reject_personal("Type", text)?;
     if text.len() > MAX_TYPE || text.chars().any(char::is_control) {
         let expected = format!("expected at most {MAX_TYPE} bytes without control characters");
         return Err(Malformed::Field { field: "Type", expected });
@@ -221,7 +221,7 @@ mod tests {
         let fields = Fields::from_json(json.as_bytes(), FieldSpelling::Any)?;
         let key = RecipientHashKey::new(b"key");
         let context = ParseContext::example(&key, "2026-11-23T10:00:00Z");
-        parse(&fields, &ParseContext { others, relay: Relay::App, ..context })
+        parse(&fields, &ParseContext { others, relay: Relay::ViaApp, ..context })
     }
 
     #[test]

@@ -66,8 +66,8 @@ impl CallStage {
 ///
 /// # Errors
 /// [`Malformed`].
-pub fn call(fields: &Fields, reading: &ParseContext<'_>) -> Result<CallSignal, Malformed> {
-    let account = reading.account(fields)?;
+pub fn call(fields: &Fields, context: &ParseContext<'_>) -> Result<CallSignal, Malformed> {
+    let account = context.account(fields)?;
     let sid = fields.sid::<kind::CallKind>("CallSid", None)?.ok_or_else(|| missing("CallSid"))?;
     let account = account.ok_or_else(|| missing("AccountSid"))?;
     let stage = CallStage::of(fields.get("CallStatus").unwrap_or_default());
@@ -81,12 +81,12 @@ pub fn call(fields: &Fields, reading: &ParseContext<'_>) -> Result<CallSignal, M
         }
     };
     let when = match timestamp(fields) {
-        Some(at) => When { at: at.min(reading.now), source: TimeSource::Exact },
+        Some(at) => When { at: at.min(context.now), source: TimeSource::Exact },
         // If the app passes the form on, `OccurredAt` is the time of the form's stage: the beginning or the end.
-        None => reading.when(fields)?,
+        None => context.when(fields)?,
     };
     let when = (when.source != TimeSource::Unknown).then_some(when);
-    let signal = called(fields, reading, (account, sid), stage, &EventMeta { when, event: None });
+    let signal = called(fields, context, (account, sid), stage, &EventMeta { when, event: None });
     Ok(CallSignal { signal, wants })
 }
 
@@ -94,16 +94,16 @@ pub fn call(fields: &Fields, reading: &ParseContext<'_>) -> Result<CallSignal, M
 /// may still report it.
 pub(super) fn called(
     fields: &Fields,
-    reading: &ParseContext<'_>,
+    context: &ParseContext<'_>,
     (account, sid): (AccountSid, CallSid),
     stage: CallStage,
     meta: &EventMeta,
 ) -> Signal {
-    let evidence = who(fields, reading, account).and_then(|named| {
+    let evidence = who(fields, context, account).and_then(|target| {
         let began = start(fields, stage, meta.when).ok_or(Reason::TimeUnknown)?;
         let When { at: occurred_at, source: time_source } = began;
         let (label, source) = ("call".to_owned(), SignalSource::Call);
-        Ok(Evidence { account, named, label, occurred_at, time_source, source })
+        Ok(Evidence { account, target, label, occurred_at, time_source, source })
     });
     let once = match evidence {
         Ok(_) => meta.event.iter().cloned().chain([DedupId::Call(sid)]).collect(),
@@ -116,8 +116,8 @@ pub(super) fn called(
         evidence,
         names: None,
         message_update: None,
-        seen_at: reading.now,
-        trace: reading.trace,
+        seen_at: context.now,
+        trace: context.trace,
     }
 }
 
@@ -137,7 +137,7 @@ fn start(fields: &Fields, stage: CallStage, when: Option<When>) -> Option<When> 
 /// The caller and the called sender. The caller is `From`, also for forwarded calls.
 fn who(
     fields: &Fields,
-    reading: &ParseContext<'_>,
+    context: &ParseContext<'_>,
     account: AccountSid,
 ) -> Result<EvidenceTarget, Reason> {
     if fields.get("Direction") != Some("inbound") {
@@ -151,7 +151,7 @@ fn who(
     let from = Address::parse(from).map_err(|_| Reason::Anonymous)?;
     // A text cannot go to a `client:` or a `sip:` address.
     let (recipient, whatsapp) =
-        reading.person_key.caller(account, &from).ok_or(Reason::Anonymous)?;
+        context.recipient_hash_key.caller(account, &from).ok_or(Reason::Anonymous)?;
     let to = fields.get("To").or_else(|| fields.get("Called"));
     let to = to.and_then(|to| Address::parse(to).ok()).ok_or(Reason::SenderUnknown)?;
     let number = to.to_number().unwrap_or(to);
@@ -200,7 +200,7 @@ mod tests {
     const BASE: &str = "CallSid=CA0123456789abcdef0123456789abcdef&AccountSid=AC0123456789abcdef0123456789abcdef&To=%2B15017122661&Direction=inbound&";
 
     fn read(form: &str) -> Result<CallSignal, Malformed> {
-        read_by(Relay::Twilio, form)
+        read_by(Relay::Direct, form)
     }
 
     fn read_by(relay: Relay, form: &str) -> Result<CallSignal, Malformed> {
@@ -271,7 +271,7 @@ mod tests {
     fn a_call_that_is_passed_on_without_its_time_proves_nothing() {
         let passed_on = |more: &str| {
             let form = format!("{BASE}From=%2B15558675310&{more}");
-            read_by(Relay::App, &form).expect(more).signal
+            read_by(Relay::ViaApp, &form).expect(more).signal
         };
         let ended = "CallStatus=completed&CallDuration=90";
         let ringing = "CallStatus=ringing";

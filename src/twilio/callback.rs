@@ -18,15 +18,15 @@ use crate::domain::trace::TraceParent;
 use crate::twilio::direction;
 use crate::twilio::fields::{Fields, missing};
 
-/// What reading a signal takes besides its fields.
+/// The facts besides its fields that a signal is parsed with.
 #[derive(Debug, Clone, Copy)]
 pub struct ParseContext<'a> {
-    /// Whose a request is that names no account.
+    /// The account of a request that names none.
     pub account: AccountSid,
     /// Other accounts that the signing key may act for.
     pub others: &'a [AccountSid],
-    /// Turns addresses into persons.
-    pub person_key: &'a RecipientHashKey,
+    /// Hashes the addresses of recipients.
+    pub recipient_hash_key: &'a RecipientHashKey,
     /// The app's keys, to compare typed codes with the codes of messages.
     pub code_keys: &'a [CodeKey],
     /// Whether clicks of known crawlers are ignored.
@@ -42,10 +42,10 @@ pub struct ParseContext<'a> {
 /// The origin of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Relay {
-    /// Sent by Twilio when the event happens.
-    Twilio,
-    /// Sent or passed on by the app. Only the app knows the delay.
-    App,
+    /// Twilio sent the request when its event happened.
+    Direct,
+    /// The app sent or forwarded the request, after a delay that only the app can state.
+    ViaApp,
 }
 
 impl ParseContext<'_> {
@@ -56,8 +56,8 @@ impl ParseContext<'_> {
     /// [`Malformed::Field`] if `OccurredAt` or `SentAt` is no real time.
     pub fn when(&self, fields: &Fields) -> Result<When, Malformed> {
         let source = match self.relay {
-            Relay::Twilio => return Ok(When { at: self.now, source: TimeSource::Exact }),
-            Relay::App => TimeSource::App,
+            Relay::Direct => return Ok(When { at: self.now, source: TimeSource::Exact }),
+            Relay::ViaApp => TimeSource::App,
         };
         let (stated, sent) = (fields.timestamp("OccurredAt")?, fields.timestamp("SentAt")?);
         let Some(stated) = stated else {
@@ -103,13 +103,13 @@ const OPT_OUT_WORDS: &str = "STOP STOPALL UNSUBSCRIBE CANCEL END QUIT REVOKE OPT
 ///
 /// # Errors
 /// [`Malformed`].
-pub fn reply(fields: &Fields, reading: &ParseContext<'_>) -> Result<Signal, Malformed> {
+pub fn reply(fields: &Fields, context: &ParseContext<'_>) -> Result<Signal, Malformed> {
     // First, because the answer to another account's request is 403 even if other fields are wrong.
-    let account = reading.account(fields)?;
+    let account = context.account(fields)?;
     message_sid(fields)?;
     let account = account.ok_or_else(|| missing("AccountSid"))?;
-    let when = reading.when(fields)?;
-    replied(fields, reading, account, &EventMeta { when: Some(when), event: None })
+    let when = context.when(fields)?;
+    replied(fields, context, account, &EventMeta { when: Some(when), event: None })
 }
 
 /// The time of an event, and the clock behind it.
@@ -130,7 +130,7 @@ pub(super) struct EventMeta {
 /// so that another webhook may still deliver it.
 pub(super) fn replied(
     fields: &Fields,
-    reading: &ParseContext<'_>,
+    context: &ParseContext<'_>,
     account: AccountSid,
     meta: &EventMeta,
 ) -> Result<Signal, Malformed> {
@@ -138,17 +138,17 @@ pub(super) fn replied(
     direction::inbound(fields)?;
     let person = address(fields, "From")?.ok_or_else(|| missing("From"))?;
     let sender = address(fields, "To")?.ok_or_else(|| missing("To"))?;
-    let names = names(fields, reading, account, &person).map(|names| (account, names));
-    let person = reading.person_key.recipient(account, &person);
+    let names = names(fields, context, account, &person).map(|names| (account, names));
+    let person = context.recipient_hash_key.recipient(account, &person);
     let sender = SenderHint { address: Some(sender.to_sender()), service: service(fields)? };
-    let probe = fields.get("Body").and_then(|body| Probe::new(body, reading.code_keys));
-    let evidence = evidence_target(fields, person, sender)?.and_then(|named| {
-        let is_direct = matches!(named, EvidenceTarget::Message(_));
-        let unknown = When { at: reading.now, source: TimeSource::Unknown };
+    let probe = fields.get("Body").and_then(|body| Probe::new(body, context.code_keys));
+    let evidence = evidence_target(fields, person, sender)?.and_then(|target| {
+        let is_direct = matches!(target, EvidenceTarget::Message(_));
+        let unknown = When { at: context.now, source: TimeSource::Unknown };
         let when = meta.when.or((is_direct || probe.is_some()).then_some(unknown));
         let When { at: occurred_at, source: time_source } = when.ok_or(Reason::TimeUnknown)?;
         let (label, source) = ("reply".to_owned(), SignalSource::Reply);
-        Ok(Evidence { account, named, label, occurred_at, time_source, source })
+        Ok(Evidence { account, target, label, occurred_at, time_source, source })
     });
     let once = if evidence == Err(Reason::TimeUnknown) {
         Vec::new()
@@ -162,8 +162,8 @@ pub(super) fn replied(
         evidence,
         names,
         message_update: None,
-        seen_at: reading.now,
-        trace: reading.trace,
+        seen_at: context.now,
+        trace: context.trace,
     })
 }
 
@@ -215,14 +215,14 @@ fn is_opt_out(fields: &Fields) -> bool {
 pub fn status(
     fields: &Fields,
     query: &Fields,
-    reading: &ParseContext<'_>,
+    context: &ParseContext<'_>,
 ) -> Result<MessageUpdate, Malformed> {
-    let account = reading.account(fields)?;
+    let account = context.account(fields)?;
     let sid = message_sid(fields)?;
     let account = account.ok_or_else(|| missing("AccountSid"))?;
     let word = fields.get("MessageStatus").or_else(|| fields.get("SmsStatus"));
     let word = word.ok_or_else(|| missing("MessageStatus"))?;
-    registered(message_update(fields, reading, account, sid, word)?, query)
+    registered(message_update(fields, context, account, sid, word)?, query)
 }
 
 /// A message with the `feedback` and the `reference` of its status callback URL.
@@ -240,20 +240,20 @@ pub fn unreadable_feedback(query: &Fields) -> Option<&str> {
 }
 
 fn feedback_words(query: &Fields) -> impl Iterator<Item = &str> {
-    query.typed("feedback").chain(query.typed("ProvideFeedback"))
+    query.values_ignoring_case("feedback").chain(query.values_ignoring_case("ProvideFeedback"))
 }
 
 /// The facts of a status that Twilio reports.
 pub(super) fn message_update(
     fields: &Fields,
-    reading: &ParseContext<'_>,
+    context: &ParseContext<'_>,
     account: AccountSid,
     sid: MessageSid,
     word: &str,
 ) -> Result<MessageUpdate, Malformed> {
     direction::outbound(fields)?;
     let recipient = optional(address(fields, "To"))?;
-    // A sender is kept in clear, so a text that is no sender is dropped.
+    // A sender is stored unencrypted, so a text that is no sender is dropped.
     let (from, of_service) = match fields.get("From").map(Sender::parse) {
         Some(Ok(Sender::Address(from))) => (Some(from.to_sender()), None),
         Some(Ok(Sender::Service(of))) => (None, Some(of)),
@@ -264,10 +264,10 @@ pub(super) fn message_update(
         account,
         tracked: false,
         strict: false,
-        by_twilio: reading.relay == Relay::Twilio,
-        number: recipient.as_ref().and_then(|to| reading.person_key.by_number(account, to)),
-        names: recipient.as_ref().and_then(|to| names(fields, reading, account, to)),
-        recipient: recipient.map(|to| reading.person_key.recipient(account, &to)),
+        by_twilio: context.relay == Relay::Direct,
+        number: recipient.as_ref().and_then(|to| context.recipient_hash_key.by_number(account, to)),
+        names: recipient.as_ref().and_then(|to| names(fields, context, account, to)),
+        recipient: recipient.map(|to| context.recipient_hash_key.recipient(account, &to)),
         from,
         service: service(fields)?.or(of_service),
         reference: None,
@@ -277,8 +277,8 @@ pub(super) fn message_update(
         code: None,
         link: None,
         created_at: None,
-        seen_at: reading.now,
-        trace: reading.trace,
+        seen_at: context.now,
+        trace: context.trace,
     })
 }
 
@@ -290,11 +290,11 @@ pub(super) fn message_sid(fields: &Fields) -> Result<MessageSid, Malformed> {
 /// names: an app could tie two persons.
 fn names(
     fields: &Fields,
-    reading: &ParseContext<'_>,
+    context: &ParseContext<'_>,
     account: AccountSid,
     address: &Address,
 ) -> Option<RecipientNames> {
-    if reading.relay != Relay::Twilio || !address.is_whatsapp() {
+    if context.relay != Relay::Direct || !address.is_whatsapp() {
         return None;
     }
     let ids = ["ExternalUserId", "ParentExternalUserId"].into_iter();
@@ -308,7 +308,7 @@ fn names(
     {
         addresses.push(number);
     }
-    RecipientNames::of(reading.person_key, account, &addresses)
+    RecipientNames::of(context.recipient_hash_key, account, &addresses)
 }
 
 fn address(fields: &Fields, field: &'static str) -> Result<Option<Address>, Malformed> {
@@ -320,15 +320,15 @@ fn address(fields: &Fields, field: &'static str) -> Result<Option<Address>, Malf
 #[cfg(test)]
 impl<'a> ParseContext<'a> {
     /// The context of a request that Twilio sent at `now` for the account of all examples.
-    pub(crate) fn example(person_key: &'a RecipientHashKey, now: &str) -> Self {
+    pub(crate) fn example(recipient_hash_key: &'a RecipientHashKey, now: &str) -> Self {
         Self {
             account: AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid"),
             others: &[],
-            person_key,
+            recipient_hash_key,
             code_keys: &[],
             ignores_crawlers: true,
             reference_tag: None,
-            relay: Relay::Twilio,
+            relay: Relay::Direct,
             now: now.parse().expect("a time"),
             trace: None,
         }

@@ -10,18 +10,18 @@ fn fields_of(form: &str) -> Fields {
     Fields::from_pairs(&form::pairs(form.as_bytes()), FieldSpelling::Twilio).expect("UTF-8")
 }
 
-fn reading_with(person_key: &RecipientHashKey) -> ParseContext<'_> {
-    ParseContext::example(person_key, "1970-01-01T00:00:00Z")
+fn context(recipient_hash_key: &RecipientHashKey) -> ParseContext<'_> {
+    ParseContext::example(recipient_hash_key, "1970-01-01T00:00:00Z")
 }
 
 fn read(form: &str) -> Result<Signal, Malformed> {
-    reply(&fields_of(form), &reading_with(&RecipientHashKey::new(b"key")))
+    reply(&fields_of(form), &context(&RecipientHashKey::new(b"key")))
 }
 
 #[test]
-fn a_form_at_the_route_of_the_other_direction_is_refused() {
-    let person_key = RecipientHashKey::new(b"key");
-    let reading = reading_with(&person_key);
+fn a_form_at_the_route_of_the_other_direction_is_rejected() {
+    let recipient_hash_key = RecipientHashKey::new(b"key");
+    let context = context(&recipient_hash_key);
     for (more, is_reply, is_status) in [
         ("SmsStatus=received", true, false),
         ("MessageStatus=receiving", true, false),
@@ -31,13 +31,13 @@ fn a_form_at_the_route_of_the_other_direction_is_refused() {
         ("MessageStatus=sent&SmsStatus=received", false, false),
     ] {
         let fields = fields_of(&format!("{BASE}{more}"));
-        assert_eq!(reply(&fields, &reading).is_ok(), is_reply, "{more}");
-        assert_eq!(status(&fields, &fields, &reading).is_ok(), is_status, "{more}");
+        assert_eq!(reply(&fields, &context).is_ok(), is_reply, "{more}");
+        assert_eq!(status(&fields, &fields, &context).is_ok(), is_status, "{more}");
     }
 }
 
 #[test]
-fn opting_out_in_or_asking_for_help_is_no_evidence() {
+fn opting_out_or_in_and_asking_for_help_is_no_evidence() {
     for end in [
         "OptOutType=STOP&Body=STOP",
         "OptOutType=START&Body=Go",
@@ -60,11 +60,11 @@ fn opting_out_in_or_asking_for_help_is_no_evidence() {
 fn a_quoted_message_is_named_directly() {
     let quoted = "OriginalRepliedMessageSid=MM0123456789abcdef0123456789abcdef";
     let signal = read(&format!("{BASE}{quoted}")).expect("read");
-    assert!(matches!(signal.evidence.expect("evidence").named, EvidenceTarget::Message(_)));
+    assert!(matches!(signal.evidence.expect("evidence").target, EvidenceTarget::Message(_)));
 }
 
 #[test]
-fn a_reply_that_quotes_no_message_of_ours_proves_nothing_and_is_not_refused() {
+fn a_reply_that_quotes_an_unknown_message_proves_nothing_and_is_not_rejected() {
     let quoted = "OriginalRepliedMessageSid=wamid.HBgLMTU1NTEyMzQ1Njc";
     let signal = read(&format!("{BASE}{quoted}")).expect("read");
     assert_eq!(signal.evidence, Err(Reason::QuoteUnknown));
@@ -73,14 +73,14 @@ fn a_reply_that_quotes_no_message_of_ours_proves_nothing_and_is_not_refused() {
 #[test]
 fn a_flaw_in_an_optional_field_does_not_reject_a_reply() {
     let signal = read(&format!("{BASE}MessagingServiceSid=x")).expect("read");
-    let EvidenceTarget::Person { sender, .. } = signal.evidence.expect("evidence").named else {
+    let EvidenceTarget::Person { sender, .. } = signal.evidence.expect("evidence").target else {
         panic!("a person is named");
     };
     assert_eq!(sender.service, None);
 }
 
 #[test]
-fn missing_fields_and_other_accounts_are_different_errors() {
+fn a_missing_field_and_another_account_give_different_errors() {
     assert_eq!(read("AccountSid="), Err(missing("MessageSid")));
     let other = BASE.replace("AC0", "AC1");
     assert_eq!(read(&other), Err(Malformed::OtherAccount));

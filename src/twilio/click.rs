@@ -16,33 +16,33 @@ use crate::twilio::fields::{Fields, missing};
 ///
 /// # Errors
 /// [`Malformed`].
-pub fn click(fields: &Fields, reading: &ParseContext<'_>) -> Result<Option<Signal>, Malformed> {
-    let account = reading.account(fields)?.ok_or_else(|| missing("AccountSid"))?;
+pub fn click(fields: &Fields, context: &ParseContext<'_>) -> Result<Option<Signal>, Malformed> {
+    let account = context.account(fields)?.ok_or_else(|| missing("AccountSid"))?;
     if fields.get("EventType").is_none() {
         return Err(missing("EventType"));
     }
     // `ClickTime` is the time of a click, and a named message needs none.
-    clicked(fields, reading, account, &EventMeta { when: None, event: None })
+    clicked(fields, context, account, &EventMeta { when: None, event: None })
 }
 
 /// A click for a known account. Without an `event_type` it is a click.
 pub(super) fn clicked(
     fields: &Fields,
-    reading: &ParseContext<'_>,
+    context: &ParseContext<'_>,
     account: AccountSid,
     meta: &EventMeta,
 ) -> Result<Option<Signal>, Malformed> {
     let evidence = match fields.get("EventType") {
         Some("click") | None => {
             let sid = fields.sid::<kind::MessageKind>("SmsSid", Some("MessageSid"))?;
-            let named = EvidenceTarget::Message(sid.ok_or_else(|| missing("SmsSid"))?);
+            let target = EvidenceTarget::Message(sid.ok_or_else(|| missing("SmsSid"))?);
             let at = meta.when.map(|when| when.at);
-            let told = fields.timestamp("ClickTime").ok().flatten().or(at);
-            let occurred_at = told.unwrap_or(reading.now).min(reading.now);
+            let claimed = fields.timestamp("ClickTime").ok().flatten().or(at);
+            let occurred_at = claimed.unwrap_or(context.now).min(context.now);
             let (label, time_source) = ("click".to_owned(), TimeSource::Exact);
             let source = SignalSource::Click;
-            let evidence = Evidence { account, named, label, occurred_at, time_source, source };
-            if is_crawler(fields, reading) { Err(Reason::Crawler) } else { Ok(evidence) }
+            let evidence = Evidence { account, target, label, occurred_at, time_source, source };
+            if is_crawler(fields, context) { Err(Reason::Crawler) } else { Ok(evidence) }
         }
         Some("preview") => Err(Reason::Preview),
         Some(_) => return Ok(None),
@@ -55,13 +55,13 @@ pub(super) fn clicked(
         evidence,
         names: None,
         message_update: None,
-        seen_at: reading.now,
-        trace: reading.trace,
+        seen_at: context.now,
+        trace: context.trace,
     }))
 }
 
-fn is_crawler(fields: &Fields, reading: &ParseContext<'_>) -> bool {
-    reading.ignores_crawlers && fields.get("UserAgent").is_some_and(crawlers::is_known)
+fn is_crawler(fields: &Fields, context: &ParseContext<'_>) -> bool {
+    context.ignores_crawlers && fields.get("UserAgent").is_some_and(crawlers::is_known)
 }
 
 #[cfg(test)]

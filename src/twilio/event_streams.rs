@@ -106,7 +106,7 @@ pub struct Event {
 ///
 /// # Errors
 /// [`Malformed::Json`] if it is neither; [`Malformed::OtherAccount`] if all events belong to other accounts.
-pub fn batch(body: &[u8], reading: &ParseContext<'_>) -> Result<Vec<Event>, Malformed> {
+pub fn batch(body: &[u8], context: &ParseContext<'_>) -> Result<Vec<Event>, Malformed> {
     let elements = match Json::parse(body)? {
         Json::Array(elements) => elements,
         one @ Json::Object(_) => vec![one],
@@ -114,7 +114,7 @@ pub fn batch(body: &[u8], reading: &ParseContext<'_>) -> Result<Vec<Event>, Malf
             return Err(Malformed::Json("expected an array of CloudEvents".to_owned()));
         }
     };
-    let events: Vec<Event> = elements.iter().map(|element| event(element, reading)).collect();
+    let events: Vec<Event> = elements.iter().map(|element| event(element, context)).collect();
     let is_others = |event: &Event| event.incoming == Incoming::OtherAccount;
     if !events.is_empty() && events.iter().all(is_others) {
         return Err(Malformed::OtherAccount);
@@ -122,7 +122,7 @@ pub fn batch(body: &[u8], reading: &ParseContext<'_>) -> Result<Vec<Event>, Malf
     Ok(events)
 }
 
-fn event(element: &Json, reading: &ParseContext<'_>) -> Event {
+fn event(element: &Json, context: &ParseContext<'_>) -> Event {
     let Some(members) = element.members() else {
         let expected = Malformed::Json("expected an object".to_owned());
         return Event { kind: EventKind::Unknown, incoming: Incoming::Malformed(expected) };
@@ -130,7 +130,7 @@ fn event(element: &Json, reading: &ParseContext<'_>) -> Event {
     let envelope = Fields::from_members(members, FieldSpelling::Any);
     let kind = EventKind::of(envelope.get("Type").unwrap_or_default());
     let incoming =
-        match ParsedEvent::new(members, &envelope, kind, reading).and_then(|told| told.read()) {
+        match ParsedEvent::new(members, &envelope, kind, context).and_then(|told| told.read()) {
             Ok(incoming) => incoming,
             Err(Malformed::OtherAccount) => Incoming::OtherAccount,
             Err(malformed) => Incoming::Malformed(malformed),
@@ -150,7 +150,7 @@ struct ParsedEvent<'a> {
     tags: Fields,
     account: AccountSid,
     meta: EventMeta,
-    reading: &'a ParseContext<'a>,
+    context: &'a ParseContext<'a>,
 }
 
 impl<'a> ParsedEvent<'a> {
@@ -158,7 +158,7 @@ impl<'a> ParsedEvent<'a> {
         members: &[(String, Json)],
         envelope: &'a Fields,
         kind: EventKind,
-        reading: &'a ParseContext<'a>,
+        context: &'a ParseContext<'a>,
     ) -> Result<Self, Malformed> {
         let name = envelope.get("Type").ok_or_else(|| missing("type"))?;
         let members = data(members)?;
@@ -168,25 +168,25 @@ impl<'a> ParsedEvent<'a> {
             None => data.clone(),
         };
         let tags = Fields::from_members(&tags(&members), FieldSpelling::Twilio);
-        let account = account(&parameters, &data, envelope, reading)?;
+        let account = account(&parameters, &data, envelope, context)?;
         let at = timestamp(&data)
             .or_else(|| timestamp(&parameters))
             .or_else(|| timestamps::parse(envelope.get("Time")?).ok());
         let id = envelope.get("Id").filter(|id| id.len() <= MAX_ID);
         let meta = EventMeta {
-            when: at.map(|at| When { at: at.min(reading.now), source: TimeSource::Exact }),
+            when: at.map(|at| When { at: at.min(context.now), source: TimeSource::Exact }),
             event: id.map(|id| DedupId::Event(id.to_owned())),
         };
         let last = name.rsplit('.').next().unwrap_or_default();
-        Ok(Self { kind, last, data, parameters, tags, account, meta, reading })
+        Ok(Self { kind, last, data, parameters, tags, account, meta, context })
     }
 
     fn read(&self) -> Result<Incoming, Malformed> {
-        let (data, reading, account, meta) = (&self.data, self.reading, self.account, &self.meta);
+        let (data, context, account, meta) = (&self.data, self.context, self.account, &self.meta);
         let signal = match self.kind {
             EventKind::Message => return self.status().map(|of| Incoming::Status(Box::new(of))),
             EventKind::InboundMessage => Some(self.reply()?),
-            EventKind::LinkClicked => clicked(data, reading, account, meta)?,
+            EventKind::LinkClicked => clicked(data, context, account, meta)?,
             EventKind::Call => Some(self.call()?),
             EventKind::Test | EventKind::Unknown => None,
         };
@@ -197,10 +197,10 @@ impl<'a> ParsedEvent<'a> {
     /// could be the wrong one, so a reply without a quote proves nothing here. It is not marked as counted, so that the
     /// webhook's still counts.
     fn reply(&self) -> Result<Signal, Malformed> {
-        let mut signal = replied(&self.data, self.reading, self.account, &self.meta)?;
+        let mut signal = replied(&self.data, self.context, self.account, &self.meta)?;
         let from = self.data.get("From").and_then(|from| Address::parse(from).ok());
         let is_guess =
-            matches!(&signal.evidence, Ok(Evidence { named: EvidenceTarget::Person { .. }, .. }));
+            matches!(&signal.evidence, Ok(Evidence { target: EvidenceTarget::Person { .. }, .. }));
         if is_guess && from.is_some_and(|from| from.is_whatsapp()) {
             signal.evidence = Err(Reason::QuoteUnknown);
             signal.dedup_ids.clear();
@@ -211,12 +211,12 @@ impl<'a> ParsedEvent<'a> {
     fn status(&self) -> Result<MessageUpdate, Malformed> {
         let sid = message_sid(&self.data)?;
         let word = self.data.get("MessageStatus").unwrap_or(self.last);
-        let update = message_update(&self.data, self.reading, self.account, sid, word)?;
+        let update = message_update(&self.data, self.context, self.account, sid, word)?;
         let update = self.registered(update)?;
         // The message existed at the time of the status, even if the event arrives later.
-        let late = earlier(self.reading.now, MAX_STATUS_DELAY);
+        let late = earlier(self.context.now, MAX_STATUS_DELAY);
         let seen_at = self.meta.when.map(|when| when.at).filter(|at: &Timestamp| *at >= late);
-        Ok(MessageUpdate { seen_at: seen_at.unwrap_or(self.reading.now), ..update })
+        Ok(MessageUpdate { seen_at: seen_at.unwrap_or(self.context.now), ..update })
     }
 
     /// Adds the facts of the status callback URL (schema 8), read as `/twilio/status` reads it, and of the tag. So a
@@ -227,7 +227,7 @@ impl<'a> ParsedEvent<'a> {
         let query = url.and_then(status_query).unwrap_or_default();
         let query = Fields::from_pairs(&form::pairs(query.as_bytes()), FieldSpelling::Twilio)?;
         let update = registered(update, &query)?;
-        let tag = self.reading.reference_tag.filter(|tag| self.tags.get(tag).is_some());
+        let tag = self.context.reference_tag.filter(|tag| self.tags.get(tag).is_some());
         let Some(tag) = tag else { return Ok(update) };
         let tagged = self.tags.reference_of(tag, "tags")?;
         Ok(MessageUpdate { tracked: true, reference: update.reference.or(tagged), ..update })
@@ -245,7 +245,7 @@ impl<'a> ParsedEvent<'a> {
             ("completed" | "initiated" | "ringing", _) => CallStage::of(self.last),
             _ => CallStage::Underway,
         };
-        Ok(called(&self.parameters, self.reading, (self.account, sid), stage, &self.meta))
+        Ok(called(&self.parameters, self.context, (self.account, sid), stage, &self.meta))
     }
 }
 
@@ -298,7 +298,7 @@ fn account(
     parameters: &Fields,
     data: &Fields,
     envelope: &Fields,
-    reading: &ParseContext<'_>,
+    context: &ParseContext<'_>,
 ) -> Result<AccountSid, Malformed> {
     let source = envelope.get("Source").unwrap_or_default().split('/');
     let named: Vec<(String, Json)> = source
@@ -307,11 +307,11 @@ fn account(
         .collect();
     let source = Fields::from_members(&named, FieldSpelling::Twilio);
     for fields in [parameters, data, &source] {
-        if let Some(account) = reading.account(fields)? {
+        if let Some(account) = context.account(fields)? {
             return Ok(account);
         }
     }
-    Ok(reading.account)
+    Ok(context.account)
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ fn an_inbound_message_is_a_reply_in_every_spelling_and_wrapping() {
     for signal in &signals {
         let evidence = signal.evidence.as_ref().expect("evidence");
         assert_eq!(evidence.occurred_at, moment("2026-11-23T06:05:00Z"), "four hours late");
-        assert!(matches!(evidence.named, EvidenceTarget::Person { .. }) && signal.code.is_some());
+        assert!(matches!(evidence.target, EvidenceTarget::Person { .. }) && signal.code.is_some());
         assert_eq!(signal.dedup_ids.len(), 2, "the event and the message");
         assert_eq!(signal.evidence, signals[0].evidence);
     }
@@ -114,7 +114,7 @@ fn a_whatsapp_reply_without_a_quote_proves_nothing_and_is_not_counted() {
     }
     let quote = format!(r#","originalRepliedMessageSid":"{MESSAGE}""#);
     let quoted = signal(kind, &data("whatsapp:+15558675310", &quote));
-    assert_eq!(quoted.evidence.map(|it| it.named), Ok(EvidenceTarget::Message(message())));
+    assert_eq!(quoted.evidence.map(|it| it.target), Ok(EvidenceTarget::Message(message())));
     assert_eq!(quoted.dedup_ids.len(), 2);
     let text = signal(kind, &data("+15558675310", ""));
     assert!(text.evidence.is_ok(), "a text message can quote nothing");
@@ -140,7 +140,7 @@ fn a_click_goes_by_the_crawler_rule() {
     let kind = "daptbt.link-shortening.link-clicked";
     let clicked = signal(kind, &data("Mozilla/5.0 (iPhone) Safari/604.1"));
     let evidence = clicked.evidence.expect("evidence");
-    assert_eq!(evidence.named, EvidenceTarget::Message(message()));
+    assert_eq!(evidence.target, EvidenceTarget::Message(message()));
     assert_eq!(evidence.occurred_at, moment("2026-11-23T10:02:00Z"));
     assert_eq!(clicked.dedup_ids, [DedupId::Event("EZ1".to_owned())]);
     // The user agent of Twilio's own example.
@@ -297,11 +297,11 @@ fn a_status_event_registers_its_message_by_callback_url_or_tag() {
     let own = "https://hooks.example.com/twilio/status";
     let read_with = |more: &str, reference_tag| {
         let key = RecipientHashKey::new(b"key");
-        let reading = ParseContext { reference_tag, ..ParseContext::example(&key, NOW) };
+        let context = ParseContext { reference_tag, ..ParseContext::example(&key, NOW) };
         let body = format!(
             r#"{{"type":"com.twilio.messaging.message.delivered","id":"EZ1","data":{{"messageSid":"{MESSAGE}","accountSid":"{ACCOUNT}"{more}}}}}"#
         );
-        let event = batch(body.as_bytes(), &reading).expect("read").pop().expect("one");
+        let event = batch(body.as_bytes(), &context).expect("read").pop().expect("one");
         match event.incoming {
             Incoming::Status(update) => {
                 let reference = update.reference.map(|known| known.as_str().to_owned());

@@ -9,7 +9,7 @@ use crate::domain::sid::{AccountSid, Sid, SidKind};
 use crate::domain::signal::Malformed;
 use crate::twilio::form::{FormPair, Text};
 use crate::twilio::json::{Json, member};
-use crate::twilio::placeholder::{is_placeholder, is_shared_by_everyone};
+use crate::twilio::placeholder::{is_placeholder, is_shared_placeholder};
 use crate::twilio::timestamps;
 
 /// The error text of a required field that is absent.
@@ -34,6 +34,7 @@ pub struct Fields {
 }
 
 impl Fields {
+    /// The fields of a form or a query.
     ///
     /// # Errors
     /// [`Malformed::Encoding`] if a name or a value is not UTF-8.
@@ -65,7 +66,7 @@ impl Fields {
         match Json::parse(body)? {
             Json::Object(members) => Ok(Self::from_members(&members, spelling)),
             Json::Null | Json::Scalar(_) | Json::Array(_) => {
-                Err(Malformed::Json("something else was found".to_owned()))
+                Err(Malformed::Json("expected an object, found an array or a scalar".to_owned()))
             }
         }
     }
@@ -76,7 +77,7 @@ impl Fields {
         let ends = Vec::with_capacity(members.len());
         let mut fields = Self { text: String::new(), ends, spelling };
         for (name, value) in members {
-            if let Some(value) = scalar(value) {
+            if let Some(value) = as_text(value) {
                 fields.push(name, &value);
             }
         }
@@ -84,7 +85,7 @@ impl Fields {
     }
 
     /// From one field.
-    pub(super) fn of_one(name: &str, value: &str, spelling: FieldSpelling) -> Self {
+    pub(super) fn single(name: &str, value: &str, spelling: FieldSpelling) -> Self {
         let mut fields = Self { text: String::new(), ends: Vec::new(), spelling };
         fields.push(name, value);
         fields
@@ -108,19 +109,19 @@ impl Fields {
 
     /// The values of fields with this name, in any case and with any `_` and `-`; empty values included. For URLs that
     /// people type.
-    pub(super) fn typed<'a>(&'a self, field: &str) -> impl Iterator<Item = &'a str> {
-        let plain = |name: &str| -> String {
+    pub(super) fn values_ignoring_case<'a>(&'a self, field: &str) -> impl Iterator<Item = &'a str> {
+        let normalized = |name: &str| -> String {
             let letters = name.chars().filter(|c| !matches!(c, '_' | '-'));
             letters.flat_map(char::to_lowercase).collect()
         };
-        let field = plain(field);
-        let named = self.pairs().filter(move |(name, _)| plain(name) == field);
+        let field = normalized(field);
+        let named = self.pairs().filter(move |(name, _)| normalized(name) == field);
         named.map(|(_, value)| value)
     }
 
     /// A copy, with each of the named fields that is absent here taken from `others`.
     #[must_use]
-    pub fn or_of(&self, others: &Self, fields: &[&str]) -> Self {
+    pub fn with_missing_from(&self, others: &Self, fields: &[&str]) -> Self {
         let mut both = self.clone();
         for field in fields.iter().filter(|field| self.get(field).is_none()) {
             if let Some(value) = others.get(field) {
@@ -152,16 +153,18 @@ impl Fields {
         Sid::parse(first).map(Some).map_err(|error| Malformed::sid(field, &error))
     }
 
+    /// The time in a field.
     ///
     /// # Errors
-    /// [`Malformed`] if it is no real time ([`timestamps::parse`]).
+    /// [`Malformed`] if it is no time of a message ([`timestamps::parse`]).
     pub fn timestamp(&self, field: &'static str) -> Result<Option<Timestamp>, Malformed> {
         self.read(field, timestamps::parse)
     }
 
+    /// The app's reference in a field.
     ///
     /// # Errors
-    /// [`Malformed`] if it is too long, or would be the same for everyone (`undefined`).
+    /// [`Malformed`] if it is too long, a person's address, or a placeholder such as `undefined`.
     pub fn reference(&self, field: &'static str) -> Result<Option<Reference>, Malformed> {
         self.reference_of(field, field)
     }
@@ -173,25 +176,25 @@ impl Fields {
         shown: &'static str,
     ) -> Result<Option<Reference>, Malformed> {
         let Some(text) = self.get(name) else { return Ok(None) };
-        not_personal(shown, text)?;
+        reject_personal(shown, text)?;
         let malformed = |expected| Malformed::Field { field: shown, expected };
-        if is_shared_by_everyone(text) {
-            let expected = "expected a name of its own for each login; programs write this where a value is missing";
+        if is_shared_placeholder(text) {
+            let expected = "expected a reference unique to each login; this is a placeholder for a missing value";
             return Err(malformed(expected.to_owned()));
         }
         let expected = || format!("expected at most {MAX_REFERENCE} bytes, got {}", text.len());
         Reference::parse(text).map(Some).ok_or_else(|| malformed(expected()))
     }
 
-    /// Refuses a placeholder, such as `undefined` or `null`, in these fields.
+    /// Rejects a placeholder, such as `undefined` or `null`, in these fields.
     ///
     /// # Errors
     /// [`Malformed`], naming the first such field.
-    pub fn refuse_placeholders(&self, fields: &[&'static str]) -> Result<(), Malformed> {
+    pub fn reject_placeholders(&self, fields: &[&'static str]) -> Result<(), Malformed> {
         fields.iter().try_for_each(|field| match self.get(field) {
             Some(text) if is_placeholder(text) => Err(Malformed::Field {
                 field,
-                expected: "expected a value; programs write this where one is missing".to_owned(),
+                expected: "expected a value; this is a placeholder for a missing one".to_owned(),
             }),
             Some(_) | None => Ok(()),
         })
@@ -214,17 +217,19 @@ impl Fields {
 }
 
 /// A value as text. PHP writes a `DateTime` as `{"date", "timezone"}`, Java a `PhoneNumber` as `{"endpoint"}`.
-fn scalar(value: &Json) -> Option<String> {
-    let of = |members: &[(String, Json)], name| match member(members, name) {
+fn as_text(value: &Json) -> Option<String> {
+    let scalar_member = |members: &[(String, Json)], name| match member(members, name) {
         Some(Json::Scalar(value)) => Some(value.clone()),
         Some(Json::Null | Json::Array(_) | Json::Object(_)) | None => None,
     };
     match value {
         Json::Scalar(value) => Some(value.clone()),
-        Json::Object(members) => match (of(members, "date"), of(members, "timezone")) {
-            (Some(date), Some(zone)) => Some(format!("{date} {zone}")),
-            (None, _) | (_, None) => of(members, "endpoint"),
-        },
+        Json::Object(members) => {
+            match (scalar_member(members, "date"), scalar_member(members, "timezone")) {
+                (Some(date), Some(zone)) => Some(format!("{date} {zone}")),
+                (None, _) | (_, None) => scalar_member(members, "endpoint"),
+            }
+        }
         Json::Null | Json::Array(_) => None,
     }
 }
@@ -272,16 +277,15 @@ fn is_named(name: &str, field: &str, spelling: FieldSpelling) -> bool {
         || name.chars().eq(field.chars().enumerate().flat_map(snake))
 }
 
-/// References and types are stored in clear, so neither may be a person's address.
+/// Rejects a person's address, because references and types are stored unencrypted.
 ///
 /// # Errors
 /// [`Malformed::Field`].
-pub(super) fn not_personal(field: &'static str, text: &str) -> Result<(), Malformed> {
+pub(super) fn reject_personal(field: &'static str, text: &str) -> Result<(), Malformed> {
     if !Address::is_personal(text) {
         return Ok(());
     }
-    let expected = "expected a word of your own, such as an order's id: it is kept in clear, so a \
-                    person's address is not taken";
+    let expected = "expected an identifier without personal data, such as an order ID; it is stored unencrypted";
     Err(Malformed::Field { field, expected: expected.to_owned() })
 }
 
@@ -343,7 +347,7 @@ mod tests {
         ];
         assert_eq!(all, expected);
         let query = Fields::from_pairs(&form::pairs(b"more=3&a=4"), FieldSpelling::Any);
-        let both = fields.or_of(&query.expect("text"), &["more", "a"]);
+        let both = fields.with_missing_from(&query.expect("text"), &["more", "a"]);
         let values = ["a", "last", "more", "empty"].map(|name| both.get(name));
         assert_eq!(values, [Some("1"), Some("zé"), Some("3"), None]);
     }
@@ -375,14 +379,14 @@ mod tests {
     }
 
     #[test]
-    fn every_moment_can_be_read_again_from_its_milliseconds() {
+    fn every_time_survives_its_milliseconds() {
         let last = Timestamp::MAX.as_second();
         let beyond = (1..1000).map(|ms| Timestamp::new(last, ms * 1_000_000).expect("a time"));
-        for moment in beyond.chain([Timestamp::MIN, Timestamp::MAX, Timestamp::UNIX_EPOCH]) {
-            let kept = to_millisecond(moment);
+        for time in beyond.chain([Timestamp::MIN, Timestamp::MAX, Timestamp::UNIX_EPOCH]) {
+            let kept = to_millisecond(time);
             let again = Timestamp::from_millisecond(kept.as_millisecond());
             assert_eq!(again.expect("it can be read"), kept);
-            assert_eq!(kept.as_second(), moment.as_second());
+            assert_eq!(kept.as_second(), time.as_second());
         }
     }
 

@@ -23,7 +23,7 @@ pub fn is_placeholder(text: &str) -> bool {
 
 /// Whether a name is the same for all users: a placeholder, a name with such a part, or a value of another
 /// type.
-pub fn is_shared_by_everyone(name: &str) -> bool {
+pub fn is_shared_placeholder(name: &str) -> bool {
     let name = name.trim();
     let mut parts = name.split(|c: char| !c.is_alphanumeric());
     is_placeholder(name)
@@ -54,7 +54,7 @@ mod tests {
              {user_id}|<reference>|%!s(<nil>)|N/A";
         for text in words.split('|') {
             assert!(is_placeholder(text), "{text}");
-            assert!(is_shared_by_everyone(text), "{text}");
+            assert!(is_shared_placeholder(text), "{text}");
         }
     }
 
@@ -63,7 +63,7 @@ mod tests {
         let words = "login-undefined undefined-undefined user_null user:None nil/7 a.NaN true False 0 -1 \
              {} [] -- 00000000-0000-0000-0000-000000000000 login-%s login-%d %d-login login-${id}";
         for name in words.split(' ') {
-            assert!(is_shared_by_everyone(name), "{name}");
+            assert!(is_shared_placeholder(name), "{name}");
         }
     }
 
@@ -73,7 +73,7 @@ mod tests {
              anonymous-9 truely e0000000-0000-0000-0000-000000000000 a<b> x{1} 50%-off ord[7] \
              nonesuch user-Nancy";
         for name in words.split(' ') {
-            assert!(!is_shared_by_everyone(name), "{name}");
+            assert!(!is_shared_placeholder(name), "{name}");
         }
     }
 }

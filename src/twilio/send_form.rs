@@ -118,7 +118,7 @@ impl OwnParameters {
         let reference = match one(own, REFERENCE)? {
             None => None,
             Some(text) => {
-                Fields::of_one(REFERENCE, text, FieldSpelling::Twilio).reference(REFERENCE)?
+                Fields::single(REFERENCE, text, FieldSpelling::Twilio).reference(REFERENCE)?
             }
         };
         Ok(Self { reference, code: code.map(str::to_owned), feedback })

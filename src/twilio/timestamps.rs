@@ -35,15 +35,11 @@ pub fn parse(text: &str) -> Result<Timestamp, &'static str> {
         .or_else(|| unix_time(text));
     let at =
         read.ok_or("expected RFC 3339 with its offset, such as 2026-11-23T10:02:11Z, or RFC 2822")?;
-    if is_real(at) {
-        Ok(to_millisecond(at))
-    } else {
-        Err("expected a real time; programs write this one for a time that was never set")
-    }
+    if is_real(at) { Ok(to_millisecond(at)) } else { Err("expected a time from 2008 to 2099") }
 }
 
-/// Parses Twilio's `date_created`, which has whole seconds. It is rounded up, because an act within that second may
-/// precede the message.
+/// Parses Twilio's `date_created`. Twilio cuts it to whole seconds, so the message may be younger: a whole second is rounded
+/// up to its last millisecond.
 ///
 /// # Errors
 /// As [`parse`].
@@ -99,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_is_read_in_every_notation_of_twilios_libraries() {
+    fn every_notation_of_twilios_libraries_is_parsed() {
         let at: Timestamp = "2026-11-23T10:02:11Z".parse().expect("a time");
         for text in [
             "2026-11-23T10:02:11Z",
@@ -129,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_without_its_offset_is_none() {
+    fn a_time_without_its_offset_is_rejected() {
         for text in [
             "",
             "yesterday",
@@ -150,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn the_zero_value_of_a_type_is_no_moment() {
+    fn the_zero_or_maximum_value_of_a_type_is_rejected() {
         for text in [
             "0001-01-01T00:00:00Z",
             "0001-01-01 00:00:00 +0000 UTC",
@@ -168,7 +164,10 @@ mod tests {
             "2106-02-07T06:28:15Z",
             "9999-12-29T23:59:59.9999999Z",
         ] {
-            assert!(parse(text).is_err_and(|why| why.starts_with("expected a real")), "{text}");
+            assert!(
+                parse(text).is_err_and(|why| why.starts_with("expected a time from")),
+                "{text}"
+            );
         }
     }
 

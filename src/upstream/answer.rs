@@ -92,16 +92,15 @@ impl UpstreamResponse {
         let code = field("code").and_then(Value::as_u64).and_then(|code| code.try_into().ok());
         let message = field("message").and_then(Value::as_str).map(printable);
         let message = message.filter(|message| !message.is_empty());
-        self.because(code, message.unwrap_or_else(|| self.not_twilios()))
+        let not_twilios = || {
+            let reason = self.status.canonical_reason().unwrap_or("an unknown status");
+            format!("{reason} (the answer was not Twilio's JSON)")
+        };
+        self.because(code, message.unwrap_or_else(not_twilios))
     }
 
     pub(super) fn because(&self, code: Option<u32>, message: String) -> OutcomeDetail {
         OutcomeDetail { status: Some(self.status.as_u16()), code, message }
-    }
-
-    fn not_twilios(&self) -> String {
-        let reason = self.status.canonical_reason().unwrap_or("an unknown status");
-        format!("{reason} (the answer was not Twilio's JSON)")
     }
 
     /// Names the host only: the rest of a `Location` may be secret.

@@ -182,7 +182,9 @@ impl Worker {
                 () = changed => {}
                 () = tokio::time::sleep(wait) => {}
             }
-            let pause = self.claim_pause();
+            // The time until the next claim is worth its cost.
+            let next_claim = self.next_claim.map(|at| at.saturating_duration_since(monotonic()));
+            let pause = next_claim.unwrap_or_default();
             if !pause.is_zero() {
                 tokio::select! {
                     biased;
@@ -242,11 +244,6 @@ impl Worker {
     fn look_every(&self) -> Duration {
         let (first, last) = self.store.look_every().into_inner();
         first + last.saturating_sub(first).mul_f64((self.jitter)())
-    }
-
-    /// The time until the next claim is worth its cost.
-    fn claim_pause(&self) -> Duration {
-        self.next_claim.map(|at| at.saturating_duration_since(monotonic())).unwrap_or_default()
     }
 
     /// Takes over what the other receivers of the store learned from Twilio.

@@ -20,8 +20,8 @@ use heardback::store::{
 use tempfile::TempDir;
 
 use crate::given::{
-    DAY, HOUR, Hands, MINUTE, SENDER, account, acted, address, at, converted, direct, evidence,
-    in_state, options, person, policy, reference, registered, reply, shared, sid, status,
+    DAY, HOUR, Hands, MINUTE, SENDER, account, acted, address, at, direct, evidence, in_state,
+    options, person, policy, reference, registered, reply, shared, sid, status, superseded,
 };
 use crate::overview::seen;
 use crate::postgres::{Pooled, Postgres};
@@ -180,12 +180,12 @@ async fn every_acknowledged_record_is_there_after_closing_and_opening_again() {
         store.observe(reply(1, 1)).await.expect("observed");
         store.observe(direct(77, 1)).await.expect("observed");
         let (messages, counts) = (entries(&store, Filter::messages(), 10).await, store.counts());
-        let recipient = store.person_key().check();
+        let recipient = store.recipient_hash_key().check();
         drop(store);
         let store = backend.usual(&hands);
         assert_eq!(entries(&store, Filter::messages(), 10).await, messages);
         assert_eq!(store.counts(), counts);
-        assert_eq!(store.person_key().check(), recipient, "the key is the store's own");
+        assert_eq!(store.recipient_hash_key().check(), recipient, "the key is the store's own");
         let again = store.observe(reply(1, 9)).await.expect("observed");
         assert_eq!(
             again,
@@ -477,7 +477,7 @@ async fn only_a_refused_message_can_be_requeued_and_its_attempts_start_over() {
         );
         confirmed(&store, 1, 0).await;
         let early = store.requeue(sid(1), RequeueFrom::Refused).await.expect("answered");
-        assert_eq!(early, Requeued::Otherwise(State::Confirmed));
+        assert_eq!(early, Requeued::NotQueued(State::Confirmed));
         refuse(&store, 1).await;
         let queued = store.requeue(sid(1), RequeueFrom::Refused).await.expect("answered");
         assert!(matches!(queued, Requeued::Queued(m) if m.state == State::Confirmed));
@@ -494,13 +494,13 @@ async fn a_message_is_requeued_only_if_reported_since_that_time_and_keeps_its_re
         let since = |second| RequeueFrom::ReportedSince(at(second));
         confirmed(&store, 1, 0).await;
         let early = store.requeue(sid(1), since(0)).await.expect("answered");
-        assert_eq!(early, Requeued::Otherwise(State::Confirmed), "it is not reported yet");
+        assert_eq!(early, Requeued::NotQueued(State::Confirmed), "it is not reported yet");
         hands.set(10);
         let lease = claim(&store).await[0].lease;
         store.settle(lease, Settlement::Reported, None).await.expect("settled");
         for from in [since(11), RequeueFrom::Refused] {
             let other = store.requeue(sid(1), from).await.expect("answered");
-            assert_eq!(other, Requeued::Otherwise(State::Reported));
+            assert_eq!(other, Requeued::NotQueued(State::Reported));
         }
         hands.set(20);
         let queued = store.requeue(sid(1), since(10)).await.expect("answered");
@@ -646,9 +646,9 @@ async fn a_message_with_a_confirmed_sibling_is_listed_with_the_siblings_sid() {
         }
         let observed = store.observe(direct(2, 20)).await.expect("observed");
         assert_eq!(observed, ObserveOutcome::Confirmed(sid(2)));
-        let listed = entries(&store, converted(), 5).await;
+        let listed = entries(&store, superseded(), 5).await;
         let [ListEntry::Message(only)] = listed.as_slice() else { panic!("{listed:?}") };
-        assert_eq!((only.sid, only.converted_by), (sid(1), Some(sid(2))));
+        assert_eq!((only.sid, only.superseded_by), (sid(1), Some(sid(2))));
     }
 }
 
@@ -1307,11 +1307,11 @@ async fn counts_equal_a_recount_after_any_run_and_after_opening_again() {
                 sweep(&store).await;
                 assert_eq!(store.counts(), recount(&store).await, "step {step}");
                 let before = store.counts();
-                let census = seen(&store.census().await.expect("counted"));
+                let stats = seen(&store.stats().await.expect("counted"));
                 drop(store);
                 store = backend.usual(&hands);
                 assert_eq!(store.counts(), before, "opened again at step {step}");
-                assert_eq!(seen(&store.census().await.expect("counted")), census, "step {step}");
+                assert_eq!(seen(&store.stats().await.expect("counted")), stats, "step {step}");
             }
         }
         assert!(store.counts().total() > 0);

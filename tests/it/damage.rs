@@ -71,7 +71,7 @@ fn truth(store: &SledStore) -> Truth {
         entries.push(format!("{due:?}"));
     });
     let number = Address::parse("+15551234567").expect("valid");
-    let somebody = format!("{:?}", store.person_key().recipient(account(), &number).person);
+    let somebody = format!("{:?}", store.recipient_hash_key().recipient(account(), &number).person);
     Truth { counts: store.counts(), entries, somebody }
 }
 

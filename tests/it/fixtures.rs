@@ -159,7 +159,7 @@ impl Desk {
         let clock: Clock = Arc::new(move || now);
         let folder = tempfile::tempdir().expect("a folder");
         let mut options = Options::new(&folder.path().join("store"), policy(), Arc::clone(&clock));
-        options.person_key = Some(b"the same for every run".to_vec());
+        options.recipient_hash_key = Some(b"the same for every run".to_vec());
         let room = Arc::new(AtomicU64::new(1 << 40));
         let gate = Arc::new(Gate::default());
         let (left, held) = (Arc::clone(&room), Arc::clone(&gate));
@@ -185,7 +185,7 @@ impl Desk {
         let receiver = web::Data::new(Receiver {
             store: store.clone(),
             bases: vec![BASE.to_owned()],
-            trust: Arc::new(CurrentKeyRing::new(trust())),
+            keyring: Arc::new(CurrentKeyRing::new(trust())),
             home_regions: HomeRegions::default(),
             failure_limiter: heardback::inbound::limits::signature_limiter::SignatureLimiter::new(
                 Some(CLIENT.to_owned()),
@@ -305,7 +305,7 @@ fn record(entry: &ListEntry) -> String {
         ListEntry::Message(message) => message_lines(message),
         ListEntry::Parked(parked) => {
             let evidence = &parked.evidence;
-            let named = match &evidence.named {
+            let named = match &evidence.target {
                 EvidenceTarget::Message(sid) => format!("message {sid}"),
                 EvidenceTarget::Reference(reference) => format!("reference {}", reference.as_str()),
                 EvidenceTarget::Person { recipient, sender } => format!(

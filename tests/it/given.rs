@@ -73,8 +73,8 @@ pub(crate) fn in_state(state: State) -> Filter {
 }
 
 /// Lists the messages that were passed over because another message of their reference was confirmed.
-pub(crate) fn converted() -> Filter {
-    Filter::Messages(Select { converted: true, ..Select::default() })
+pub(crate) fn superseded() -> Filter {
+    Filter::Messages(Select { superseded: true, ..Select::default() })
 }
 
 /// A registration: message `n` to person 1 from [`SENDER`], created and first seen at that second.
@@ -113,10 +113,10 @@ pub(crate) fn status(n: u32, word: &str, seconds: i64) -> MessageUpdate {
     }
 }
 
-pub(crate) fn evidence(named: EvidenceTarget, seconds: i64) -> Evidence {
+pub(crate) fn evidence(target: EvidenceTarget, seconds: i64) -> Evidence {
     Evidence {
         account: account(),
-        named,
+        target,
         label: "reply".to_owned(),
         occurred_at: at(seconds),
         time_source: TimeSource::Exact,
@@ -124,12 +124,12 @@ pub(crate) fn evidence(named: EvidenceTarget, seconds: i64) -> Evidence {
     }
 }
 
-pub(crate) fn signal(named: EvidenceTarget, seconds: i64) -> Signal {
+pub(crate) fn signal(target: EvidenceTarget, seconds: i64) -> Signal {
     Signal {
         source: SignalSource::App,
         dedup_ids: Vec::new(),
         code: None,
-        evidence: Ok(evidence(named, seconds)),
+        evidence: Ok(evidence(target, seconds)),
         names: None,
         message_update: None,
         seen_at: at(seconds),
@@ -203,7 +203,7 @@ pub(crate) fn reason(observed: &ObserveOutcome) -> Option<Reason> {
 
 pub(crate) fn options(folder: &Path, clock: Clock) -> Options {
     Options {
-        lock_patience: Duration::from_millis(300),
+        lock_timeout: Duration::from_millis(300),
         free_space: Arc::new(|| Ok(1 << 40)),
         on_fatal: Arc::new(|failure| panic!("the store gave up: {failure:?}")),
         ..Options::new(folder, policy(), clock)

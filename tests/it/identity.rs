@@ -39,14 +39,14 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn of(key: &'a RecipientHashKey) -> Self {
-        Self { key, account: ACCOUNT, relay: Relay::Twilio }
+        Self { key, account: ACCOUNT, relay: Relay::Direct }
     }
 
-    fn reading(&self, seconds: i64) -> ParseContext<'a> {
+    fn context(&self, seconds: i64) -> ParseContext<'a> {
         ParseContext {
             account: AccountSid::parse(self.account).expect("valid"),
             others: &[],
-            person_key: self.key,
+            recipient_hash_key: self.key,
             code_keys: &[],
             ignores_crawlers: true,
             reference_tag: None,
@@ -69,7 +69,7 @@ impl<'a> Reader<'a> {
         let created = at(seconds).to_string();
         let more = [("To", to), ("From", US), ("CreatedAt", &*created)];
         let fields = self.fields(self.sid(n), &more, FieldSpelling::Any);
-        let read = app::message(&fields, &self.reading(seconds)).expect("read");
+        let read = app::message(&fields, &self.context(seconds)).expect("read");
         read.message.expect("a message")
     }
 
@@ -79,14 +79,14 @@ impl<'a> Reader<'a> {
         let fields = self.fields(self.sid(n), &[&usual[..], more].concat(), FieldSpelling::Twilio);
         let query =
             Fields::from_pairs(&form::pairs(b"feedback=1"), FieldSpelling::Twilio).expect("UTF-8");
-        callback::status(&fields, &query, &self.reading(seconds)).expect("read")
+        callback::status(&fields, &query, &self.context(seconds)).expect("read")
     }
 
     fn reply(&self, n: u32, from: &str, more: &[(&str, &str)], seconds: i64) -> Signal {
         let usual = [("From", from), ("To", US), ("Body", "thanks")];
         let fields =
             self.fields(self.sid(0x100 + n), &[&usual[..], more].concat(), FieldSpelling::Twilio);
-        callback::reply(&fields, &self.reading(seconds)).expect("read")
+        callback::reply(&fields, &self.context(seconds)).expect("read")
     }
 
     /// The SID of message `n`, which differs between the accounts.
@@ -256,7 +256,7 @@ fn addresses_are_linked_only_by_requests_that_twilio_signed_and_within_their_acc
     let key = RecipientHashKey::new(b"key");
     let by = Reader::of(&key);
     let tied = [("ExternalUserId", ANNA_ID)];
-    let passed_on = Reader { relay: Relay::App, ..by };
+    let passed_on = Reader { relay: Relay::ViaApp, ..by };
     let of_other = Reader { account: OTHER_ACCOUNT, ..by };
     assert!(by.reply(1, ANNA, &tied, 0).names.is_some());
     assert!(passed_on.reply(1, ANNA, &tied, 0).names.is_none());
@@ -310,7 +310,7 @@ async fn linked_addresses_survive_a_restart_and_a_transfer() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
-        let key = store.person_key().clone();
+        let key = store.recipient_hash_key().clone();
         let by = Reader::of(&key);
         let tied = by.reply(9, ANNA, &[("ExternalUserId", ANNA_ID)], -60);
         store.observe(tied).await.expect("observed");
@@ -339,7 +339,7 @@ async fn erasure_by_any_address_of_a_person_removes_the_records_of_all() {
     for name in [ANNA, "+15551230001", &*id(ANNA_ID), "US.ENT.118157992128868"] {
         let backend = backends().remove(0);
         let store = backend.usual(&Hands::default());
-        let key = store.person_key().clone();
+        let key = store.recipient_hash_key().clone();
         let by = Reader::of(&key);
         let tied =
             [("ExternalUserId", ANNA_ID), ("ParentExternalUserId", "US.ENT.118157992128868")];
@@ -355,7 +355,7 @@ async fn erasure_by_any_address_of_a_person_removes_the_records_of_all() {
     for name in [ANNA, &*id(ANNA_ID)] {
         let backend = backends().remove(0);
         let store = backend.usual(&Hands::default());
-        let key = store.person_key().clone();
+        let key = store.recipient_hash_key().clone();
         let by = Reader::of(&key);
         remember(&store, by.delivered(1, &id(ANNA_ID), &[], 0)).await;
         remember(&store, by.registered(1, ANNA, 0)).await;
@@ -371,7 +371,7 @@ async fn address_links_that_no_webhook_repeats_expire() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
-        let key = store.person_key().clone();
+        let key = store.recipient_hash_key().clone();
         let by = Reader::of(&key);
         remember(&store, by.delivered(1, ANNA, &[("ExternalUserId", ANNA_ID)], 0)).await;
         hands.set(399 * DAY);
@@ -395,7 +395,7 @@ async fn a_full_store_evicts_no_message_that_shields_one_to_another_address_of_t
         for backend in backends() {
             let hands = Hands::default();
             let store = backend.open(&hands, policy(), 2);
-            let key = store.person_key().clone();
+            let key = store.recipient_hash_key().clone();
             let by = Reader::of(&key);
             let since = DAY / 8;
             hands.set(since);
@@ -430,7 +430,7 @@ async fn many_messages_to_user_ids_block_evidence_about_an_older_message_and_not
         for backend in backends() {
             let hands = Hands::default();
             let store = backend.usual(&hands);
-            let key = store.person_key().clone();
+            let key = store.recipient_hash_key().clone();
             let by = Reader::of(&key);
             for n in 0..300 {
                 let to = id(&format!("US.{}", 10_000_000_000_000_000_u64 + u64::from(n)));

@@ -315,7 +315,7 @@ fn judged_alike(steps: Vec<(Step, i64)>) {
         }
         for (sid, message) in &book.messages {
             let mut message = message.clone();
-            message.age(crate::given::at(book.now));
+            message.apply_expiry(crate::given::at(book.now));
             assert_eq!(store.show(*sid).await.expect("looked up"), Some(message));
         }
     });

@@ -142,7 +142,7 @@ fn a_link_proves_nothing_about_a_message_that_was_known_before_the_link_was_crea
     let resend = MessageUpdate { reference: Some(reference("login-1")), ..holding(2, 100) };
     assert_eq!(book.remember(&resend).confirmed, [sid(2)]);
     assert_eq!((basis(&book, 2), book.state(sid(1))), (Some(Basis::Direct), State::Pending));
-    assert_eq!(book.messages[&sid(1)].converted_by, Some(sid(2)));
+    assert_eq!(book.messages[&sid(1)].superseded_by, Some(sid(2)));
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::harness::http_client::{self, Line, connected_from};
 use crate::harness::running::{BINARY, Running, settings, wrapped};
 use crate::harness::twilio::{Twilio, TwilioReply};
 use crate::harness::{BASE, Harness, LONG, eventually, signed, status_callback};
-use crate::page::{TOKEN, ask, form_token, get};
+use crate::page::{TOKEN, ask, csrf_token, get};
 use crate::skip::{skipped, skipped_unless_ci};
 use crate::slow_clients::open_files;
 
@@ -240,7 +240,7 @@ fn the_operators_page_is_reachable_through_fly_proxy_and_a_private_network() {
         let cookie = format!("Cookie: {cookie}");
         let page = get(ops, "/", &[&host, &cookie]);
         assert_eq!(page.status, 200, "{name}");
-        let button = format!("token={}", form_token(&page.text()));
+        let button = format!("csrf_token={}", csrf_token(&page.text()));
         let answer = ask(ops, "POST", "/logout", &[&host, &origin, &cookie], &button);
         assert_eq!(answer.status, 303, "{name}");
         // A page of another site is refused under every name.

@@ -20,7 +20,7 @@ use crate::harness::{
     ACCOUNT, Harness, LONG, OTHER_ACCOUNT, RECIPIENT, SENDER, code_entered, form, http_client,
     post, sid, signed, status_callback,
 };
-use crate::page::{ask, form_token};
+use crate::page::{ask, csrf_token};
 
 /// The fields of every line.
 const FRAME: [&str; 4] = ["timestamp", "level", "target", "message"];
@@ -163,7 +163,7 @@ fn an_operators_action_is_one_line_whether_by_command_or_page() {
     let harness = Harness::new(&[]);
     let press = |path: &str| {
         let page = harness.service.operator("/").text();
-        let body = format!("token={}", form_token(&page));
+        let body = format!("csrf_token={}", csrf_token(&page));
         assert_eq!(ask(harness.service.ops, "POST", path, &[], &body).status, 303, "{path}");
     };
     let command = |words: &[&str], code| {
@@ -176,13 +176,13 @@ fn an_operators_action_is_one_line_whether_by_command_or_page() {
         harness.reaches(number, "refused");
     }
     harness.twilio.reply_with(TwilioReply::Status(200));
-    press(&format!("/accounts/{ACCOUNT}/pause"));
+    press(&format!("/accounts/{ACCOUNT}/hold"));
     command(&["resume", ACCOUNT], 0);
-    command(&["pause", ACCOUNT], 0);
+    command(&["hold", ACCOUNT], 0);
     command(&["requeue", &sid(1)], 0);
     press(&format!("/messages/{}/requeue", sid(2)));
     // A request without an effect is no decision.
-    command(&["pause", ACCOUNT], 0);
+    command(&["hold", ACCOUNT], 0);
     command(&["requeue", &sid(2)], 1);
     press(&format!("/messages/{}/requeue", sid(9)));
     press(&format!("/accounts/{ACCOUNT}/resume"));

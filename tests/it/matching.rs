@@ -199,7 +199,7 @@ fn an_alphanumeric_sender_cannot_be_replied_to_so_it_does_not_shield_its_service
     let mut book = book(&[by_number, by_name]);
     let mut answered = reply(1, 20);
     let evidence = answered.evidence.as_mut().expect("evidence");
-    if let EvidenceTarget::Person { sender, .. } = &mut evidence.named {
+    if let EvidenceTarget::Person { sender, .. } = &mut evidence.target {
         sender.service = Some(service(1));
     }
     assert_eq!(book.observe(&answered), ObserveOutcome::Confirmed(sid(1)));

@@ -273,7 +273,7 @@ fn a_service_moves_to_postgresql_and_back_under_traffic_and_loses_and_doubles_no
         let key = sled.run(&["store", "key"]);
         let database = Place { store: postgres.url(), key: Some(key.trim().to_owned()) };
         let receivers = [at("run-1"), at("run-2")].map(|run| serve(&database, &twilio, &run));
-        database.run(&["pause", ACCOUNT]);
+        database.run(&["hold", ACCOUNT]);
         traffic.redirect(&[&receivers[0], &receivers[1]]);
         traffic.passes(SOME);
         stop(old);
@@ -285,7 +285,7 @@ fn a_service_moves_to_postgresql_and_back_under_traffic_and_loses_and_doubles_no
 
         let again = Place::sled(&at("again"), Some(key.trim()));
         let new = serve(&again, &twilio, &at("again"));
-        again.run(&["pause", ACCOUNT]);
+        again.run(&["hold", ACCOUNT]);
         traffic.redirect(&[&new]);
         traffic.passes(SOME);
         receivers.into_iter().for_each(stop);
@@ -325,7 +325,7 @@ fn a_store_at_rest_and_its_copy_in_the_database_have_the_same_digest() {
     harness.confirm(1);
     harness.reaches(1, "reported");
     let source = Place::sled(&harness.store(), None);
-    source.run(&["pause", ACCOUNT]);
+    source.run(&["hold", ACCOUNT]);
     harness.confirm(2);
     let parked = form("/app/events", &[("Reference", "login-77"), ("Type", "password_used")]);
     assert_eq!(harness.send(&parked).status, 202);

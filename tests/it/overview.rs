@@ -41,13 +41,12 @@ fn refused(code: u32) -> Settlement {
 }
 
 /// The view of a message that the API shows.
-pub(crate) fn seen(census: &MessageStats) -> String {
-    let hours: Vec<_> = census.by_hour(Timestamp::MIN, Timestamp::MAX).collect();
-    let (codes, senders) =
-        (census.by_calling_code(Timestamp::MIN), census.by_sender(Timestamp::MIN));
+pub(crate) fn seen(stats: &MessageStats) -> String {
+    let hours: Vec<_> = stats.by_hour(Timestamp::MIN, Timestamp::MAX).collect();
+    let (codes, senders) = (stats.by_calling_code(Timestamp::MIN), stats.by_sender(Timestamp::MIN));
     let standing = State::ALL.map(StatusBucket::Message).into_iter();
     let standing = standing.chain([StatusBucket::Parked, StatusBucket::Orphaned]);
-    let oldest: Vec<_> = standing.map(|standing| census.oldest(standing)).collect();
+    let oldest: Vec<_> = standing.map(|standing| stats.oldest(standing)).collect();
     format!("{hours:?} {codes:?} {senders:?} {oldest:?}")
 }
 
@@ -157,12 +156,12 @@ async fn no_message_of_an_account_on_hold_is_claimed_until_it_is_resumed() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
         confirmed(&store, 1, 0).await;
-        assert_eq!(store.pause(account()).await.expect("paused"), at(0));
+        assert_eq!(store.hold(account()).await.expect("on hold"), at(0));
         hands.set(60);
-        assert_eq!(store.pause(account()).await.expect("paused"), at(0), "it was already");
+        assert_eq!(store.hold(account()).await.expect("on hold"), at(0), "it was already");
         drop(store);
         let store = backend.usual(&hands);
-        assert_eq!(store.paused().await, Ok(BTreeMap::from([(account(), at(0))])));
+        assert_eq!(store.on_hold().await, Ok(BTreeMap::from([(account(), at(0))])));
         assert!(claim(&store, 9).await.is_empty());
         assert_eq!(store.next_due(&Quotas::default()).await.expect("known"), None);
         assert_eq!(store.outbox(9).await.expect("known").len(), 1, "it still waits");
@@ -172,7 +171,7 @@ async fn no_message_of_an_account_on_hold_is_claimed_until_it_is_resumed() {
         store.changed().await;
         assert_eq!(claim(&store, 9).await.len(), 1);
         assert_eq!(store.resume(account()).await, Ok(None));
-        assert_eq!(store.paused().await, Ok(BTreeMap::new()));
+        assert_eq!(store.on_hold().await, Ok(BTreeMap::new()));
     }
 }
 
@@ -191,12 +190,12 @@ async fn the_statistics_are_the_same_after_a_restart() {
         for claim in claim(&store, 1).await {
             store.settle(claim.lease, Settlement::Reported, None).await.expect("settled");
         }
-        let before = store.census().await.expect("counted");
+        let before = store.stats().await.expect("counted");
         let all = before.created(Timestamp::MIN, Timestamp::MAX);
         assert_eq!((all.sent, all.confirmed, all.reported), (9, 1, 1));
         assert_eq!(before.since_start().map(|(_, _, tally)| tally.sent).sum::<u64>(), 9);
         drop(store);
         let store = backend.usual(&hands);
-        assert_eq!(seen(&store.census().await.expect("counted")), seen(&before));
+        assert_eq!(seen(&store.stats().await.expect("counted")), seen(&before));
     }
 }

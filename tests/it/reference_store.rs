@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::ops::RangeInclusive;
 
-use heardback::domain::address::{NameKind, RecipientHash, TiedNames};
+use heardback::domain::address::{NameKind, RecipientAliases, RecipientHash};
 use heardback::domain::click_link::{Link, LinkId};
 use heardback::domain::matching::{
     self, AffectedKeys, AutomaticReplies, Changes, Contradiction, Newest, ObserveOutcome, Parked,
@@ -29,7 +29,7 @@ pub(crate) struct ReferenceStore {
     pub(crate) links: BTreeMap<LinkId, Link>,
     seen: BTreeSet<DedupId>,
     services: BTreeMap<(AccountSid, String), ServiceSid>,
-    pub(crate) tied: BTreeMap<RecipientHash, TiedNames>,
+    pub(crate) tied: BTreeMap<RecipientHash, RecipientAliases>,
     pub(crate) automatic: BTreeMap<RecipientHash, AutomaticReplies>,
     /// The labels of all evidence so far.
     labels: BTreeSet<String>,
@@ -110,7 +110,7 @@ impl ReferenceStore {
     /// Claims every confirmed message: a confirmation may be undone only before it is posted.
     pub(crate) fn claim_all(&mut self) {
         for message in self.messages.values_mut() {
-            message.held = None;
+            message.parked_evidence = None;
         }
     }
 
@@ -173,7 +173,7 @@ impl ReferenceStore {
     fn watch(&self, before: Option<&Message>, after: &Message) {
         use State::{Confirmed, Expired, Pending, Undelivered, Untracked};
         let from = before.map(|message| message.state);
-        let is_final = before.is_some_and(|message| message.held.is_none());
+        let is_final = before.is_some_and(|message| message.parked_evidence.is_none());
         let along_an_arrow = from == Some(after.state)
             || match from {
                 // One step may combine a registration, a receipt and parked evidence.
@@ -250,14 +250,12 @@ impl RowSource for ReferenceStore {
     }
 
     fn may_concern(&self, key: &WaitsFor) -> Result<bool, Infallible> {
-        let held = self.messages.values().filter_map(|message| message.held.as_deref());
+        let held = self.messages.values().filter_map(|message| message.parked_evidence.as_deref());
         Ok(held.chain(&self.parked).any(|parked| WaitsFor::of(&parked.evidence) == *key))
     }
 
     fn holding(&self, key: &WaitsFor) -> Result<Vec<MessageSid>, Infallible> {
-        let holds = |message: &&Message| {
-            message.held.as_ref().is_some_and(|held| WaitsFor::of(&held.evidence) == *key)
-        };
+        let holds = |message: &&Message| WaitsFor::of_message(message).as_ref() == Some(key);
         Ok(self.messages.values().filter(holds).map(|message| message.sid).collect())
     }
 
@@ -269,7 +267,11 @@ impl RowSource for ReferenceStore {
         Ok(self.services.get(&(account, sender.to_owned())).copied())
     }
 
-    fn tied(&self, _: AccountSid, person: RecipientHash) -> Result<Option<TiedNames>, Infallible> {
+    fn tied(
+        &self,
+        _: AccountSid,
+        person: RecipientHash,
+    ) -> Result<Option<RecipientAliases>, Infallible> {
         Ok(self.tied.get(&person).cloned())
     }
 

@@ -41,8 +41,8 @@ fn basis(book: &ReferenceStore, n: u32) -> Option<Basis> {
     book.messages[&sid(n)].proof.as_ref().map(|proof| proof.basis)
 }
 
-fn converted_by(book: &ReferenceStore, n: u32) -> Option<MessageSid> {
-    book.messages[&sid(n)].converted_by
+fn superseded_by(book: &ReferenceStore, n: u32) -> Option<MessageSid> {
+    book.messages[&sid(n)].superseded_by
 }
 
 fn parked_because(observed: &ObserveOutcome) -> Option<Reason> {
@@ -60,9 +60,9 @@ fn parked_because(observed: &ObserveOutcome) -> Option<Reason> {
 fn newest_confirms_the_newest_and_marks_the_others() {
     let mut book = book(Resend::Newest, &[bearing(1, 0), bearing(2, 10)]);
     assert_eq!(book.observe(&shared("x", 20)), ObserveOutcome::Confirmed(sid(2)));
-    assert_eq!((basis(&book, 2), converted_by(&book, 2)), (Some(Basis::Shared), None));
+    assert_eq!((basis(&book, 2), superseded_by(&book, 2)), (Some(Basis::Shared), None));
     assert_eq!(book.state(sid(1)), State::Pending);
-    assert_eq!(converted_by(&book, 1), Some(sid(2)));
+    assert_eq!(superseded_by(&book, 1), Some(sid(2)));
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn only_deliverable_waits_while_two_may_have_arrived_and_settles_by_a_receipt() 
     assert!(book.confirmed().is_empty());
     let receipt = book.remember(&status_bearing(2, "undelivered", 30));
     assert_eq!(receipt.confirmed, [sid(1)]);
-    assert_eq!(converted_by(&book, 2), Some(sid(1)));
+    assert_eq!(superseded_by(&book, 2), Some(sid(1)));
 }
 
 fn status_bearing(n: u32, word: &str, seconds: i64) -> MessageUpdate {
@@ -94,7 +94,7 @@ fn all_confirms_every_pending_one_but_no_undelivered_and_no_younger_one() {
     let mut book = book(Resend::All, &seen);
     assert_eq!(book.observe(&shared("x", 20)), ObserveOutcome::Confirmed(sid(3)));
     assert_eq!(book.confirmed(), [sid(1), sid(3)].into());
-    assert_eq!(converted_by(&book, 2), Some(sid(3)));
+    assert_eq!(superseded_by(&book, 2), Some(sid(3)));
     assert_eq!(book.observe(&shared("x", 21)), ObserveOutcome::AlreadyConfirmed(sid(3)));
 }
 
@@ -107,7 +107,7 @@ fn code_confirms_nothing_without_a_code_and_the_right_one_with_it() {
     assert_eq!(parked_because(&one.observe(&wrong)), Some(Reason::OtherCode));
     assert!(one.confirmed().is_empty());
     assert_eq!(one.observe(&typed("111111", shared("x", 20))), ObserveOutcome::Confirmed(sid(1)));
-    assert_eq!(converted_by(&one, 2), Some(sid(1)));
+    assert_eq!(superseded_by(&one, 2), Some(sid(1)));
 }
 
 #[test]
@@ -154,12 +154,12 @@ fn a_repeated_code_is_never_direct_for_the_remaining_messages() {
 }
 
 #[test]
-fn direct_evidence_marks_the_others_as_converted_and_never_blocks_them() {
+fn direct_evidence_supersedes_the_others_and_never_blocks_them() {
     let mut book = book(Resend::Newest, &[bearing(1, 0), bearing(2, 10)]);
     assert_eq!(book.observe(&direct(1, 20)), ObserveOutcome::Confirmed(sid(1)));
-    assert_eq!(converted_by(&book, 2), Some(sid(1)));
+    assert_eq!(superseded_by(&book, 2), Some(sid(1)));
     assert_eq!(book.observe(&direct(2, 30)), ObserveOutcome::Confirmed(sid(2)));
-    assert_eq!(converted_by(&book, 2), None, "the message was confirmed itself");
+    assert_eq!(superseded_by(&book, 2), None, "the message was confirmed itself");
 }
 
 #[test]
@@ -305,7 +305,7 @@ fn a_short_number_is_a_code_only_of_a_recent_message() {
 fn a_message_sent_after_the_act_is_not_marked_as_passed_over() {
     let mut book = book(Resend::Newest, &[bearing(1, 0), bearing(2, 100)]);
     assert_eq!(book.observe(&direct(1, 50)), ObserveOutcome::Confirmed(sid(1)));
-    assert_eq!(converted_by(&book, 2), None);
+    assert_eq!(superseded_by(&book, 2), None);
 }
 
 #[test]

@@ -236,10 +236,10 @@ async fn confirm_for(
 ) {
     let account = account.parse().expect("valid");
     let sighting = sighting(account, number, seen_at, Some(created_at));
-    let named = EvidenceTarget::Message(sighting.sid);
+    let target = EvidenceTarget::Message(sighting.sid);
     let evidence = Evidence {
         account,
-        named,
+        target,
         label: "code_entered".to_owned(),
         occurred_at: seen_at,
         time_source: TimeSource::Exact,
@@ -798,6 +798,6 @@ async fn the_loop_wakes_for_new_messages_and_finishes_posts_under_way_on_shutdow
 
 #[test]
 fn a_lane_has_a_name_for_each_state() {
-    let states = [LaneState::Open, LaneState::Held, LaneState::Paused];
+    let states = [LaneState::Posting, LaneState::Held, LaneState::Paused];
     assert_eq!(states.map(LaneState::as_str), ["open", "held", "paused"]);
 }

@@ -15,6 +15,7 @@ use crate::admin::page::local_access;
 use crate::admin::page::login_limiter::LoginLimiter;
 use crate::domain::mac::MacKey;
 use crate::domain::rate_limit::RateLimitState;
+use crate::telemetry::clock::monotonic;
 
 /// The duration of a session, in seconds: a working day.
 const SESSION_SECS: i64 = 12 * 60 * 60;
@@ -26,7 +27,7 @@ pub(super) struct Authenticator {
     token: Option<TokenKeys>,
     /// New in each process.
     process_key: MacKey,
-    began: Instant,
+    started_at: Instant,
     limiter: LoginLimiter,
 }
 
@@ -38,15 +39,16 @@ struct TokenKeys {
 
 /// An authenticated client.
 pub(super) struct Session {
-    /// The token that forms of this session must contain.
-    pub(super) form_token: String,
+    /// The session's CSRF token, which its forms must contain.
+    pub(super) csrf_token: String,
     pub(super) can_log_out: bool,
     /// A program that sends the token with every request. No other site can make a browser do so.
     is_bearer: bool,
 }
 
 /// Why a request has no access.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no access to the operator's page: {self:?}")]
 pub(super) enum DenialReason {
     /// The cookie is missing, expired or invalid.
     NoSession,
@@ -70,7 +72,7 @@ impl Authenticator {
             TokenKeys { token, sessions: MacKey::new(&sessions) }
         });
         let (process_key, limiter) = (MacKey::new(&random), LoginLimiter::default());
-        Self { token, process_key, began: crate::telemetry::clock::monotonic(), limiter }
+        Self { token, process_key, started_at: monotonic(), limiter }
     }
 
     /// Whether the page requires a token.
@@ -91,14 +93,14 @@ impl Authenticator {
             if !host.is_some_and(|host| local_access::is_this_machine(request, host)) {
                 return Err(DenialReason::ForeignHost);
             }
-            let form_token = self.process_key.hex_tag("form");
-            return Ok(Session { form_token, can_log_out: false, is_bearer: false });
+            let csrf_token = self.process_key.hex_tag("form");
+            return Ok(Session { csrf_token, can_log_out: false, is_bearer: false });
         };
         if let Some(value) = header(request, &AUTHORIZATION) {
             let (scheme, token) = value.split_once(' ').unwrap_or_default();
             let token = Some(token.trim()).filter(|_| scheme.eq_ignore_ascii_case("bearer"));
             self.check_token(keys, request, token)?;
-            return Ok(Session { form_token: String::new(), can_log_out: false, is_bearer: true });
+            return Ok(Session { csrf_token: String::new(), can_log_out: false, is_bearer: true });
         }
         let cookie = cookie_value(request, SESSION_COOKIE).ok_or(DenialReason::NoSession)?;
         let (signed, tag) = cookie.rsplit_once('.').ok_or(DenialReason::NoSession)?;
@@ -107,8 +109,8 @@ impl Authenticator {
         if !keys.sessions.made_hex(signed, tag) || is_expired {
             return Err(DenialReason::NoSession);
         }
-        let form_token = keys.sessions.hex_tag(&format!("form {signed}"));
-        Ok(Session { form_token, can_log_out: true, is_bearer: false })
+        let csrf_token = keys.sessions.hex_tag(&format!("form {signed}"));
+        Ok(Session { csrf_token, can_log_out: true, is_bearer: false })
     }
 
     /// Checks that a form was sent by a page of this session.
@@ -116,15 +118,15 @@ impl Authenticator {
         &self,
         request: &HttpRequest,
         session: &Session,
-        form_token: &str,
+        csrf_token: &str,
     ) -> Result<(), DenialReason> {
         if session.is_bearer {
             return Ok(());
         }
         check_same_origin(request)?;
         // A comparison of MACs takes constant time.
-        let tag = self.process_key.hex_tag(&session.form_token);
-        let is_ours = self.process_key.made_hex(form_token, &tag);
+        let tag = self.process_key.hex_tag(&session.csrf_token);
+        let is_ours = self.process_key.made_hex(csrf_token, &tag);
         if is_ours { Ok(()) } else { Err(DenialReason::ForgedForm) }
     }
 
@@ -140,8 +142,8 @@ impl Authenticator {
         self.check_token(keys, request, Some(token))?;
         let expiry = now.as_second() + SESSION_SECS;
         // Sessions that begin in the same second differ by the nonce.
-        let moment = format!("{now} {:?}", self.began.elapsed());
-        let nonce: String = self.process_key.hex_tag(&moment).chars().take(16).collect();
+        let unique = format!("{now} {:?}", self.started_at.elapsed());
+        let nonce: String = self.process_key.hex_tag(&unique).chars().take(16).collect();
         let signed = format!("{expiry}.{nonce}");
         let tag = keys.sessions.hex_tag(&signed);
         Ok(cookie(SESSION_COOKIE, &format!("{signed}.{tag}"), SESSION_SECS))
@@ -158,7 +160,7 @@ impl Authenticator {
             return Ok(());
         }
         let client = request.peer_addr().map(|peer| peer.ip());
-        match self.limiter.failed(client, self.began.elapsed()) {
+        match self.limiter.failed(client, self.started_at.elapsed()) {
             RateLimitState::Within => return Err(DenialReason::WrongToken),
             RateLimitState::JustOver => tracing::warn!(
                 "operator's page: too many wrong tokens from one network; further ones are answered 429; \

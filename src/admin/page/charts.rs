@@ -22,13 +22,13 @@ const PERIOD_WIDTH: f64 = 10.0;
 /// Conversion as a line, with bars of sent and confirmed messages below it.
 pub(super) fn over_time(id: &str, title: &str, periods: &[Period]) -> Markup {
     let all = periods.iter().fold(BucketCounts::default(), |all, period| all + period.tally);
-    let most = periods.iter().map(|period| period.tally.sent).max().unwrap_or_default();
+    let max = periods.iter().map(|period| period.tally.sent).max().unwrap_or_default();
     let described = format!(
         "{} sent, {} confirmed, {} altogether; the busiest had {}.",
         format::count(all.sent),
         format::count(all.confirmed),
         format::share(all.conversion()),
-        format::count(most)
+        format::count(max)
     );
     let (title_id, desc_id) = (format!("{id}-title"), format!("{id}-desc"));
     let labels = [0, periods.len() / 2, periods.len().saturating_sub(1)];
@@ -46,10 +46,10 @@ pub(super) fn over_time(id: &str, title: &str, periods: &[Period]) -> Markup {
                     path.dots d=(conversion_dots(periods)) {}
                     (tooltips(periods))
                 }
-                div.axis { span { (format::count(most)) } span { "0" } }
+                div.axis { span { (format::count(max)) } span { "0" } }
                 svg.bars viewBox=(view(periods)) preserveAspectRatio="none" aria-hidden="true" {
-                    path.sent d=(bars(periods, most, |tally| tally.sent)) {}
-                    path.confirmed d=(bars(periods, most, |tally| tally.confirmed)) {}
+                    path.sent d=(bars(periods, max, |tally| tally.sent)) {}
+                    path.confirmed d=(bars(periods, max, |tally| tally.confirmed)) {}
                     (tooltips(periods))
                 }
             }
@@ -88,7 +88,7 @@ fn as_table(id: &str, periods: &[Period]) -> Markup {
 
 /// A table of the times from sending to proof, with a bar for each bucket.
 pub(super) fn waits(tally: &BucketCounts) -> Markup {
-    let most = tally.waits.iter().copied().max().unwrap_or_default();
+    let max = tally.waits.iter().copied().max().unwrap_or_default();
     let mut so_far = 0;
     html! {
         table.bars {
@@ -100,7 +100,7 @@ pub(super) fn waits(tally: &BucketCounts) -> Markup {
             tbody { @for (at, count) in tally.waits.iter().copied().enumerate() { tr {
                 @let () = so_far += count;
                 th scope="row" { (bound(at)) }
-                td.wide { (bar(format::part(count, most), "confirmed")) }
+                td.wide { (bar(format::part(count, max), "confirmed")) }
                 td.n { (format::count(count)) }
                 td.n { (format::share(format::part(so_far, tally.confirmed))) }
             } } }
@@ -168,10 +168,10 @@ fn conversion_dots(periods: &[Period]) -> String {
     points(periods).map(|(_, x, y)| format!("M{x} {y:.2}h0.01")).collect::<Vec<_>>().concat()
 }
 
-fn bars(periods: &[Period], most: u64, of: impl Fn(&BucketCounts) -> u64) -> String {
+fn bars(periods: &[Period], max: u64, of: impl Fn(&BucketCounts) -> u64) -> String {
     let mut path = String::new();
     for (at, period) in periods.iter().enumerate() {
-        let height = format::part(of(&period.tally), most).unwrap_or_default() * CHART_HEIGHT;
+        let height = format::part(of(&period.tally), max).unwrap_or_default() * CHART_HEIGHT;
         let (x, width) = (left(at) + PERIOD_WIDTH * 0.12, PERIOD_WIDTH * 0.76);
         if height > 0.0 {
             let _ = write!(path, "M{x:.1} {CHART_HEIGHT}v-{height:.2}h{width:.1}v{height:.2}z");

@@ -35,7 +35,7 @@ pub(super) fn health(now: &Snapshot) -> Markup {
         section class={ "health " (class) } aria-labelledby="h-health" {
             h1 #h-health { (title) }
             @if let Some(at) = now.last_verified {
-                p { "Last verified signature: " time datetime=(at) { (ago(at, now.at)) } "." @if now.findings.is_empty() {
+                p { "Last verified signature: " time datetime=(at) { (ago(at, now.taken_at)) } "." @if now.findings.is_empty() {
                     " The store is available, every account is posted, and no confirmation is late."
                 } }
             }
@@ -45,7 +45,7 @@ pub(super) fn health(now: &Snapshot) -> Markup {
                     div { dt { (name) } dd { (format::count(count)) } }
                 }
                 @if let Some(since) = oldest {
-                    div { dt { "oldest unreported" } dd { (format::timestamp(since, now.at)) } }
+                    div { dt { "oldest unreported" } dd { (format::timestamp(since, now.taken_at)) } }
                 }
             }
         }
@@ -57,7 +57,7 @@ fn item(finding: &Finding, now: &Snapshot) -> Markup {
         li class=(class(finding.severity)) data-finding=(finding.id.as_str()) {
             strong { (finding.what) "." }
             @if let Some(since) = finding.since {
-                " " span.since { "Since " (format::timestamp(since, now.at)) ", " (ago(since, now.at)) "." }
+                " " span.since { "Since " (format::timestamp(since, now.taken_at)) ", " (ago(since, now.taken_at)) "." }
             }
             p { (with_code(&finding.advice)) }
         }

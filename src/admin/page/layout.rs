@@ -1,12 +1,12 @@
 //! The frame of every page, pages without content of their own, and the headers of every response.
 
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, LOCATION, REFERRER_POLICY, RETRY_AFTER,
     WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use actix_web::middleware::DefaultHeaders;
+use actix_web::{HttpResponse, ResponseError};
 use maud::{DOCTYPE, Markup, html};
 
 use crate::admin::page::auth::{DenialReason, Session};
@@ -56,7 +56,7 @@ impl PageFrame<'_> {
                 }
                 @if self.session.can_log_out {
                     form method="post" action="/logout" {
-                        (form_token(self.session))
+                        (csrf_token_field(self.session))
                         button.quiet type="submit" { "Log out" }
                     }
                 }
@@ -74,8 +74,8 @@ impl PageFrame<'_> {
 }
 
 /// The hidden field that proves that a form belongs to the session.
-pub(super) fn form_token(session: &Session) -> Markup {
-    html! { input type="hidden" name="token" value=(session.form_token); }
+pub(super) fn csrf_token_field(session: &Session) -> Markup {
+    html! { input type="hidden" name="csrf_token" value=(session.csrf_token); }
 }
 
 pub(super) fn login_form(status: StatusCode, error: Option<&str>) -> HttpResponse {
@@ -107,8 +107,17 @@ pub(super) fn see_other(location: &str) -> HttpResponse {
     HttpResponse::SeeOther().insert_header((LOCATION, location)).finish()
 }
 
+/// The answer of a handler. A reason for denial is answered by [`denied`].
+pub(super) type PageResult = Result<HttpResponse, DenialReason>;
+
+impl ResponseError for DenialReason {
+    fn error_response(&self) -> HttpResponse {
+        denied(*self)
+    }
+}
+
 /// The answer to a request without access.
-pub(super) fn denied(reason: DenialReason) -> HttpResponse {
+fn denied(reason: DenialReason) -> HttpResponse {
     match reason {
         DenialReason::NoSession => see_other("/login"),
         DenialReason::WrongToken => HttpResponse::Unauthorized()

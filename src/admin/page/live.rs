@@ -3,10 +3,7 @@
 //! An event has the same HTML as the page, so the script only replaces it. The content is rendered once a second and
 //! sent only if it differs. Comments in between reveal a dead connection.
 
-#![expect(
-    clippy::disallowed_types,
-    reason = "the query of an authenticated page, and chunks of its stream"
-)]
+#![expect(clippy::disallowed_types, reason = "the operator's page is not on the public listener")]
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
@@ -17,14 +14,15 @@ use futures_util::stream;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::admin::page::auth::{DenialReason, Session};
-use crate::admin::page::layout::denied;
+use crate::admin::page::layout::PageResult;
 use crate::admin::page::state::{PageState, SearchQuery};
 use crate::domain::redact::plain;
+use crate::telemetry::clock::monotonic;
 
-const RENDER_EVERY: Duration = Duration::from_secs(1);
+const RENDER_INTERVAL: Duration = Duration::from_secs(1);
 /// A search reads all parked evidence, so it is rendered less often.
-const SEARCH_EVERY: Duration = Duration::from_secs(3);
-const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
+const SEARCH_INTERVAL: Duration = Duration::from_secs(3);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
 /// After this the browser reconnects, and an expired session ends.
 const MAX_DURATION: Duration = Duration::from_mins(10);
 
@@ -33,7 +31,7 @@ struct LiveStream {
     session: Session,
     query: Option<String>,
     last_html: String,
-    began: Instant,
+    started_at: Instant,
     last_sent: Option<Instant>,
     _permit: OwnedSemaphorePermit,
 }
@@ -42,38 +40,37 @@ pub(super) async fn live(
     request: HttpRequest,
     page: web::Data<PageState>,
     query: web::Query<SearchQuery>,
-) -> HttpResponse {
+) -> PageResult {
     let session = match page.authenticate(&request) {
-        Ok(session) => session,
         // A browser does not follow the redirect of an event stream to the login form.
-        Err(DenialReason::NoSession) => return HttpResponse::Unauthorized().finish(),
-        Err(reason) => return denied(reason),
+        Err(DenialReason::NoSession) => return Ok(HttpResponse::Unauthorized().finish()),
+        authenticated => authenticated?,
     };
     let Ok(permit) = page.streams.clone().try_acquire_owned() else {
-        return HttpResponse::ServiceUnavailable().finish();
+        return Ok(HttpResponse::ServiceUnavailable().finish());
     };
     let stream = LiveStream {
         page,
         session,
         query: query.into_inner().q,
         last_html: String::new(),
-        began: crate::telemetry::clock::monotonic(),
+        started_at: monotonic(),
         last_sent: None,
         _permit: permit,
     };
-    HttpResponse::Ok()
+    Ok(HttpResponse::Ok()
         .content_type("text/event-stream")
         // Stops nginx from buffering the stream.
         .insert_header(("X-Accel-Buffering", "no"))
-        .streaming(stream::unfold(stream, LiveStream::next))
+        .streaming(stream::unfold(stream, LiveStream::next)))
 }
 
 impl LiveStream {
     /// Waits for the next change or heartbeat.
     async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
-        while self.began.elapsed() < MAX_DURATION {
+        while self.started_at.elapsed() < MAX_DURATION {
             if self.last_sent.is_some() {
-                let pause = if self.query.is_some() { SEARCH_EVERY } else { RENDER_EVERY };
+                let pause = if self.query.is_some() { SEARCH_INTERVAL } else { RENDER_INTERVAL };
                 tokio::time::sleep(pause).await;
             }
             let html = self.page.content(self.query.as_deref(), &self.session).await;
@@ -82,12 +79,12 @@ impl LiveStream {
                 let event = event(&html);
                 self.last_html = html;
                 event
-            } else if self.last_sent.is_none_or(|sent| sent.elapsed() >= HEARTBEAT_EVERY) {
+            } else if self.last_sent.is_none_or(|sent| sent.elapsed() >= HEARTBEAT_INTERVAL) {
                 Bytes::from_static(b": heartbeat\n\n")
             } else {
                 continue;
             };
-            self.last_sent = Some(crate::telemetry::clock::monotonic());
+            self.last_sent = Some(monotonic());
             return Some((Ok(bytes), self));
         }
         None

@@ -3,7 +3,7 @@
 //! The server renders whole pages, which work without JavaScript; with JavaScript, `live.rs` sends changes. Only the
 //! operator's listener serves it. Deliberately absent: external resources, inline scripts and styles, phone numbers.
 
-#![expect(clippy::disallowed_types, reason = "the query of an authenticated page")]
+#![expect(clippy::disallowed_types, reason = "the operator's page is not on the public listener")]
 
 mod actions;
 mod auth;
@@ -24,7 +24,7 @@ pub use state::PageState;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use crate::admin::page::layout::{PageFrame, denied, see_other};
+use crate::admin::page::layout::{PageFrame, PageResult, see_other};
 use crate::admin::page::state::SearchQuery;
 
 const STYLE: &str = include_str!("style.css");
@@ -54,7 +54,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
     config.service(scope);
 }
 
-async fn index(request: HttpRequest, page: web::Data<PageState>) -> HttpResponse {
+async fn index(request: HttpRequest, page: web::Data<PageState>) -> PageResult {
     show(&request, &page, None).await
 }
 
@@ -62,10 +62,10 @@ async fn search(
     request: HttpRequest,
     page: web::Data<PageState>,
     query: web::Query<SearchQuery>,
-) -> HttpResponse {
+) -> PageResult {
     match query.q.as_deref().map(str::trim) {
         Some(text) if !text.is_empty() => show(&request, &page, Some(text)).await,
-        Some(_) | None => see_other("/"),
+        Some(_) | None => Ok(see_other("/")),
     }
 }
 
@@ -73,21 +73,18 @@ async fn message(
     request: HttpRequest,
     page: web::Data<PageState>,
     sid: web::Path<String>,
-) -> HttpResponse {
+) -> PageResult {
     show(&request, &page, Some(&sid)).await
 }
 
-async fn show(request: &HttpRequest, page: &PageState, query: Option<&str>) -> HttpResponse {
-    let session = match page.authenticate(request) {
-        Ok(session) => session,
-        Err(reason) => return denied(reason),
-    };
+async fn show(request: &HttpRequest, page: &PageState, query: Option<&str>) -> PageResult {
+    let session = page.authenticate(request)?;
     if let Some(query) = query
         && may_be_phone_number(query)
         && !search::has_results(&*page.monitor.sources.store, query).await
     {
         // Do not keep a phone number in the URL or the page.
-        return see_other("/numbers");
+        return Ok(see_other("/numbers"));
     }
     let result = actions::result(request);
     let content = page.content(query, &session).await;
@@ -102,19 +99,14 @@ async fn show(request: &HttpRequest, page: &PageState, query: Option<&str>) -> H
         result,
     };
     let response = frame.render(&content);
-    if result.is_some() { actions::without_result(response) } else { response }
+    Ok(if result.is_some() { actions::without_result(response) } else { response })
 }
 
 /// The answer to a search for a phone number.
-async fn numbers(request: HttpRequest, page: web::Data<PageState>) -> HttpResponse {
-    match page.authenticate(&request) {
-        Ok(session) => {
-            let (title, session) = ("Numbers", &session);
-            let frame = PageFrame { title, session, query: "", live: None, result: None };
-            frame.render(&search::no_phone_numbers())
-        }
-        Err(reason) => denied(reason),
-    }
+async fn numbers(request: HttpRequest, page: web::Data<PageState>) -> PageResult {
+    let (title, session) = ("Numbers", &page.authenticate(&request)?);
+    let frame = PageFrame { title, session, query: "", live: None, result: None };
+    Ok(frame.render(&search::no_phone_numbers()))
 }
 
 /// The answer to a query or a form that cannot be parsed.
@@ -124,7 +116,7 @@ fn malformed<E: std::fmt::Debug + std::fmt::Display + 'static>(
 ) -> actix_web::Error {
     let text =
         "A parameter is missing, repeated or malformed. Start again from the operator's page.";
-    let response = layout::notice(StatusCode::BAD_REQUEST, "Not understood", text);
+    let response = layout::notice(StatusCode::BAD_REQUEST, "Bad request", text);
     actix_web::error::InternalError::from_response(error, response).into()
 }
 

@@ -10,7 +10,7 @@ use crate::admin::page::format;
 use crate::admin::page::health::health;
 use crate::admin::page::tables;
 use crate::admin::snapshot::Snapshot;
-use crate::admin::stats::{Share, by_calling_code, by_sender};
+use crate::admin::stats::{ConversionRow, by_calling_code, by_sender};
 use crate::domain::stats::{BucketCounts, MessageStats, whole_hours};
 
 const HOURS: i64 = 24;
@@ -23,12 +23,12 @@ const HOUR_SECS: i64 = 3_600;
 
 pub(super) fn overview(now: &Snapshot, session: &Session) -> Markup {
     let stats = &now.stats;
-    let since = whole_hours(now.at, HOURS);
+    let since = whole_hours(now.taken_at, HOURS);
     let since = format!("since {} yesterday (UTC)", since.strftime("%H:%M"));
-    let day = periods(stats, now.at, HOURS, HOUR_SECS, "%H:%M");
-    let fortnight = periods(stats, now.at, DAYS, HOURS * HOUR_SECS, "%-d %b");
+    let day = periods(stats, now.taken_at, HOURS, HOUR_SECS, "%H:%M");
+    let fortnight = periods(stats, now.taken_at, DAYS, HOURS * HOUR_SECS, "%-d %b");
     let today = day.iter().fold(BucketCounts::default(), |all, period| all + period.tally);
-    let week = now.at - WEEK;
+    let week = now.taken_at - WEEK;
     html! {
         (health(now))
         section aria-labelledby="h-funnel" {
@@ -57,12 +57,12 @@ pub(super) fn overview(now: &Snapshot, session: &Session) -> Markup {
                 section aria-labelledby="h-codes" {
                     h2 #h-codes { "By calling code" }
                     p.note { "Today and the six days before. More sends without more confirmations: a broken route, or traffic pumping." }
-                    (conversion("Calling code", &by_calling_code(stats, week), &by_calling_code(stats, now.at)))
+                    (conversion("Calling code", &by_calling_code(stats, week), &by_calling_code(stats, now.taken_at)))
                 }
                 section aria-labelledby="h-senders" {
                     h2 #h-senders { "By sender" }
                     p.note { "Today and the six days before." }
-                    (conversion("Sender", &by_sender(stats, week), &by_sender(stats, now.at)))
+                    (conversion("Sender", &by_sender(stats, week), &by_sender(stats, now.taken_at)))
                 }
             }
         }
@@ -108,8 +108,8 @@ fn periods(
 }
 
 /// The conversion of the week and of today by name, the most sent first.
-fn conversion(title: &str, week: &[Share], today: &[Share]) -> Markup {
-    let today_of = |name: &str| today.iter().find(|share| share.of == name)?.conversion;
+fn conversion(title: &str, week: &[ConversionRow], today: &[ConversionRow]) -> Markup {
+    let today_of = |name: &str| today.iter().find(|row| row.label == name)?.conversion;
     let more = week.len().saturating_sub(MAX_ROWS);
     let (name, id) = (title.to_lowercase(), title.to_lowercase().replace(' ', "-"));
     html! {
@@ -121,12 +121,12 @@ fn conversion(title: &str, week: &[Share], today: &[Share]) -> Markup {
                         th scope="col" { (title) } th.n scope="col" { "Sent" }
                         th scope="col" colspan="2" { "Conversion" } th.n scope="col" { "Today" }
                     } }
-                    tbody { @for share in week.iter().take(MAX_ROWS) { tr {
-                        th scope="row" title=(share.of) { (share.of) }
-                        td.n { (format::count(share.tally.sent)) }
-                        td.wide { (charts::bar(share.conversion, "confirmed")) }
-                        td.n { (format::share(share.conversion)) }
-                        td.n { (format::share(today_of(&share.of))) }
+                    tbody { @for row in week.iter().take(MAX_ROWS) { tr {
+                        th scope="row" title=(row.label) { (row.label) }
+                        td.n { (format::count(row.counts.sent)) }
+                        td.wide { (charts::bar(row.conversion, "confirmed")) }
+                        td.n { (format::share(row.conversion)) }
+                        td.n { (format::share(today_of(&row.label))) }
                     } } }
                 }
             }

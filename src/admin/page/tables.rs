@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use crate::admin::page::auth::Session;
 use crate::admin::page::format;
-use crate::admin::page::layout::form_token;
+use crate::admin::page::layout::csrf_token_field;
 use crate::admin::posting::{NextPost, Posting};
 use crate::admin::snapshot::{MAX_SHOWN, Snapshot};
 use crate::domain::message::{Message, State};
@@ -39,11 +39,11 @@ fn outbox_row(message: &Message, now: &Snapshot) -> Markup {
         td data-label="Proven by" { @if let Some(proof) = proof {
             (veiled(&proof.label.replace('_', " "))) " " span.soft { (proof.basis.as_str()) }
         } }
-        td data-label="Confirmed" { @if let Some(proof) = proof { (format::timestamp(proof.confirmed_at, now.at)) } }
-        td data-label="Next attempt" { (next_post(message, &now.posting, now.at)) }
+        td data-label="Confirmed" { @if let Some(proof) = proof { (format::timestamp(proof.confirmed_at, now.taken_at)) } }
+        td data-label="Next attempt" { (next_post(message, &now.posting, now.taken_at)) }
         td.n data-label="Attempts" { (message.posts_made()) }
         td.why data-label="Last attempt" { @match &message.last_attempt {
-            Some(attempt) => { (veiled(&attempt.to_string())) " " span.soft { (format::timestamp(attempt.ended_at, now.at)) } }
+            Some(attempt) => { (veiled(&attempt.to_string())) " " span.soft { (format::timestamp(attempt.ended_at, now.taken_at)) } }
             None => span.soft { "none yet" },
         } }
     } }
@@ -72,7 +72,7 @@ pub(super) fn refused(now: &Snapshot, session: &Session) -> Markup {
                 } }
                 tbody { @for message in &now.refused { tr {
                     th scope="row" { (message_link(message)) }
-                    td data-label="Refused" { (format::timestamp(message.since, now.at)) }
+                    td data-label="Refused" { (format::timestamp(message.since, now.taken_at)) }
                     td.why data-label="Why" { (refusal(message)) }
                     td { (requeue_button(message, session)) }
                 } } }
@@ -97,7 +97,7 @@ pub(super) fn requeue_button(message: &Message, session: &Session) -> Markup {
     let sid = message.sid.as_str();
     html! {
         form method="post" action=(format!("/messages/{sid}/requeue")) {
-            (form_token(session))
+            (csrf_token_field(session))
             button id=(format!("requeue-{sid}")) type="submit" aria-label=(format!("Requeue {sid}")) { "Requeue" }
         }
     }
@@ -131,7 +131,7 @@ fn posts_state(now: &Snapshot, account: &str, is_held: bool) -> Markup {
     let (class, text) = match (is_held, lane.map(|lane| lane.state)) {
         (true, _) => ("warning", "on hold"),
         (false, None) => ("ok", "nothing posted yet"),
-        (false, Some(LaneReadiness::Open)) => ("ok", "flow"),
+        (false, Some(LaneReadiness::Posting)) => ("ok", "flow"),
         (false, Some(LaneReadiness::Held)) => ("warning", "held by Twilio"),
         (false, Some(LaneReadiness::Paused)) => ("critical", "paused"),
     };
@@ -139,10 +139,10 @@ fn posts_state(now: &Snapshot, account: &str, is_held: bool) -> Markup {
 }
 
 fn hold_button(account: &str, is_held: bool, session: &Session) -> Markup {
-    let (action, label) = if is_held { ("resume", "Resume") } else { ("pause", "Put on hold") };
+    let (action, label) = if is_held { ("resume", "Resume") } else { ("hold", "Put on hold") };
     html! {
         form method="post" action=(format!("/accounts/{account}/{action}")) {
-            (form_token(session))
+            (csrf_token_field(session))
             button.quiet id=(format!("{action}-{account}")) type="submit" aria-label=(format!("{label}: {account}")) { (label) }
         }
     }

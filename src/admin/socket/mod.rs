@@ -16,7 +16,7 @@ use actix_web::{HttpResponse, web};
 use serde_json::json;
 
 use crate::admin;
-use crate::admin::Target;
+use crate::admin::AdminContext;
 use crate::admin::socket::state::failed;
 
 /// The name of the socket in the folder of the store.
@@ -36,12 +36,12 @@ pub fn routes(config: &mut web::ServiceConfig) {
 
 async fn answer(control: web::Data<ControlState>, body: web::Bytes) -> HttpResponse {
     let Ok(request) = serde_json::from_slice(&body) else { return unknown().await };
-    let target = Target {
+    let context = AdminContext {
         store: &*control.store,
         service: Some(&control.readiness),
         clear_recordings: &*control.clear_recordings,
     };
-    match admin::answer(&target, request).await {
+    match admin::answer(&context, request).await {
         Ok(answer) => HttpResponse::Ok().content_type("application/json").body(answer),
         Err(error) => failed(&error),
     }

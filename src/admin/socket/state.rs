@@ -9,12 +9,12 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::recording::Recording;
-use crate::store::{BackupPieces, Store, StoreError};
+use crate::store::{BackupFrames, Store, StoreError};
 use crate::telemetry::readiness::Readiness;
 
-/// Begins a backup, in the way of the store's backend.
+/// Begins a backup of the store, by the method of its backend.
 pub type BeginBackup =
-    Arc<dyn Fn() -> BoxFuture<'static, Result<BackupPieces, StoreError>> + Send + Sync>;
+    Arc<dyn Fn() -> BoxFuture<'static, Result<BackupFrames, StoreError>> + Send + Sync>;
 
 pub struct ControlState {
     pub store: Arc<dyn Store>,
@@ -22,7 +22,7 @@ pub struct ControlState {
     pub backup: BeginBackup,
     /// Removes all recordings of rejected requests.
     pub clear_recordings: Arc<dyn Fn() -> io::Result<u64> + Send + Sync>,
-    /// Begins a watch of rejected requests, which ends the watch before it.
+    /// Begins a watch of rejected requests. An earlier watch ends.
     pub watch_rejected: Arc<dyn Fn() -> mpsc::Receiver<Recording> + Send + Sync>,
 }
 

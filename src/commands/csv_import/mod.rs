@@ -19,7 +19,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::admin::AdminRequest;
-use crate::admin::confirm_past::PastOutcome;
+use crate::admin::confirm_imported::LineOutcome;
 use crate::cli::operate::ImportArgs;
 use crate::commands::csv_import::accounts::AllowedAccounts;
 use crate::commands::csv_import::lines::{CsvLines, PastDelivery};
@@ -55,7 +55,7 @@ impl CsvImport {
         let file = open(&args.file).map_err(|error| UsageError(format!("{shown}: {error}")))?;
         let lines = CsvLines::begin(file, accounts);
         let lines = lines.map_err(|error| UsageError(format!("{shown}: {error:#}")))?;
-        Ok(Self { lines, interval: args.rate, json: args.store.json })
+        Ok(Self { lines, interval: args.interval, json: args.common.json })
     }
 
     /// Imports the lines. Returns whether each of them is confirmed now.
@@ -97,7 +97,7 @@ impl CsvImport {
                     break Err(error.context(format!("the import stopped before line {number}")));
                 }
             };
-            let is_new = outcome == PastOutcome::Confirmed;
+            let is_new = outcome == LineOutcome::Confirmed;
             counts.add(number, outcome, out)?;
             bar.add(1);
             if is_new && is_served {
@@ -140,12 +140,13 @@ enum ImportEnd {
 async fn confirm(
     store: &StoreAccess,
     line: Result<PastDelivery, LineError>,
-) -> anyhow::Result<PastOutcome> {
+) -> anyhow::Result<LineOutcome> {
     match line {
         Ok(PastDelivery { account, fields }) => {
-            store.request(AdminRequest::ConfirmPast { account, fields, now: now() }).await
+            let imported_at = now();
+            store.request(AdminRequest::ConfirmImported { account, fields, imported_at }).await
         }
-        Err(LineError { field, why }) => Ok(PastOutcome::Refused { field: field.to_owned(), why }),
+        Err(LineError { field, why }) => Ok(LineOutcome::Rejected { field: field.to_owned(), why }),
     }
 }
 
@@ -185,21 +186,21 @@ struct CsvImportCounts {
 }
 
 impl CsvImportCounts {
-    fn add(&mut self, line: u64, outcome: PastOutcome, out: &mut impl Write) -> anyhow::Result<()> {
+    fn add(&mut self, line: u64, outcome: LineOutcome, out: &mut impl Write) -> anyhow::Result<()> {
         let (result, why) = match outcome {
-            PastOutcome::Confirmed => {
+            LineOutcome::Confirmed => {
                 self.confirmed += 1;
                 return Ok(());
             }
-            PastOutcome::AlreadyConfirmed => {
+            LineOutcome::AlreadyConfirmed => {
                 self.known += 1;
                 return Ok(());
             }
-            PastOutcome::NotConfirmed { reason } => {
+            LineOutcome::NotConfirmed { reason } => {
                 *self.not_confirmed.entry(reason.clone()).or_default() += 1;
                 ("none", reason)
             }
-            PastOutcome::Refused { field, why } => {
+            LineOutcome::Rejected { field, why } => {
                 *self.refused.entry(field).or_default() += 1;
                 ("refused", why)
             }

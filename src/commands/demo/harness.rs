@@ -48,7 +48,7 @@ const ACCOUNT: &str = "AC11111111111111111111111111111111";
 /// The auth token of the demo. It is not secret.
 pub(super) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 /// The limit for all posts. One is retried after a second or less.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 /// The connections of a receiver to a database.
 const CONNECTIONS: u32 = 4;
 /// The end of the path at which an app creates a message.
@@ -185,7 +185,7 @@ impl Harness {
                 tokio::time::sleep(POLL_INTERVAL).await;
             }
         };
-        match tokio::time::timeout(PATIENCE, settled).await {
+        match tokio::time::timeout(TIMEOUT, settled).await {
             Ok(outcomes) => outcomes,
             Err(_) => self.outcomes().await,
         }
@@ -278,12 +278,6 @@ fn host(location: &str) -> &str {
     rest.split('/').next().unwrap_or_default()
 }
 
-/// The verb of a `TwiML` response.
-fn twiml_verb(twiml: &str) -> &str {
-    let inner = twiml.strip_prefix("<Response>").and_then(|rest| rest.strip_suffix("</Response>"));
-    inner.unwrap_or(twiml)
-}
-
 pub(super) struct DemoResponse {
     /// The status, and a word of the body.
     pub(super) text: String,
@@ -306,7 +300,8 @@ pub(super) async fn read_response(response: reqwest::Response) -> anyhow::Result
             .or_else(|| field("status"))
             .unwrap_or_default(),
         (None, None) if is_page => "a page".to_owned(),
-        (None, None) => twiml_verb(&body).to_owned(),
+        // The verb of a `TwiML` response.
+        (None, None) => body.replace("<Response>", "").replace("</Response>", ""),
     };
     Ok(DemoResponse { text: format!("{status} {word}").trim_end().to_owned(), link: field("link") })
 }

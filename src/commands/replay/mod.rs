@@ -196,7 +196,8 @@ async fn status_outcome(
     sid: MessageSid,
 ) -> anyhow::Result<Option<ReplayOutcome>> {
     let Some(name) = Reference::parse(sid.as_str()) else { return Ok(None) };
-    let known: ShownRecords = service.request(AdminRequest::Show(name)).await?;
+    let known: ShownRecords =
+        service.request(AdminRequest::Show { sid_or_reference: name }).await?;
     Ok(known.messages.into_iter().next().map(|message| {
         let status = message.status.map(|status| format!(", {}", status.as_str()));
         let detail = message.state.as_str().to_owned() + &status.unwrap_or_default();

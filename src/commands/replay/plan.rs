@@ -68,7 +68,7 @@ pub(super) fn plan(recording: &Recording, to: &PlanOptions<'_>) -> Result<Replay
         return Err(RESPELLED.into());
     }
     let arrived = Recording { target: arrived.to_owned(), ..recording.clone() };
-    let relay = if name.starts_with("/app/") { Relay::App } else { Relay::Twilio };
+    let relay = if name.starts_with("/app/") { Relay::ViaApp } else { Relay::Direct };
     let fields = fields(recording, route);
     let named = named_account(recording, route, fields.as_ref(), to.settings)?;
     let account = proven_account(&arrived, named, to.settings, to.unproven)?;
@@ -83,8 +83,8 @@ pub(super) fn plan(recording: &Recording, to: &PlanOptions<'_>) -> Result<Replay
     let about = fields.as_ref().filter(|_| route == ReplayRoute::Status);
     let about = about.and_then(|fields| fields.sid("MessageSid", None).ok().flatten());
     let ReplayKey { key, name, selects } = match relay {
-        Relay::App => app_key(to.settings, account)?,
-        Relay::Twilio => account_key(signer)?,
+        Relay::ViaApp => app_key(to.settings, account)?,
+        Relay::Direct => account_key(signer)?,
     };
     let base = to.settings.public_urls.first().map(ToString::to_string).unwrap_or_default();
     let is_sent = |name: &str| SENT.iter().any(|sent| sent.eq_ignore_ascii_case(name));

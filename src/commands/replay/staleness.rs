@@ -29,7 +29,7 @@ pub(super) fn counts_as_of_now(
     let context = ParseContext {
         account,
         others: &[],
-        person_key: &RecipientHashKey::new(b"unused"),
+        recipient_hash_key: &RecipientHashKey::new(b"unused"),
         code_keys: &[],
         ignores_crawlers: true,
         reference_tag: None,
@@ -39,7 +39,7 @@ pub(super) fn counts_as_of_now(
     };
     let is_undated = |signal: Signal| {
         signal.evidence.is_ok_and(|evidence| {
-            !matches!(evidence.named, EvidenceTarget::Message(_)) && evidence.occurred_at > now
+            !matches!(evidence.target, EvidenceTarget::Message(_)) && evidence.occurred_at > now
         })
     };
     let is_new = |update: MessageUpdate| update.tracked && update.created_at.is_none();

@@ -18,12 +18,12 @@ use crate::config::names::{
 use crate::config::problems::Problem;
 use crate::config::reader::SettingsReader;
 use crate::config::settings::{AccountSettings, AccountsSettings, ApiKey, Values};
-use crate::config::table::every_setting;
+use crate::config::table::settings_under;
 use crate::twilio::api_url::{UpstreamUrl, UpstreamUrlError};
 
 /// Reads the rows of [`TWILIO`], and all accounts. `None` after a problem.
 pub(super) fn gather(reader: &mut SettingsReader<'_>) -> Option<AccountsSettings> {
-    reader.rows(every_setting().filter(|setting| setting.heading == TWILIO));
+    reader.rows(settings_under(|heading| heading == TWILIO));
     let path = reader.values.accounts_file.as_ref().map(|path| path.display().to_string());
     let has_own = path.is_none() || environment_names_account(reader);
     let own = if has_own { environment(reader) } else { None };

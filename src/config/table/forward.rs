@@ -3,7 +3,7 @@
 use crate::config::forward::{shown_url, timeout};
 use crate::config::forward_urls::read_url;
 use crate::config::names::{
-    FORWARD, FORWARD_CALL_URL, FORWARD_MESSAGE_URL, FORWARD_PRIVATE, FORWARD_STATUS_URL,
+    FORWARD_CALL_URL, FORWARD_MESSAGE_URL, FORWARD_PRIVATE, FORWARD_STATUS_URL,
 };
 use crate::config::parse::{set, switch};
 use crate::config::reader::{Setting, SettingsReader, Value};
@@ -13,46 +13,41 @@ use crate::domain::forward::ForwardKind;
 pub(super) static ROWS: &[Setting] = &[
     Setting {
         name: FORWARD_MESSAGE_URL,
-        heading: FORWARD,
         value: Value::Secret,
         help: "The app's own URL for inbound messages: /twilio/message passes each on and answers with the app's \
                answer [default: none]",
-        read: |reader, text| url(reader, ForwardKind::Message, text),
+        parse: |reader, text| url(reader, ForwardKind::Message, text),
         show: |settings| shown_url(settings, ForwardKind::Message),
     },
     Setting {
         name: FORWARD_CALL_URL,
-        heading: FORWARD,
         value: Value::Secret,
         help: "The app's own URL for calls: /twilio/call passes each on and answers with the app's answer \
                [default: none]",
-        read: |reader, text| url(reader, ForwardKind::Call, text),
+        parse: |reader, text| url(reader, ForwardKind::Call, text),
         show: |settings| shown_url(settings, ForwardKind::Call),
     },
     Setting {
         name: FORWARD_STATUS_URL,
-        heading: FORWARD,
         value: Value::Secret,
         help: "The app's own URL for status callbacks: /twilio/status passes each on and answers with the app's \
                answer [default: none]",
-        read: |reader, text| url(reader, ForwardKind::Status, text),
+        parse: |reader, text| url(reader, ForwardKind::Status, text),
         show: |settings| shown_url(settings, ForwardKind::Status),
     },
     Setting {
         name: "HEARDBACK_FORWARD_TIMEOUT",
-        heading: FORWARD,
-        value: Value::Text("DURATION", "10s"),
+        value: Value::Text { form: "DURATION", default: "10s" },
         help: "The longest time of the app for its answer, up to 14s; Twilio waits for 15 s",
-        read: |reader, text| set(&mut reader.values.forward.timeout, timeout(text)),
+        parse: |reader, text| set(&mut reader.values.forward.timeout, timeout(text)),
         show: |settings| written(settings.forward.timeout),
     },
     Setting {
         name: "HEARDBACK_FORWARD_FALLBACK",
-        heading: FORWARD,
-        value: Value::Switch("false"),
+        value: Value::Switch { default: "false" },
         help: "Twilio has a fallback URL or retries for the forwarded webhooks: if the app fails, Twilio gets 502 \
                in place of empty TwiML",
-        read: |reader, text| set(&mut reader.values.forward.has_fallback_url, switch(text)),
+        parse: |reader, text| set(&mut reader.values.forward.has_fallback_url, switch(text)),
         show: |settings| {
             if settings.forward.has_fallback_url {
                 "true: Twilio gets 502 if the app fails".to_owned()
@@ -63,10 +58,9 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: FORWARD_PRIVATE,
-        heading: FORWARD,
-        value: Value::Switch("false"),
+        value: Value::Switch { default: "false" },
         help: "The app may be on loopback or a private network, also over plain http",
-        read: |reader, text| set(&mut reader.values.forward.allows_private, switch(text)),
+        parse: |reader, text| set(&mut reader.values.forward.allows_private, switch(text)),
         show: |settings| {
             if settings.forward.allows_private {
                 "true: also loopback and private networks, there also plain http".to_owned()

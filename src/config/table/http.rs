@@ -1,7 +1,7 @@
 //! The listeners and what requests may do.
 
 use crate::config::listen::ListenAddr;
-use crate::config::names::{APP_KEYS, HTTP, OPS_LISTEN, OPS_LISTEN_DEFAULT, OPS_TOKEN, PUBLIC_URL};
+use crate::config::names::{APP_KEYS, OPS_LISTEN, OPS_LISTEN_DEFAULT, OPS_TOKEN, PUBLIC_URL};
 use crate::config::parse;
 use crate::config::parse::set;
 use crate::config::reader::{Setting, Value};
@@ -12,11 +12,10 @@ use crate::twilio::twiml::RedirectUrl;
 pub(super) static ROWS: &[Setting] = &[
     Setting {
         name: APP_KEYS,
-        heading: HTTP,
         value: Value::Secret,
         help: "Keys that your app signs with, separated by commas, each 16 bytes or more [default: the auth \
                token]",
-        read: parse::app_keys,
+        parse: parse::app_keys,
         show: |settings| match settings.app_keys.len() {
             0 => "the auth token".to_owned(),
             count => key_count(count),
@@ -24,11 +23,10 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: PUBLIC_URL,
-        heading: HTTP,
-        value: Value::Text("URL,…", ""),
+        value: Value::Text { form: "URL,…", default: "" },
         help: "The origin that Twilio and your app sign, e.g. `https://hooks.example.com`. Required. Separate \
                several by commas",
-        read: |reader, text| {
+        parse: |reader, text| {
             parse::public_urls(reader, text);
             Ok(())
         },
@@ -39,31 +37,30 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: "HEARDBACK_LISTEN",
-        heading: HTTP,
-        value: Value::Text("HOST:PORT", "0.0.0.0:8080"),
+        value: Value::Text { form: "HOST:PORT", default: "0.0.0.0:8080" },
         help: "The listener for webhooks and your app: an address or a host name, and a port; `[::]` is IPv6 \
                and IPv4",
-        read: |reader, text| set(&mut reader.values.listen, ListenAddr::read(text, "0.0.0.0:8080")),
+        parse: |reader, text| {
+            set(&mut reader.values.listen, ListenAddr::read(text, "0.0.0.0:8080"))
+        },
         show: |settings| settings.listen.to_string(),
     },
     Setting {
         name: OPS_LISTEN,
-        heading: HTTP,
-        value: Value::Text("HOST:PORT", OPS_LISTEN_DEFAULT),
+        value: Value::Text { form: "HOST:PORT", default: OPS_LISTEN_DEFAULT },
         help: "The listener for the operator's page, and for /livez, /readyz and /metrics, which need no \
                password. Open it to other machines only with `HEARDBACK_OPS_TOKEN`",
-        read: |reader, text| {
+        parse: |reader, text| {
             set(&mut reader.values.ops_listen, ListenAddr::read(text, OPS_LISTEN_DEFAULT))
         },
         show: |settings| settings.ops_listen.to_string(),
     },
     Setting {
         name: OPS_TOKEN,
-        heading: HTTP,
         value: Value::Secret,
         help: "The token of the operator's page, 16 bytes or more; required if HEARDBACK_OPS_LISTEN is not \
                loopback [default: none]",
-        read: parse::ops_token,
+        parse: parse::ops_token,
         show: |settings| match settings.ops_token {
             Some(_) => "set".to_owned(),
             None => "not set: all users of this machine see the page".to_owned(),
@@ -71,22 +68,20 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: "HEARDBACK_CLIENT_IP_HEADER",
-        heading: HTTP,
-        value: Value::Text("NAME", ""),
+        value: Value::Text { form: "NAME", default: "" },
         help: "The header in which your proxy names the client's address, e.g. Fly-Client-IP. It is only used \
                to count failed signatures by network [default: none, the peer's address]",
-        read: parse::client_ip_header,
+        parse: parse::client_ip_header,
         show: |settings| {
             settings.client_ip_header.clone().unwrap_or_else(|| "not set: the peer".to_owned())
         },
     },
     Setting {
         name: "HEARDBACK_CLICK_PATH_SECRET",
-        heading: HTTP,
         value: Value::Secret,
         help: "Opens /twilio/click/SECRET for click callbacks without a signature: 16 or more letters, digits \
                or - _ . ~ [default: none, every click must be signed]",
-        read: parse::click_secret,
+        parse: parse::click_secret,
         show: |settings| match settings.click_secret {
             Some(_) => "set: any client that has it can report clicks".to_owned(),
             None => "not set: every click must be signed".to_owned(),
@@ -94,11 +89,10 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: "HEARDBACK_CALL_REDIRECT_URL",
-        heading: HTTP,
-        value: Value::Text("URL", ""),
+        value: Value::Text { form: "URL", default: "" },
         help: "The URL of your own `TwiML` for calls to a number that uses /twilio/call [default: the call is \
                rejected]",
-        read: |reader, text| {
+        parse: |reader, text| {
             let url = RedirectUrl::parse(text)
                 .map_err(|error| format!("{error}; expected the URL of your app's TwiML"))?;
             reader.values.call_redirect = Some(url);

@@ -1,6 +1,6 @@
 //! Logs, traces and recordings.
 
-use crate::config::names::{LOGS, RECORD_REFUSED};
+use crate::config::names::RECORD_REFUSED;
 use crate::config::parse;
 use crate::config::parse::{one_of, set};
 use crate::config::reader::{Setting, Value};
@@ -11,29 +11,26 @@ use crate::domain::redact::veiled;
 pub(super) static ROWS: &[Setting] = &[
     Setting {
         name: RECORD_REFUSED,
-        heading: LOGS,
-        value: Value::Text("DIR", ""),
-        help: "A folder for the last 20 requests refused for their signature, for doctor. They may contain \
+        value: Value::Text { form: "DIR", default: "" },
+        help: "A folder for the last 20 requests rejected for their signature, for doctor. They may contain \
                phone numbers and texts [default: none are kept]",
-        read: parse::record_refused,
+        parse: parse::record_refused,
         show: |settings| {
             or_not_set(settings.record_refused.as_ref().map(|path| path.display().to_string()))
         },
     },
     Setting {
         name: "HEARDBACK_LOG",
-        heading: LOGS,
-        value: Value::Text("FILTER", "info"),
+        value: Value::Text { form: "FILTER", default: "info" },
         help: "The log filter, e.g. debug or info,heardback=debug",
-        read: parse::log_filter,
+        parse: parse::log_filter,
         show: |settings| veiled(&settings.log.filter),
     },
     Setting {
         name: "HEARDBACK_LOG_FORMAT",
-        heading: LOGS,
-        value: Value::Text("FORMAT", ""),
+        value: Value::Text { form: "FORMAT", default: "" },
         help: "pretty or json [default: pretty on a terminal, json otherwise]",
-        read: |reader, text| {
+        parse: |reader, text| {
             let expected = "expected pretty, json or auto";
             let format = one_of(text, LogFormat::ALL, LogFormat::as_str, expected);
             set(&mut reader.values.log.format, format)

@@ -1,8 +1,6 @@
 //! What evidence may confirm, and for how long.
 
-use crate::config::names::{
-    EVENT_WINDOW, MATCHING, PENDING_TTL, READ_CONFIRMS, REPLY_WINDOW, RESEND,
-};
+use crate::config::names::{EVENT_WINDOW, PENDING_TTL, READ_CONFIRMS, REPLY_WINDOW, RESEND};
 use crate::config::parse::{duration, one_of, set, switch};
 use crate::config::reader::{Setting, Value};
 use crate::config::show::{or_not_set, written};
@@ -12,43 +10,38 @@ use crate::domain::matching::Resend;
 pub(super) static ROWS: &[Setting] = &[
     Setting {
         name: PENDING_TTL,
-        heading: MATCHING,
-        value: Value::Text("DURATION", "7d"),
+        value: Value::Text { form: "DURATION", default: "7d" },
         help: "How long a message may stay pending without evidence",
-        read: |reader, text| set(&mut reader.values.pending_ttl, duration(text)),
+        parse: |reader, text| set(&mut reader.values.pending_ttl, duration(text)),
         show: |settings| written(settings.pending_ttl),
     },
     Setting {
         name: REPLY_WINDOW,
-        heading: MATCHING,
-        value: Value::Text("DURATION", "1h"),
+        value: Value::Text { form: "DURATION", default: "1h" },
         help: "The age up to which a reply or a call confirms a message",
-        read: |reader, text| set(&mut reader.values.reply_window, duration(text)),
+        parse: |reader, text| set(&mut reader.values.reply_window, duration(text)),
         show: |settings| written(settings.reply_window),
     },
     Setting {
         name: EVENT_WINDOW,
-        heading: MATCHING,
-        value: Value::Text("DURATION", "15m"),
+        value: Value::Text { form: "DURATION", default: "15m" },
         help: "The age up to which an app's event with only a `To` confirms a message",
-        read: |reader, text| set(&mut reader.values.event_window, duration(text)),
+        parse: |reader, text| set(&mut reader.values.event_window, duration(text)),
         show: |settings| written(settings.event_window),
     },
     Setting {
         name: READ_CONFIRMS,
-        heading: MATCHING,
-        value: Value::Switch("false"),
+        value: Value::Switch { default: "false" },
         help: "Count the status `read` as evidence",
-        read: |reader, text| set(&mut reader.values.read_confirms, switch(text)),
+        parse: |reader, text| set(&mut reader.values.read_confirms, switch(text)),
         show: |settings| settings.read_confirms.to_string(),
     },
     Setting {
         name: RESEND,
-        heading: MATCHING,
-        value: Value::Text("POLICY", "newest"),
+        value: Value::Text { form: "POLICY", default: "newest" },
         help: "The message that evidence confirms if it names only a reference of several messages: newest, \
                only-deliverable, all or code",
-        read: |reader, text| {
+        parse: |reader, text| {
             let expected = "expected newest, only-deliverable, all or code";
             set(&mut reader.values.resend, one_of(text, Resend::ALL, Resend::as_str, expected))
         },
@@ -56,28 +49,25 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: "HEARDBACK_REFERENCE_TAG",
-        heading: MATCHING,
-        value: Value::Text("NAME", ""),
+        value: Value::Text { form: "NAME", default: "" },
         help: "The tag that holds a message's reference: Event Streams register every message with this tag",
-        read: |reader, text| set(&mut reader.values.reference_tag, Ok(Some(text.to_owned()))),
+        parse: |reader, text| set(&mut reader.values.reference_tag, Ok(Some(text.to_owned()))),
         show: |settings| or_not_set(settings.reference_tag.clone()),
     },
     Setting {
         name: "HEARDBACK_IGNORE_CRAWLERS",
-        heading: MATCHING,
-        value: Value::Switch("true"),
+        value: Value::Switch { default: "true" },
         help: "Ignore the clicks of known crawlers",
-        read: |reader, text| set(&mut reader.values.ignore_crawlers, switch(text)),
+        parse: |reader, text| set(&mut reader.values.ignore_crawlers, switch(text)),
         show: |settings| settings.ignore_crawlers.to_string(),
     },
     Setting {
         name: "HEARDBACK_LINKS",
-        heading: MATCHING,
-        value: Value::Text("WHEN", "confirm-on-post"),
+        value: Value::Text { form: "WHEN", default: "confirm-on-post" },
         help: "The effect of opening a click link of Heardback: off, confirm-on-post (a page with a button, \
                which a script presses), confirm-on-press (only a person's press counts) or confirm-on-get \
                (a scanner's fetch counts, too)",
-        read: |reader, text| {
+        parse: |reader, text| {
             let expected = "expected off, confirm-on-post, confirm-on-press or confirm-on-get";
             set(&mut reader.values.links, one_of(text, Links::ALL, Links::as_str, expected))
         },
@@ -85,18 +75,16 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: "HEARDBACK_GIVE_UP_AFTER",
-        heading: MATCHING,
-        value: Value::Text("DURATION", "24h"),
+        value: Value::Text { form: "DURATION", default: "24h" },
         help: "How long to retry a post, counted from the first attempt",
-        read: |reader, text| set(&mut reader.values.give_up_after, duration(text)),
+        parse: |reader, text| set(&mut reader.values.give_up_after, duration(text)),
         show: |settings| written(settings.give_up_after),
     },
     Setting {
         name: "HEARDBACK_DRY_RUN",
-        heading: MATCHING,
-        value: Value::Switch("false"),
+        value: Value::Switch { default: "false" },
         help: "Decide and record, but post nothing. Confirmed messages are posted once this is off",
-        read: |reader, text| set(&mut reader.values.dry_run, switch(text)),
+        parse: |reader, text| set(&mut reader.values.dry_run, switch(text)),
         show: |settings| {
             if settings.dry_run { "true: nothing is posted" } else { "false" }.to_owned()
         },

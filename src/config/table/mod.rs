@@ -11,11 +11,31 @@ mod send;
 mod store;
 mod twilio;
 
+use crate::config::names::{STORE, TWILIO};
 use crate::config::reader::Setting;
+
+/// The settings under each heading of the help, in its order.
+pub(super) fn sections() -> [(&'static str, &'static [Setting]); 7] {
+    [
+        (TWILIO, twilio::ROWS),
+        ("HTTP", http::ROWS),
+        ("Sending", send::ROWS),
+        ("Forward", forward::ROWS),
+        ("Matching", matching::ROWS),
+        (STORE, store::ROWS),
+        ("Logs", logs::ROWS),
+    ]
+}
 
 /// Every setting, in the order of the help.
 pub fn every_setting() -> impl Iterator<Item = &'static Setting> {
-    [twilio::ROWS, http::ROWS, send::ROWS, forward::ROWS, matching::ROWS, store::ROWS, logs::ROWS]
-        .into_iter()
-        .flatten()
+    settings_under(|_| true)
+}
+
+/// The settings under some headings.
+pub(super) fn settings_under(
+    is_wanted: impl Fn(&str) -> bool,
+) -> impl Iterator<Item = &'static Setting> {
+    let wanted = sections().into_iter().filter(move |(heading, _)| is_wanted(heading));
+    wanted.flat_map(|(_, settings)| settings)
 }

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use crate::config::names::{
-    ALLOW_UNVERIFIED_DATABASE, MAX_MESSAGES, MAX_PARKED, PHONE_KEY, RETENTION, STORE,
-    STORE_DEFAULT, STORE_URL,
+    ALLOW_UNVERIFIED_DATABASE, MAX_MESSAGES, MAX_PARKED, PHONE_KEY, RETENTION, STORE_DEFAULT,
+    STORE_URL,
 };
 use crate::config::parse;
 use crate::config::parse::{count, duration, set, switch};
@@ -15,86 +15,76 @@ use crate::config::show::written;
 pub(super) static ROWS: &[Setting] = &[
     Setting {
         name: STORE_URL,
-        heading: STORE,
-        value: Value::Place("sled:PATH|postgres://…", STORE_DEFAULT),
+        value: Value::StoreUrl { form: "sled:PATH|postgres://…", default: STORE_DEFAULT },
         help: "The store: a folder on this machine, or a PostgreSQL database for several receivers. A URL with a \
                password belongs in the variable, or in a file that HEARDBACK_STORE_FILE names. DATABASE_URL \
                counts if neither is set",
-        read: |reader, text| set(&mut reader.values.store, StoreUrl::parse(text)),
+        parse: |reader, text| set(&mut reader.values.store, StoreUrl::parse(text)),
         show: |settings| settings.store.to_string(),
     },
     Setting {
         name: "HEARDBACK_STORE_CONNECTIONS",
-        heading: STORE,
-        value: Value::Text("COUNT", "8"),
+        value: Value::Text { form: "COUNT", default: "8" },
         help: "With PostgreSQL: the most connections of this receiver",
-        read: |reader, text| set(&mut reader.values.pool.connections, count(text, 3, 1000)),
+        parse: |reader, text| set(&mut reader.values.pool.connections, count(text, 3, 1000)),
         show: |settings| settings.pool.connections.to_string(),
     },
     Setting {
         name: "HEARDBACK_STORE_ACQUIRE_TIMEOUT",
-        heading: STORE,
-        value: Value::Text("DURATION", "2s"),
+        value: Value::Text { form: "DURATION", default: "2s" },
         help: "With PostgreSQL: the longest time of a command, with its wait for a connection; then the client gets 503",
-        read: |reader, text| set(&mut reader.values.pool.acquire_timeout, duration(text)),
+        parse: |reader, text| set(&mut reader.values.pool.acquire_timeout, duration(text)),
         show: |settings| written(settings.pool.acquire_timeout),
     },
     Setting {
         name: "HEARDBACK_STORE_CONNECTION_LIFETIME",
-        heading: STORE,
-        value: Value::Text("DURATION", "10m"),
+        value: Value::Text { form: "DURATION", default: "10m" },
         help: "With PostgreSQL: the age at which a connection is replaced, before a proxy such as Fly's ends it",
-        read: |reader, text| set(&mut reader.values.pool.lifetime, duration(text)),
+        parse: |reader, text| set(&mut reader.values.pool.lifetime, duration(text)),
         show: |settings| written(settings.pool.lifetime),
     },
     Setting {
         name: "HEARDBACK_STORE_IDLE_TIMEOUT",
-        heading: STORE,
-        value: Value::Text("DURATION", "5m"),
+        value: Value::Text { form: "DURATION", default: "5m" },
         help: "With PostgreSQL: the time after which an unused connection is closed",
-        read: |reader, text| set(&mut reader.values.pool.idle_timeout, duration(text)),
+        parse: |reader, text| set(&mut reader.values.pool.idle_timeout, duration(text)),
         show: |settings| written(settings.pool.idle_timeout),
     },
     Setting {
         name: "HEARDBACK_STORE_POOLER",
-        heading: STORE,
-        value: Value::Switch("false"),
+        value: Value::Switch { default: "false" },
         help: "With PostgreSQL: whether a pooler without prepared statements is in front, as PgBouncer before 1.21",
-        read: |reader, text| set(&mut reader.values.pool.is_behind_pooler, switch(text)),
+        parse: |reader, text| set(&mut reader.values.pool.is_behind_pooler, switch(text)),
         show: |settings| settings.pool.is_behind_pooler.to_string(),
     },
     Setting {
         name: ALLOW_UNVERIFIED_DATABASE,
-        heading: STORE,
-        value: Value::Switch("false"),
+        value: Value::Switch { default: "false" },
         help: "Allow an sslmode weaker than verify-full for a database on another machine",
-        read: |reader, text| set(&mut reader.values.allow_unverified_database, switch(text)),
+        parse: |reader, text| set(&mut reader.values.allow_unverified_database, switch(text)),
         show: |settings| settings.allow_unverified_database.to_string(),
     },
     Setting {
         name: "HEARDBACK_RUN_DIR",
-        heading: STORE,
-        value: Value::Text("DIR", "heardback-run"),
+        value: Value::Text { form: "DIR", default: "heardback-run" },
         help: "With PostgreSQL: the folder of the control socket, for `doctor --watch` and `replay`",
-        read: |reader, text| set(&mut reader.values.run_dir, Ok(PathBuf::from(text))),
+        parse: |reader, text| set(&mut reader.values.run_dir, Ok(PathBuf::from(text))),
         show: |settings| settings.run_dir.display().to_string(),
     },
     Setting {
         name: "HEARDBACK_ALLOW_UNSAFE_STORE",
-        heading: STORE,
-        value: Value::Switch("false"),
+        value: Value::Switch { default: "false" },
         help: "Allow a store on tmpfs, overlayfs, a network file system or FUSE, which can lose acknowledged \
                records",
-        read: |reader, text| set(&mut reader.values.allow_unsafe_store, switch(text)),
+        parse: |reader, text| set(&mut reader.values.allow_unsafe_store, switch(text)),
         show: |settings| settings.allow_unsafe_store.to_string(),
     },
     Setting {
         name: PHONE_KEY,
-        heading: STORE,
         value: Value::Secret,
         help: "The key of the hash of recipients' addresses: a text of 16 bytes or more, or hex: and the digits \
                of `heardback store key` [default: random, kept in the store]",
-        read: parse::phone_key,
+        parse: parse::phone_key,
         show: |settings| match settings.phone_key {
             Some(_) => "set".to_owned(),
             None => "not set: the store keeps a random one".to_owned(),
@@ -102,28 +92,25 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: RETENTION,
-        heading: STORE,
-        value: Value::Text("DURATION", "30d"),
+        value: Value::Text { form: "DURATION", default: "30d" },
         help: "How long finished records are kept",
-        read: |reader, text| set(&mut reader.values.retention, duration(text)),
+        parse: |reader, text| set(&mut reader.values.retention, duration(text)),
         show: |settings| written(settings.retention),
     },
     Setting {
         name: MAX_MESSAGES,
-        heading: STORE,
-        value: Value::Text("COUNT", "1000000"),
+        value: Value::Text { form: "COUNT", default: "1000000" },
         help: "The most messages. At the limit, a new message evicts the oldest finished one, or gets 503 if \
                there is none. The limit on click links is the same; above it, new links get 503",
-        read: |reader, text| set(&mut reader.values.max_messages, count(text, 1, u64::MAX)),
+        parse: |reader, text| set(&mut reader.values.max_messages, count(text, 1, u64::MAX)),
         show: |settings| settings.max_messages.to_string(),
     },
     Setting {
         name: MAX_PARKED,
-        heading: STORE,
-        value: Value::Text("COUNT", "200000"),
+        value: Value::Text { form: "COUNT", default: "200000" },
         help: "The most evidence that is parked for messages not yet registered. One account may use at most as \
                much as is free; more gets 503",
-        read: |reader, text| set(&mut reader.values.max_parked, count(text, 1, u64::MAX)),
+        parse: |reader, text| set(&mut reader.values.max_parked, count(text, 1, u64::MAX)),
         show: |settings| settings.max_parked.to_string(),
     },
 ];

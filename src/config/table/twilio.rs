@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::config::names::{
     ACCOUNT_SID, ACCOUNTS_FILE, API_KEY, API_SECRET, AUTH_TOKEN, EDGE, REGION, SEND_API_KEYS,
-    SHARED_KEYS, TWILIO, UPSTREAM_URL,
+    SHARED_KEYS, UPSTREAM_URL,
 };
 use crate::config::parse;
 use crate::config::parse::{count, set};
@@ -15,45 +15,40 @@ use crate::config::show::{accounts_file, key_count, of_own_account, or_not_set, 
 pub(super) static ROWS: &[Setting] = &[
     Setting {
         name: ACCOUNT_SID,
-        heading: TWILIO,
-        value: Value::Private("AC…"),
+        value: Value::Redacted { form: "AC…" },
         help: "The account that sends the messages; required without an accounts file",
-        read: parse::account_sid,
+        parse: parse::account_sid,
         show: |settings| of_own_account(settings, |account| account.sid.to_string()),
     },
     Setting {
         name: AUTH_TOKEN,
-        heading: TWILIO,
         value: Value::Secret,
         help: "Verifies signatures, and posts if there is no API key. Required. Separate a primary and a \
                secondary token by a comma",
-        read: parse::auth_tokens,
+        parse: parse::auth_tokens,
         show: |settings| of_own_account(settings, |account| key_count(account.tokens.len())),
     },
     Setting {
         name: SHARED_KEYS,
-        heading: TWILIO,
         value: Value::Secret,
         help: "Verify signatures, too: SharedKeys of Twilio's Webhooks API, separated by commas, each \
                id:algorithm:secret. The algorithm is HMAC_SHA1 or HMAC_SHA256",
-        read: parse::shared_keys,
+        parse: parse::shared_keys,
         show: |settings| of_own_account(settings, shared_key_ids),
     },
     Setting {
         name: ACCOUNTS_FILE,
-        heading: TWILIO,
-        value: Value::Text("PATH", ""),
+        value: Value::Text { form: "PATH", default: "" },
         help: "A TOML file with several accounts, each with its own secrets. SIGHUP reloads it. With it, the \
                settings of one account are optional",
-        read: |reader, text| set(&mut reader.values.accounts_file, Ok(Some(PathBuf::from(text)))),
+        parse: |reader, text| set(&mut reader.values.accounts_file, Ok(Some(PathBuf::from(text)))),
         show: accounts_file,
     },
     Setting {
         name: API_KEY,
-        heading: TWILIO,
-        value: Value::Private("SK…"),
+        value: Value::Redacted { form: "SK…" },
         help: "The API key that posts, in place of the auth token; requires `TWILIO_API_SECRET`",
-        read: parse::api_key,
+        parse: parse::api_key,
         show: |settings| {
             of_own_account(settings, |account| match &account.api_key {
                 Some(key) => key.sid.clone(),
@@ -63,10 +58,9 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: API_SECRET,
-        heading: TWILIO,
         value: Value::Secret,
         help: "The secret of TWILIO_API_KEY",
-        read: |reader, text| {
+        parse: |reader, text| {
             set(&mut reader.values.own.api_secret, Ok(Some(SecretString::from(text))))
         },
         show: |settings| {
@@ -77,11 +71,10 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: SEND_API_KEYS,
-        heading: TWILIO,
         value: Value::Secret,
         help: "API keys that may send for the account, besides its auth tokens and TWILIO_API_KEY: SK…:secret, separated \
                by commas [default: none]",
-        read: parse::send_api_keys,
+        parse: parse::send_api_keys,
         show: |settings| {
             of_own_account(settings, |account| {
                 let sids: Vec<&str> =
@@ -92,37 +85,33 @@ pub(super) static ROWS: &[Setting] = &[
     },
     Setting {
         name: EDGE,
-        heading: TWILIO,
-        value: Value::Text("NAME", ""),
+        value: Value::Text { form: "NAME", default: "" },
         help: "Twilio's edge for posts, e.g. dublin; without a region it implies us1",
-        read: |reader, text| set(&mut reader.values.edge, Ok(Some(text.to_owned()))),
+        parse: |reader, text| set(&mut reader.values.edge, Ok(Some(text.to_owned()))),
         // A secret may have been pasted here.
         show: |settings| or_not_set(settings.edge.as_ref().map(|_| "set".to_owned())),
     },
     Setting {
         name: REGION,
-        heading: TWILIO,
-        value: Value::Text("NAME", ""),
+        value: Value::Text { form: "NAME", default: "" },
         help: "Twilio's region of the messages, e.g. ie1; requires an edge",
-        read: |reader, text| set(&mut reader.values.region, Ok(Some(text.to_owned()))),
+        parse: |reader, text| set(&mut reader.values.region, Ok(Some(text.to_owned()))),
         show: |settings| or_not_set(settings.region.as_ref().map(|_| "set".to_owned())),
     },
     Setting {
         name: UPSTREAM_URL,
-        heading: TWILIO,
-        value: Value::Text("URL", ""),
+        value: Value::Text { form: "URL", default: "" },
         help: "The origin of the API, in place of edge and region; plain http to loopback only [default: \
                api.twilio.com over https]",
-        read: parse::upstream_url,
+        parse: parse::upstream_url,
         show: |settings| settings.accounts.first().upstream.to_string(),
     },
     Setting {
         name: "HEARDBACK_UPSTREAM_CONCURRENCY",
-        heading: TWILIO,
-        value: Value::Text("1..64", "4"),
+        value: Value::Text { form: "1..64", default: "4" },
         help: "Concurrent posts, plus one for each account without a post in flight (64 at most). They share the \
                account's API concurrency with the messages that you send",
-        read: |reader, text| set(&mut reader.values.upstream_concurrency, count(text, 1, 64)),
+        parse: |reader, text| set(&mut reader.values.upstream_concurrency, count(text, 1, 64)),
         show: |settings| settings.upstream_concurrency.to_string(),
     },
 ];

@@ -12,7 +12,7 @@ mod recipient_hash;
 mod sender;
 
 pub use channel_address::{Address, AddressError, NameKind};
-pub use names::{LearnedNames, RecipientNames, TiedNames};
+pub use names::{LearnedAliases, RecipientAliases, RecipientNames};
 pub use recipient_hash::{Recipient, RecipientHash, RecipientHashKey};
 pub use sender::{Sender, SenderError, is_alphanumeric};
 

@@ -37,7 +37,7 @@ pub struct RecipientNames {
 
 /// Tied names, and when a webhook last contained them together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TiedNames {
+pub struct RecipientAliases {
     pub names: RecipientNames,
     #[serde(with = "crate::domain::timestamp_serde")]
     pub seen_at: Timestamp,
@@ -45,9 +45,9 @@ pub struct TiedNames {
 
 /// The record to store after a webhook tied names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LearnedNames {
+pub struct LearnedAliases {
     /// All names of the person.
-    pub tied: TiedNames,
+    pub tied: RecipientAliases,
     /// Numbers and ids that are not tied to this person any more.
     pub dropped: BTreeSet<RecipientHash>,
 }
@@ -102,7 +102,7 @@ impl RecipientNames {
     }
 }
 
-impl TiedNames {
+impl RecipientAliases {
     /// When they expire, unless a webhook repeats them.
     pub fn until(&self) -> Timestamp {
         self.seen_at.checked_add(KEPT_FOR).unwrap_or(Timestamp::MAX)
@@ -110,7 +110,7 @@ impl TiedNames {
 
     /// All names of the person, these included. `known` are the tied names that share a name with these. `None` if
     /// nothing is learned: the names are known already, contradict the known ones, or are too many.
-    pub fn learned(&self, known: &[Self]) -> Option<LearnedNames> {
+    pub fn learned(&self, known: &[Self]) -> Option<LearnedAliases> {
         let numbers: BTreeSet<Number> = known.iter().filter_map(|tied| tied.names.number).collect();
         let number = match self.names.number {
             Some(number) => Some(number),
@@ -136,7 +136,7 @@ impl TiedNames {
         let seen_at = known.iter().map(|tied| tied.seen_at).fold(self.seen_at, Timestamp::max);
         let dropped = others.iter().flat_map(|tied| tied.names.all());
         let dropped = dropped.filter(|old| !names.contains(*old)).collect();
-        Some(LearnedNames { tied: Self { names, seen_at }, dropped })
+        Some(LearnedAliases { tied: Self { names, seen_at }, dropped })
     }
 }
 
@@ -168,9 +168,9 @@ mod tests {
         RecipientNames::of(&RecipientHashKey::new(b"key"), account(), addresses)
     }
 
-    fn tied(addresses: &[Address], hours: i64) -> TiedNames {
+    fn tied(addresses: &[Address], hours: i64) -> RecipientAliases {
         let seen_at = Timestamp::from_second(hours * 3600).expect("a time");
-        TiedNames { names: names(addresses).expect("names"), seen_at }
+        RecipientAliases { names: names(addresses).expect("names"), seen_at }
     }
 
     #[test]

@@ -92,6 +92,6 @@ impl RecipientHashKey {
 
 impl fmt::Debug for RecipientHashKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PersonKey(…)")
+        f.write_str("RecipientHashKey(…)")
     }
 }

@@ -6,9 +6,9 @@ use jiff::SignedDuration;
 
 use crate::domain::findings::finding::Finding;
 use crate::domain::findings::id::{FindingId, Severity};
-use crate::domain::findings::situation::{
-    ClaimedAccount, ForwardFacts, KeyFacts, RouteSignatures, SignatureFacts, SignatureFailures,
-    Situation,
+use crate::domain::findings::inputs::{
+    ClaimedAccount, FindingInputs, ForwardFacts, KeyFacts, RouteSignatures, SignatureFacts,
+    SignatureFailures,
 };
 use crate::domain::span::rough;
 
@@ -26,7 +26,7 @@ const IDLE: SignedDuration = SignedDuration::from_hours(24);
 /// … if another one of the account matched within this time.
 const IN_USE: SignedDuration = SignedDuration::from_hours(1);
 
-pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
+pub(super) fn derive(now: &FindingInputs, findings: &mut Vec<Finding>) {
     let before = findings.len();
     let is_new = now.twilio.last_verified.max(now.app.last_verified).is_none();
     for (side, facts) in [("twilio", &now.twilio), ("app", &now.app)] {
@@ -199,7 +199,7 @@ fn nothing_verifies_of((subject, words): &FindingScope, facts: &SignatureFacts) 
     (facts.verified == 0 && refused > 0).then_some(finding)
 }
 
-fn no_verified_request(now: &Situation) -> Option<Finding> {
+fn no_verified_request(now: &FindingInputs) -> Option<Finding> {
     let finding = |what: String| Finding::new(FindingId::NoVerifiedRequest, what);
     let Some(last) = now.twilio.last_verified.max(now.app.last_verified) else {
         let what = "No request has verified since the start".to_owned();
@@ -220,7 +220,7 @@ fn signature_failures(now: u64, a_day_ago: Option<u64>) -> Option<Finding> {
     Some(Finding::new(FindingId::SignatureFailures, what))
 }
 
-fn idle_keys(now: &Situation) -> impl Iterator<Item = Finding> {
+fn idle_keys(now: &FindingInputs) -> impl Iterator<Item = Finding> {
     let age = |key: &KeyFacts| now.now.duration_since(key.last_matched);
     let is_in_use =
         move |account: &str| now.keys.iter().any(|key| key.account == account && age(key) < IN_USE);

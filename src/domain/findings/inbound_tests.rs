@@ -1,7 +1,7 @@
 //! Signatures by route and account: a finding for each scope without a verified request.
 
 use super::*;
-use crate::domain::findings::judge;
+use crate::domain::findings::derive_findings;
 use crate::domain::findings::tests::{at, well};
 
 fn account(digit: &str) -> ClaimedAccount {
@@ -30,7 +30,7 @@ fn scope(
 fn unverified(signatures: Vec<RouteSignatures>) -> Vec<(Option<String>, Severity)> {
     let of = |side| signatures.iter().filter(move |one| one.side == side).map(|one| one.facts);
     let (twilio, app) = (of("twilio").sum(), of("app").sum());
-    let found = judge(&Situation { twilio, app, signatures, ..well() });
+    let found = derive_findings(&FindingInputs { twilio, app, signatures, ..well() });
     assert!(found.iter().all(|finding| finding.id == FindingId::NothingVerifies), "{found:?}");
     found.into_iter().map(|finding| (finding.subject, finding.severity)).collect()
 }

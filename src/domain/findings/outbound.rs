@@ -4,10 +4,10 @@ use jiff::SignedDuration;
 
 use crate::domain::findings::finding::Finding;
 use crate::domain::findings::id::{FindingId, Severity};
-use crate::domain::findings::rejection::pause_advice;
-use crate::domain::findings::situation::{
-    ForeignServer, OutboxFacts, PausedLane, Situation, ThrottledLane,
+use crate::domain::findings::inputs::{
+    FindingInputs, ForeignServer, OutboxFacts, PausedLane, ThrottledLane,
 };
+use crate::domain::findings::rejection::pause_advice;
 use crate::domain::redact::veiled;
 use crate::domain::span::rough;
 
@@ -22,7 +22,7 @@ const FEW_FAILURES: u64 = 10;
 /// Throttling for more than this share of the time is a warning.
 const MOSTLY: f64 = 0.5;
 
-pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
+pub(super) fn derive(now: &FindingInputs, findings: &mut Vec<Finding>) {
     findings.extend(now.paused.iter().map(paused));
     findings.extend(now.throttled.iter().map(|lane| throttled(lane, now)));
     findings.extend(now.on_hold.iter().map(|hold| {
@@ -55,7 +55,7 @@ fn paused(lane: &PausedLane) -> Finding {
 }
 
 /// A short 429 is Twilio's usual limit of concurrency; one that delays a confirmation is a fault.
-fn throttled(lane: &ThrottledLane, now: &Situation) -> Finding {
+fn throttled(lane: &ThrottledLane, now: &FindingInputs) -> Finding {
     let ThrottledLane { account, share, oldest } = lane;
     let waited = oldest.map(|oldest| now.now.duration_since(oldest)).filter(|age| *age >= LATE);
     let waits =
@@ -78,7 +78,7 @@ fn foreign(server: &ForeignServer) -> Finding {
 }
 
 /// Foreign answers of the last hour, from a server that does not answer any more.
-fn mismatch(now: &Situation) -> Option<Finding> {
+fn mismatch(now: &FindingInputs) -> Option<Finding> {
     let unnamed = now.upstream.unnamed;
     let what =
         format!("{unnamed} posts were answered within an hour with a 2xx that is not Twilio's");
@@ -86,7 +86,7 @@ fn mismatch(now: &Situation) -> Option<Finding> {
         .then(|| Finding::new(FindingId::UpstreamMismatch, what).at_most(Severity::Warning))
 }
 
-fn refused(now: &Situation) -> Option<Finding> {
+fn refused(now: &FindingInputs) -> Option<Finding> {
     let today = now.upstream.refused_today.max(now.upstream.refused);
     let at_least = if now.upstream.is_cut { "at least " } else { "" };
     let noun = if today == 1 { "confirmation" } else { "confirmations" };
@@ -96,7 +96,7 @@ fn refused(now: &Situation) -> Option<Finding> {
 }
 
 /// Like the alert, this counts every confirmation except those on hold.
-fn old(now: &Situation) -> Option<Finding> {
+fn old(now: &FindingInputs) -> Option<Finding> {
     let oldest = now.outbox.oldest?;
     let waited = now.now.duration_since(oldest);
     let severity = if waited >= TOO_LATE { Severity::Critical } else { Severity::Warning };
@@ -114,7 +114,7 @@ fn growing(outbox: &OutboxFacts) -> Option<Finding> {
 }
 
 /// Failed reports that will be retried; without any, posts of which most failed.
-fn failing(now: &Situation) -> Option<Finding> {
+fn failing(now: &FindingInputs) -> Option<Finding> {
     let (outbox, upstream) = (&now.outbox, &now.upstream);
     let finding = |what| Some(Finding::new(FindingId::UpstreamFailing, what));
     if let Some(last) = &outbox.last_failure {

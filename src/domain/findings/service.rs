@@ -4,14 +4,14 @@ use jiff::SignedDuration;
 
 use crate::domain::findings::finding::Finding;
 use crate::domain::findings::id::FindingId;
-use crate::domain::findings::situation::Situation;
-use crate::domain::span::nearest;
+use crate::domain::findings::inputs::FindingInputs;
+use crate::domain::span::humanized;
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 /// The number of earlier starts within an hour, this one excluded, that is an alert.
 const ALERTING_RESTARTS: usize = 3;
 
-pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
+pub(super) fn derive(now: &FindingInputs, findings: &mut Vec<Finding>) {
     if now.is_draining {
         findings.push(Finding::new(FindingId::Draining, "The process is shutting down"));
     }
@@ -26,7 +26,7 @@ pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
     }
     if let Some(jump) = now.clock_jump {
         let (by, way) =
-            (nearest(jump.by.abs()), if jump.by.is_negative() { "back" } else { "forward" });
+            (humanized(jump.by.abs()), if jump.by.is_negative() { "back" } else { "forward" });
         let sweep = if jump.is_held_back {
             "; no record expires or is removed by it until Twilio's Date or the operator agrees"
         } else {
@@ -37,7 +37,7 @@ pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
     }
 }
 
-fn restarting(now: &Situation) -> Option<Finding> {
+fn restarting(now: &FindingInputs) -> Option<Finding> {
     let is_recent = |start: &&jiff::Timestamp| now.now.duration_since(**start) < HOUR;
     let earlier: Vec<_> = now.start.earlier_starts.iter().filter(is_recent).collect();
     let is_young = now.now.duration_since(now.start.started_at) < HOUR;

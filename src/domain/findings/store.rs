@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 
 use crate::domain::findings::finding::Finding;
 use crate::domain::findings::id::FindingId;
-use crate::domain::findings::situation::{Situation, StoreFacts};
+use crate::domain::findings::inputs::{FindingInputs, StoreFacts};
 use crate::domain::redact::veiled;
 
 /// Free bytes below which the store accepts no new event: sled needs room to open again.
@@ -16,7 +16,7 @@ const FILL_HORIZON: SignedDuration = SignedDuration::from_hours(48);
 /// The shortest time span for an extrapolation.
 const MIN_TREND_SPAN: SignedDuration = SignedDuration::from_mins(60);
 
-pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
+pub(super) fn derive(now: &FindingInputs, findings: &mut Vec<Finding>) {
     let store = &now.store;
     if let Some(trouble) = &store.trouble {
         let what = format!("The store cannot take events: {}", veiled(trouble));
@@ -95,19 +95,19 @@ fn too_many_parked(store: &StoreFacts) -> Option<Finding> {
 }
 
 /// Over nine tenths of a known limit.
-fn is_nearly(count: u64, most: u64) -> bool {
-    most > 0 && u128::from(count) * 10 > u128::from(most) * 9
+fn is_nearly(count: u64, max: u64) -> bool {
+    max > 0 && u128::from(count) * 10 > u128::from(max) * 9
 }
 
 /// `what` names the kind of record. The limit holds for messages and for click links.
 fn too_many(count: u64, what: &str, store: &StoreFacts) -> Option<Finding> {
-    let most = store.max_records;
-    if !is_nearly(count, most) {
+    let max = store.max_records;
+    if !is_nearly(count, max) {
         return None;
     }
     let kept =
-        format!("{count} {what} cannot be evicted; the limit is {most} (HEARDBACK_MAX_MESSAGES)");
-    let reached = if count >= most { ": new ones are rejected with HTTP 503" } else { "" };
+        format!("{count} {what} cannot be evicted; the limit is {max} (HEARDBACK_MAX_MESSAGES)");
+    let reached = if count >= max { ": new ones are rejected with HTTP 503" } else { "" };
     let finding = Finding::new(FindingId::TooManyMessages, format!("{kept}{reached}"));
     Some(finding.about(what))
 }

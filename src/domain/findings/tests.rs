@@ -12,25 +12,25 @@ pub(super) fn at(minute: i64) -> Timestamp {
 }
 
 /// A service with nothing wrong, at minute 10,000, started at minute 0.
-pub(super) fn well() -> Situation {
+pub(super) fn well() -> FindingInputs {
     let start = StartFacts { started_at: at(0), ..StartFacts::default() };
     let twilio =
         SignatureFacts { last_verified: Some(at(9_997)), verified: 5, ..SignatureFacts::default() };
     let store = StoreFacts { free: Some(1 << 30), max_records: 1_000, ..StoreFacts::default() };
-    Situation { now: at(10_000), start, twilio, store, ..Situation::default() }
+    FindingInputs { now: at(10_000), start, twilio, store, ..FindingInputs::default() }
 }
 
 /// The findings after `change` to a service with nothing wrong.
-fn found(change: impl FnOnce(&mut Situation)) -> Vec<(FindingId, Severity)> {
+fn found(change: impl FnOnce(&mut FindingInputs)) -> Vec<(FindingId, Severity)> {
     let mut now = well();
     change(&mut now);
-    judge(&now).iter().map(|finding| (finding.id, finding.severity)).collect()
+    derive_findings(&now).iter().map(|finding| (finding.id, finding.severity)).collect()
 }
 
 #[test]
 fn a_service_that_verified_something_lately_has_no_finding() {
-    assert_eq!(judge(&well()), Vec::new());
-    assert_eq!(worst(&judge(&well())), None);
+    assert_eq!(derive_findings(&well()), Vec::new());
+    assert_eq!(worst(&derive_findings(&well())), None);
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn failures(signature_failures: u64, a_day_ago: Option<u64>) -> RequestFacts {
     RequestFacts { signature_failures, signature_failures_a_day_ago, ..RequestFacts::default() }
 }
 
-type Change = fn(&mut Situation);
+type Change = fn(&mut FindingInputs);
 
 /// For each kind of finding: a change that provokes it, its severity then, and a similar change that does not.
 #[expect(clippy::too_many_lines, reason = "a row for each kind")]
@@ -274,7 +274,7 @@ fn each_finding_names_its_fault_in_a_sentence_and_ends_with_the_advice_of_its_ki
     for (id, _, provokes, _) in provocations() {
         let mut now = well();
         provokes(&mut now);
-        for finding in judge(&now) {
+        for finding in derive_findings(&now) {
             let Finding { what, advice, severity, .. } = &finding;
             assert!(what.len() > 20 && !what.ends_with('.'), "{id:?}: {what}");
             assert!(
@@ -295,10 +295,10 @@ fn each_side_is_judged_alone() {
         ..SignatureFacts::default()
     };
     // The app's requests verify nothing of Twilio's, and the other way round.
-    let sides: [fn(&mut Situation) -> &mut SignatureFacts; 2] =
+    let sides: [fn(&mut FindingInputs) -> &mut SignatureFacts; 2] =
         [|now| &mut now.app, |now| &mut now.twilio];
     for side in sides {
-        let change = |now: &mut Situation| {
+        let change = |now: &mut FindingInputs| {
             (now.app, now.twilio) = (well().twilio, well().twilio);
             *side(now) = refused(1);
         };
@@ -306,24 +306,25 @@ fn each_side_is_judged_alone() {
     }
     let mut both = well();
     (both.app, both.twilio) = (refused(3), refused(2));
-    let subjects: Vec<_> = judge(&both).into_iter().map(|finding| finding.subject).collect();
+    let subjects: Vec<_> =
+        derive_findings(&both).into_iter().map(|finding| finding.subject).collect();
     assert_eq!(subjects, [Some("twilio".to_owned()), Some("app".to_owned())]);
 }
 
 #[test]
 fn a_single_bad_signature_on_a_service_that_works_is_a_warning_and_a_scanner_is_not_an_outage() {
     let nothing_verifies = |severity| vec![(FindingId::NothingVerifies, severity)];
-    let change = |now: &mut Situation| (now.twilio.verified, now.twilio.refused) = (0, 1);
+    let change = |now: &mut FindingInputs| (now.twilio.verified, now.twilio.refused) = (0, 1);
     assert_eq!(found(change), nothing_verifies(Severity::Warning));
-    let change = |now: &mut Situation| now.app.in_an_hour.unsigned = 1;
+    let change = |now: &mut FindingInputs| now.app.in_an_hour.unsigned = 1;
     assert_eq!(found(change), nothing_verifies(Severity::Warning));
-    let change = |now: &mut Situation| now.app.in_an_hour.refused = 1;
+    let change = |now: &mut FindingInputs| now.app.in_an_hour.refused = 1;
     assert_eq!(found(change), nothing_verifies(Severity::Critical));
     // A request from hours ago to a side that is not used does not stay an outage …
     let all = SignatureFailures { refused: 9, unsigned: 9 };
     assert_eq!(found(|now| now.app.since_start = all), []);
     // … unless no side has verified anything.
-    let change = |now: &mut Situation| {
+    let change = |now: &mut FindingInputs| {
         now.twilio = SignatureFacts { since_start: all, ..SignatureFacts::default() };
     };
     assert_eq!(found(change), nothing_verifies(Severity::Critical));
@@ -335,8 +336,8 @@ fn a_server_in_twilios_place_is_critical_until_twilio_answers_and_a_warning_for_
     let mut now = well();
     now.upstream.unnamed = 3;
     now.foreign = vec![ForeignServer { account, since: Timestamp::UNIX_EPOCH, why }];
-    let severities = |now: &Situation| -> Vec<_> {
-        judge(now).iter().map(|finding| (finding.id, finding.severity)).collect()
+    let severities = |now: &FindingInputs| -> Vec<_> {
+        derive_findings(now).iter().map(|finding| (finding.id, finding.severity)).collect()
     };
     assert_eq!(severities(&now), [(FindingId::UpstreamMismatch, Severity::Critical)]);
     now.foreign.clear();
@@ -349,7 +350,8 @@ fn a_throttled_account_is_a_warning_once_its_oldest_confirmation_waited_for_five
         let mut now = well();
         let (account, oldest) = ("AC1".to_owned(), Some(at(minute)));
         now.throttled = vec![ThrottledLane { account, share: 0.1, oldest }];
-        let found: Vec<_> = judge(&now).iter().map(|one| (one.id, one.severity)).collect();
+        let found: Vec<_> =
+            derive_findings(&now).iter().map(|one| (one.id, one.severity)).collect();
         assert_eq!(found, [(FindingId::LaneThrottled, severity)], "{minute}");
     }
 }
@@ -359,7 +361,7 @@ fn a_finding_at_the_limit_says_that_new_events_get_503() {
     let says = |change: Change| {
         let mut now = well();
         change(&mut now);
-        judge(&now).into_iter().map(|finding| finding.what).collect::<Vec<_>>().join("; ")
+        derive_findings(&now).into_iter().map(|finding| finding.what).collect::<Vec<_>>().join("; ")
     };
     assert!(!says(|now| now.store.records = 999).contains("503"));
     assert!(says(|now| now.store.records = 1_000).contains("new ones are rejected with HTTP 503"));
@@ -371,7 +373,7 @@ fn a_finding_at_the_limit_says_that_new_events_get_503() {
 #[test]
 fn a_confirmation_that_a_dry_run_holds_back_is_not_late() {
     // The facts leave such messages out; a dry run holds back all.
-    let change = |now: &mut Situation| {
+    let change = |now: &mut FindingInputs| {
         now.is_dry_run = true;
         now.outbox = OutboxFacts { oldest: Some(at(0)), waiting: 999, ..OutboxFacts::default() };
     };
@@ -384,7 +386,7 @@ fn the_worst_finding_comes_first_and_external_texts_are_redacted() {
     now.is_dry_run = true;
     now.store.trouble = Some("no room for +15551234567".to_owned());
     now.paused = paused(Some(403), Some(20005), "Account not active");
-    let findings = judge(&now);
+    let findings = derive_findings(&now);
     let severities: Vec<_> = findings.iter().map(|finding| finding.severity).collect();
     assert_eq!(severities, [Severity::Critical, Severity::Critical, Severity::Warning]);
     assert!(!format!("{findings:?}").contains("15551234567"));

@@ -2,7 +2,7 @@
 
 use crate::domain::findings::finding::Finding;
 use crate::domain::findings::id::FindingId;
-use crate::domain::findings::situation::{Situation, Traffic, TrafficCount};
+use crate::domain::findings::inputs::{FindingInputs, Traffic, TrafficCount};
 
 /// The most messages in two hours that prove nothing about their conversion.
 const FEW_MESSAGES: u64 = 30;
@@ -13,7 +13,7 @@ const TIMES_YESTERDAY: u64 = 3;
 /// … and fewer than one in so many is confirmed.
 const PUMPING_ONE_IN: u64 = 5;
 
-pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
+pub(super) fn derive(now: &FindingInputs, findings: &mut Vec<Finding>) {
     let sum = |of: fn(&TrafficCount) -> u64| now.countries.iter().map(|one| of(&one.now)).sum();
     let (sent, confirmed): (u64, u64) = (sum(|count| count.sent), sum(|count| count.confirmed));
     if sent > FEW_MESSAGES && confirmed == 0 {
@@ -21,7 +21,10 @@ pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
         findings.push(Finding::new(FindingId::NothingConfirmed, what));
     }
     for country in &now.countries {
-        let name = country_name(&country.name);
+        let name = match country.name.as_str() {
+            "unknown" => "numbers of an unknown country".to_owned(),
+            code => format!("+{code}"),
+        };
         if is_pumped(country) {
             let TrafficCount { sent, confirmed } = country.now;
             let what = format!(
@@ -39,10 +42,6 @@ pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
             format!("Conversion of messages from {} is less than half of yesterday's", sender.name);
         findings.push(Finding::new(FindingId::SenderConversionDropped, what).about(&sender.name));
     }
-}
-
-fn country_name(code: &str) -> String {
-    if code == "unknown" { "numbers of an unknown country".to_owned() } else { format!("+{code}") }
 }
 
 /// Less than half of the share of a day ago, where both have enough messages.

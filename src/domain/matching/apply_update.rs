@@ -15,7 +15,7 @@ pub(super) fn fresh(update: &MessageUpdate, policy: &Policy, now: Timestamp) -> 
     let mut message = Message {
         expires_at: policy.untracked_until(update.seen_at),
         since: now,
-        ..Message::heard_of(update.sid, update.account, update.seen_at)
+        ..Message::new(update.sid, update.account, update.seen_at)
     };
     fill(&mut message, update, policy, now);
     message

@@ -55,7 +55,7 @@ pub(super) fn spans<'a>(
     automatic: &mut BTreeMap<RecipientHash, AutomaticReplies>,
 ) {
     for evidence in pieces.map(|piece| &piece.evidence) {
-        let EvidenceTarget::Person { recipient, .. } = &evidence.named else { continue };
+        let EvidenceTarget::Person { recipient, .. } = &evidence.target else { continue };
         let is_text = evidence.is_plain_text() && evidence.time_source == TimeSource::Exact;
         if is_text && is_too_fast(evidence, known, (services, people), true) {
             let (from, until) = (evidence.occurred_at, later(evidence.occurred_at, AUTOMATIC_FOR));
@@ -81,7 +81,7 @@ pub(super) fn is_too_fast(
     (services, people): (&BTreeMap<String, ServiceSid>, &People),
     is_sure: bool,
 ) -> bool {
-    let EvidenceTarget::Person { recipient, sender } = &evidence.named else { return false };
+    let EvidenceTarget::Person { recipient, sender } = &evidence.target else { return false };
     let after = earlier(evidence.occurred_at, AUTOMATIC_WITHIN);
     known.values().any(|message| {
         message.account == evidence.account

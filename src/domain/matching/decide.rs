@@ -178,7 +178,7 @@ impl WorkingRows<'_> {
         }
         let read = Evidence {
             account: update.account,
-            named: EvidenceTarget::Message(update.sid),
+            target: EvidenceTarget::Message(update.sid),
             label: "read".to_owned(),
             occurred_at: update.seen_at,
             time_source: TimeSource::Exact,
@@ -194,7 +194,7 @@ impl WorkingRows<'_> {
     fn park(&mut self, evidence: Evidence, probe: Option<&Probe>, trace: Option<TraceParent>) {
         let code = probe.and_then(|probe| {
             let among = self.candidates(&self.known);
-            let among = among.comparable(&evidence, &evidence.named).into_iter();
+            let among = among.comparable(&evidence, &evidence.target).into_iter();
             let with_code = |(message, is_recent): (&Message, bool)| {
                 Some((message.sid, message.code?, is_recent))
             };

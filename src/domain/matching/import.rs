@@ -45,26 +45,26 @@ pub fn merge(
         return (present.clone(), None);
     }
     let mut message = filled(present, incoming, policy, now.wall);
-    let mut spare = &incoming.held;
+    let mut spare = &incoming.parked_evidence;
     if is_further(present, incoming) {
-        spare = &present.held;
+        spare = &present.parked_evidence;
         let theirs = imported(incoming, now.wall);
         message.state = theirs.state;
         message.since = theirs.since;
         message.expires_at = theirs.expires_at;
         message.proof = theirs.proof;
-        message.held = theirs.held;
+        message.parked_evidence = theirs.parked_evidence;
         message.delivery = theirs.delivery;
         message.reported_at = theirs.reported_at;
         message.refusal = theirs.refusal;
         message.last_attempt = theirs.last_attempt;
-        message.converted_by = theirs.converted_by;
+        message.superseded_by = theirs.superseded_by;
         message.parked_at = theirs.parked_at;
         message.trace = theirs.trace;
     }
     // An expired code stays stored until the sweep removes it: the clock may be wrong.
     let code = message.code;
-    message.age(now.trusted);
+    message.apply_expiry(now.trusted);
     message.code = code;
     let is_other_act = |held: &&Parked| {
         let act = (&held.evidence.label, held.evidence.occurred_at);
@@ -139,7 +139,7 @@ fn filled(present: &Message, incoming: &Message, policy: &Policy, now: Timestamp
     message.receipts.merge(incoming.receipts);
     message.remembered_at = message.remembered_at.min(incoming.remembered_at);
     if message.proof.is_none() {
-        message.converted_by = message.converted_by.or(incoming.converted_by);
+        message.superseded_by = message.superseded_by.or(incoming.superseded_by);
     }
     let message = merged(&message, &registration, policy, now);
     let mut message = merged(&message, &status, policy, now);
@@ -213,7 +213,7 @@ impl WorkingRows<'_> {
     fn has_proven(&self, parked: &Parked, message: &Message) -> bool {
         let evidence = &parked.evidence;
         let is_to = |person| self.people.is_to(message, person);
-        let (names, bases) = match &evidence.named {
+        let (names, bases) = match &evidence.target {
             EvidenceTarget::Message(sid) => (message.sid == *sid, &[Basis::Direct][..]),
             EvidenceTarget::Reference(name) => {
                 (message.reference.as_ref() == Some(name), &[Basis::Shared][..])

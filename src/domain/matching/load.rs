@@ -143,7 +143,7 @@ impl<S: RowSource> Loading<'_, S> {
                 | EvidenceTarget::Link(_) => {}
             }
         }
-        if let EvidenceTarget::Caller { whatsapp, .. } = &evidence.named {
+        if let EvidenceTarget::Caller { whatsapp, .. } = &evidence.target {
             self.reaches.insert(WaitsFor::Person(*whatsapp));
         }
         self.reaches.insert(key);
@@ -268,7 +268,7 @@ impl<S: RowSource> Loading<'_, S> {
         let mut messages = self.rows.messages.values();
         let is_judging = self.evidence.is_some()
             || !self.rows.parked.is_empty()
-            || messages.any(|message| message.held.is_some());
+            || messages.any(|message| message.parked_evidence.is_some());
         if is_judging {
             for name in self.names.clone() {
                 self.add_bearing(self.account, &name)?;
@@ -280,7 +280,7 @@ impl<S: RowSource> Loading<'_, S> {
     /// Follows the keys of loaded evidence.
     fn found(&mut self, evidence: &Evidence) {
         self.pending.push(WaitsFor::of(evidence));
-        if let EvidenceTarget::Caller { whatsapp, .. } = &evidence.named {
+        if let EvidenceTarget::Caller { whatsapp, .. } = &evidence.target {
             let key = WaitsFor::Person(*whatsapp);
             self.reaches.insert(key.clone());
             self.done.remove(&key);
@@ -304,7 +304,7 @@ impl<S: RowSource> Loading<'_, S> {
         let Some(message) = message else { return };
         if message.account == self.account && !self.rows.messages.contains_key(&message.sid) {
             self.pending.extend(keys_of(&message));
-            if let Some(held) = &message.held {
+            if let Some(held) = &message.parked_evidence {
                 self.found(&held.evidence);
             }
         }
@@ -320,7 +320,8 @@ impl<S: RowSource> Loading<'_, S> {
             (earlier(evidence.occurred_at, back), evidence.occurred_at)
         };
         let new = self.evidence.map(|(evidence, has_code)| of(evidence, has_code));
-        let held = self.rows.messages.values().filter_map(|message| message.held.as_deref());
+        let held =
+            self.rows.messages.values().filter_map(|message| message.parked_evidence.as_deref());
         let known = self.rows.parked.iter().chain(held);
         let known = known.map(|parked| of(&parked.evidence, parked.code.is_some()));
         let all: Vec<_> = new.into_iter().chain(known).collect();
@@ -332,7 +333,7 @@ impl<S: RowSource> Loading<'_, S> {
     /// Adds the messages to untied WhatsApp names that may belong to a person in the evidence.
     fn add_untied(&mut self) -> Result<(), S::Error> {
         let rows = &self.rows;
-        let held = rows.messages.values().filter_map(|message| message.held.as_deref());
+        let held = rows.messages.values().filter_map(|message| message.parked_evidence.as_deref());
         let waiting = rows.parked.iter().chain(held).map(|parked| &parked.evidence);
         let (mut untied, mut untied_after) = (BTreeMap::new(), None);
         for evidence in waiting.chain(self.evidence.map(|(evidence, _)| evidence)) {
@@ -360,10 +361,10 @@ impl<S: RowSource> Loading<'_, S> {
     fn end(mut self, touched: &AffectedKeys) -> Result<Rows, S::Error> {
         self.add_untied()?;
         let rows = &mut self.rows;
-        let held = rows.messages.values().filter_map(|message| message.held.as_deref());
+        let held = rows.messages.values().filter_map(|message| message.parked_evidence.as_deref());
         let waiting = rows.parked.iter().chain(held).map(|parked| &parked.evidence);
         let all = waiting.chain(self.evidence.map(|(evidence, _)| evidence));
-        let senders = all.filter_map(|evidence| evidence.named.sender()?.address.clone());
+        let senders = all.filter_map(|evidence| evidence.target.sender()?.address.clone());
         let senders: BTreeSet<String> = senders.chain(touched.sender.clone()).collect();
         let mut services = BTreeMap::new();
         for sender in senders {

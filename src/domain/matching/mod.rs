@@ -33,5 +33,7 @@ pub use policy::{
 pub use rows::{AffectedKeys, Changes, Newest, RowSource, Rows, WaitsFor};
 
 pub use crate::domain::code::TypedCode;
-pub use crate::domain::evidence::{INFERRED_PARKED_FOR, Parked, REGISTERED_WITHIN, Reason};
+pub use crate::domain::evidence::{
+    INFERRED_PARKED_FOR, Parked, ParkedKind, REGISTERED_WITHIN, Reason,
+};
 pub use crate::domain::timestamp_serde::{earlier, later};

@@ -17,13 +17,13 @@ pub(super) fn fresh(
     trace: Option<TraceParent>,
     (policy, now): (&Policy, Timestamp),
 ) -> Parked {
-    let patience = match evidence.named {
+    let parked_for = match evidence.target {
         EvidenceTarget::Message(_) | EvidenceTarget::Reference(_) | EvidenceTarget::Link(_) => {
             policy.pending_ttl
         }
         EvidenceTarget::Person { .. } | EvidenceTarget::Caller { .. } => INFERRED_PARKED_FOR,
     };
-    let until = later(now, patience);
+    let until = later(now, parked_for);
     let reason = Reason::NoMessage;
     Parked { evidence, parked_at: now, until, reason, orphaned: false, code, trace }
 }
@@ -31,8 +31,8 @@ pub(super) fn fresh(
 /// Whether one piece of evidence proves as much as another. Then the other one is redundant.
 pub(super) fn proves_as_much(one: &Parked, other: &Parked) -> bool {
     let (a, b) = (&one.evidence, &other.evidence);
-    let is_alike = a.account == b.account && a.named == b.named && one.code == other.code;
-    match &a.named {
+    let is_alike = a.account == b.account && a.target == b.target && one.code == other.code;
+    match &a.target {
         // One piece of evidence that names a message is as good as two.
         EvidenceTarget::Message(_) => is_alike,
         // A link may have been opened before its message was sent: the later act proves more.

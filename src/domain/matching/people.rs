@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::domain::address::{LearnedNames, NameKind, RecipientHash, RecipientNames, TiedNames};
+use crate::domain::address::{
+    LearnedAliases, NameKind, RecipientAliases, RecipientHash, RecipientNames,
+};
 use crate::domain::evidence::{Evidence, EvidenceTarget};
 use crate::domain::message::Message;
 use crate::domain::sid::MessageSid;
@@ -17,7 +19,7 @@ use crate::domain::sid::MessageSid;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct People {
     /// All names of a person, by each name, if there are several.
-    pub tied: BTreeMap<RecipientHash, TiedNames>,
+    pub tied: BTreeMap<RecipientHash, RecipientAliases>,
     /// Messages to a WhatsApp name that is not tied to a name of the other kind.
     pub untied: BTreeMap<MessageSid, Message>,
     /// If there were too many of these messages: all that were created after this time are loaded.
@@ -37,14 +39,14 @@ impl People {
     }
 
     /// Ties names. Returns the record to store, if it is new.
-    pub(super) fn tie(&mut self, names: &RecipientNames, now: Timestamp) -> Option<LearnedNames> {
-        let mut known: Vec<TiedNames> = Vec::new();
+    pub(super) fn tie(&mut self, names: &RecipientNames, now: Timestamp) -> Option<LearnedAliases> {
+        let mut known: Vec<RecipientAliases> = Vec::new();
         for tied in names.all().filter_map(|name| self.tied.get(&name)) {
             if !known.contains(tied) {
                 known.push(tied.clone());
             }
         }
-        let said = TiedNames { names: names.clone(), seen_at: now };
+        let said = RecipientAliases { names: names.clone(), seen_at: now };
         let learned = said.learned(&known)?;
         for number in &learned.dropped {
             self.tied.remove(number);
@@ -79,7 +81,7 @@ impl People {
 
 /// The WhatsApp person in the evidence, and the other kind of name that messages to the same person may bear.
 pub(super) fn shielded(evidence: &Evidence) -> Option<(RecipientHash, NameKind)> {
-    match &evidence.named {
+    match &evidence.target {
         EvidenceTarget::Person { recipient, .. } => {
             Some((recipient.person, recipient.kind.counterpart()?))
         }

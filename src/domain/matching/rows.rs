@@ -5,7 +5,9 @@ use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
 
-use crate::domain::address::{LearnedNames, NameKind, RecipientHash, RecipientNames, TiedNames};
+use crate::domain::address::{
+    LearnedAliases, NameKind, RecipientAliases, RecipientHash, RecipientNames,
+};
 use crate::domain::click_link::{Link, LinkId};
 use crate::domain::evidence::{Evidence, EvidenceTarget, Parked};
 use crate::domain::matching::automatic::AutomaticReplies;
@@ -29,9 +31,14 @@ pub enum WaitsFor {
 }
 
 impl WaitsFor {
+    /// The key of the evidence that a message keeps.
+    pub fn of_message(message: &Message) -> Option<Self> {
+        message.parked_evidence.as_ref().map(|parked| Self::of(&parked.evidence))
+    }
+
     /// The key of a piece of evidence.
     pub fn of(evidence: &Evidence) -> Self {
-        match &evidence.named {
+        match &evidence.target {
             EvidenceTarget::Message(sid) => Self::Message(*sid),
             EvidenceTarget::Reference(name) => Self::Reference(evidence.account, name.clone()),
             EvidenceTarget::Person { recipient, .. } | EvidenceTarget::Caller { recipient, .. } => {
@@ -81,7 +88,7 @@ impl AffectedKeys {
 
     /// The keys of a piece of evidence.
     pub fn by_evidence(evidence: &Evidence) -> Self {
-        match &evidence.named {
+        match &evidence.target {
             EvidenceTarget::Message(sid) => Self { sid: Some(*sid), ..Self::default() },
             EvidenceTarget::Reference(reference) => {
                 Self { reference: Some(reference.clone()), ..Self::default() }
@@ -155,7 +162,7 @@ pub trait RowSource {
         &self,
         account: AccountSid,
         person: RecipientHash,
-    ) -> Result<Option<TiedNames>, Self::Error>;
+    ) -> Result<Option<RecipientAliases>, Self::Error>;
     /// The messages of an account that were created in a span of time and have one WhatsApp name, of that kind. The
     /// result may include messages whose recipient has a tied name of the other kind.
     fn sent_to_kind(
@@ -206,7 +213,7 @@ pub struct Changes {
     /// A sender of the account, and its Messaging Service.
     pub learned: Option<(AccountSid, String, ServiceSid)>,
     /// Names that are now tied to one person.
-    pub tied: Option<(AccountSid, LearnedNames)>,
+    pub tied: Option<(AccountSid, LearnedAliases)>,
     /// Persons whose texts are now known to be automatic.
     pub automatic: Vec<(RecipientHash, AutomaticReplies)>,
 }

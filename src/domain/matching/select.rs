@@ -22,13 +22,13 @@ use crate::domain::sid::MessageSid;
 use crate::domain::timestamp_serde::{earlier, later};
 
 impl Candidates<'_> {
-    /// Judges a piece of evidence. `named` is its target, after links are followed.
-    pub(super) fn select(&self, parked: &Parked, named: &EvidenceTarget) -> Selection {
+    /// Judges a piece of evidence. `target` is its target, after links are followed.
+    pub(super) fn select(&self, parked: &Parked, target: &EvidenceTarget) -> Selection {
         let evidence = &parked.evidence;
-        if self.may_miss_messages(parked, named) {
+        if self.may_miss_messages(parked, target) {
             return Selection::Wait(Reason::Ambiguous);
         }
-        match named {
+        match target {
             EvidenceTarget::Message(sid) => self.by_sid(parked, *sid),
             EvidenceTarget::Reference(name) => {
                 let selection = self.by_reference(parked, name);
@@ -49,7 +49,7 @@ impl Candidates<'_> {
     }
 
     /// Whether the evidence must choose among messages, of which not all that it may be about were loaded.
-    fn may_miss_messages(&self, parked: &Parked, named: &EvidenceTarget) -> bool {
+    fn may_miss_messages(&self, parked: &Parked, target: &EvidenceTarget) -> bool {
         if self.cut.is_empty() {
             return false;
         }
@@ -60,7 +60,7 @@ impl Candidates<'_> {
             let tied = self.people.all(persons).into_iter();
             tied.map(WaitsFor::Person).collect::<Vec<_>>()
         };
-        let (keys, back) = match named {
+        let (keys, back) = match target {
             EvidenceTarget::Message(_) | EvidenceTarget::Link(_) => return false,
             EvidenceTarget::Reference(name) => {
                 (vec![WaitsFor::Reference(evidence.account, name.clone())], back.max(ttl))
@@ -79,10 +79,10 @@ impl Candidates<'_> {
     pub(super) fn comparable(
         &self,
         evidence: &Evidence,
-        named: &EvidenceTarget,
+        target: &EvidenceTarget,
     ) -> Vec<(&Message, bool)> {
         let ours = self.known.values().filter(|message| message.account == evidence.account);
-        match named {
+        match target {
             EvidenceTarget::Message(sid) => {
                 let about = self.known.get(sid);
                 let reference = about.and_then(|about| about.reference.as_ref());
@@ -131,9 +131,9 @@ impl Candidates<'_> {
             self.known.get(sid).filter(|message| message.account == parked.evidence.account)
         };
         let Some(typed) = &parked.code else { return direct(ours(&sid)) };
-        match typed.of.as_slice() {
+        match typed.matching.as_slice() {
             of if of.contains(&sid) => direct(ours(&sid)),
-            [] if typed.not_of.contains(&sid) => Selection::Wait(Reason::OtherCode),
+            [] if typed.not_matching.contains(&sid) => Selection::Wait(Reason::OtherCode),
             [] => direct(ours(&sid)),
             [only] => direct(ours(only)),
             several => {
@@ -149,7 +149,7 @@ impl Candidates<'_> {
     fn by_person(&self, parked: &Parked, theirs: &[&Message], sender: &SenderHint) -> Selection {
         let evidence = &parked.evidence;
         let fitting = self.fitting(evidence, theirs);
-        let calls = matches!(evidence.named, EvidenceTarget::Caller { .. });
+        let calls = matches!(evidence.target, EvidenceTarget::Caller { .. });
         // A typed code was read in its message, so neither the sender nor the window matters.
         if let Some(typed) = &parked.code {
             match Coded::of(typed, theirs, &fitting.all, evidence) {
@@ -231,7 +231,7 @@ impl Candidates<'_> {
     }
 
     fn is_automatic(&self, evidence: &Evidence) -> bool {
-        let EvidenceTarget::Person { recipient, .. } = &evidence.named else { return false };
+        let EvidenceTarget::Person { recipient, .. } = &evidence.target else { return false };
         let names = self.people.all(&[recipient.person]);
         let mut spans = names.iter().filter_map(|name| self.automatic.get(name));
         evidence.is_plain_text() && spans.any(|span| span.include(evidence.occurred_at))
@@ -339,7 +339,7 @@ impl Candidates<'_> {
             | Selection::Wait(_) => None,
         };
         let Some(older) = older.and_then(|sid| self.known.get(sid)) else { return selection };
-        if parked.code.as_ref().is_some_and(|typed| typed.of.contains(&older.sid)) {
+        if parked.code.as_ref().is_some_and(|typed| typed.matching.contains(&older.sid)) {
             return selection;
         }
         let may_miss = shielded(evidence)
@@ -348,7 +348,7 @@ impl Candidates<'_> {
         if may_miss {
             return Selection::Wait(Reason::RecipientUnknown);
         }
-        let calls = matches!(evidence.named, EvidenceTarget::Caller { .. });
+        let calls = matches!(evidence.target, EvidenceTarget::Caller { .. });
         // A message that has gained a second name since loading has a known recipient, so it does not shield.
         let is_unsaid = |message: &&Message| {
             self.known

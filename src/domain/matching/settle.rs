@@ -30,7 +30,7 @@ impl WorkingRows<'_> {
             Some(message.account) == self.account && message.is_provisional()
         };
         for message in self.known.values_mut().filter(is_ours) {
-            if let Some(held) = message.held.take() {
+            if let Some(held) = message.parked_evidence.take() {
                 let is_known = |piece: &JudgedEvidence| {
                     piece.origin == EvidenceOrigin::Held && piece.parked == *held
                 };
@@ -44,7 +44,7 @@ impl WorkingRows<'_> {
             (message.parked_at, message.trace) = (None, None);
         }
         for message in self.known.values_mut() {
-            message.converted_by = message.converted_by.filter(|sid| !taken.contains(sid));
+            message.superseded_by = message.superseded_by.filter(|sid| !taken.contains(sid));
         }
     }
 
@@ -55,7 +55,7 @@ impl WorkingRows<'_> {
             message.apply_receipts(self.now);
             // A message does not expire here only because its confirmation was taken back.
             if was_undelivered {
-                message.age(self.trusted);
+                message.apply_expiry(self.trusted);
             }
         }
         let mut pieces = std::mem::take(&mut self.pieces);
@@ -79,7 +79,7 @@ impl WorkingRows<'_> {
                     for sid in sids {
                         self.confirm(*sid, *basis, piece);
                     }
-                    self.mark_converted(sids, &piece.parked.evidence);
+                    self.mark_superseded(sids, &piece.parked.evidence);
                 }
             }
         }
@@ -89,7 +89,7 @@ impl WorkingRows<'_> {
     /// The rank in the order of judgement: evidence that names its message first, then the earliest act. So evidence that
     /// must choose cannot use up a message that other evidence names. The other fields only break ties.
     fn rank<'p>(&self, parked: &'p Parked) -> (bool, &'p Evidence) {
-        let is_named = match &parked.evidence.named {
+        let is_named = match &parked.evidence.target {
             EvidenceTarget::Message(_) => true,
             EvidenceTarget::Link(id) => {
                 self.links.get(id).is_some_and(|link| link.message.is_some())
@@ -97,7 +97,7 @@ impl WorkingRows<'_> {
             EvidenceTarget::Reference(_)
             | EvidenceTarget::Person { .. }
             | EvidenceTarget::Caller { .. } => {
-                parked.code.as_ref().is_some_and(|typed| typed.of.len() == 1)
+                parked.code.as_ref().is_some_and(|typed| typed.matching.len() == 1)
             }
         };
         (!is_named, &parked.evidence)
@@ -106,11 +106,11 @@ impl WorkingRows<'_> {
     /// Judges one piece of evidence against these messages.
     pub(super) fn judge(&self, parked: &Parked, known: &KnownMessages) -> Selection {
         let evidence = &parked.evidence;
-        let EvidenceTarget::Link(id) = &evidence.named else {
-            return self.candidates(known).select(parked, &evidence.named);
+        let EvidenceTarget::Link(id) = &evidence.target else {
+            return self.candidates(known).select(parked, &evidence.target);
         };
         let Some(link) = self.links.get(id) else {
-            return self.candidates(known).select(parked, &evidence.named);
+            return self.candidates(known).select(parked, &evidence.target);
         };
         // A link is bound to a known message. If the message is missing, it was forgotten.
         let is_forgotten = |sid| !self.known.contains_key(&sid);
@@ -140,8 +140,8 @@ impl WorkingRows<'_> {
         })
     }
 
-    /// Sets `converted_by` on the unconfirmed messages with the same reference that existed when the person acted.
-    fn mark_converted(&mut self, confirmed: &[MessageSid], evidence: &Evidence) {
+    /// Sets `superseded_by` on the unconfirmed messages with the same reference that existed when the person acted.
+    fn mark_superseded(&mut self, confirmed: &[MessageSid], evidence: &Evidence) {
         let Some(newest) = confirmed.first() else { return };
         let Some(reference) = self.known.get(newest).and_then(|message| message.reference.clone())
         else {
@@ -151,10 +151,10 @@ impl WorkingRows<'_> {
             let passed_over = message.account == evidence.account
                 && message.reference.as_ref() == Some(&reference)
                 && message.proof.is_none()
-                && message.converted_by.is_none()
+                && message.superseded_by.is_none()
                 && message.created_at <= evidence.occurred_at;
             if passed_over {
-                message.converted_by = Some(*newest);
+                message.superseded_by = Some(*newest);
             }
         }
     }
@@ -163,10 +163,12 @@ impl WorkingRows<'_> {
         let (parked, now) = (&piece.parked, self.now);
         let loaded = self.loaded.get(&sid);
         let Some(message) = self.known.get_mut(&sid) else { return };
-        message.held = Some(Box::new(parked.clone()));
-        message.converted_by = None;
+        message.parked_evidence = Some(Box::new(parked.clone()));
+        message.superseded_by = None;
         // The same evidence confirmed it before: keep the earlier confirmation with its times.
-        if let Some(before) = loaded.filter(|before| before.held == message.held) {
+        if let Some(before) =
+            loaded.filter(|before| before.parked_evidence == message.parked_evidence)
+        {
             message.state = before.state;
             message.since = before.since;
             message.proof = before.proof.clone().map(|proof| Proof { basis, ..proof });
@@ -196,7 +198,7 @@ impl WorkingRows<'_> {
         for piece in others.iter().filter(|piece| piece.origin != EvidenceOrigin::Status) {
             let before = (piece.origin == EvidenceOrigin::Parked).then(|| piece.parked.clone());
             let after = self.kept(piece);
-            let is_moved = |after: &Parked| after.evidence.named != piece.parked.evidence.named;
+            let is_moved = |after: &Parked| after.evidence.target != piece.parked.evidence.target;
             if before.is_some() && after.as_ref().is_some_and(is_moved) {
                 kept.push((before, None));
                 kept.push((None, after));
@@ -241,10 +243,10 @@ impl WorkingRows<'_> {
                 let reason = if changes { reason } else { parked.reason };
                 let mut kept = Parked { reason, ..parked.clone() };
                 // Once its link is bound, evidence is parked under the message, where a registration finds it.
-                if let EvidenceTarget::Link(id) = parked.evidence.named
+                if let EvidenceTarget::Link(id) = parked.evidence.target
                     && let Some(sid) = self.links.get(&id).and_then(|link| link.message)
                 {
-                    kept.evidence.named = EvidenceTarget::Message(sid);
+                    kept.evidence.target = EvidenceTarget::Message(sid);
                 }
                 Some(kept)
             }

@@ -18,7 +18,7 @@ pub(super) fn by_unknown_code(
     let may_be: Vec<&Message> = messages.iter().copied().filter(may_be).collect();
     match may_be.as_slice() {
         [only] => Some(indirect(Some(only), basis)),
-        [] if among(messages, &typed.not_of).is_empty() => None,
+        [] if among(messages, &typed.not_matching).is_empty() => None,
         [] => Some(Selection::Wait(Reason::OtherCode)),
         _ => Some(Selection::Wait(Reason::Ambiguous)),
     }
@@ -45,7 +45,7 @@ impl<'m> Coded<'m> {
         near: &[&'m Message],
         evidence: &Evidence,
     ) -> Self {
-        let of = among(messages, &typed.of);
+        let of = among(messages, &typed.matching);
         // A message that a receipt denies is excluded only beside one that no receipt denies.
         let may_hold = |other: &&Message, than: &Message| {
             let is_unknown = other.code.is_none() && !typed.is_compared_with(other.sid);

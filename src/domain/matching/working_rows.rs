@@ -95,10 +95,10 @@ impl<'a> WorkingRows<'a> {
         let codes = codes.collect();
         let mut known = messages;
         for message in known.values_mut() {
-            message.age(now.trusted);
+            message.apply_expiry(now.trusted);
         }
         for parked in &mut parked {
-            parked.age(now.trusted);
+            parked.apply_expiry(now.trusted);
         }
         parked.retain(|parked| !parked.orphaned && parked.may_prove_until() > now.trusted);
         let pieces = parked
@@ -134,7 +134,7 @@ impl<'a> WorkingRows<'a> {
                 continue;
             }
             let code = message.code.or(self.codes.get(&sid).copied());
-            message.age(self.trusted);
+            message.apply_expiry(self.trusted);
             message.code = code;
             let was_proven = before.is_some_and(|before| before.proof.is_some());
             match (was_proven, message.proof.is_some()) {

@@ -208,9 +208,11 @@ pub struct Message {
     /// later.
     pub code: Option<CodeHmac>,
     /// The evidence that proved it, kept until the first attempt to report it. Until then, it can be judged again.
-    pub held: Option<Box<Parked>>,
+    #[serde(rename = "held")]
+    pub parked_evidence: Option<Box<Parked>>,
     /// The message with the same reference that was confirmed instead of this one.
-    pub converted_by: Option<MessageSid>,
+    #[serde(rename = "converted_by")]
+    pub superseded_by: Option<MessageSid>,
     /// When the evidence that proved it was parked, if it came before the message.
     #[serde(with = "crate::domain::timestamp_serde::optional")]
     pub parked_at: Option<Timestamp>,
@@ -221,7 +223,7 @@ pub struct Message {
 
 impl Message {
     /// A message of which only the SID, the account and the time of the first request are known.
-    pub fn heard_of(sid: MessageSid, account: AccountSid, at: Timestamp) -> Self {
+    pub fn new(sid: MessageSid, account: AccountSid, at: Timestamp) -> Self {
         Self {
             sid,
             account,
@@ -245,8 +247,8 @@ impl Message {
             reported_at: None,
             refusal: None,
             code: None,
-            held: None,
-            converted_by: None,
+            parked_evidence: None,
+            superseded_by: None,
             parked_at: None,
             last_attempt: None,
             trace: None,
@@ -328,7 +330,7 @@ impl Message {
     /// Applies the effects of time, also before the sweep. At the end of its lifetime, a pending message expires, and the
     /// HMAC of a code counts no more in any state. The stored state is only a cache. A message that expired by a clock that
     /// was ahead becomes pending again, with its code, which a store keeps until removal is safe.
-    pub fn age(&mut self, now: Timestamp) {
+    pub fn apply_expiry(&mut self, now: Timestamp) {
         if self.expires_at > now {
             if self.state == State::Expired {
                 self.enter(State::Pending, self.remembered_at);
@@ -363,7 +365,7 @@ impl Message {
     /// Whether it is confirmed, and no report of it was attempted yet: new facts may still undo the confirmation.
     pub fn is_provisional(&self) -> bool {
         self.state == State::Confirmed
-            && self.held.is_some()
+            && self.parked_evidence.is_some()
             && self.delivery.attempts == 0
             && self.delivery.lease.is_none()
     }
@@ -390,6 +392,6 @@ impl Message {
     pub(crate) fn example(state: State, at: Timestamp) -> Self {
         let sid = "SM0123456789abcdef0123456789abcdef".parse().expect("valid");
         let account = "AC0123456789abcdef0123456789abcdef".parse().expect("valid");
-        Self { state, created_at_known: true, ..Self::heard_of(sid, account, at) }
+        Self { state, created_at_known: true, ..Self::new(sid, account, at) }
     }
 }

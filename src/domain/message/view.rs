@@ -27,7 +27,8 @@ pub struct MessageView<'a> {
     attempts: u32,
     next_attempt_at: Option<Timestamp>,
     refusal: Option<&'a Refusal>,
-    converted_by: Option<MessageSid>,
+    #[serde(rename = "converted_by")]
+    superseded_by: Option<MessageSid>,
 }
 
 impl<'a> MessageView<'a> {
@@ -51,7 +52,7 @@ impl<'a> MessageView<'a> {
             attempts: message.posts_made(),
             next_attempt_at: message.delivery.due_at,
             refusal: message.refusal.as_ref(),
-            converted_by: message.converted_by,
+            superseded_by: message.superseded_by,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::domain::matching::Parked;
+use crate::domain::matching::{Parked, ParkedKind};
 use crate::domain::message::{Message, State};
 use crate::domain::sid::AccountSid;
 use crate::domain::stats::tally::BucketCounts;
@@ -37,7 +37,7 @@ impl StatusBucket {
 /// The counted facts of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CountedRecord {
-    standing: StatusBucket,
+    bucket: StatusBucket,
     since: Timestamp,
     pub(super) message: Option<CountedMessage>,
 }
@@ -70,21 +70,26 @@ impl CountedRecord {
             wait,
         };
         // The stored state: a pending message past its lifetime counts as pending until the sweep marks it expired.
-        let standing = StatusBucket::Message(message.state);
+        let bucket = StatusBucket::Message(message.state);
         // The age of a confirmed message runs from its confirmation, even if it was requeued later.
         let since = message.proof.as_ref().map(|proof| proof.confirmed_at);
         let since = since.filter(|_| message.state == State::Confirmed).unwrap_or(message.since);
-        Self { standing, since, message: Some(sent) }
+        Self { bucket, since, message: Some(sent) }
     }
 
-    pub fn of_parked(parked: &Parked) -> Self {
-        let standing = if parked.orphaned { StatusBucket::Orphaned } else { StatusBucket::Parked };
-        Self { standing, since: parked.parked_at, message: None }
+    /// `None` for evidence that is not counted.
+    pub fn of_parked(parked: &Parked) -> Option<Self> {
+        let bucket = match parked.kind() {
+            ParkedKind::Parked => StatusBucket::Parked,
+            ParkedKind::Orphaned => StatusBucket::Orphaned,
+            ParkedKind::Known => return None,
+        };
+        Some(Self { bucket, since: parked.parked_at, message: None })
     }
 
     /// The status, and the second in which it began.
     pub(super) fn stands(&self) -> Option<(StatusBucket, i64)> {
-        self.standing.has_age().then(|| (self.standing, self.since.as_second()))
+        self.bucket.has_age().then(|| (self.bucket, self.since.as_second()))
     }
 }
 

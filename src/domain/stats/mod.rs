@@ -57,7 +57,7 @@ impl MessageStats {
     }
 
     /// Replaces a record by an imported one that is further along. Counters since the start do not change.
-    pub fn finds_further(&mut self, before: &CountedRecord, found: &CountedRecord) {
+    pub fn update_imported(&mut self, before: &CountedRecord, found: &CountedRecord) {
         self.subtract(before);
         self.add(found);
     }

@@ -121,18 +121,18 @@ pub struct KeyRing {
     regions: Option<Vec<String>>,
 }
 
-/// Why no key accepts a request.
+/// The reason why no key verifies a request.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum KeyMismatch {
+pub(super) enum VerifyError {
     /// The signature is missing or invalid.
     Signature(SignatureError),
     /// The signature is valid, but the account that the request names is not configured.
     OtherAccount,
 }
 
-impl KeyMismatch {
-    /// Whether another key could have made the signature.
-    pub(super) fn is_mismatch(&self) -> bool {
+impl VerifyError {
+    /// Whether the signature is well-formed, and none of the keys made it.
+    pub(super) fn is_wrong_key(&self) -> bool {
         *self == Self::Signature(SignatureError::Mismatch)
     }
 }
@@ -162,7 +162,7 @@ impl KeyRing {
     }
 
     /// Whether the account is configured.
-    pub fn knows(&self, account: AccountSid) -> bool {
+    pub fn has_account(&self, account: AccountSid) -> bool {
         self.members.contains_key(&account)
     }
 
@@ -181,13 +181,13 @@ impl KeyRing {
     ) -> SmallVec<[&OwnedKey; MAX_TRIED]> {
         let keys = self.keys(signer);
         if let Some(claimed) = claimed {
-            // An unknown account costs the same work as the default account, and the request is refused in any case.
-            let tried = if self.knows(claimed) { claimed } else { self.default };
+            // An unknown account costs the same work as the default account, and the request is rejected in any case.
+            let tried = if self.has_account(claimed) { claimed } else { self.default };
             return keys.of(tried).iter().chain(keys.shared()).collect();
         }
         let likely = candidates.iter().copied().chain([self.default]);
         let mut first: SmallVec<[AccountSid; MAX_CANDIDATES + 1]> = SmallVec::new();
-        for account in likely.filter(|account| self.knows(*account)) {
+        for account in likely.filter(|account| self.has_account(*account)) {
             if first.len() <= MAX_CANDIDATES && !first.contains(&account) {
                 first.push(account);
             }
@@ -201,7 +201,7 @@ impl KeyRing {
     /// appear in a request that names none. Both only select the keys that are tried.
     ///
     /// # Errors
-    /// [`KeyMismatch`]. Every client gets the same answer.
+    /// [`VerifyError`]. Every client gets the same answer.
     pub(super) fn verify(
         &self,
         signer: RouteSigner,
@@ -209,20 +209,20 @@ impl KeyRing {
         candidates: &[AccountSid],
         presented: &Presented<'_>,
         header: Option<&[u8]>,
-    ) -> Result<&OwnedKey, KeyMismatch> {
-        let is_configured = claimed.is_none_or(|account| self.knows(account));
+    ) -> Result<&OwnedKey, VerifyError> {
+        let is_configured = claimed.is_none_or(|account| self.has_account(account));
         let tried = self.candidate_keys(signer, claimed, candidates);
         let keys = tried.iter().map(|owned| &owned.key);
-        let found = signature::verify(keys, presented, header).map_err(KeyMismatch::Signature)?;
+        let found = signature::verify(keys, presented, header).map_err(VerifyError::Signature)?;
         match tried.get(found.key) {
             Some(owned) if is_configured => Ok(owned),
-            Some(_) => Err(KeyMismatch::OtherAccount),
-            None => Err(KeyMismatch::Signature(SignatureError::Mismatch)),
+            Some(_) => Err(VerifyError::OtherAccount),
+            None => Err(VerifyError::Signature(SignatureError::Mismatch)),
         }
     }
 
     /// The account of a request that names none, and the other accounts that its signer may speak for. A request without a
-    /// signer (by path secret) may speak for all.
+    /// signer (by click secret) may speak for all.
     pub(super) fn accounts_for(&self, signer: Option<&OwnedKey>) -> (AccountSid, &[AccountSid]) {
         match signer.and_then(|signer| signer.owner) {
             Some(owner) => (owner, &[]),
@@ -231,10 +231,10 @@ impl KeyRing {
     }
 
     /// The account that a request names, as findings and the log group it.
-    pub(super) fn claim(&self, claimed: Option<AccountSid>) -> ClaimedAccount {
+    pub(super) fn claimed_account(&self, claimed: Option<AccountSid>) -> ClaimedAccount {
         match claimed {
             None => ClaimedAccount::Unnamed,
-            Some(account) if self.knows(account) => ClaimedAccount::Configured(account),
+            Some(account) if self.has_account(account) => ClaimedAccount::Configured(account),
             Some(_) => ClaimedAccount::Unknown,
         }
     }
@@ -284,7 +284,7 @@ impl fmt::Debug for KeyRing {
     }
 }
 
-/// The key ring in use. A request reads it once, so a reload does not change it in the middle of a request.
+/// The key ring in use. A request reads it once, so a reload does not change the keys within a request.
 #[derive(Debug)]
 pub struct CurrentKeyRing(RwLock<Arc<KeyRing>>);
 
@@ -295,7 +295,7 @@ impl CurrentKeyRing {
     }
 
     /// The current key ring.
-    pub fn now(&self) -> Arc<KeyRing> {
+    pub fn current(&self) -> Arc<KeyRing> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -35,7 +35,7 @@ fn member(digit: &str, region: &str) -> Member {
     }
 }
 
-fn trust() -> KeyRing {
+fn keyring() -> KeyRing {
     KeyRing::new(member("a", "us1"), vec![member("b", "ie1")], vec![named("app key 1", "any app")])
 }
 
@@ -44,7 +44,7 @@ fn signer(
     signers: RouteSigner,
     secret: &str,
     claimed: Option<AccountSid>,
-) -> Result<String, KeyMismatch> {
+) -> Result<String, VerifyError> {
     verified(signers, &SigningKey::new(secret.as_bytes()), None, claimed)
 }
 
@@ -53,7 +53,7 @@ fn verified(
     key: &SigningKey,
     settings: Option<&str>,
     claimed: Option<AccountSid>,
-) -> Result<String, KeyMismatch> {
+) -> Result<String, VerifyError> {
     let pairs = form::pairs(b"a=1");
     let content = Content::Form { pairs: &pairs, body: b"a=1" };
     let header = sign(key, URL, &content);
@@ -65,9 +65,9 @@ fn verified(
         is_get: false,
         settings: settings.map(str::as_bytes),
     };
-    let trust = trust();
-    let owned = trust.verify(signers, claimed, &[], &presented, Some(header.as_bytes()))?;
-    let (default, others) = trust.accounts_for(Some(owned));
+    let keyring = keyring();
+    let owned = keyring.verify(signers, claimed, &[], &presented, Some(header.as_bytes()))?;
+    let (default, others) = keyring.accounts_for(Some(owned));
     Ok(format!("{} {} of {default}, {} more", owned.name, owned.account, others.len()))
 }
 
@@ -80,7 +80,7 @@ fn an_accounts_key_speaks_for_its_own_account_and_is_tried_for_no_other() {
     }
     let found = signer(RouteSigner::Twilio, "b primary", None).expect("good");
     assert_eq!(found, format!("token 1 {b} of {b}, 0 more"));
-    let mismatch = Err(KeyMismatch::Signature(SignatureError::Mismatch));
+    let mismatch = Err(VerifyError::Signature(SignatureError::Mismatch));
     assert_eq!(signer(RouteSigner::Twilio, "a primary", Some(b)), mismatch);
     assert_eq!(signer(RouteSigner::Twilio, "b primary", Some(a)), mismatch);
     assert_eq!(signer(RouteSigner::Twilio, "a app", None), mismatch, "a key of the other kind");
@@ -97,7 +97,7 @@ fn an_app_key_of_every_account_speaks_for_all_and_one_of_an_account_for_it_alone
     }
     let found = signer(RouteSigner::App, "b app", None).expect("good");
     assert_eq!(found, format!("app key 1 {b} of {b}, 0 more"));
-    assert_eq!(trust().accounts_for(None), (a, [a, b].as_slice()), "by the secret in the path");
+    assert_eq!(keyring().accounts_for(None), (a, [a, b].as_slice()), "by the secret in the path");
 }
 
 #[test]
@@ -105,12 +105,12 @@ fn an_account_that_is_not_configured_is_rejected_with_every_key() {
     let unknown = Some(account("c"));
     for secret in ["a primary", "a secondary"] {
         let refused = signer(RouteSigner::Twilio, secret, unknown);
-        assert_eq!(refused, Err(KeyMismatch::OtherAccount), "{secret}");
+        assert_eq!(refused, Err(VerifyError::OtherAccount), "{secret}");
     }
-    let mismatch = Err(KeyMismatch::Signature(SignatureError::Mismatch));
+    let mismatch = Err(VerifyError::Signature(SignatureError::Mismatch));
     assert_eq!(signer(RouteSigner::Twilio, "b primary", unknown), mismatch);
     assert_eq!(signer(RouteSigner::Twilio, "a guess", unknown), mismatch);
-    assert_eq!(signer(RouteSigner::App, "any app", unknown), Err(KeyMismatch::OtherAccount));
+    assert_eq!(signer(RouteSigner::App, "any app", unknown), Err(VerifyError::OtherAccount));
 }
 
 #[test]
@@ -128,16 +128,16 @@ fn a_shared_key_is_its_accounts_too() {
 
 #[test]
 fn the_regions_are_those_of_the_keys_that_were_tried() {
-    let trust = trust();
-    assert_eq!(trust.regions(Some(account("b"))), Some(vec!["ie1"]));
-    assert_eq!(trust.regions(None), Some(vec!["ie1", "us1"]));
+    let keyring = keyring();
+    assert_eq!(keyring.regions(Some(account("b"))), Some(vec!["ie1"]));
+    assert_eq!(keyring.regions(None), Some(vec!["ie1", "us1"]));
     let unknown = Member { region: None, ..member("a", "") };
     assert_eq!(KeyRing::new(unknown, Vec::new(), Vec::new()).regions(None), None);
 }
 
 #[test]
 fn keys_differ_by_name_and_by_their_signatures() {
-    let (before, after) = (trust().key_names(), trust().key_names());
+    let (before, after) = (keyring().key_names(), keyring().key_names());
     assert_eq!(before, after);
     assert_eq!(before.len(), 9);
     let mut changed = member("a", "us1");
@@ -149,17 +149,17 @@ fn keys_differ_by_name_and_by_their_signatures() {
         names.get(&(account("a").to_string(), token.0.clone())).cloned()
     };
     assert_ne!(of(&before), of(&after));
-    assert!(!format!("{:?}", trust()).contains("primary"));
+    assert!(!format!("{:?}", keyring()).contains("primary"));
 }
 
 #[test]
 fn a_request_keeps_its_key_ring_through_a_reload() {
-    let current = CurrentKeyRing::new(trust());
-    let begun = current.now();
+    let current = CurrentKeyRing::new(keyring());
+    let begun = current.current();
     let before = current.replace(KeyRing::new(member("b", "ie1"), Vec::new(), Vec::new()));
     assert!(Arc::ptr_eq(&begun, &before));
     assert_eq!(begun.accounts.len(), 2);
-    assert_eq!(current.now().accounts, [account("b")]);
+    assert_eq!(current.current().accounts, [account("b")]);
 }
 
 /// An account of many, with two auth tokens and two app keys.
@@ -181,10 +181,10 @@ fn the_number_of_keys_that_are_tried_does_not_grow_with_the_number_of_accounts()
     for accounts in [1, 2, 30, 33, 500, 2000] {
         let others = (2..=accounts).map(numbered).collect();
         let app_keys = vec![named("app key 1", "any app")];
-        let trust = KeyRing::new(numbered(1), others, app_keys);
+        let keyring = KeyRing::new(numbered(1), others, app_keys);
         let last = numbered(accounts).account;
         let tried = |signers, claimed, candidates: &[AccountSid]| {
-            let tried = trust.candidate_keys(signers, claimed, candidates);
+            let tried = keyring.candidate_keys(signers, claimed, candidates);
             tried.iter().map(|owned| (owned.owner, owned.name.to_string())).collect::<Vec<_>>()
         };
         for signers in [RouteSigner::Twilio, RouteSigner::App] {
@@ -213,6 +213,6 @@ fn the_number_of_keys_that_are_tried_does_not_grow_with_the_number_of_accounts()
             distinct.dedup();
             assert_eq!(distinct.len(), preferred.len(), "none is tried twice");
         }
-        assert_eq!(trust.exceeds_tried().is_some(), accounts > 31, "{accounts}");
+        assert_eq!(keyring.exceeds_tried().is_some(), accounts > 31, "{accounts}");
     }
 }

@@ -16,6 +16,7 @@ use actix_web::middleware::Next;
 use actix_web::{HttpResponse, error, web};
 
 use crate::inbound::limits::eviction_pool::{EvictionPool, PoolSlot, shut_down};
+use crate::telemetry::clock::monotonic;
 use crate::telemetry::metrics::Metrics;
 
 /// The longest time that a connection may take to complete a request.
@@ -23,7 +24,7 @@ pub const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
 /// The time to send the last answer, with `Connection: close`. actix would read the rest of a chunked body without end.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 /// The time between two searches for overdue connections.
-const SEARCH_EVERY: Duration = Duration::from_secs(1);
+const SEARCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The most unauthenticated connections at a time. Each connection is one until its first signature is verified, and may
 /// hold 128 KiB of an endless head.
@@ -37,7 +38,7 @@ const OPERATOR_BODY_DEADLINE: Duration = Duration::from_secs(5);
 /// The deadline of a connection that has none.
 const NO_DEADLINE: u64 = u64::MAX;
 /// The shortest time between two lines about evicted connections.
-const LOG_EVERY: Duration = Duration::from_mins(1);
+const LOG_INTERVAL: Duration = Duration::from_mins(1);
 
 /// One connection. Its requests find it in their connection data.
 pub struct Connection {
@@ -46,8 +47,8 @@ pub struct Connection {
     /// The slot of an unauthenticated connection.
     slot: Mutex<Option<Arc<PoolSlot>>>,
     large_bodies: Arc<EvictionPool>,
-    began: Instant,
-    /// The deadline, in milliseconds from `began`.
+    started_at: Instant,
+    /// The deadline, in milliseconds from `started_at`.
     deadline: AtomicU64,
     /// Whether its last answer was given.
     is_over: AtomicBool,
@@ -100,13 +101,13 @@ impl Connection {
     }
 
     fn shut_in(&self, wait: Duration) {
-        let deadline = (self.began.elapsed() + wait).as_millis();
+        let deadline = (self.started_at.elapsed() + wait).as_millis();
         let deadline = u64::try_from(deadline).unwrap_or(u64::MAX);
         self.deadline.store(deadline, Ordering::Relaxed);
     }
 
     fn is_overdue(&self) -> bool {
-        self.began.elapsed() >= Duration::from_millis(self.deadline.load(Ordering::Relaxed))
+        self.started_at.elapsed() >= Duration::from_millis(self.deadline.load(Ordering::Relaxed))
     }
 }
 
@@ -123,17 +124,17 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// No connections yet. `most` is the limit of the public listener. Unauthenticated connections get half of it, so that
+    /// No connections yet. `max` is the limit of the public listener. Unauthenticated connections get half of it, so that
     /// the newest is accepted while the oldest is shut.
-    pub fn new(most: usize, metrics: &Arc<Metrics>) -> Self {
-        Self::with(MAX_UNAUTHENTICATED.min(most.div_ceil(2)), Some(Arc::clone(metrics)))
+    pub fn new(max: usize, metrics: &Arc<Metrics>) -> Self {
+        Self::with(MAX_UNAUTHENTICATED.min(max.div_ceil(2)), Some(Arc::clone(metrics)))
     }
 
-    /// No connections yet. `most` is the limit of the operator's listener or the control socket. A new connection evicts an
+    /// No connections yet. `max` is the limit of the operator's listener or the control socket. A new connection evicts an
     /// idle or half-open one, and none whose request is being answered (see `guard`).
-    pub fn of_operator(most: usize) -> Self {
+    pub fn of_operator(max: usize) -> Self {
         // One below the limit, so that the newest is accepted while the oldest is shut.
-        Self::with(most.saturating_sub(1), None)
+        Self::with(max.saturating_sub(1), None)
     }
 
     fn with(unauthenticated: usize, metrics: Option<Arc<Metrics>>) -> Self {
@@ -157,7 +158,7 @@ impl Connections {
             unauthenticated: Arc::clone(&self.unauthenticated),
             slot: Mutex::new(Some(slot)),
             large_bodies: Arc::clone(&self.large_bodies),
-            began: crate::telemetry::clock::monotonic(),
+            started_at: monotonic(),
             deadline: AtomicU64::new(0),
             is_over: AtomicBool::new(false),
         });
@@ -184,7 +185,7 @@ impl Connections {
     /// Shuts overdue connections until the future is dropped.
     pub async fn watch(self) {
         let mut logged: Option<Instant> = None;
-        let mut ticks = tokio::time::interval(SEARCH_EVERY);
+        let mut ticks = tokio::time::interval(SEARCH_INTERVAL);
         loop {
             ticks.tick().await;
             let shut = self.shut_overdue();
@@ -192,10 +193,12 @@ impl Connections {
             if shut > 0 {
                 tracing::debug!(shut, "shut overdue connections");
             }
-            if self.metrics.is_some() && logged.is_none_or(|logged| logged.elapsed() >= LOG_EVERY) {
+            if self.metrics.is_some()
+                && logged.is_none_or(|logged| logged.elapsed() >= LOG_INTERVAL)
+            {
                 let shut = self.evicted.swap(0, Ordering::Relaxed);
                 if shut > 0 {
-                    logged = Some(crate::telemetry::clock::monotonic());
+                    logged = Some(monotonic());
                     tracing::warn!(
                         shut,
                         "too many unauthenticated connections: shut the oldest {shut} for newer ones; verified clients are not \

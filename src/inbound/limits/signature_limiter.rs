@@ -12,12 +12,14 @@ use std::time::{Duration, Instant};
 use actix_web::HttpRequest;
 
 use crate::domain::rate_limit::{BURST, Network, NetworkRateLimit, RateLimitState};
+use crate::inbound::rejection::Rejection;
+use crate::telemetry::clock::monotonic;
 
 /// Counts failed signatures by network.
 pub struct SignatureLimiter {
     /// The header that names the client's address. `None` stands for the peer's address.
     header: Option<String>,
-    began: Instant,
+    started_at: Instant,
     failures: Mutex<NetworkRateLimit<RandomState>>,
 }
 
@@ -35,31 +37,32 @@ impl SignatureLimiter {
             reason = "an unpredictable hash key, so that clients cannot cause collisions"
         )]
         let failures = Mutex::new(NetworkRateLimit::new(RandomState::new()));
-        Self { header, began: crate::telemetry::clock::monotonic(), failures }
+        Self { header, started_at: monotonic(), failures }
     }
 
-    /// Counts a failed request. Returns whether its network is over the limit.
-    pub(crate) fn count_failure(&self, request: &HttpRequest) -> bool {
-        let Some(network) = self.network(request) else { return false };
-        match self.count(network, self.began.elapsed()) {
-            RateLimitState::Within => false,
-            RateLimitState::JustOver => {
-                tracing::warn!(
-                    %network,
-                    "more than {BURST} failed signatures from {network}: further failures from there get 429, and are \
-                     neither logged nor recorded. If it is your own proxy, set HEARDBACK_CLIENT_IP_HEADER"
-                );
-                true
-            }
-            RateLimitState::Over => true,
+    /// Counts a failed request.
+    ///
+    /// # Errors
+    /// [`Rejection::Limited`] if its network is over the limit.
+    pub(crate) fn count_failure(&self, request: &HttpRequest) -> Result<(), Rejection> {
+        let Some(network) = self.network(request) else { return Ok(()) };
+        match self.count(network, self.started_at.elapsed()) {
+            RateLimitState::Within => return Ok(()),
+            RateLimitState::JustOver => tracing::warn!(
+                %network,
+                "more than {BURST} failed signatures from {network}: further failures from there get 429, and are \
+                 neither logged nor recorded. If it is your own proxy, set HEARDBACK_CLIENT_IP_HEADER"
+            ),
+            RateLimitState::Over => {}
         }
+        Err(Rejection::Limited)
     }
 
     /// Whether one more failure would exceed the limit of the network. Counts nothing.
     pub(crate) fn is_over_limit(&self, request: &HttpRequest) -> bool {
         let Some(network) = self.network(request) else { return false };
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.is_over(network, self.began.elapsed())
+        failures.is_over(network, self.started_at.elapsed())
     }
 
     fn count(&self, network: Network, now: Duration) -> RateLimitState {

@@ -103,7 +103,7 @@ async fn observe_best_effort(
     let now = to_millisecond((receiver.clock)());
     let evidence = Evidence {
         account: link.account,
-        named: EvidenceTarget::Link(id),
+        target: EvidenceTarget::Link(id),
         label: LABEL.to_owned(),
         occurred_at: now,
         time_source: TimeSource::Exact,

@@ -30,15 +30,15 @@ pub(super) fn facts(
     answer: &SendAnswer,
     log: &SendLog,
 ) -> Result<MessageUpdate, String> {
-    let trust = receiver.trust.now();
+    let keyring = receiver.keyring.current();
     let context = ParseContext {
         account,
         others: &[],
-        person_key: receiver.store.person_key(),
-        code_keys: trust.code_keys(account),
+        recipient_hash_key: receiver.store.recipient_hash_key(),
+        code_keys: keyring.code_keys(account),
         ignores_crawlers: receiver.ignores_crawlers,
         reference_tag: None,
-        relay: Relay::App,
+        relay: Relay::ViaApp,
         now: to_millisecond((receiver.clock)()),
         trace: log.trace,
     };

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
 
-use crate::domain::address::{NameKind, RecipientHash, TiedNames};
+use crate::domain::address::{NameKind, RecipientAliases, RecipientHash};
 use crate::domain::click_link::{Link, LinkId};
 use crate::domain::matching::{AutomaticReplies, Now, Parked, Policy, WaitsFor};
 use crate::domain::message::{Message, Reference};
@@ -143,7 +143,7 @@ pub trait Backend {
         &self,
         account: AccountSid,
         person: RecipientHash,
-    ) -> Result<Option<TiedNames>, Self::Error>;
+    ) -> Result<Option<RecipientAliases>, Self::Error>;
     fn automatic(&self, person: RecipientHash) -> Result<Option<AutomaticReplies>, Self::Error>;
 
     /// The accounts with a confirmed message that is not reported.

@@ -49,7 +49,7 @@ pub fn claim<B: Backend>(
         delivery.lease = Some(token);
         delivery.due_at = Some(later(now, lease));
         // An attempted confirmation is never withdrawn, so its evidence is not needed any more.
-        message.held = None;
+        message.parked_evidence = None;
         claims.push(Claim {
             feedback: Feedback { account: message.account, message: sid },
             lease: Lease { message: sid, token },

@@ -101,7 +101,7 @@ fn judge<B: Backend>(
     }
     for one in &together {
         let mut aged = one.clone();
-        aged.age(by);
+        aged.apply_expiry(by);
         match policy.evictable_from(&aged) {
             Some((_, from)) if from <= by => {}
             Some((_, from)) => return Ok(EvictionDecision::Postpone(from, one.sid)),
@@ -116,7 +116,7 @@ fn judge<B: Backend>(
         let goes = |other: &Message| together.iter().any(|one| one.sid == other.sid);
         let blocks = |other: &Message| {
             let mut other = other.clone();
-            other.age(by);
+            other.apply_expiry(by);
             let until = policy.stays_for(one, &other).filter(|until| *until > by);
             until.filter(|_| !goes(&other)).map(|until| (until, other.sid))
         };

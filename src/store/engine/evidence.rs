@@ -156,14 +156,14 @@ fn write<B: Backend, T>(
         mutation.parked.push((before, after));
     }
     let now = backend.now();
-    mutation.counted.extend(changes.seen.iter().map(|id| (id.dedup_key(), Some(now))));
+    mutation.dedup_keys.extend(changes.seen.iter().map(|id| (id.dedup_key(), Some(now))));
     if let Some((id, link)) = changes.bound {
         let before = backend.link(id)?;
         mutation.links.push((id, (before, Some(link))));
     }
     mutation.senders.extend(changes.learned);
     if let Some((account, learned)) = &changes.tied {
-        mutation.learn_names(*account, learned);
+        mutation.learn_aliases(*account, learned);
     }
     let automatic = changes.automatic.into_iter();
     mutation.automatic.extend(automatic.map(|(person, automatic)| (person, Some(automatic))));

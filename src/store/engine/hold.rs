@@ -10,10 +10,7 @@ use crate::store::engine::mutation::Mutation;
 ///
 /// # Errors
 /// The backend cannot go on.
-pub fn pause<B: Backend>(
-    backend: &mut B,
-    account: AccountSid,
-) -> EngineResult<Timestamp, B::Error> {
+pub fn hold<B: Backend>(backend: &mut B, account: AccountSid) -> EngineResult<Timestamp, B::Error> {
     if let Err(full) = backend.check_space(SpaceFor::Delivery) {
         return Ok(Err(full));
     }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::domain::address::{RecipientHash, TiedNames};
+use crate::domain::address::{RecipientAliases, RecipientHash};
 use crate::domain::click_link::{Link, LinkId};
 use crate::domain::matching;
 use crate::domain::matching::{AutomaticReplies, Parked, RowSource as _};
@@ -67,9 +67,9 @@ pub fn import<B: Backend>(
             ExportRecord::Automatic { person, automatic } => {
                 import_automatic(backend, *person, *automatic)?
             }
-            ExportRecord::Counted { once, at } => {
+            ExportRecord::DedupKey { once, at } => {
                 let (present, at) = (backend.counted_at(once)?, to_millisecond(*at));
-                mutation.counted.push((*once, Some(at)));
+                mutation.dedup_keys.push((*once, Some(at)));
                 add(backend, present.map(|present| present == at), mutation)?
             }
             ExportRecord::Sender { account, address, service } => {
@@ -108,7 +108,7 @@ fn check_limits<B: Backend>(backend: &B, records: &[ExportRecord]) -> EngineResu
                 parked += u64::from(backend.parked_row(evidence)?.is_none());
             }
             ExportRecord::Parked(_)
-            | ExportRecord::Counted { .. }
+            | ExportRecord::DedupKey { .. }
             | ExportRecord::Sender { .. }
             | ExportRecord::Names { .. }
             | ExportRecord::Automatic { .. }
@@ -139,7 +139,7 @@ fn import_message<B: Backend>(
         None => matching::imported(incoming, now.wall),
         Some(before) => {
             let mut present = before.clone();
-            present.age(now.trusted);
+            present.apply_expiry(now.trusted);
             present.code = before.code;
             let policy = &backend.config().policy;
             let (message, spare) = matching::merge(&present, incoming, policy, now);
@@ -183,7 +183,7 @@ fn import_parked<B: Backend>(backend: &mut B, exported: &Parked) -> Result<Merge
 /// Whether a message under the reference that this evidence names is confirmed. Evidence that names a person has the same
 /// lifetime before and after that confirmation. Evidence that names a message is never kept after it.
 fn is_name_confirmed<B: Backend>(backend: &B, evidence: &Evidence) -> Result<bool, B::Error> {
-    let name = match &evidence.named {
+    let name = match &evidence.target {
         EvidenceTarget::Reference(name) => Some(name.clone()),
         EvidenceTarget::Link(id) => backend.link(*id)?.and_then(|link| link.reference),
         EvidenceTarget::Message(_)
@@ -217,7 +217,7 @@ fn import_link<B: Backend>(
 fn import_names<B: Backend>(
     backend: &mut B,
     account: AccountSid,
-    tied: &TiedNames,
+    tied: &RecipientAliases,
 ) -> Result<Merged, B::Error> {
     let mut known = Vec::new();
     for person in tied.names.all() {
@@ -225,7 +225,7 @@ fn import_names<B: Backend>(
     }
     let Some(learned) = tied.learned(&known) else { return Ok(Merged::Skipped) };
     let mut mutation = Mutation::default();
-    mutation.learn_names(account, &learned);
+    mutation.learn_aliases(account, &learned);
     backend.apply(mutation)?;
     Ok(Merged::changed(!known.is_empty()))
 }
@@ -264,7 +264,7 @@ pub fn imported_evidence(row: StoredRow, now: Timestamp) -> Option<Evidence> {
         StoredRow::Parked(parked) => (parked.may_prove_until() > now).then_some(parked.evidence),
         StoredRow::Message(message) => {
             let is_provisional = message.is_provisional();
-            message.held.filter(|_| is_provisional).map(|held| held.evidence)
+            message.parked_evidence.filter(|_| is_provisional).map(|parked| parked.evidence)
         }
         StoredRow::Link(..)
         | StoredRow::Counted(..)

@@ -1,9 +1,9 @@
-//! The rows that a list shows, and the link that a client gets.
+//! The rows that a list shows, and links that have not expired.
 
 use jiff::Timestamp;
 
 use crate::domain::click_link::Link;
-use crate::domain::matching::Policy;
+use crate::domain::matching::{ParkedKind, Policy};
 use crate::store::engine::row::StoredRow;
 use crate::store::list::{Filter, ListEntry};
 
@@ -11,14 +11,14 @@ use crate::store::list::{Filter, ListEntry};
 pub fn list_entry(filter: Filter, row: StoredRow, now: Timestamp) -> Option<ListEntry> {
     match (filter, row) {
         (Filter::Messages(select), StoredRow::Message(mut message)) => {
-            message.age(now);
+            message.apply_expiry(now);
             select.matches(&message).then_some(ListEntry::Message(message))
         }
         (Filter::Parked | Filter::Orphaned, StoredRow::Parked(mut parked)) => {
-            parked.age(now);
-            let is_selected =
-                if filter == Filter::Orphaned { parked.orphaned } else { parked.is_waiting() };
-            is_selected.then_some(ListEntry::Parked(parked))
+            parked.apply_expiry(now);
+            let kind =
+                if filter == Filter::Parked { ParkedKind::Parked } else { ParkedKind::Orphaned };
+            (parked.kind() == kind).then_some(ListEntry::Parked(parked))
         }
         _ => None,
     }

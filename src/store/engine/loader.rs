@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
 
-use crate::domain::address::{NameKind, RecipientHash, TiedNames};
+use crate::domain::address::{NameKind, RecipientAliases, RecipientHash};
 use crate::domain::click_link::{Link, LinkId};
 use crate::domain::matching::{
     AffectedKeys, AutomaticReplies, Newest, Parked, RowSource, Rows, WaitsFor, gather,
@@ -125,7 +125,7 @@ impl<B: Backend> RowSource for Loader<'_, B> {
         &self,
         account: AccountSid,
         person: RecipientHash,
-    ) -> Result<Option<TiedNames>, B::Error> {
+    ) -> Result<Option<RecipientAliases>, B::Error> {
         let tied = self.0.tied_names(account, person)?;
         Ok(tied.filter(|tied| tied.until() > self.0.trusted()))
     }

@@ -27,7 +27,7 @@ pub use claim::{claim, next_due};
 pub use compare::compare;
 pub use erase::{PersonalRow, erase, personal_row};
 pub use evidence::{keep_link, observe, reconsider, remember};
-pub use hold::{pause, resume};
+pub use hold::{hold, resume};
 pub use import::{import, imported_evidence};
 pub use list::{list_entry, live_link};
 pub use loader::MAX_RELATED;

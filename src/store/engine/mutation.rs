@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 
-use crate::domain::address::{LearnedNames, RecipientHash, TiedNames};
+use crate::domain::address::{LearnedAliases, RecipientAliases, RecipientHash};
 use crate::domain::click_link::{Link, LinkId};
-use crate::domain::matching::{AutomaticReplies, Parked};
+use crate::domain::matching::{AutomaticReplies, Parked, ParkedKind};
 use crate::domain::message::Message;
 use crate::domain::sid::{AccountSid, ServiceSid};
 use crate::domain::signal::DedupKey;
@@ -20,13 +20,14 @@ pub struct Mutation {
     pub messages: Vec<Change<Message>>,
     pub parked: Vec<Change<Parked>>,
     pub links: Vec<(LinkId, Change<Link>)>,
-    pub counted: Vec<(DedupKey, Option<Timestamp>)>,
+    /// The keys of counted messages, calls and events, with the time of the count. `None`: the key is removed.
+    pub dedup_keys: Vec<(DedupKey, Option<Timestamp>)>,
     pub senders: Vec<(AccountSid, String, ServiceSid)>,
-    pub names: Vec<(AccountSid, RecipientHash, Option<TiedNames>)>,
+    pub names: Vec<(AccountSid, RecipientHash, Option<RecipientAliases>)>,
     pub automatic: Vec<(RecipientHash, Option<AutomaticReplies>)>,
     /// Accounts, and the time at which a hold began. `None`: no hold.
     pub holds: Vec<(AccountSid, Option<Timestamp>)>,
-    /// Whether new facts happened in another store. They are not counted as news.
+    /// Whether the rows were imported: the acts in them happened in another store, and do not count as new here.
     pub is_import: bool,
     /// The number of evicted messages.
     pub evicted: usize,
@@ -46,7 +47,7 @@ impl Mutation {
     }
 
     /// Adds the rows of tied names, one for each name, and removes those of dropped names.
-    pub(crate) fn learn_names(&mut self, account: AccountSid, learned: &LearnedNames) {
+    pub(crate) fn learn_aliases(&mut self, account: AccountSid, learned: &LearnedAliases) {
         self.names.extend(learned.dropped.iter().map(|person| (account, *person, None)));
         let all = learned.tied.names.all();
         self.names.extend(all.map(|person| (account, person, Some(learned.tied.clone()))));
@@ -60,15 +61,12 @@ impl Mutation {
         }
         for (before, after) in &self.parked {
             for (parked, step) in [(before, -1), (after, 1)] {
-                match parked {
-                    Some(parked) if parked.orphaned => {
-                        counts.orphaned = counts.orphaned.saturating_add_signed(step);
-                    }
-                    Some(parked) if parked.is_waiting() => {
-                        counts.parked = counts.parked.saturating_add_signed(step);
-                    }
-                    Some(_) | None => {}
-                }
+                let count = match parked.as_ref().map(Parked::kind) {
+                    Some(ParkedKind::Parked) => &mut counts.parked,
+                    Some(ParkedKind::Orphaned) => &mut counts.orphaned,
+                    Some(ParkedKind::Known) | None => continue,
+                };
+                *count = count.saturating_add_signed(step);
             }
         }
         for (_, (before, after)) in &self.links {
@@ -85,11 +83,8 @@ impl Mutation {
             self.count_record(stats, record(before), record(after));
         }
         for (before, after) in &self.parked {
-            let record = |parked: &Option<Parked>| {
-                let listed =
-                    parked.as_ref().filter(|parked| parked.orphaned || parked.is_waiting());
-                listed.map(CountedRecord::of_parked)
-            };
+            let record =
+                |parked: &Option<Parked>| parked.as_ref().and_then(CountedRecord::of_parked);
             self.count_record(stats, record(before), record(after));
         }
     }
@@ -103,7 +98,7 @@ impl Mutation {
         match (before, after) {
             (before, after) if before == after => {}
             (None, Some(after)) if self.is_import => stats.insert(&after),
-            (Some(before), Some(after)) if self.is_import => stats.finds_further(&before, &after),
+            (Some(before), Some(after)) if self.is_import => stats.update_imported(&before, &after),
             (before, after) => stats.update(before.as_ref(), after.as_ref()),
         }
     }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::domain::address::{RecipientHash, TiedNames};
+use crate::domain::address::{RecipientAliases, RecipientHash};
 use crate::domain::click_link::{Link, LinkId};
 use crate::domain::matching::{AutomaticReplies, Parked};
 use crate::domain::message::Message;
@@ -21,7 +21,7 @@ pub enum StoredRow {
     /// A sender of an account, and its Messaging Service.
     Sender(AccountSid, String, ServiceSid),
     /// One of the tied names of a person; each of them has a row with all names.
-    Names(AccountSid, RecipientHash, TiedNames),
+    Names(AccountSid, RecipientHash, RecipientAliases),
     Automatic(RecipientHash, AutomaticReplies),
     Hold(AccountSid, Timestamp),
 }
@@ -37,7 +37,7 @@ impl StoredRow {
             }
             Self::Parked(parked) => ExportRecord::Parked(parked),
             Self::Link(id, link) => ExportRecord::Link { id, link },
-            Self::Counted(once, at) => ExportRecord::Counted { once, at },
+            Self::Counted(once, at) => ExportRecord::DedupKey { once, at },
             Self::Sender(account, address, service) => {
                 ExportRecord::Sender { account, address, service }
             }

@@ -77,7 +77,7 @@ pub fn requeue<B: Backend>(
     }
     let Some(before) = backend.message(sid)? else { return Ok(Ok(Requeued::Unknown)) };
     if !from.matches(&before) {
-        return Ok(Ok(Requeued::Otherwise(before.state)));
+        return Ok(Ok(Requeued::NotQueued(before.state)));
     }
     let now = backend.now();
     let mut message = before.clone();

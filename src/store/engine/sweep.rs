@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::domain::clock::MAX_JUMP;
 use crate::domain::matching::{
-    Parked, Policy, REGISTERED_WITHIN, Reason, RowSource as _, WaitsFor, earlier, later,
+    Parked, ParkedKind, Policy, REGISTERED_WITHIN, Reason, RowSource as _, WaitsFor, earlier, later,
 };
 use crate::domain::message::{Message, State};
 use crate::domain::signal::EvidenceTarget;
@@ -48,7 +48,7 @@ pub fn sweep<B: Backend>(
             if policy.seen_until(at) > removal {
                 return Ok(());
             }
-            mutation.counted.push((key, None));
+            mutation.dedup_keys.push((key, None));
         }
         StoredRow::Automatic(person, automatic) => {
             if automatic.until > removal {
@@ -75,7 +75,7 @@ fn sweep_parked<B: Backend>(
 ) -> Result<(), B::Error> {
     let (now, config) = (backend.trusted(), *backend.config());
     let mut aged = parked.clone();
-    aged.age(now);
+    aged.apply_expiry(now);
     if aged != parked {
         return backend.apply(Mutation::of_parked(Some(parked), Some(aged)));
     }
@@ -85,7 +85,7 @@ fn sweep_parked<B: Backend>(
         swept.confirmed.extend(reconsider(backend, &parked.evidence)?);
         return Ok(());
     }
-    let kept = match parked.evidence.named {
+    let kept = match parked.evidence.target {
         EvidenceTarget::Person { .. } | EvidenceTarget::Caller { .. } => INFERRED_ORPHANS_KEPT,
         EvidenceTarget::Message(_) | EvidenceTarget::Reference(_) | EvidenceTarget::Link(_) => {
             config.policy.retention
@@ -93,7 +93,7 @@ fn sweep_parked<B: Backend>(
     };
     let removal = backend.supported();
     let orphans = backend.counts().orphaned;
-    let orphan = if !parked.orphaned && !parked.is_waiting() && parked.may_prove_until() <= now {
+    let orphan = if parked.kind() == ParkedKind::Known && parked.may_prove_until() <= now {
         if parked.may_prove_until() > removal {
             return Ok(());
         }
@@ -128,7 +128,7 @@ fn sweep_message<B: Backend>(
 ) -> Result<(), B::Error> {
     let removal = backend.removal();
     let mut message = before.clone();
-    message.age(backend.trusted());
+    message.apply_expiry(backend.trusted());
     message.code = before.code.filter(|_| before.expires_at > removal);
     let is_over = is_over(&message, &backend.config().policy, removal);
     if is_over && !is_judged_with_evidence(backend, &before)? {

@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
 
-use crate::domain::address::{RecipientHash, TiedNames};
+use crate::domain::address::{RecipientAliases, RecipientHash};
 use crate::domain::click_link::{Link, LinkId};
 use crate::domain::matching::{AutomaticReplies, Parked, WaitsFor};
 use crate::domain::message::{Message, Reference};
@@ -62,7 +62,7 @@ pub(super) struct Loaded {
     pub(super) holders: BTreeMap<WaitsFor, Vec<MessageSid>>,
     pub(super) counted: HashMap<DedupKey, Timestamp>,
     pub(super) senders: HashMap<(AccountSid, String), ServiceSid>,
-    pub(super) names: HashMap<(AccountSid, RecipientHash), TiedNames>,
+    pub(super) names: HashMap<(AccountSid, RecipientHash), RecipientAliases>,
     pub(super) automatic: HashMap<RecipientHash, AutomaticReplies>,
     pub(super) parked_rows: ParkedRows,
     pub(super) evictable: Vec<MessageSid>,
@@ -91,7 +91,7 @@ pub(super) struct Changed {
     pub(super) links: BTreeMap<LinkId, Option<Link>>,
     pub(super) counted: BTreeMap<DedupKey, Option<Timestamp>>,
     pub(super) senders: BTreeMap<(AccountSid, String), ServiceSid>,
-    pub(super) names: BTreeMap<(AccountSid, RecipientHash), Option<TiedNames>>,
+    pub(super) names: BTreeMap<(AccountSid, RecipientHash), Option<RecipientAliases>>,
     pub(super) automatic: BTreeMap<RecipientHash, Option<AutomaticReplies>>,
     pub(super) holds: BTreeMap<AccountSid, Option<Timestamp>>,
     /// Candidates for eviction that stay until a time, or until another message changes.
@@ -340,9 +340,8 @@ impl Backend for RowCache {
     fn sids_holding(&self, key: &WaitsFor) -> Result<Vec<MessageSid>, Infallible> {
         self.has(Read::Evidence(key.clone()));
         let loaded = self.loaded.holders.get(key).map(Vec::as_slice).unwrap_or_default();
-        Ok(self.with_changes(loaded, usize::MAX, |message| {
-            message.held.as_ref().is_some_and(|held| WaitsFor::of(&held.evidence) == *key)
-        }))
+        let holds = |message: &Message| WaitsFor::of_message(message).as_ref() == Some(key);
+        Ok(self.with_changes(loaded, usize::MAX, holds))
     }
 
     fn counted_at(&self, key: &DedupKey) -> Result<Option<Timestamp>, Infallible> {
@@ -370,7 +369,7 @@ impl Backend for RowCache {
         &self,
         account: AccountSid,
         person: RecipientHash,
-    ) -> Result<Option<TiedNames>, Infallible> {
+    ) -> Result<Option<RecipientAliases>, Infallible> {
         if let Some(changed) = self.changed.names.get(&(account, person)) {
             return Ok(changed.clone());
         }
@@ -463,7 +462,7 @@ impl Backend for RowCache {
         for (id, (_, after)) in &mutation.links {
             changed.links.insert(*id, after.clone());
         }
-        changed.counted.extend(mutation.counted.iter().copied());
+        changed.counted.extend(mutation.dedup_keys.iter().copied());
         for (account, sender, service) in &mutation.senders {
             changed.senders.insert((*account, sender.clone()), *service);
         }

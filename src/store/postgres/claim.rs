@@ -10,7 +10,7 @@ use crate::store::postgres::store::{PostgresStore, outcome};
 use crate::store::{Quotas, StoreError};
 
 /// The time between two tries to end the leases of a failed claim.
-const GIVE_BACK_EVERY: Duration = Duration::from_millis(500);
+const GIVE_BACK_INTERVAL: Duration = Duration::from_millis(500);
 
 impl PostgresStore {
     pub(super) async fn claim_due(
@@ -53,7 +53,7 @@ impl PostgresStore {
                 };
                 match queue.submit(max_wait, release).await {
                     Ok(()) => return,
-                    Err(_) => tokio::time::sleep(GIVE_BACK_EVERY).await,
+                    Err(_) => tokio::time::sleep(GIVE_BACK_INTERVAL).await,
                 }
             }
         });

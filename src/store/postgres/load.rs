@@ -362,8 +362,7 @@ fn add_message(loaded: &mut Loaded, rev: i64, body: &str) -> Result<MessageSid> 
 fn add_holder(loaded: &mut Loaded, rev: i64, body: &str) -> Result<()> {
     let sid = add_message(loaded, rev, body)?;
     let message = loaded.messages.get(&sid).and_then(Option::as_ref);
-    let held = message.and_then(|(message, _)| message.held.as_ref());
-    if let Some(key) = held.map(|held| WaitsFor::of(&held.evidence)) {
+    if let Some(key) = message.and_then(|(message, _)| WaitsFor::of_message(message)) {
         let holders = loaded.holders.entry(key).or_default();
         if !holders.contains(&sid) {
             holders.push(sid);

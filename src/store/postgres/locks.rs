@@ -119,7 +119,7 @@ fn lists(message: &Message, is_claim: bool) -> Vec<String> {
     let reference = message.reference.clone();
     let reference = reference.map(|name| WaitsFor::Reference(message.account, name));
     let untied = untied(message).map(|kind| untied_text(message.account.as_str(), Some(kind)));
-    let held = message.held.as_ref().filter(|_| !is_claim).map(|held| WaitsFor::of(&held.evidence));
+    let held = WaitsFor::of_message(message).filter(|_| !is_claim);
     names.chain(reference).chain(held).map(|key| waits_for(&key)).chain(untied).collect()
 }
 

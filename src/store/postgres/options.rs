@@ -16,7 +16,7 @@ const GROUP: usize = 64;
 pub struct PostgresOptions {
     pub connect: PgConnectOptions,
     /// The key of the recipients' hashes. All receivers need the same one, so it never comes from the database.
-    pub person_key: Vec<u8>,
+    pub recipient_hash_key: Vec<u8>,
     pub policy: Policy,
     pub max_messages: u64,
     pub max_parked: u64,
@@ -47,10 +47,10 @@ impl PostgresOptions {
     }
 
     #[must_use]
-    pub fn new(connect: PgConnectOptions, person_key: Vec<u8>, policy: Policy) -> Self {
+    pub fn new(connect: PgConnectOptions, recipient_hash_key: Vec<u8>, policy: Policy) -> Self {
         Self {
             connect,
-            person_key,
+            recipient_hash_key,
             policy,
             max_messages: 1_000_000,
             max_parked: DEFAULT_MAX_PARKED,

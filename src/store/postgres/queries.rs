@@ -18,8 +18,6 @@ use crate::store::{Filter, ListPage, Records, StoreError};
 
 /// The rows of a page that is read to find the rows of people.
 const PAGE: usize = 1000;
-/// The most records that one query of an operator reads.
-const MAX_READ: usize = 100;
 
 impl PostgresStore {
     pub(super) async fn now(&self) -> Result<Timestamp, StoreError> {
@@ -129,7 +127,7 @@ impl PostgresStore {
         let statement = "SELECT body::text FROM message WHERE sid = $2 LIMIT $1";
         let found = self.messages(statement, Some(sid.to_string()), 1).await?;
         Ok(found.into_iter().next().map(|mut message| {
-            message.age(now);
+            message.apply_expiry(now);
             message
         }))
     }
@@ -157,22 +155,9 @@ impl PostgresStore {
         found.sort_by_key(|message| Reverse(message.created_at));
         found.truncate(limit);
         for message in &mut found {
-            message.age(now);
+            message.apply_expiry(now);
         }
         Ok(found)
-    }
-
-    pub(super) async fn find_outbox(&self, limit: usize) -> Result<Vec<Message>, StoreError> {
-        let statement =
-            "SELECT body::text FROM message WHERE due_at IS NOT NULL AND $2::text IS NULL
-                         ORDER BY due_at, sid LIMIT $1";
-        self.messages(statement, None, limit.min(MAX_READ)).await
-    }
-
-    pub(super) async fn find_refused(&self, limit: usize) -> Result<Vec<Message>, StoreError> {
-        let statement = "SELECT body::text FROM message WHERE state = 6 AND $2::text IS NULL
-                         ORDER BY stands_since DESC, sid DESC LIMIT $1";
-        self.messages(statement, None, limit.min(MAX_READ)).await
     }
 
     pub(super) async fn find_stats(&self) -> Result<MessageStats, StoreError> {

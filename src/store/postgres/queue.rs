@@ -85,11 +85,11 @@ impl Queue {
 }
 
 /// Carries out groups until the queue is closed and empty.
-async fn serve(database: &Database, queue: &Mutex<Receiver<Job>>, most: usize) {
+async fn serve(database: &Database, queue: &Mutex<Receiver<Job>>, max: usize) {
     let mut kept = Kept::default();
     loop {
-        let mut group = Vec::with_capacity(most);
-        let take = async { queue.lock().await.recv_many(&mut group, most).await };
+        let mut group = Vec::with_capacity(max);
+        let take = async { queue.lock().await.recv_many(&mut group, max).await };
         match tokio::time::timeout(IDLE, take).await {
             Ok(0) => return,
             Ok(_) => database.carry_out(&mut kept, group, false).await,

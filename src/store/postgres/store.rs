@@ -47,6 +47,13 @@ use crate::store::{
     SettleResults, Store, StoreError, Swept,
 };
 
+/// The most messages of the outbox, or of the refused messages, that one query reads.
+const MAX_READ: usize = 100;
+const OUTBOX: &str = "SELECT body::text FROM message
+    WHERE due_at IS NOT NULL AND $2::text IS NULL ORDER BY due_at, sid LIMIT $1";
+const REFUSED: &str = "SELECT body::text FROM message
+    WHERE state = 6 AND $2::text IS NULL ORDER BY stands_since DESC, sid DESC LIMIT $1";
+
 /// A claim is a transaction of about ten statements, so the messages of this time are claimed together.
 const CLAIM_INTERVAL: Duration = Duration::from_millis(25);
 /// The slots of the counters.
@@ -56,7 +63,7 @@ const SLOTS: i16 = 64;
 pub struct PostgresStore {
     pub(super) database: Arc<Database>,
     pub(super) queue: Arc<Queue>,
-    pub(super) person_key: RecipientHashKey,
+    pub(super) recipient_hash_key: RecipientHashKey,
     clock: Arc<ClockGuard>,
     pub(super) sweep: Mutex<Option<Cursor>>,
     pub(super) runtime: OwnRuntime,
@@ -70,8 +77,8 @@ impl PostgresStore {
     #[expect(clippy::disallowed_methods, reason = "slots and leases that no other receiver has")]
     pub fn open(options: PostgresOptions) -> Result<Self, PostgresOpenError> {
         let runtime = OwnRuntime::start()?;
-        let person_key = RecipientHashKey::new(&options.person_key);
-        let check = person_key.check();
+        let recipient_hash_key = RecipientHashKey::new(&options.recipient_hash_key);
+        let check = recipient_hash_key.check();
         let clock = options.clock.clone();
         let wall = clock.clone().unwrap_or_else(|| Arc::new(wall_clock));
         let guard = options.clock_guard.clone().unwrap_or_else(|| ClockGuard::believing(wall));
@@ -88,7 +95,7 @@ impl PostgresStore {
         let (pool, lock_salt) = runtime.block_on(async move {
             let pool = connected(&options).await?;
             schema::check(&pool, beginnings.read).await?;
-            check_person_key(&pool, beginnings.write, check).await?;
+            check_recipient_hash_key(&pool, beginnings.write, check).await?;
             let lock_salt = schema::lock_salt(&pool, beginnings.read).await?;
             Ok::<_, PostgresOpenError>((pool, lock_salt))
         })?;
@@ -128,7 +135,7 @@ impl PostgresStore {
         Ok(Self {
             database,
             queue: Arc::new(queue),
-            person_key,
+            recipient_hash_key,
             clock: guard,
             sweep: Mutex::default(),
             runtime,
@@ -253,7 +260,7 @@ fn wall_clock() -> Timestamp {
 }
 
 /// Notes the key's check in an empty database, and compares it in another.
-async fn check_person_key(
+async fn check_recipient_hash_key(
     pool: &PgPool,
     begin: &'static str,
     check: [u8; 16],
@@ -279,11 +286,11 @@ pub(super) fn outcome<T>(
 
 #[async_trait]
 impl Store for PostgresStore {
-    fn person_key(&self) -> &RecipientHashKey {
-        &self.person_key
+    fn recipient_hash_key(&self) -> &RecipientHashKey {
+        &self.recipient_hash_key
     }
 
-    fn own_person_key(&self) -> Option<SecretSlice<u8>> {
+    fn own_recipient_hash_key(&self) -> Option<SecretSlice<u8>> {
         None
     }
 
@@ -397,26 +404,26 @@ impl Store for PostgresStore {
     }
 
     async fn outbox(&self, limit: usize) -> Result<Vec<Message>, StoreError> {
-        self.find_outbox(limit).await
+        self.messages(OUTBOX, None, limit.min(MAX_READ)).await
     }
 
     async fn refused(&self, limit: usize) -> Result<Vec<Message>, StoreError> {
-        self.find_refused(limit).await
+        self.messages(REFUSED, None, limit.min(MAX_READ)).await
     }
 
-    async fn census(&self) -> Result<MessageStats, StoreError> {
+    async fn stats(&self) -> Result<MessageStats, StoreError> {
         self.find_stats().await
     }
 
-    async fn pause(&self, account: AccountSid) -> Result<Timestamp, StoreError> {
-        self.run(move |rows| outcome(engine::pause(rows, account))).await
+    async fn hold(&self, account: AccountSid) -> Result<Timestamp, StoreError> {
+        self.run(move |rows| outcome(engine::hold(rows, account))).await
     }
 
     async fn resume(&self, account: AccountSid) -> Result<Option<Timestamp>, StoreError> {
         self.run(move |rows| outcome(engine::resume(rows, account))).await
     }
 
-    async fn paused(&self) -> Result<BTreeMap<AccountSid, Timestamp>, StoreError> {
+    async fn on_hold(&self) -> Result<BTreeMap<AccountSid, Timestamp>, StoreError> {
         self.run_alone(|rows| Ok(rows.holds().clone())).await
     }
 

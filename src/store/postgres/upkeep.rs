@@ -74,7 +74,7 @@ impl PostgresStore {
         &self,
         addresses: Vec<Address>,
     ) -> Result<Forgotten, StoreError> {
-        let mut erasure = Erasure::of(addresses, self.person_key.clone());
+        let mut erasure = Erasure::of(addresses, self.recipient_hash_key.clone());
         let groups = self.each_row(&[RowKind::Names, RowKind::Message], names_of).await?;
         erasure.add_names(&groups);
         // Messages come before links: a link of one of their messages concerns them, too.

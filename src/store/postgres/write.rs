@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use sqlx::PgConnection;
 
 use crate::domain::hex;
-use crate::domain::matching::{EvictionRank, Policy, WaitsFor};
+use crate::domain::matching::{EvictionRank, ParkedKind, Policy, WaitsFor};
 use crate::domain::message::{Message, State};
 use crate::domain::sid::MessageSid;
 use crate::store::engine::{DueKind, EngineConfig};
@@ -115,8 +115,7 @@ impl MessageColumns {
             is_named: message.is_named_by_twilio(),
             is_missing: message.is_missing(),
         }));
-        self.held_by
-            .push(message.held.as_ref().map(|held| waits_for(&WaitsFor::of(&held.evidence))));
+        self.held_by.push(WaitsFor::of_message(message).map(|key| waits_for(&key)));
         let evictable = policy.evictable_from(message);
         self.evict_ranks.push(evictable.map(|(rank, _)| rank_number(rank)));
         self.evict_from.push(evictable.map(|(_, from)| from.as_millisecond()));
@@ -239,7 +238,7 @@ async fn parked(connection: &mut PgConnection, changed: &Changed) -> Result<()> 
         if let Some(parked) = parked {
             accounts.push(parked.evidence.account.to_string());
             orphaned.push(parked.orphaned);
-            waiting.push(parked.is_waiting());
+            waiting.push(parked.kind() == ParkedKind::Parked);
             bodies.push(serde_json::to_string(parked)?);
         }
     }

@@ -81,7 +81,7 @@ fn check_index(message: &Message) {
     index.remove(&IndexEntry::of(message, &POLICY));
     assert_eq!(index.accounts_with_due().count(), 0);
     let mut aged = message.clone();
-    aged.age(Timestamp::MAX);
+    aged.apply_expiry(Timestamp::MAX);
     let _ = (POLICY.kept_until(&aged), keys::message(aged.sid));
 }
 

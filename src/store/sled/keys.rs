@@ -51,7 +51,7 @@ pub(super) const SWEEP_FROM: [u8; 1] = [DEDUP];
 pub(super) const SWEEP_TO: [u8; 1] = [NAMES + 1];
 
 /// The store's own secret for hashing recipients.
-pub(super) const PERSON_KEY: &[u8] = b"!person-key";
+pub(super) const RECIPIENT_HASH_KEY: &[u8] = b"!person-key";
 /// A value that depends on the key that hashes recipients: it detects that the key was replaced.
 pub(super) const PERSON_CHECK: &[u8] = b"!person-check";
 /// The number of batches, and the checksum of all entries.

@@ -10,14 +10,14 @@ use crate::store::sled::hooks::{FreeSpace, OnCommit, OnFatal};
 use crate::store::{Clock, ClockGuard};
 
 /// The time that an old process may need to release the store during a rolling restart.
-const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How to open a store.
 pub struct Options {
     pub path: PathBuf,
     /// The key that hashes recipients. `None`: a random key, kept in the store.
-    pub person_key: Option<Vec<u8>>,
-    /// The store must exist, and `person_key` must be the key of its records. For a command, which would otherwise create a
+    pub recipient_hash_key: Option<Vec<u8>>,
+    /// The store must exist, and `recipient_hash_key` must be the key of its records. For a command, which would otherwise create a
     /// store, or find no recipient, without an error.
     pub must_exist: bool,
     /// Keep a marker beside the folder, and create no empty store while the marker exists. For a service: its supervisor
@@ -34,7 +34,7 @@ pub struct Options {
     pub cache: u64,
     pub clock: Arc<ClockGuard>,
     /// The time to wait until another process releases the folder.
-    pub lock_patience: Duration,
+    pub lock_timeout: Duration,
     pub free_space: FreeSpace,
     pub on_commit: OnCommit,
     pub on_fatal: OnFatal,
@@ -46,7 +46,7 @@ impl Options {
     pub fn new(path: &Path, policy: Policy, clock: Clock) -> Self {
         Self {
             path: path.to_path_buf(),
-            person_key: None,
+            recipient_hash_key: None,
             must_exist: false,
             marks_path: false,
             policy,
@@ -55,7 +55,7 @@ impl Options {
             // sled's own default of 1 GiB would kill a small machine.
             cache: 8 << 20,
             clock: ClockGuard::believing(clock),
-            lock_patience: LOCK_PATIENCE,
+            lock_timeout: LOCK_TIMEOUT,
             free_space: free_space(path),
             on_commit: Arc::new(|_| {}),
             on_fatal: Arc::new(|failure| {

@@ -38,7 +38,7 @@ impl SledBackend {
         found.sort_by_key(|message| std::cmp::Reverse(message.created_at));
         found.truncate(limit);
         for message in &mut found {
-            message.age(self.trusted());
+            message.apply_expiry(self.trusted());
         }
         Ok(found)
     }

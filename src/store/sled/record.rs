@@ -9,13 +9,14 @@ const VERSION: u8 = 5;
 /// The capacity of a new record, in bytes. Most records fit.
 const TYPICAL_LEN: usize = 192;
 
-/// An entry cannot be read. Writing returns this error as well, but cannot fail.
+/// A record cannot be decoded: it is damaged, or another format wrote it. Encoding has this error type only because postcard
+/// returns a `Result`: no type of this crate fails to encode.
 #[derive(Debug, thiserror::Error)]
 #[error("a record of the store cannot be read: {0}")]
 pub(crate) struct Damaged(String);
 
 impl Damaged {
-    /// A key or a time is invalid.
+    /// The key or a time of a record is invalid.
     pub(super) fn key() -> Self {
         Self("its key or its time is invalid".to_owned())
     }
@@ -67,7 +68,7 @@ mod tests {
         Timestamp::from_millisecond(1_750_000_000_000 + milliseconds).expect("a time")
     }
 
-    /// Together, these records have a value in every field.
+    /// Records that have, together, a value in every optional field.
     fn full() -> (Message, Parked, Parked, Link) {
         let account: AccountSid = "AC0123456789ABCDEF0123456789abcdef".parse().expect("valid");
         let sid: MessageSid = "MM0123456789abcdef0123456789abcdef".parse().expect("valid");
@@ -81,9 +82,11 @@ mod tests {
             account,
             state: State::Refused,
             recipient: Some(recipient),
+            alias: Some(recipient),
             service: "MG0123456789abcdef0123456789abcdef".parse().ok(),
             reference: reference.clone(),
             status: Some(Status::PartiallyDelivered),
+            went_out_at: Some(at(0)),
             error_code: Some(30_003),
             created_at: at(1),
             proof: Some(Proof {
@@ -105,24 +108,25 @@ mod tests {
                 message: "no".to_owned(),
             }),
             code: Some(CodeKey::new(b"app key").hmac(sid, "123456")),
-            converted_by: Some(sid),
+            superseded_by: Some(sid),
             parked_at: Some(at(-6)),
             last_attempt: Some(LastAttempt {
                 number: 1,
                 ended_at: at(7),
                 took_ms: 143,
-                status: None,
-                code: None,
+                status: Some(503),
+                code: Some(20_503),
                 message: "timed out".to_owned(),
             }),
             trace,
             ..bare()
         };
-        let sender = SenderHint { address: Some("+15550009999".to_owned()), service: None };
-        let parked = |named, orphaned| Parked {
+        let service = "MG0123456789abcdef0123456789abcdef".parse().ok();
+        let sender = SenderHint { address: Some("+15550009999".to_owned()), service };
+        let parked = |target, orphaned| Parked {
             evidence: Evidence {
                 account,
-                named,
+                target,
                 label: "reply".to_owned(),
                 occurred_at: at(8),
                 time_source: TimeSource::App,
@@ -132,7 +136,7 @@ mod tests {
             until: at(10),
             reason: Reason::SenderUnknown,
             orphaned,
-            code: Some(TypedCode { of: vec![sid], not_of: vec![] }),
+            code: Some(TypedCode { matching: vec![sid], not_matching: vec![sid] }),
             trace,
         };
         let id = LinkToken::from_random([3; TOKEN_BYTES]).id();
@@ -144,6 +148,7 @@ mod tests {
             created_at: at(11),
         };
         let caller = parked(EvidenceTarget::Caller { recipient, whatsapp, sender }, false);
+        let message = Message { parked_evidence: Some(Box::new(caller.clone())), ..message };
         (message, caller, parked(EvidenceTarget::Link(id), true), link)
     }
 
@@ -152,9 +157,9 @@ mod tests {
         format!("{} bytes, {}", bytes.len(), &hex(&digest)[..16])
     }
 
-    /// A change of a type for its text form, such as JSON, must not change the bytes on disk.
+    /// A type may change for the sake of JSON, but its bytes on disk must stay.
     #[test]
-    fn records_lie_on_the_disk_as_format_5_wrote_them() {
+    fn records_have_the_bytes_of_format_5() {
         let (message, caller, opened, link) = full();
         let sums = [
             sum(&encode(&message).expect("encoded")),

@@ -74,7 +74,7 @@ pub(crate) fn is_readable(record: &ExportRecord) -> bool {
         ExportRecord::Message(message) => reads(message.as_ref()),
         ExportRecord::Parked(parked) => reads(parked.as_ref()),
         ExportRecord::Link { link, .. } => reads(link),
-        ExportRecord::Counted { at, .. } | ExportRecord::Hold { since: at, .. } => {
+        ExportRecord::DedupKey { at, .. } | ExportRecord::Hold { since: at, .. } => {
             timestamp(at.as_millisecond()).is_ok()
         }
         ExportRecord::Sender { service, .. } => reads(service),

@@ -41,9 +41,9 @@ use crate::store::{
 
 /// The store in one embedded sled.
 pub struct SledStore {
-    person_key: RecipientHashKey,
+    recipient_hash_key: RecipientHashKey,
     /// The secret of the key, if it is in the store.
-    own_person_key: Option<SecretSlice<u8>>,
+    own_recipient_hash_key: Option<SecretSlice<u8>>,
     clock: Arc<ClockGuard>,
     pub(crate) commands: Mutex<Option<SyncSender<WriterCommand>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -130,8 +130,8 @@ impl SledStore {
             error,
         })?;
         Ok(Self {
-            person_key: opened.person_key,
-            own_person_key: opened.own_person_key,
+            recipient_hash_key: opened.recipient_hash_key,
+            own_recipient_hash_key: opened.own_recipient_hash_key,
             clock,
             commands: Mutex::new(Some(commands)),
             thread: Mutex::new(Some(thread)),
@@ -144,12 +144,12 @@ impl SledStore {
 
 #[async_trait]
 impl Store for SledStore {
-    fn person_key(&self) -> &RecipientHashKey {
-        &self.person_key
+    fn recipient_hash_key(&self) -> &RecipientHashKey {
+        &self.recipient_hash_key
     }
 
-    fn own_person_key(&self) -> Option<SecretSlice<u8>> {
-        self.own_person_key.clone()
+    fn own_recipient_hash_key(&self) -> Option<SecretSlice<u8>> {
+        self.own_recipient_hash_key.clone()
     }
 
     fn clock_guard(&self) -> &ClockGuard {
@@ -237,7 +237,7 @@ impl Store for SledStore {
             let now = backend.trusted();
             let message = backend.message(sid)?;
             Ok(Ok(message.map(|mut message| {
-                message.age(now);
+                message.apply_expiry(now);
                 message
             })))
         })
@@ -261,19 +261,19 @@ impl Store for SledStore {
         self.submit(move |backend| Ok(Ok(backend.refused(limit)?))).await
     }
 
-    async fn census(&self) -> Result<MessageStats, StoreError> {
+    async fn stats(&self) -> Result<MessageStats, StoreError> {
         self.submit(|backend| Ok(Ok(backend.stats.summary()))).await
     }
 
-    async fn pause(&self, account: AccountSid) -> Result<Timestamp, StoreError> {
-        self.submit(move |backend| engine::pause(backend, account)).await
+    async fn hold(&self, account: AccountSid) -> Result<Timestamp, StoreError> {
+        self.submit(move |backend| engine::hold(backend, account)).await
     }
 
     async fn resume(&self, account: AccountSid) -> Result<Option<Timestamp>, StoreError> {
         self.submit(move |backend| engine::resume(backend, account)).await
     }
 
-    async fn paused(&self) -> Result<BTreeMap<AccountSid, Timestamp>, StoreError> {
+    async fn on_hold(&self) -> Result<BTreeMap<AccountSid, Timestamp>, StoreError> {
         self.submit(|backend| Ok(Ok(backend.holds.clone()))).await
     }
 
@@ -282,7 +282,7 @@ impl Store for SledStore {
     }
 
     async fn forget(&self, addresses: Vec<Address>) -> Result<Forgotten, StoreError> {
-        self.erase(Erasure::of(addresses, self.person_key.clone())).await
+        self.erase(Erasure::of(addresses, self.recipient_hash_key.clone())).await
     }
 
     async fn records(&self, cursor: Option<Vec<u8>>, limit: usize) -> Result<Records, StoreError> {

@@ -206,7 +206,7 @@ mod tests {
         lane.wait(60).post(2, &done());
         let context = lane.post(1, &pause(403));
         assert_eq!((context.suspect, lane.is_paused(), context.change), (true, false, None));
-        assert_eq!(lane.state(), LaneState::Open);
+        assert_eq!(lane.state(), LaneState::Posting);
     }
 
     #[test]

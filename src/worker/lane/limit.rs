@@ -147,7 +147,7 @@ mod tests {
         assert_eq!((lane.is_paused(), context.change), (false, None));
         assert_eq!(lane.state(), LaneState::Held);
         assert_eq!(lane.wait(2).room(), Room::Now(2));
-        assert_eq!(lane.state(), LaneState::Open);
+        assert_eq!(lane.state(), LaneState::Posting);
         assert_eq!(lane.wait(59).room(), Room::Now(2), "the hold is no part of the clean minute");
         assert_eq!(lane.wait(1).room(), Room::Now(3));
         assert_eq!(lane.wait(60).room(), Room::Now(4));
@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(lane.hang(4), [LaneChange::Narrowed(2)]);
         assert_eq!(lane.hang(2), [LaneChange::Narrowed(1)]);
         assert_eq!(lane.hang(1), []);
-        assert_eq!((lane.room(), lane.state()), (Room::Now(1), LaneState::Open));
+        assert_eq!((lane.room(), lane.state()), (Room::Now(1), LaneState::Posting));
         assert_eq!(lane.wait(59).room(), Room::Now(1));
         assert_eq!(lane.wait(1).room(), Room::Now(2));
     }

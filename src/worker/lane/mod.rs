@@ -34,7 +34,7 @@ pub enum Room {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LaneState {
     /// Posts start.
-    Open,
+    Posting,
     /// No post starts until the hold after a 429 is over.
     Held,
     /// Twilio denies the account. One probe at a time finds out when that is over. After 404s, only messages that had
@@ -46,7 +46,7 @@ impl LaneState {
     /// The word used in metrics and the readiness detail.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Open => "open",
+            Self::Posting => "open",
             Self::Held => "held",
             Self::Paused => "paused",
         }
@@ -242,7 +242,7 @@ impl Lane {
         let state = match &why {
             Some(_) => LaneState::Paused,
             None if self.limit.hold_until().is_some_and(|until| until > now) => LaneState::Held,
-            None => LaneState::Open,
+            None => LaneState::Posting,
         };
         LaneReport { state, limit: self.limit.current(), in_flight: self.in_flight, why }
     }
@@ -437,7 +437,7 @@ mod tests {
             let context = lane.wait(60).post(2, &done());
             assert_eq!((context.change, lane.is_paused()), (Some(LaneChange::Reopened), false));
             assert_eq!(lane.room(), Room::Now(4));
-            assert_eq!(lane.state(), LaneState::Open);
+            assert_eq!(lane.state(), LaneState::Posting);
         }
     }
 

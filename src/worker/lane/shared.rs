@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(read(lane.wait(10), &paused(50)), []);
         assert_eq!(lane.room(), Room::After(Duration::from_secs(50)));
         assert_eq!(read(&mut lane, &[]), [SharedChange::Readmitted]);
-        assert_eq!((lane.state(), lane.room()), (LaneState::Open, Room::Now(4)));
+        assert_eq!((lane.state(), lane.room()), (LaneState::Posting, Room::Now(4)));
         assert_eq!(read(&mut lane, &[]), []);
     }
 
@@ -205,7 +205,7 @@ mod tests {
         lane.post(1, &pause(401));
         assert_eq!(read(&mut lane, &paused(60)), [], "its own news");
         assert_eq!(read(lane.wait(10), &[]), [SharedChange::Readmitted]);
-        assert_eq!((lane.state(), lane.room()), (LaneState::Open, Room::Now(4)));
+        assert_eq!((lane.state(), lane.room()), (LaneState::Posting, Room::Now(4)));
         // Its own credentials are wrong: this holds no other receiver back.
         for _ in 0..2 {
             let rejected = lane.post(2, &pause(401)).news;
@@ -227,7 +227,7 @@ mod tests {
         assert_eq!(context.news, Some(AccountNews::Accepted { began }));
         assert_eq!(
             (context.change, lane.state()),
-            (Some(LaneChange::Shared(SharedChange::Readmitted)), LaneState::Open)
+            (Some(LaneChange::Shared(SharedChange::Readmitted)), LaneState::Posting)
         );
     }
 

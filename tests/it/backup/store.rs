@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use heardback::domain::feedback::{Claim, Settlement};
 use heardback::store::sled::backup::{
-    BackupError, BackupPace, RestoreError, backup, contents, restore, verify,
+    BackupError, BackupLimits, RestoreError, backup, contents, restore, verify,
 };
 use heardback::store::sled::{OpenError, Options, SledStore};
-use heardback::store::{BackupPieces, Quotas, Store, StoreError};
+use heardback::store::{BackupFrames, Quotas, Store, StoreError};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 use tempfile::TempDir;
@@ -26,22 +26,26 @@ use crate::given::{
 
 type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// Small, so that a small store takes many pieces.
-const SLOW: BackupPace = BackupPace { piece: 3, most: 8 << 20, patience: Duration::from_mins(1) };
+/// Small, so that a small store takes many frames.
+const SLOW: BackupLimits = BackupLimits {
+    entries_per_chunk: 3,
+    max_pending_bytes: 8 << 20,
+    send_timeout: Duration::from_mins(1),
+};
 
 fn opened(folder: &Path, hands: &Hands) -> Arc<SledStore> {
     Arc::new(SledStore::open(options(folder, hands.clock())).expect("opens"))
 }
 
-async fn rest(mut pieces: BackupPieces, mut file: Vec<u8>) -> Vec<u8> {
-    while let Some(piece) = pieces.recv().await {
+async fn rest(mut frames: BackupFrames, mut file: Vec<u8>) -> Vec<u8> {
+    while let Some(piece) = frames.recv().await {
         file.extend(piece);
     }
     file
 }
 
 async fn whole(store: &Arc<SledStore>) -> Vec<u8> {
-    rest(store.backup(BackupPace::default()).await.expect("begun"), Vec::new()).await
+    rest(store.backup(BackupLimits::default()).await.expect("begun"), Vec::new()).await
 }
 
 /// Every entry that sled has in the folder of a closed store.
@@ -147,17 +151,17 @@ async fn a_backup_among(before: &[Step], during: &[Step]) -> TestCaseResult {
         play.step(step).await;
     }
     let mut images = BTreeMap::from([(synced(folder.path()), image(folder.path()))]);
-    let mut pieces = play.store.backup(SLOW).await.expect("begun");
+    let mut frames = play.store.backup(SLOW).await.expect("begun");
     let mut file = Vec::new();
     for step in during {
         if let Step::Take = step {
-            file.extend(pieces.recv().await.unwrap_or_default());
+            file.extend(frames.recv().await.unwrap_or_default());
         } else {
             play.step(step).await;
             images.insert(synced(folder.path()), image(folder.path()));
         }
     }
-    let file = rest(pieces, file).await;
+    let file = rest(frames, file).await;
     let read = contents(Cursor::new(&file)).expect("sound");
     let boundary = images.get(&read.batches).expect("a moment between two commands");
     let restored = tempfile::tempdir().expect("a folder");
@@ -199,14 +203,15 @@ async fn filled(messages: u32) -> (TempDir, Arc<SledStore>) {
 #[tokio::test]
 async fn a_backup_that_is_read_too_slowly_ends_and_delays_no_request() {
     let (_folder, store) = filled(60).await;
-    let narrow = BackupPace { piece: 1, most: 2000, ..BackupPace::default() };
-    let pieces = store.backup(narrow).await.expect("begun");
+    let narrow =
+        BackupLimits { entries_per_chunk: 1, max_pending_bytes: 2000, ..BackupLimits::default() };
+    let frames = store.backup(narrow).await.expect("begun");
     for n in 100..200 {
         store.remember(registered(n, 1)).await.expect("not delayed");
     }
-    let file = rest(pieces, Vec::new()).await;
+    let file = rest(frames, Vec::new()).await;
     let error = contents(Cursor::new(&file)).expect_err("incomplete");
-    assert!(matches!(error, BackupError::BrokenOff { .. }), "{error}");
+    assert!(matches!(error, BackupError::Aborted { .. }), "{error}");
     assert!(error.to_string().contains("try again at a quieter time"), "{error}");
     let error = restore(Cursor::new(&file), Path::new("/nowhere/at/all")).expect_err("refused");
     assert!(matches!(error, RestoreError::Backup(_)), "{error}");
@@ -228,41 +233,41 @@ async fn a_backup_without_a_reader_ends_and_only_one_runs_at_a_time() {
     }
     drop(abandoned);
     // The backup notices this with the next piece that it sends.
-    let pieces = loop {
+    let frames = loop {
         match store.backup(SLOW).await {
-            Ok(pieces) => break pieces,
+            Ok(frames) => break frames,
             Err(_) => tokio::task::yield_now().await,
         }
     };
-    let file = rest(pieces, Vec::new()).await;
+    let file = rest(frames, Vec::new()).await;
     assert_eq!(contents(Cursor::new(&file)).expect("sound").counts.total(), 60);
 }
 
 #[tokio::test]
 async fn a_backup_that_is_not_read_for_too_long_is_abandoned() {
     let (_folder, store) = filled(60).await;
-    let hasty = BackupPace { patience: Duration::from_millis(20), ..SLOW };
+    let hasty = BackupLimits { send_timeout: Duration::from_millis(20), ..SLOW };
     let stalled = store.backup(hasty).await.expect("begun");
-    let pieces = loop {
+    let frames = loop {
         match store.backup(SLOW).await {
-            Ok(pieces) => break pieces,
+            Ok(frames) => break frames,
             Err(_) => tokio::task::yield_now().await,
         }
     };
     contents(Cursor::new(rest(stalled, Vec::new()).await)).expect_err("abandoned");
-    let file = rest(pieces, Vec::new()).await;
+    let file = rest(frames, Vec::new()).await;
     assert_eq!(contents(Cursor::new(&file)).expect("sound").counts.total(), 60);
 }
 
 #[tokio::test]
 async fn a_store_that_is_closed_during_a_backup_is_released_and_the_backup_is_incomplete() {
     let (folder, store) = filled(60).await;
-    let mut pieces = store.backup(SLOW).await.expect("begun");
-    let beginning = pieces.recv().await.expect("a piece");
+    let mut frames = store.backup(SLOW).await.expect("begun");
+    let beginning = frames.recv().await.expect("a piece");
     store.close().await;
-    let file = rest(pieces, beginning).await;
+    let file = rest(frames, beginning).await;
     let error = contents(Cursor::new(&file)).expect_err("incomplete");
-    assert!(matches!(error, BackupError::BrokenOff { .. }), "{error}");
+    assert!(matches!(error, BackupError::Aborted { .. }), "{error}");
     assert_eq!(opened(folder.path(), &Hands::default()).counts().total(), 60);
 }
 
@@ -323,8 +328,8 @@ async fn an_interrupted_restore_leaves_no_store_and_can_be_repeated() {
 async fn a_stopped_store_is_verified_and_backed_up_without_a_change() {
     let folder = tempfile::tempdir().expect("a folder");
     let given = options(folder.path(), Hands::default().clock());
-    let person_key = Some(b"the phone key of this test".to_vec());
-    let store = SledStore::open(Options { person_key, ..given }).expect("opens");
+    let recipient_hash_key = Some(b"the phone key of this test".to_vec());
+    let store = SledStore::open(Options { recipient_hash_key, ..given }).expect("opens");
     store.remember(registered(1, 0)).await.expect("remembered");
     store.observe(direct(1, 0)).await.expect("observed");
     store.claim(1, Duration::from_secs(30), &Quotas::default()).await.expect("claimed");
@@ -333,7 +338,7 @@ async fn a_stopped_store_is_verified_and_backed_up_without_a_change() {
     let before = entries(image(folder.path()).path());
 
     let seen = verify(folder.path(), Duration::ZERO).expect("sound");
-    assert_eq!((seen.counts.total(), seen.format, seen.has_person_key), (1, 5, false));
+    assert_eq!((seen.counts.total(), seen.format, seen.has_recipient_hash_key), (1, 5, false));
     let mut file = Vec::new();
     backup(folder.path(), Duration::ZERO, at(0), &mut file).expect("backed up");
     // No key was created, and no lease was released.

@@ -17,8 +17,8 @@ use heardback::store::{
 
 use crate::contract::backends;
 use crate::given::{
-    Hands, SENDER, account, acted, clicked, converted, direct, link, reference, registered, reply,
-    shared, sid, signal, token,
+    Hands, SENDER, account, acted, clicked, direct, link, reference, registered, reply, shared,
+    sid, signal, superseded, token,
 };
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -30,7 +30,7 @@ fn address(text: &str) -> Address {
 }
 
 fn known(store: &Arc<dyn Store>, account: AccountSid, text: &str) -> Recipient {
-    store.person_key().recipient(account, &address(text))
+    store.recipient_hash_key().recipient(account, &address(text))
 }
 
 /// Message `n` to that address, perhaps under a reference.
@@ -193,10 +193,10 @@ async fn a_message_does_not_name_a_removed_sibling_as_confirmed() {
         remember(&store, to(&store, 2, ANNA, Some("login-1"))).await;
         hands.set(10);
         assert_eq!(observe(&store, shared("login-1", 10)).await, ObserveOutcome::Confirmed(sid(2)));
-        let listed = page(&store, converted()).await;
+        let listed = page(&store, superseded()).await;
         assert_eq!(listed.entries.len(), 1);
         forget(&store, &[ANNA]).await;
-        assert_eq!(page(&store, converted()).await.entries, []);
+        assert_eq!(page(&store, superseded()).await.entries, []);
     }
 }
 
@@ -222,7 +222,7 @@ async fn their_links_and_parked_evidence_are_removed_and_no_others() {
         let anna = known(&store, account(), ANNA);
         let bert = known(&store, account(), BERT);
         let (number, whatsapp) =
-            store.person_key().caller(account(), &address(ANNA)).expect("a number");
+            store.recipient_hash_key().caller(account(), &address(ANNA)).expect("a number");
         let sender = SenderHint { address: Some("+15550007777".to_owned()), service: None };
         let called = EvidenceTarget::Caller { recipient: number, whatsapp, sender };
         let mut parked = 0;

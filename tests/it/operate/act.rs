@@ -1,4 +1,4 @@
-//! `pause`, `resume` and `requeue`.
+//! `hold`, `resume` and `requeue`.
 
 use serde_json::json;
 
@@ -11,7 +11,7 @@ use crate::operate::{filled, lines, output_of, refuse, register, stop};
 #[test]
 fn an_account_on_hold_reports_nothing_until_it_is_resumed_even_after_a_restart() {
     let mut harness = filled();
-    let (code, text) = output_of(&harness, &["pause", ACCOUNT]);
+    let (code, text) = output_of(&harness, &["hold", ACCOUNT]);
     assert_eq!(
         (code, text.contains("is on hold: none of its messages are reported")),
         (Some(0), true),
@@ -20,16 +20,16 @@ fn an_account_on_hold_reports_nothing_until_it_is_resumed_even_after_a_restart()
     let posts = harness.twilio.posts().len();
     harness.confirm(4);
     assert_eq!(harness.state(4).as_deref(), Some("confirmed"));
-    let (_, text) = output_of(&harness, &["pause", ACCOUNT]);
+    let (_, text) = output_of(&harness, &["hold", ACCOUNT]);
     assert!(text.contains("on hold already, since 20"), "{text}");
     let (_, text) = output_of(&harness, &["stats"]);
     assert!(text.starts_with(&format!("{ACCOUNT} has been on hold for ")), "{text}");
 
     stop(&mut harness);
     assert_eq!(harness.twilio.posts().len(), posts, "nothing was reported");
-    let again = lines(&harness, &["pause", "--json", ACCOUNT]).remove(0);
+    let again = lines(&harness, &["hold", "--json", ACCOUNT]).remove(0);
     // The output of the command has the change. stderr has no log line.
-    for turn in ["resume", "pause"] {
+    for turn in ["resume", "hold"] {
         let (code, _, stderr) = run(&[turn, ACCOUNT], &harness.store());
         assert_eq!((code, stderr.as_str()), (Some(0), ""), "{turn}");
     }
@@ -47,7 +47,7 @@ fn an_account_on_hold_reports_nothing_until_it_is_resumed_even_after_a_restart()
 #[test]
 fn a_running_service_reports_the_messages_of_a_resumed_account_without_a_restart() {
     let harness = filled();
-    assert_eq!(output_of(&harness, &["pause", ACCOUNT]).0, Some(0));
+    assert_eq!(output_of(&harness, &["hold", ACCOUNT]).0, Some(0));
     harness.confirm(4);
     assert_eq!(output_of(&harness, &["resume", ACCOUNT]).0, Some(0));
     harness.reaches(4, "reported");

@@ -174,7 +174,7 @@ fn an_account_on_hold_has_no_next_post_and_the_last_response_is_shown() {
     harness.twilio.reply_with(TwilioReply::Status(503));
     harness.confirm(4);
     harness.service.says(&format!("{} not reported; next attempt", sid(4)));
-    assert_eq!(output_of(&harness, &["pause", ACCOUNT]).0, Some(0));
+    assert_eq!(output_of(&harness, &["hold", ACCOUNT]).0, Some(0));
     harness.confirm(5);
     let (_, table) = output_of(&harness, &["list", "--state", "confirmed"]);
     let row =
@@ -254,7 +254,7 @@ fn the_statistics_distinguish_holds_by_an_operator_from_lanes_that_twilio_closed
     assert_eq!(stats(&harness)["on_hold"], json!({}));
     let (_, text) = output_of(&harness, &["stats"]);
     assert!(text.starts_with(&format!("{ACCOUNT} has been paused for ")), "{text}");
-    assert_eq!(output_of(&harness, &["pause", ACCOUNT]).0, Some(0));
+    assert_eq!(output_of(&harness, &["hold", ACCOUNT]).0, Some(0));
     let (_, text) = output_of(&harness, &["stats"]);
     assert!(text.starts_with(&format!("{ACCOUNT} has been on hold for ")), "{text}");
     assert!(text.contains("Twilio rejects its posts"), "{text}");
@@ -276,8 +276,8 @@ fn a_wrong_argument_is_explained_and_exits_with_2() {
         (&["show", ""], "expected a MessageSid, or a reference"),
         (&["requeue"], "required"),
         (&["requeue", "SM1"], "SID: expected MessageSid"),
-        (&["pause"], "set TWILIO_ACCOUNT_SID"),
-        (&["pause", ""], "TWILIO_ACCOUNT_SID: name an account (AC…), or set TWILIO_ACCOUNT_SID"),
+        (&["hold"], "set TWILIO_ACCOUNT_SID"),
+        (&["hold", ""], "TWILIO_ACCOUNT_SID: name an account (AC…), or set TWILIO_ACCOUNT_SID"),
         (&["resume", "SM0123456789abcdef0123456789abcdef"], "expected AccountSid"),
     ] {
         let (code, stdout, stderr) = run(words, folder.path());

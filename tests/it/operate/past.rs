@@ -267,7 +267,10 @@ fn a_full_store_stops_the_import_and_the_output_counts_the_confirmed_lines() {
     let words = ["import", "--csv", "--rate", "1000/s", &path];
     let (code, stdout, stderr) = run(&words, &harness.store());
     assert_eq!((code, stdout.as_str()), (Some(1), "confirmed 2, known 0\n"), "{stderr}");
-    assert!(stderr.contains("the import stopped before line 4: the service refuses"), "{stderr}");
+    assert!(
+        stderr.contains("the import stopped before line 4: the service rejected the request"),
+        "{stderr}"
+    );
     stop(&mut harness);
     let mut command = about(&["import", "--csv", &path], &harness.store());
     let output = command.env("HEARDBACK_MAX_MESSAGES", "3").output().expect("it ran");

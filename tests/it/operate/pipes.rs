@@ -54,7 +54,7 @@ fn every_command_has_the_same_exit_code_when_its_output_is_closed() {
         &["list", "--help"],
         &["--version"],
         &["no-such-command"],
-        &["pause"],
+        &["hold"],
         &["resume"],
         &["requeue", "--all"],
         &["requeue", &three, &one],

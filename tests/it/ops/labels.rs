@@ -140,7 +140,7 @@ async fn the_age_of_the_oldest_record_and_of_a_hold_grow_and_end() {
     store.observe(direct(2, 0)).await.expect("observed");
     store.observe(shared("late", 0)).await.expect("parked");
     says(on_hold(0)).await;
-    store.pause(account()).await.expect("paused");
+    store.hold(account()).await.expect("on hold");
     hands.set(90);
     says(oldest("outbox", 90)).await;
     says(on_hold(90)).await;

@@ -4,9 +4,9 @@ use crate::harness::http_client::Line;
 use crate::harness::running::{BINARY, Running, settings, wrapped};
 use crate::harness::twilio::{Twilio, TwilioReply};
 use crate::harness::{ACCOUNT, Harness, sid};
-use crate::page::{TOKEN, ask, form_token, get, logged_in};
+use crate::page::{TOKEN, ask, csrf_token, get, logged_in};
 
-const BUTTON: &str = "/accounts/AC0123456789abcdef0123456789abcdef/pause";
+const BUTTON: &str = "/accounts/AC0123456789abcdef0123456789abcdef/hold";
 
 fn guarded() -> Harness {
     Harness::new(&[("HEARDBACK_OPS_TOKEN", TOKEN)])
@@ -70,8 +70,8 @@ fn another_sites_page_cannot_press_a_button() {
     let harness = guarded();
     let ops = harness.service.ops;
     let cookie = logged_in(ops);
-    let token = form_token(&get(ops, "/", &[&cookie]).text());
-    let body = format!("token={token}");
+    let token = csrf_token(&get(ops, "/", &[&cookie]).text());
+    let body = format!("csrf_token={token}");
     let foreign = "Origin: https://evil.example";
     for (more, body) in [
         (&[cookie.as_str(), "Sec-Fetch-Site: cross-site"][..], body.as_str()),
@@ -79,7 +79,7 @@ fn another_sites_page_cannot_press_a_button() {
         (&[&cookie, foreign], &body),
         (&[&cookie, "Origin: null"], &body),
         (&[&cookie], ""),
-        (&[&cookie], "token=00"),
+        (&[&cookie], "csrf_token=00"),
     ] {
         assert_eq!(ask(ops, "POST", BUTTON, more, body).status, 403, "{more:?} {body}");
     }
@@ -105,7 +105,7 @@ fn another_sites_page_cannot_press_a_button() {
     assert!(get(ops, "/", &[&cookie]).text().contains(held));
     // A program with a bearer token needs no form.
     let bearer = format!("Authorization: Bearer {TOKEN}");
-    let resume = BUTTON.replace("pause", "resume");
+    let resume = BUTTON.replace("hold", "resume");
     assert_eq!(ask(ops, "POST", &resume, &[&bearer], "").status, 303);
     assert!(!get(ops, "/", &[&cookie]).text().contains(held));
     let answer = ask(ops, "POST", "/logout", &[&cookie, &own], &body);
@@ -126,7 +126,7 @@ fn without_a_token_a_rebound_dns_name_is_refused() {
     let page = get(ops, "/", &["Host: localhost"]);
     assert_eq!(page.status, 200);
     // A form must come from the page here too.
-    let body = format!("token={}", form_token(&page.text()));
+    let body = format!("csrf_token={}", csrf_token(&page.text()));
     assert_eq!(ask(ops, "POST", BUTTON, &["Sec-Fetch-Site: cross-site"], &body).status, 403);
     assert_eq!(ask(ops, "POST", BUTTON, &[], "").status, 403);
     assert_eq!(ask(ops, "POST", BUTTON, &["Sec-Fetch-Site: same-origin"], &body).status, 303);

@@ -128,7 +128,7 @@ fn the_login_the_page_and_the_logout_work_in_a_browser() {
     desk.shows("document.activeElement.id", "token");
     desk.browser.call("Input.insertText", &json!({ "text": "a wrong one" }));
     desk.browser.press_enter();
-    desk.shows("document.querySelector('.error')?.innerText", "That is not the token.");
+    desk.shows("document.querySelector('.error')?.innerText", "Wrong token.");
     // The page was loaded again: its field must have the focus.
     desk.shows("document.activeElement.id", "token");
     desk.browser.call("Input.insertText", &json!({ "text": TOKEN }));

@@ -40,8 +40,8 @@ pub(crate) fn get(ops: SocketAddr, path: &str, more: &[&str]) -> Answer {
 }
 
 /// The hidden fields of the forms on a page.
-pub(crate) fn form_token(page: &str) -> String {
-    let (_, rest) = page.split_once("name=\"token\" value=\"").expect("a form");
+pub(crate) fn csrf_token(page: &str) -> String {
+    let (_, rest) = page.split_once("name=\"csrf_token\" value=\"").expect("a form");
     rest.split('"').next().expect("an end").to_owned()
 }
 

@@ -7,7 +7,7 @@ use crate::harness::twilio::TwilioReply;
 use crate::harness::{
     Harness, LONG, RECIPIENT, SENDER, code_entered, eventually, json as json_post, sid,
 };
-use crate::page::{ask, form_token, get};
+use crate::page::{ask, csrf_token, get};
 
 /// A message to another recipient, with a reference.
 fn registered(harness: &Harness, number: u32, reference: &str) {
@@ -71,7 +71,7 @@ fn a_refused_message_is_shown_with_twilios_reason_and_its_button_requeues_it() {
     assert!(page.contains(&format!("href=\"/messages/{}\"", sid(1))) && page.contains("HTTP 400"));
 
     harness.twilio.reply_with(TwilioReply::Status(200));
-    let body = format!("token={}", form_token(&page));
+    let body = format!("csrf_token={}", csrf_token(&page));
     let target = format!("/messages/{}/requeue", sid(1));
     let answer = ask(harness.service.ops, "POST", &target, &[], &body);
     let there = answer.header("Location").expect("a place").to_owned();
@@ -79,7 +79,7 @@ fn a_refused_message_is_shown_with_twilios_reason_and_its_button_requeues_it() {
     let cookie = answer.header("Set-Cookie").expect("what was done").to_owned();
     let cookie = format!("Cookie: {}", cookie.split(';').next().expect("a pair"));
     let told = get(harness.service.ops, &there, &[&cookie]);
-    assert!(told.text().contains("Requeued: the message is posted again."), "{}", told.text());
+    assert!(told.text().contains("Requeued: the message will be posted again."), "{}", told.text());
     assert_eq!(told.header("Set-Cookie").map(|it| it.contains("Max-Age=0")), Some(true), "once");
     // A link repeats no message about an earlier action.
     let linked = text(&harness, "/?done=on_hold");
@@ -98,11 +98,11 @@ fn an_account_on_hold_keeps_its_confirmations_until_it_is_resumed() {
     let harness = Harness::new(&[]);
     registered(&harness, 1, "login-1");
     let page = text(&harness, "/");
-    let body = format!("token={}", form_token(&page));
+    let body = format!("csrf_token={}", csrf_token(&page));
     let (_, rest) = page.split_once("action=\"/accounts/").expect("a button");
-    let pause = format!("/accounts/{}", rest.split('"').next().expect("an end"));
-    assert!(pause.ends_with("/pause"));
-    assert_eq!(ask(harness.service.ops, "POST", &pause, &[], &body).status, 303);
+    let hold = format!("/accounts/{}", rest.split('"').next().expect("an end"));
+    assert!(hold.ends_with("/hold"));
+    assert_eq!(ask(harness.service.ops, "POST", &hold, &[], &body).status, 303);
     harness.send(&code_entered(1));
     let page = text(&harness, "/");
     assert!(
@@ -111,7 +111,7 @@ fn an_account_on_hold_keeps_its_confirmations_until_it_is_resumed() {
             && page.contains(", just now."),
         "{page}"
     );
-    let resume = pause.replace("pause", "resume");
+    let resume = hold.replace("hold", "resume");
     assert_eq!(harness.twilio.posts().len(), 0);
     assert_eq!(ask(harness.service.ops, "POST", &resume, &[], &body).status, 303);
     harness.reaches(1, "reported");
@@ -145,7 +145,7 @@ fn a_search_finds_a_message_by_its_sid_and_by_its_reference_and_shows_its_timeli
     assert!(page.contains("Phone numbers cannot be searched") && !page.contains("data-live"));
     let twice = get(harness.service.ops, "/messages?q=a&q=b", &[]);
     assert_eq!(twice.status, 400);
-    assert!(twice.text().contains("Not understood"), "{}", twice.text());
+    assert!(twice.text().contains("Bad request"), "{}", twice.text());
     let answer = get(harness.service.ops, "/messages?q=", &[]);
     assert_eq!((answer.status, answer.header("Location")), (303, Some("/")));
 }

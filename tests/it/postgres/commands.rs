@@ -114,7 +114,7 @@ pub(super) enum Command {
         nth: usize,
         settlement: Settlement,
     },
-    Pause,
+    Hold,
     Resume,
     Requeue {
         n: u32,
@@ -250,7 +250,7 @@ impl Command {
             Self::Claim { limit } => {
                 Outcome::of_claim(store.claim(*limit, LEASE, &Quotas::default()).await)
             }
-            Self::Pause => Outcome::of(&store.pause(account()).await),
+            Self::Hold => Outcome::of(&store.hold(account()).await),
             Self::Resume => Outcome::of(&store.resume(account()).await),
             Self::Requeue { n, from } => Outcome::of(&store.requeue(sid(*n), *from).await),
             Self::Expire => {
@@ -285,7 +285,7 @@ impl Command {
                 let quotas = Quotas::default();
                 Outcome::of_claim(infallible(engine::claim(model, *limit, LEASE, &quotas)))
             }
-            Self::Pause => Outcome::of(&infallible(engine::pause(model, account()))),
+            Self::Hold => Outcome::of(&infallible(engine::hold(model, account()))),
             Self::Resume => Outcome::of(&infallible(engine::resume(model, account()))),
             Self::Requeue { n, from } => {
                 Outcome::of(&infallible(engine::requeue(model, sid(*n), *from)))
@@ -356,7 +356,7 @@ fn deliveries() -> impl Strategy<Value = Command> {
     prop_oneof![
         5 => (1..=4_usize).prop_map(|limit| Command::Claim { limit }),
         5 => (0..4_usize, settlement()).prop_map(|(nth, settlement)| Command::Settle { nth, settlement }),
-        1 => Just(Command::Pause),
+        1 => Just(Command::Hold),
         2 => Just(Command::Resume),
         2 => (1..=4_u32, from).prop_map(|(n, from)| Command::Requeue { n, from }),
         1 => Just(Command::Expire),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::ops::RangeInclusive;
 
-use heardback::domain::address::{NameKind, RecipientHash, TiedNames};
+use heardback::domain::address::{NameKind, RecipientAliases, RecipientHash};
 use heardback::domain::click_link::{Link, LinkId};
 use heardback::domain::matching::{AutomaticReplies, Parked, WaitsFor};
 use heardback::domain::message::{Message, Reference, State};
@@ -40,7 +40,7 @@ pub(super) struct Model {
     links: BTreeMap<LinkId, Link>,
     counted: BTreeMap<DedupKey, Timestamp>,
     senders: BTreeMap<(AccountSid, String), ServiceSid>,
-    names: BTreeMap<(AccountSid, RecipientHash), TiedNames>,
+    names: BTreeMap<(AccountSid, RecipientHash), RecipientAliases>,
     automatic: BTreeMap<RecipientHash, AutomaticReplies>,
     holds: BTreeMap<AccountSid, Timestamp>,
     next_lease: u64,
@@ -276,9 +276,7 @@ impl Backend for Model {
     }
 
     fn sids_holding(&self, key: &WaitsFor) -> Result<Vec<MessageSid>, Infallible> {
-        let holds = |message: &&Message| {
-            message.held.as_ref().is_some_and(|held| WaitsFor::of(&held.evidence) == *key)
-        };
+        let holds = |message: &&Message| WaitsFor::of_message(message).as_ref() == Some(key);
         Ok(Self::newest(self.messages.values().filter(holds), usize::MAX))
     }
 
@@ -298,7 +296,7 @@ impl Backend for Model {
         &self,
         account: AccountSid,
         person: RecipientHash,
-    ) -> Result<Option<TiedNames>, Infallible> {
+    ) -> Result<Option<RecipientAliases>, Infallible> {
         Ok(self.names.get(&(account, person)).cloned())
     }
 
@@ -353,8 +351,7 @@ impl Backend for Model {
             let row = after.as_ref().or(before.as_ref()).expect("evidence");
             let (key, account) = (parked_key(row), row.evidence.account);
             let (known, given) = (self.parked.get(&key), before.as_ref());
-            let is_counted = |row: &Parked| (row.orphaned, row.is_waiting());
-            assert_eq!(given.map(is_counted), known.map(is_counted), "the row before");
+            assert_eq!(given.map(Parked::kind), known.map(Parked::kind), "the row before");
             if before.is_some_and(|row| !row.orphaned) {
                 self.parked_rows.remove(account);
             }
@@ -366,7 +363,7 @@ impl Backend for Model {
         for (id, (_, after)) in mutation.links {
             put(&mut self.links, id, after);
         }
-        for (key, at) in mutation.counted {
+        for (key, at) in mutation.dedup_keys {
             put(&mut self.counted, key, at);
         }
         for (account, address, service) in mutation.senders {

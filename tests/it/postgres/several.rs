@@ -226,7 +226,7 @@ async fn a_hold_that_several_receivers_end_at_once_ends_once() {
     let hands = Hands::default();
     let stores = receivers(&postgres, &hands);
     for _ in 0..10 {
-        let since = stores[0].pause(account()).await.expect("paused");
+        let since = stores[0].hold(account()).await.expect("on hold");
         let resumed = stores.iter().map(|store| {
             let store = Arc::clone(store);
             tokio::spawn(async move { store.resume(account()).await.expect("resumed") })
@@ -248,7 +248,7 @@ fn a_receiver_with_another_phone_key_does_not_open() {
     let Some(postgres) = Postgres::new() else { return };
     let options = || postgres.options(&Hands::default(), policy());
     drop(PostgresStore::open(options()).expect("the first key is noted"));
-    let error = refused(PostgresOptions { person_key: b"another".to_vec(), ..options() });
+    let error = refused(PostgresOptions { recipient_hash_key: b"another".to_vec(), ..options() });
     assert!(matches!(error, PostgresOpenError::OtherPersonKey), "{error}");
     assert!(error.to_string().contains("HEARDBACK_PHONE_KEY"), "{error}");
     drop(PostgresStore::open(options()).expect("the refusal changed nothing"));

@@ -55,7 +55,7 @@ fn clock() -> Clock {
 pub(super) fn judge(folder: &Path, expected: &Expected<'_>) -> Verdict {
     let opened = std::panic::catch_unwind(AssertUnwindSafe(|| {
         SledStore::open(Options {
-            lock_patience: Duration::from_secs(2),
+            lock_timeout: Duration::from_secs(2),
             ..given::options(folder, clock())
         })
     }));
@@ -154,7 +154,7 @@ impl Found {
 
     fn waits(&self, number: u32) -> bool {
         let named = EvidenceTarget::Reference(given::reference(&reference(number)));
-        self.parked.iter().any(|parked| parked.evidence.named == named)
+        self.parked.iter().any(|parked| parked.evidence.target == named)
     }
 }
 
@@ -167,9 +167,9 @@ async fn has_link(store: &SledStore, token: &str, within: Option<u32>) -> bool {
 /// The counted reply, once more.
 fn reply_again(inbound: u32, number: u32, store: &SledStore) -> Signal {
     let address = heardback::domain::address::Address::parse(&person(number)).expect("valid");
-    let recipient = store.person_key().recipient(given::account(), &address);
+    let recipient = store.recipient_hash_key().recipient(given::account(), &address);
     let sender = SenderHint { address: Some(harness::SENDER.to_owned()), service: None };
-    let named = EvidenceTarget::Person { recipient, sender };
+    let target = EvidenceTarget::Person { recipient, sender };
     let seen_at = clock()();
     let (label, occurred_at) = ("reply".to_owned(), seen_at);
     Signal {
@@ -178,7 +178,7 @@ fn reply_again(inbound: u32, number: u32, store: &SledStore) -> Signal {
         code: None,
         evidence: Ok(Evidence {
             account: given::account(),
-            named,
+            target,
             label,
             occurred_at,
             time_source: TimeSource::Exact,

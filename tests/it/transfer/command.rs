@@ -36,7 +36,7 @@ fn filled() -> Harness {
     }
     harness.confirm(1);
     harness.reaches(1, "reported");
-    let (code, _, talk) = run(&["pause", ACCOUNT], &harness.store());
+    let (code, _, talk) = run(&["hold", ACCOUNT], &harness.store());
     assert_eq!(code, Some(0), "{talk}");
     harness.confirm(2);
     harness.confirm(3);
@@ -304,7 +304,7 @@ fn a_later_export_adds_its_confirmations_and_kept_messages_are_listed() {
         let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
         assert_eq!(source.send(&form("/app/messages", &fields)).status, 201);
     }
-    assert_eq!(run(&["pause", ACCOUNT], &source.store()).0, Some(0));
+    assert_eq!(run(&["hold", ACCOUNT], &source.store()).0, Some(0));
     let target = Harness::new(&[KEY]);
     let (_first, early) = exported(&source.store());
     assert_eq!(import(&target.store(), &[&text(&early)], None).0, Some(0));

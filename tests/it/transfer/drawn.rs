@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use heardback::domain::click_link::Link;
 use heardback::domain::feedback::Settlement;
-use heardback::domain::matching::Parked;
+use heardback::domain::matching::{Parked, ParkedKind};
 use heardback::domain::message::{Message, Refusal};
 use heardback::domain::sid::MessageSid;
 use heardback::domain::signal::{MessageUpdate, Signal};
@@ -105,7 +105,7 @@ async fn take(store: &Arc<dyn Store>, hands: &Hands, now: &mut i64, step: &Step)
             }
         }
         Step::Paused => {
-            store.pause(account()).await.expect("on hold");
+            store.hold(account()).await.expect("on hold");
         }
         Step::Swept => {
             store.expire(1000).await.expect("swept");
@@ -181,7 +181,7 @@ async fn is_the_same(steps: Vec<Step>, at_once: usize, cut: prop::sample::Index)
     let nothing = (Vec::new(), Vec::new());
     assert_eq!(differences(&judged(&all(&target, 5).await), &judged(&records)), nothing);
     assert_eq!(target.counts(), source.counts());
-    let (mine, theirs) = (target.census().await, source.census().await);
+    let (mine, theirs) = (target.stats().await, source.stats().await);
     assert_eq!(seen(&mine.expect("counted")), seen(&theirs.expect("counted")));
 
     reconsider(&target).await;
@@ -203,7 +203,7 @@ async fn held(store: &Arc<dyn Store>) -> (Vec<Message>, Vec<Parked>) {
             ExportRecord::Message(message) => messages.push(*message),
             ExportRecord::Parked(it) => parked.push(*it),
             ExportRecord::Link { .. }
-            | ExportRecord::Counted { .. }
+            | ExportRecord::DedupKey { .. }
             | ExportRecord::Sender { .. }
             | ExportRecord::Automatic { .. }
             | ExportRecord::Names { .. }
@@ -242,7 +242,7 @@ async fn grows(before: Vec<Step>, mut after: Vec<Step>) {
         assert_eq!(here.reported_at, message.reported_at, "{here:#?}");
         assert!(here.receipts.arrived || !message.receipts.arrived);
     }
-    for parked in their_parked.iter().filter(|parked| parked.is_waiting()) {
+    for parked in their_parked.iter().filter(|parked| parked.kind() == ParkedKind::Parked) {
         let is_it = |here: &&Parked| here.evidence == parked.evidence && !here.orphaned;
         assert!(my_parked.iter().any(|here| is_it(&here)), "lost: {parked:?}");
     }

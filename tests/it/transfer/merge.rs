@@ -20,7 +20,7 @@ fn message(state: State, since: i64) -> Message {
         reported_at: (state == State::Reported).then_some(at(since)),
         state,
         created_at_known: true,
-        ..Message::heard_of(sid(1), account(), at(0))
+        ..Message::new(sid(1), account(), at(0))
     }
 }
 

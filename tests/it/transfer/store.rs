@@ -100,7 +100,7 @@ async fn fill(store: &Arc<dyn Store>, hands: &Hands) {
     let bound = Link { message: Some(sid(3)), ..link(None, 2) };
     store.keep_link(token(2).id(), bound).await.expect("kept");
     observe(store, clicked(3, 2)).await;
-    store.pause(account()).await.expect("on hold");
+    store.hold(account()).await.expect("on hold");
 }
 
 #[tokio::test]
@@ -123,10 +123,10 @@ async fn an_import_into_an_empty_store_gives_the_same_export_and_survives_a_rest
     assert_eq!(import(&target, &records).await, skipped(many));
     assert_eq!(lines(&all(&target, 1000).await), lines(&records));
     assert_eq!(target.counts(), source.counts());
-    let census = target.census().await.expect("counted");
-    assert_eq!(seen(&census), seen(&source.census().await.expect("counted")));
-    assert_eq!(census.since_start().count(), 0, "imported events are not counted as new");
-    assert_eq!(target.paused().await.expect("known"), source.paused().await.expect("known"));
+    let stats = target.stats().await.expect("counted");
+    assert_eq!(seen(&stats), seen(&source.stats().await.expect("counted")));
+    assert_eq!(stats.since_start().count(), 0, "imported events are not counted as new");
+    assert_eq!(target.on_hold().await.expect("known"), source.on_hold().await.expect("known"));
     let bearing = target.messages_with_reference(reference("a"), 10).await.expect("found");
     assert_eq!(bearing.len(), 4);
 
@@ -134,8 +134,8 @@ async fn an_import_into_an_empty_store_gives_the_same_export_and_survives_a_rest
     target.close().await;
     let target = to.usual(&hands);
     assert_eq!(
-        (target.counts(), seen(&target.census().await.expect("counted"))),
-        (counts, seen(&census))
+        (target.counts(), seen(&target.stats().await.expect("counted"))),
+        (counts, seen(&stats))
     );
     assert_eq!(lines(&all(&target, 3).await), lines(&records));
 }
@@ -194,9 +194,9 @@ async fn an_existing_record_that_differs_is_kept_and_counted() {
     }
     observe(&target, direct(1, 1)).await;
     hands.set(5);
-    source.pause(account()).await.expect("on hold");
+    source.hold(account()).await.expect("on hold");
     hands.set(3);
-    target.pause(account()).await.expect("on hold");
+    target.hold(account()).await.expect("on hold");
     let before = lines(&all(&target, 1000).await);
     let outcome = import_all(&target, &all(&source, 1000).await).await;
     // The confirmed message and the earlier hold.
@@ -204,7 +204,7 @@ async fn an_existing_record_that_differs_is_kept_and_counted() {
     let expected = ImportOutcome { skipped: 2, kept: 2, kept_messages, ..ImportOutcome::default() };
     assert_eq!(outcome, expected);
     assert_eq!(lines(&all(&target, 1000).await), before);
-    assert_eq!(target.paused().await.expect("known").get(&account()), Some(&at(3)));
+    assert_eq!(target.on_hold().await.expect("known").get(&account()), Some(&at(3)));
 }
 
 #[tokio::test]
@@ -236,18 +236,18 @@ async fn a_later_export_adds_what_happened_since_and_nothing_is_reported_twice()
     }
     let bound = target.link(token(1).id()).await.expect("looked up").expect("there");
     assert_eq!(bound.message, Some(sid(3)));
-    let census = target.census().await.expect("counted");
-    assert_eq!(seen(&census), seen(&source.census().await.expect("counted")));
-    let news = census.since_start().map(|(_, _, tally)| (tally.confirmed, tally.reported));
+    let stats = target.stats().await.expect("counted");
+    assert_eq!(seen(&stats), seen(&source.stats().await.expect("counted")));
+    let news = stats.since_start().map(|(_, _, tally)| (tally.confirmed, tally.reported));
     let news = news.fold((0, 0), |all, of| (all.0 + of.0, all.1 + of.1));
     assert_eq!(news, (1, 0), "message 1 only: imported events are not counted as new");
     hands.set(40);
     let due: Vec<_> = claim(&target).await.iter().map(|claim| claim.feedback.message).collect();
     assert_eq!(due, [sid(2)]);
-    let before = (target.counts(), seen(&census));
+    let before = (target.counts(), seen(&stats));
     target.close().await;
     let target = to.usual(&hands);
-    assert_eq!((target.counts(), seen(&target.census().await.expect("counted"))), before);
+    assert_eq!((target.counts(), seen(&target.stats().await.expect("counted"))), before);
 }
 
 #[tokio::test]
@@ -299,7 +299,7 @@ async fn waiting(store: &Arc<dyn Store>) -> Parked {
         ExportRecord::Parked(parked) => Some(*parked),
         ExportRecord::Message(_)
         | ExportRecord::Link { .. }
-        | ExportRecord::Counted { .. }
+        | ExportRecord::DedupKey { .. }
         | ExportRecord::Sender { .. }
         | ExportRecord::Automatic { .. }
         | ExportRecord::Names { .. }
@@ -583,7 +583,7 @@ async fn a_time_that_could_not_be_parsed_again_is_refused_and_the_store_stays_va
             ExportRecord::Message(message) => message.created_at = beyond,
             ExportRecord::Parked(parked) => parked.until = beyond,
             ExportRecord::Link { link, .. } => link.created_at = beyond,
-            ExportRecord::Counted { at, .. } => *at = beyond,
+            ExportRecord::DedupKey { at, .. } => *at = beyond,
             ExportRecord::Hold { since, .. } => *since = beyond,
             ExportRecord::Automatic { automatic, .. } => automatic.until = beyond,
             ExportRecord::Names { tied, .. } => tied.seen_at = beyond,

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::commands::doctor::live::report::{Check, CheckStatus};
 use crate::commands::store_access::{now, postgres_options};
 use crate::config::{PostgresUrl, Values};
-use crate::domain::span::nearest;
+use crate::domain::span::humanized;
 use crate::store::postgres::{DatabaseFacts, PostgresStore, SCHEMA_VERSION};
 
 /// A larger difference is a warning, long before the five minutes by which an app's event time may differ.
@@ -162,7 +162,8 @@ fn connections(facts: &DatabaseFacts) -> (CheckStatus, String) {
 fn clocks(facts: &DatabaseFacts, wall: Timestamp) -> (CheckStatus, String) {
     let server = Timestamp::from_millisecond(facts.now_ms).unwrap_or(wall);
     let apart = wall.duration_since(server);
-    let text = format!("this machine's clock and the server's are {} apart", nearest(apart.abs()));
+    let text =
+        format!("this machine's clock and the server's are {} apart", humanized(apart.abs()));
     let status = if apart.abs() > CLOCKS_APART { CheckStatus::Warn } else { CheckStatus::Ok };
     (status, text)
 }

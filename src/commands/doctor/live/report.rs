@@ -77,8 +77,4 @@ impl DoctorReport {
             }
         }
     }
-
-    pub(crate) fn json(&self) -> Result<String, serde_json::Error> {
-        serde_json::to_string_pretty(self)
-    }
 }

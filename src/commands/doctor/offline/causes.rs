@@ -249,7 +249,7 @@ pub(super) static CAUSES: [Cause; 83] = [
         "The body's line breaks were changed: it was signed with LF and arrived with CRLF.", RAW),
     row("crlf_became_lf", Form(|all| values(all, form::crlf)), OF_FORMS,
         "The body's line breaks were changed: it was signed with CRLF and arrived with LF.", RAW),
-    row("empty_dropped", Form(form::without_empty), OF_TRIMMING,
+    row("empty_dropped", Form(|all| all.iter().filter(|one| !one.1.is_empty()).cloned().collect()), OF_TRIMMING,
         "It was signed without its empty parameters.",
         "Sign everything that is sent, empty parameters too."),
     row("dots_became_underscores", Form(|all| names(all, |name| replaced(name, b"_", b"."))), OF_PHP,

@@ -45,9 +45,4 @@ impl Diagnosed {
         });
         texts.collect::<Vec<_>>().join("\n")
     }
-
-    /// An array with an object for each file.
-    pub(crate) fn json(&self) -> Result<String, serde_json::Error> {
-        serde_json::to_string_pretty(self)
-    }
 }

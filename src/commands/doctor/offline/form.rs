@@ -67,10 +67,6 @@ pub(super) fn body_with(parameters: &[Parameter], before: &[u8], after: &[u8]) -
     changed
 }
 
-pub(super) fn without_empty(parameters: &[Parameter]) -> Vec<Parameter> {
-    parameters.iter().filter(|(_, value)| !value.is_empty()).cloned().collect()
-}
-
 pub(super) fn without_brackets(name: &[u8]) -> Vec<u8> {
     name.split(|byte| *byte == b'[').next().unwrap_or_default().to_vec()
 }

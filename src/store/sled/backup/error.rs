@@ -20,7 +20,7 @@ pub enum BackupError {
     CutShort,
     /// The service aborted the backup.
     #[error("the backup was aborted while it was made: {why}")]
-    BrokenOff { why: String },
+    Aborted { why: String },
     /// The file's bytes are not those that were written.
     #[error("the backup is damaged after byte {after}; use another copy of it, or an older backup")]
     Damaged {

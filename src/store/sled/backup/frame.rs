@@ -45,7 +45,7 @@ impl Header {
 }
 
 /// The last frame of a backup: the counts of its entries and batches, and the store's seal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct End {
     /// Entries that were read from the store.
     pub(super) scanned: u64,
@@ -66,14 +66,14 @@ pub(super) enum BackupFrame {
     Batch(Vec<Entry>),
     End(End),
     /// The reason why the backup was aborted.
-    BrokenOff(String),
+    Aborted(String),
 }
 
 const HEADER: u8 = b'H';
 const SCANNED: u8 = b'S';
 const BATCH: u8 = b'B';
 const END: u8 = b'E';
-const BROKEN_OFF: u8 = b'X';
+const ABORTED: u8 = b'X';
 
 /// Encodes frames with their checks.
 pub(super) struct FrameWriter(Sha256);
@@ -103,8 +103,8 @@ impl FrameWriter {
         self.json(END, end)
     }
 
-    pub(super) fn broken_off(&mut self, why: &str) -> Vec<u8> {
-        self.frame(BROKEN_OFF, why.as_bytes())
+    pub(super) fn abort(&mut self, reason: &str) -> Vec<u8> {
+        self.frame(ABORTED, reason.as_bytes())
     }
 
     fn json(&mut self, kind: u8, content: &impl Serialize) -> Vec<u8> {
@@ -202,9 +202,7 @@ impl<R: Read> FrameReader<R> {
                     Err(error) => Err(BackupError::Read(error)),
                 }
             }
-            BROKEN_OFF => {
-                Ok(BackupFrame::BrokenOff(String::from_utf8_lossy(&content).into_owned()))
-            }
+            ABORTED => Ok(BackupFrame::Aborted(String::from_utf8_lossy(&content).into_owned())),
             _ => Err(self.damaged()),
         }
     }
@@ -269,7 +267,7 @@ mod tests {
         let mut all = Vec::new();
         loop {
             all.push(reader.next()?);
-            if let Some(BackupFrame::End(_) | BackupFrame::BrokenOff(_)) = all.last() {
+            if let Some(BackupFrame::End(_) | BackupFrame::Aborted(_)) = all.last() {
                 return Ok(all);
             }
         }

@@ -1,5 +1,5 @@
-//! A backup of an open store. The store is read in pieces, and batches that are written meanwhile go into the same
-//! file. Deliberately absent: any wait of the store's writer for the backup's client.
+//! A backup of an open store. The store is read in chunks of entries. Batches that the store writes meanwhile go into the
+//! same file through the tee. Deliberately absent: a wait of the store's writer for the backup's client.
 
 use std::collections::Bound;
 use std::sync::Arc;
@@ -9,58 +9,65 @@ use tokio::sync::mpsc::{Sender, channel};
 
 use crate::store::engine::Backend as _;
 use crate::store::sled::backup::frame::{End, Entry, FrameWriter, Header};
-use crate::store::sled::backup::tee::{TeePiece, TeeReceiver, tee};
+use crate::store::sled::backup::tee::{TeeItem, TeeReceiver, tee};
 use crate::store::sled::disk::file_names::FORMAT;
 use crate::store::sled::error::Fatal;
+use crate::store::sled::integrity::seal::Seal;
 use crate::store::sled::reader::StoreReader;
 use crate::store::sled::store::SledStore;
 use crate::store::sled::writer::Reply;
 use crate::store::sled::writer::backend::SledBackend;
-use crate::store::{BackupPieces, StoreError};
+use crate::store::{BackupFrames, StoreError};
 
 /// The limits of a backup of an open store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BackupPace {
-    /// The number of entries that are read at a time.
-    pub piece: usize,
-    /// The most bytes of new batches that may wait for the client.
-    pub most: usize,
-    /// The longest time that a piece may wait for the client.
-    pub patience: Duration,
+pub struct BackupLimits {
+    pub entries_per_chunk: usize,
+    /// The most bytes of new batches that may be queued for the client.
+    pub max_pending_bytes: usize,
+    /// The longest time that the client may take to accept a frame.
+    pub send_timeout: Duration,
 }
 
-impl Default for BackupPace {
+impl Default for BackupLimits {
     fn default() -> Self {
-        // A piece has about 50 KiB. 8 MiB hold seconds of the heaviest traffic, and fit into a small machine's memory.
-        Self { piece: 256, most: 8 << 20, patience: Duration::from_mins(1) }
+        // A chunk has about 50 KiB. 8 MiB hold seconds of the heaviest traffic, and fit into a small machine's memory.
+        Self {
+            entries_per_chunk: 256,
+            max_pending_bytes: 8 << 20,
+            send_timeout: Duration::from_mins(1),
+        }
     }
 }
 
-/// The most pieces that may wait for the client. New batches wait in the tee.
-const MAX_QUEUED_PIECES: usize = 4;
+/// The most frames that may be queued for the client. New batches are queued in the tee.
+const MAX_QUEUED_FRAMES: usize = 4;
 
 impl SledStore {
-    /// Backs up the store as it is at the end of the backup, and delays no other caller. The pieces form a file; only a
-    /// file with an end frame is a backup.
+    /// Backs up the store as it is at the end of the backup, and delays no other caller. The frames form a file, which is a
+    /// backup only if it ends with an end frame.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if another backup is being made, or the store is closed.
-    pub async fn backup(self: &Arc<Self>, pace: BackupPace) -> Result<BackupPieces, StoreError> {
-        let (tee, tee_receiver) = tee(pace.most);
+    pub async fn backup(
+        self: &Arc<Self>,
+        limits: BackupLimits,
+    ) -> Result<BackupFrames, StoreError> {
+        let (tee, tee_receiver) = tee(limits.max_pending_bytes);
         let begin =
             |backend: &mut SledBackend| Ok(backend.begin_backup(tee).map(|()| backend.now()));
         let begun_at = self.submit(begin).await?;
-        let (sender, pieces) = channel(MAX_QUEUED_PIECES);
+        let (sender, frames) = channel(MAX_QUEUED_FRAMES);
         let (writer, beginning) = FrameWriter::begin(&Header::of(FORMAT, begun_at));
-        let backup = LiveBackup { store: Arc::clone(self), tee_receiver, writer, sender, pace };
+        let mut backup =
+            LiveBackup { store: Arc::clone(self), tee_receiver, writer, sender, limits };
         tokio::spawn(async move {
-            let mut backup = backup;
             // After a failed send the file has no end frame, so the client knows that it is incomplete.
             if let Some(last) = backup.run(beginning).await {
                 backup.send(last).await;
             }
         });
-        Ok(pieces)
+        Ok(frames)
     }
 }
 
@@ -69,62 +76,64 @@ struct LiveBackup {
     tee_receiver: TeeReceiver,
     writer: FrameWriter,
     sender: Sender<Vec<u8>>,
-    pace: BackupPace,
+    limits: BackupLimits,
 }
 
 impl LiveBackup {
     /// Sends every frame but the last, and returns the last. `None`: the client is too slow or disconnected.
     async fn run(&mut self, beginning: Vec<u8>) -> Option<Vec<u8>> {
         self.send(beginning).await?;
-        let mut end = End { scanned: 0, teed: 0, batches: 0, sum: 0 };
-        let mut from = Some(Bound::Unbounded);
+        let mut end = End::default();
+        let mut next_chunk = Some(Bound::Unbounded);
         loop {
             // New batches go first, because they must not pile up.
-            let piece = match (self.tee_receiver.try_next(), from.take()) {
-                (Some(piece), scanning) => {
-                    from = scanning;
-                    Some(piece)
+            let item = match (self.tee_receiver.try_next(), next_chunk.take()) {
+                (Some(item), chunk) => {
+                    next_chunk = chunk;
+                    Some(item)
                 }
-                (None, Some(at)) => {
-                    let piece = self.pace.piece;
-                    let read = self.store.read(move |reader| scan(reader, at, piece)).await;
+                (None, Some(from)) => {
+                    let limit = self.limits.entries_per_chunk;
+                    let read = self.store.read(move |reader| scan(reader, from, limit)).await;
                     let entries = match read {
                         Ok(entries) => entries,
-                        Err(error) => return Some(self.writer.broken_off(&error.to_string())),
+                        Err(error) => return Some(self.writer.abort(&error.to_string())),
                     };
                     end.scanned += entries.len() as u64;
                     let frame = self.writer.scanned(&entries);
                     self.send(frame).await?;
                     match entries.into_iter().next_back() {
-                        Some((last, _)) => from = Some(Bound::Excluded(last)),
+                        Some((last, _)) => next_chunk = Some(Bound::Excluded(last)),
                         None => self.request_end(),
                     }
                     continue;
                 }
                 (None, None) => self.tee_receiver.next().await,
             };
-            match piece {
-                Some(TeePiece::Batch(entries)) => {
+            match item {
+                Some(TeeItem::Batch(entries)) => {
                     end.teed += 1;
                     let frame = self.writer.batch(&entries);
                     self.send(frame).await?;
                 }
-                Some(TeePiece::End(seal)) => {
-                    end.batches = seal.batches;
-                    end.sum = seal.sum;
-                    return Some(self.writer.end(&end));
+                Some(TeeItem::End(Seal { batches, sum })) => {
+                    return Some(self.writer.end(&End { batches, sum, ..end }));
                 }
-                Some(TeePiece::Overflow) => {
-                    let why = "the store was written faster than the backup was received; try \
-                               again at a quieter time, or to a faster disk";
-                    return Some(self.writer.broken_off(why));
+                Some(TeeItem::Overflow) => {
+                    let reason = "the store was written faster than the backup was received; try \
+                                  again at a quieter time, or to a faster disk";
+                    return Some(self.writer.abort(reason));
                 }
-                None => return Some(self.writer.broken_off("the service stopped")),
+                None => {
+                    let reason = "the service stopped before the backup ended; start it and back \
+                                  up again";
+                    return Some(self.writer.abort(reason));
+                }
             }
         }
     }
 
-    /// Requests the end after every entry was read: the next synced group is the last of this backup.
+    /// Requests the end, once every entry is read: the group that is synced next is the last of this backup.
     fn request_end(&self) {
         self.tee_receiver.end_with_next_group();
         // An empty command wakes the writer. If it cannot be sent, the writer is awake or has ended.
@@ -136,7 +145,7 @@ impl LiveBackup {
 
     /// `None`: the client did not receive the frame in time, or is disconnected.
     async fn send(&self, frame: Vec<u8>) -> Option<()> {
-        let sent = tokio::time::timeout(self.pace.patience, self.sender.send(frame)).await;
+        let sent = tokio::time::timeout(self.limits.send_timeout, self.sender.send(frame)).await;
         sent.ok()?.ok()
     }
 }

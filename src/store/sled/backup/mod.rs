@@ -14,7 +14,7 @@ mod whole;
 
 pub use error::BackupError;
 pub use frame::Header;
-pub use live::BackupPace;
+pub use live::BackupLimits;
 pub use restore::{RestoreError, restore};
 pub use stopped::{StoppedError, backup, verify};
 pub use whole::{BackupContents, contents};

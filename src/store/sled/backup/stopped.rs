@@ -31,17 +31,17 @@ pub enum StoppedError {
 ///
 /// # Errors
 /// [`OpenError`], as `serve` would return it.
-pub fn verify(path: &Path, patience: Duration) -> Result<BackupContents, OpenError> {
-    open_stopped(path, patience, |store| {
+pub fn verify(path: &Path, lock_timeout: Duration) -> Result<BackupContents, OpenError> {
+    open_stopped(path, lock_timeout, |store| {
         let scan = &store.read.scan;
-        let person_key = store.read.tree.contains_key(keys::PERSON_KEY);
+        let recipient_hash_key = store.read.tree.contains_key(keys::RECIPIENT_HASH_KEY);
         let damaged = |error: ::sled::Error| Folder { path }.damaged(&error.to_string());
         Ok(BackupContents {
             format: FORMAT,
             counts: scan.counts,
             entries: scan.entries,
             batches: scan.seal.batches,
-            has_person_key: person_key.map_err(damaged)?,
+            has_recipient_hash_key: recipient_hash_key.map_err(damaged)?,
             header: None,
         })
     })
@@ -53,11 +53,11 @@ pub fn verify(path: &Path, patience: Duration) -> Result<BackupContents, OpenErr
 /// [`StoppedError`].
 pub fn backup(
     path: &Path,
-    patience: Duration,
+    lock_timeout: Duration,
     now: Timestamp,
     to: &mut impl Write,
 ) -> Result<(), StoppedError> {
-    open_stopped(path, patience, |store| {
+    open_stopped(path, lock_timeout, |store| {
         let (mut writer, beginning) = FrameWriter::begin(&Header::of(FORMAT, now));
         to.write_all(&beginning)?;
         let seal = store.read.scan.seal;
@@ -80,11 +80,11 @@ pub fn backup(
 
 fn open_stopped<T, E: From<OpenError>>(
     path: &Path,
-    patience: Duration,
+    lock_timeout: Duration,
     use_store: impl FnOnce(&ReadOnlyStore) -> Result<T, E>,
 ) -> Result<T, E> {
     // Dropped after the store, and also if the opening fails: that may have restored the files from a copy.
     let _ownership = OwnershipGuard::of_store(path);
-    let store = open_read_only(path, patience)?;
+    let store = open_read_only(path, lock_timeout)?;
     use_store(&store)
 }

@@ -14,12 +14,12 @@ use crate::store::sled::writer::overlay::Overlay;
 
 /// A message of the writer to the backup.
 #[derive(Debug)]
-pub(super) enum TeePiece {
+pub(super) enum TeeItem {
     /// The entries of a durable batch, encoded as in a frame.
     Batch(Vec<u8>),
     /// The backup's last batch was sent. The seal of all entries at this time.
     End(Seal),
-    /// Too many bytes waited. No further piece follows.
+    /// Too many bytes waited. No further item follows.
     Overflow,
 }
 
@@ -28,14 +28,14 @@ pub(crate) struct Tee {
     unsynced: Option<Vec<u8>>,
     /// Whether the backup ends with the next group that is synced.
     ending: Arc<AtomicBool>,
-    sender: UnboundedSender<TeePiece>,
+    sender: UnboundedSender<TeeItem>,
     waiting: Arc<AtomicUsize>,
     /// The most bytes that may wait.
     max_waiting: usize,
 }
 
 pub(super) struct TeeReceiver {
-    receiver: UnboundedReceiver<TeePiece>,
+    receiver: UnboundedReceiver<TeeItem>,
     /// The number of bytes that wait.
     waiting: Arc<AtomicUsize>,
     ending: Arc<AtomicBool>,
@@ -70,16 +70,16 @@ impl Tee {
             let waiting = self.waiting.fetch_add(batch.len(), Ordering::AcqRel) + batch.len();
             if waiting > self.max_waiting {
                 // A failed send means that the backup has ended.
-                let _ = self.sender.send(TeePiece::Overflow);
+                let _ = self.sender.send(TeeItem::Overflow);
                 return false;
             }
-            if self.sender.send(TeePiece::Batch(batch)).is_err() {
+            if self.sender.send(TeeItem::Batch(batch)).is_err() {
                 return false;
             }
         }
         let ending = self.ending.load(Ordering::Acquire);
         if ending {
-            let _ = self.sender.send(TeePiece::End(seal));
+            let _ = self.sender.send(TeeItem::End(seal));
         }
         !ending
     }
@@ -91,23 +91,23 @@ impl TeeReceiver {
         self.ending.store(true, Ordering::Release);
     }
 
-    /// Returns the next piece if one waits.
-    pub(super) fn try_next(&mut self) -> Option<TeePiece> {
-        let piece = self.receiver.try_recv().ok();
-        self.count_received(piece)
+    /// Returns the next item if one waits.
+    pub(super) fn try_next(&mut self) -> Option<TeeItem> {
+        let item = self.receiver.try_recv().ok();
+        self.count_received(item)
     }
 
-    /// Waits for the next piece. `None`: the writer has ended.
-    pub(super) async fn next(&mut self) -> Option<TeePiece> {
-        let piece = self.receiver.recv().await;
-        self.count_received(piece)
+    /// Waits for the next item. `None`: the writer has ended.
+    pub(super) async fn next(&mut self) -> Option<TeeItem> {
+        let item = self.receiver.recv().await;
+        self.count_received(item)
     }
 
     /// Subtracts a received batch from the bytes that wait.
-    fn count_received(&self, piece: Option<TeePiece>) -> Option<TeePiece> {
-        if let Some(TeePiece::Batch(batch)) = &piece {
+    fn count_received(&self, item: Option<TeeItem>) -> Option<TeeItem> {
+        if let Some(TeeItem::Batch(batch)) = &item {
             self.waiting.fetch_sub(batch.len(), Ordering::AcqRel);
         }
-        piece
+        item
     }
 }

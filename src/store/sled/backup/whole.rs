@@ -23,7 +23,7 @@ pub struct BackupContents {
     /// Batches written since the store was created.
     pub batches: u64,
     /// Whether the recipient hash key is in the store, and not in `HEARDBACK_PHONE_KEY`.
-    pub has_person_key: bool,
+    pub has_recipient_hash_key: bool,
     /// The header of a backup. `None`: the contents are a store's.
     pub header: Option<Header>,
 }
@@ -62,7 +62,7 @@ impl<F: Read + Seek> CompleteBackup<F> {
                     written.extend(entries);
                 }
                 BackupFrame::End(end) => break end,
-                BackupFrame::BrokenOff(why) => return Err(BackupError::BrokenOff { why }),
+                BackupFrame::Aborted(why) => return Err(BackupError::Aborted { why }),
             }
         };
         if (scanned, teed) != (end.scanned, end.teed) {
@@ -94,7 +94,7 @@ impl<F: Read + Seek> CompleteBackup<F> {
                 }
                 BackupFrame::Batch(_) => {}
                 BackupFrame::End(_) => break,
-                BackupFrame::BrokenOff(why) => return Err(BackupError::BrokenOff { why }.into()),
+                BackupFrame::Aborted(why) => return Err(BackupError::Aborted { why }.into()),
             }
         }
         for (key, value) in &self.written {
@@ -115,7 +115,7 @@ impl<F: Read + Seek> CompleteBackup<F> {
 #[derive(Default)]
 pub(super) struct EntryCounts {
     scan: ScanResult,
-    has_person_key: bool,
+    has_recipient_hash_key: bool,
     sealed: Option<Seal>,
 }
 
@@ -124,7 +124,7 @@ impl EntryCounts {
         if key == keys::SEAL {
             self.sealed = Seal::from_bytes(value);
         }
-        self.has_person_key |= key == keys::PERSON_KEY;
+        self.has_recipient_hash_key |= key == keys::RECIPIENT_HASH_KEY;
         let unreadable = |error: Fatal| BackupError::Incomplete { what: error.to_string() };
         self.scan.add_entry(key, value).map_err(unreadable)
     }
@@ -149,7 +149,7 @@ impl EntryCounts {
             counts,
             entries,
             batches: backup.end.batches,
-            has_person_key: self.has_person_key,
+            has_recipient_hash_key: self.has_recipient_hash_key,
             header: Some(backup.header.clone()),
         })
     }

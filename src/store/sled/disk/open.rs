@@ -40,9 +40,9 @@ pub(crate) struct Opened {
     pub(crate) guard: PathGuard,
     /// Stores the number of batches after each sync.
     pub(crate) seal: SealFile,
-    pub(crate) person_key: RecipientHashKey,
+    pub(crate) recipient_hash_key: RecipientHashKey,
     /// The secret of the key, if it is in the store.
-    pub(crate) own_person_key: Option<SecretSlice<u8>>,
+    pub(crate) own_recipient_hash_key: Option<SecretSlice<u8>>,
     pub(crate) scan: ScanResult,
     /// The state of the clock at one of the last commits.
     pub(crate) last_seen: Option<LastSeen>,
@@ -53,7 +53,7 @@ pub(crate) struct Opened {
 }
 
 pub(crate) fn open(options: &Options) -> Result<Opened, OpenError> {
-    let Options { path, lock_patience: patience, .. } = options;
+    let Options { path, lock_timeout: patience, .. } = options;
     let folder = Folder { path };
     let marker = options.marks_path.then(|| PathMarker::of(path)).flatten();
     if options.must_exist {
@@ -71,12 +71,12 @@ pub(crate) fn open(options: &Options) -> Result<Opened, OpenError> {
     let note = if options.must_exist { note_holder } else { note_starting };
     note(&lock).map_err(|error| folder.io("write the lock file of", error))?;
     folder.wait_for_sled_lock(*patience)?;
-    let (ScannedDb { db, tree, scan }, (person_key, own_person_key)) =
-        folder.with_copy(&options.free_space, || {
+    let (ScannedDb { db, tree, scan }, (recipient_hash_key, own_recipient_hash_key)) = folder
+        .with_copy(&options.free_space, || {
             let index = IndexBuilder::by(options.policy);
             let read = folder.open_and_scan(sealed, options.cache, Some(index))?;
-            let person_key = folder.person_key(&read.tree, complete, options)?;
-            Ok((read, person_key))
+            let recipient_hash_key = folder.recipient_hash_key(&read.tree, complete, options)?;
+            Ok((read, recipient_hash_key))
         })?;
     let file = File::open(path.join(DB_FILE)).map_err(|error| folder.io("open", error))?;
     db.flush().map_err(|error| folder.damaged(&error.to_string()))?;
@@ -115,8 +115,8 @@ pub(crate) fn open(options: &Options) -> Result<Opened, OpenError> {
         file,
         guard,
         seal,
-        person_key,
-        own_person_key,
+        recipient_hash_key,
+        own_recipient_hash_key,
         scan,
         last_seen,
         lock,
@@ -161,7 +161,7 @@ pub(crate) struct ScannedDb {
 
 /// Stores the check value of the recipient hash key, and warns if it changed: pending messages are found only with the
 /// earlier key.
-fn check_person_key(tree: &Tree, key: &RecipientHashKey) -> Result<(), String> {
+fn check_recipient_hash_key(tree: &Tree, key: &RecipientHashKey) -> Result<(), String> {
     let check = key.check().to_vec();
     let known = tree.get(keys::PERSON_CHECK).map_err(|error| error.to_string())?;
     if let Some(known) = &known
@@ -236,19 +236,19 @@ impl Folder<'_> {
         Ok(ScannedDb { db, tree, scan })
     }
 
-    fn person_key(
+    fn recipient_hash_key(
         &self,
         tree: &Tree,
         complete: bool,
         options: &Options,
     ) -> Result<(RecipientHashKey, Option<SecretSlice<u8>>), OpenError> {
         let damaged = |what: &dyn std::fmt::Display| self.damaged(&what.to_string());
-        let stored = tree.get(keys::PERSON_KEY).map_err(|error| damaged(&error))?;
+        let stored = tree.get(keys::RECIPIENT_HASH_KEY).map_err(|error| damaged(&error))?;
         let check = tree.get(keys::PERSON_CHECK).map_err(|error| damaged(&error))?;
         if complete && check.is_none() {
             return Err(self.damaged("its first record is missing"));
         }
-        let secret = match (options.person_key.as_deref(), stored) {
+        let secret = match (options.recipient_hash_key.as_deref(), stored) {
             (Some(given), _) => given.to_vec(),
             (None, Some(stored)) => decode(&stored).map_err(|error| damaged(&error))?,
             // A new key would not match recipients that were hashed with the lost key.
@@ -261,18 +261,18 @@ impl Folder<'_> {
                 getrandom::fill(&mut secret)
                     .map_err(|error| self.io("generate a key for", io::Error::other(error)))?;
                 let value = encode(&secret).map_err(|error| damaged(&error))?;
-                tree.insert(keys::PERSON_KEY, value).map_err(|error| damaged(&error))?;
+                tree.insert(keys::RECIPIENT_HASH_KEY, value).map_err(|error| damaged(&error))?;
                 secret
             }
         };
-        let person_key = RecipientHashKey::new(&secret);
-        let fits = check.is_some_and(|check| *check == person_key.check());
+        let recipient_hash_key = RecipientHashKey::new(&secret);
+        let fits = check.is_some_and(|check| *check == recipient_hash_key.check());
         if options.must_exist && !fits {
             return Err(OpenError::OtherPersonKey { path: self.name() });
         }
-        check_person_key(tree, &person_key).map_err(|what| damaged(&what))?;
-        let is_own = options.person_key.is_none();
-        Ok((person_key, is_own.then(|| secret.into())))
+        check_recipient_hash_key(tree, &recipient_hash_key).map_err(|what| damaged(&what))?;
+        let is_own = options.recipient_hash_key.is_none();
+        Ok((recipient_hash_key, is_own.then(|| secret.into())))
     }
 
     /// Removes sled's files.

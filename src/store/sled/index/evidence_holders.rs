@@ -22,8 +22,7 @@ pub(crate) struct EvidenceHolders(BTreeMap<u64, Vec<MessageSid>>);
 
 /// The entry of a message, if it holds evidence.
 pub(crate) fn held_by(message: &Message) -> Option<HeldBy> {
-    let held = message.held.as_ref()?;
-    Some((hash(&keys::parked_prefix(&WaitsFor::of(&held.evidence))), message.sid))
+    Some((hash(&keys::parked_prefix(&WaitsFor::of_message(message)?)), message.sid))
 }
 
 impl EvidenceHolders {

@@ -37,7 +37,7 @@ impl<const N: usize> KeySet<N> {
     }
 
     /// Up to `limit` keys, from the smallest that begins with `from` or sorts after it to the greatest that begins with
-    /// `to`. `backwards`: the greatest first.
+    /// `to`. Both have at most `N` bytes. `backwards`: the greatest first.
     pub(crate) fn range(
         &self,
         from: &[u8],
@@ -45,6 +45,7 @@ impl<const N: usize> KeySet<N> {
         backwards: bool,
         limit: usize,
     ) -> Vec<Vec<u8>> {
+        debug_assert!(from.len() <= N && to.len() <= N, "a bound is longer than a key");
         let (mut first, mut last) = ([0; N], [u8::MAX; N]);
         first.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
         last.iter_mut().zip(to).for_each(|(to, from)| *to = *from);
@@ -52,7 +53,7 @@ impl<const N: usize> KeySet<N> {
             return Vec::new();
         }
         let fixed = self.fixed.range(first..=last).map(|key| key.to_vec());
-        // Keys of any length that begin with `to` sort before this bound.
+        // No key has `N` bytes of 0xFF in a row, so every longer key that begins with `to` sorts before this bound.
         let beyond = [to, &[u8::MAX; N]].concat();
         let other = self.other.range(from.to_vec()..beyond).cloned();
         let mut found: Vec<_> = if backwards {
@@ -75,15 +76,15 @@ impl<const N: usize> KeySet<N> {
 ///
 /// While a set is built, its keys are in memory twice. With one set for each first byte, this is true of one small set at
 /// a time. So opening a store takes no more memory than an open store.
-pub(crate) struct KeySets<const N: usize>(Vec<KeySet<N>>);
+pub(crate) struct PartitionedKeySet<const N: usize>(Vec<KeySet<N>>);
 
-impl<const N: usize> Default for KeySets<N> {
+impl<const N: usize> Default for PartitionedKeySet<N> {
     fn default() -> Self {
         Self((0..=u8::MAX).map(|_| KeySet::default()).collect())
     }
 }
 
-impl<const N: usize> KeySets<N> {
+impl<const N: usize> PartitionedKeySet<N> {
     pub(crate) fn insert(&mut self, key: &[u8]) {
         if let Some(keys) = first_byte(key).and_then(|at| self.0.get_mut(at)) {
             keys.insert(key);
@@ -116,16 +117,16 @@ fn first_byte(key: &[u8]) -> Option<usize> {
 /// The number of keys in a chunk. A vector that grows is in memory twice, too, and fragments the heap.
 const CHUNK_LEN: usize = 64;
 
-/// Collects the keys of a [`KeySets`] in any order: chunks of keys for each first byte.
-pub(crate) struct KeySetBuilder<const N: usize>(Vec<Vec<Vec<[u8; N]>>>);
+/// Collects the keys of a [`PartitionedKeySet`] in any order: chunks of keys for each first byte.
+pub(crate) struct PartitionedKeySetBuilder<const N: usize>(Vec<Vec<Vec<[u8; N]>>>);
 
-impl<const N: usize> Default for KeySetBuilder<N> {
+impl<const N: usize> Default for PartitionedKeySetBuilder<N> {
     fn default() -> Self {
         Self((0..=u8::MAX).map(|_| Vec::new()).collect())
     }
 }
 
-impl<const N: usize> KeySetBuilder<N> {
+impl<const N: usize> PartitionedKeySetBuilder<N> {
     pub(crate) fn push(&mut self, key: [u8; N]) {
         let Some(chunks) = first_byte(&key).and_then(|at| self.0.get_mut(at)) else { return };
         if let Some(last) = chunks.last_mut().filter(|last| last.len() < CHUNK_LEN) {
@@ -138,7 +139,7 @@ impl<const N: usize> KeySetBuilder<N> {
     }
 
     /// Builds the sets. They must have no keys of `N` bytes yet.
-    pub(crate) fn fill(self, sets: &mut KeySets<N>) {
+    pub(crate) fn fill(self, sets: &mut PartitionedKeySet<N>) {
         for (chunks, keys) in self.0.into_iter().zip(&mut sets.0) {
             keys.fixed = chunks.into_iter().flatten().collect();
         }

@@ -23,7 +23,7 @@ use crate::domain::message::{Message, State};
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::store::engine::DueKind;
 use crate::store::sled::index::candidates::EvictionCandidates;
-use crate::store::sled::index::key_set::{KeySet, KeySetBuilder, KeySets};
+use crate::store::sled::index::key_set::{KeySet, PartitionedKeySet, PartitionedKeySetBuilder};
 use crate::store::sled::index::time_key::{
     BY_TIME_LEN, SID_LEN, by_time, packed, read_by_time, timestamp_bytes,
 };
@@ -78,7 +78,7 @@ impl IndexEntry {
 /// All entries, including the uncommitted changes in the overlay.
 #[derive(Default)]
 pub(crate) struct Index {
-    persons: KeySets<BY_PERSON_LEN>,
+    persons: PartitionedKeySet<BY_PERSON_LEN>,
     /// The messages of each account that are due, now or later, by kind. No inner map or set is empty.
     due: BTreeMap<AccountSid, BTreeMap<DueKind, KeySet<BY_TIME_LEN>>>,
     refused: KeySet<BY_TIME_LEN>,
@@ -88,13 +88,13 @@ pub(crate) struct Index {
 /// Builds the index from the records, in any order.
 pub(crate) struct IndexBuilder {
     policy: Policy,
-    persons: KeySetBuilder<BY_PERSON_LEN>,
+    persons: PartitionedKeySetBuilder<BY_PERSON_LEN>,
     index: Index,
 }
 
 impl IndexBuilder {
     pub(crate) fn by(policy: Policy) -> Self {
-        Self { policy, persons: KeySetBuilder::default(), index: Index::default() }
+        Self { policy, persons: PartitionedKeySetBuilder::default(), index: Index::default() }
     }
 
     pub(crate) fn add_message(&mut self, message: &Message) {

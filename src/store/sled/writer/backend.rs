@@ -12,7 +12,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
-use crate::domain::address::{RecipientHash, TiedNames};
+use crate::domain::address::{RecipientAliases, RecipientHash};
 use crate::domain::click_link::{Link, LinkId};
 use crate::domain::clock::LastSeen;
 use crate::domain::findings::MIN_FREE;
@@ -407,7 +407,7 @@ impl Backend for SledBackend {
         &self,
         account: AccountSid,
         person: RecipientHash,
-    ) -> Result<Option<TiedNames>, Fatal> {
+    ) -> Result<Option<RecipientAliases>, Fatal> {
         let key = keys::names(account, person);
         if self.presence.may_contain(&key) { self.read(&key) } else { Ok(None) }
     }
@@ -467,7 +467,7 @@ impl Backend for SledBackend {
         for (id, (before, after)) in &mutation.links {
             self.put_link(*id, before.as_ref(), after.as_ref())?;
         }
-        for (key, at) in mutation.counted {
+        for (key, at) in mutation.dedup_keys {
             self.put(keys::dedup(&key), at.map(counted_at))?;
         }
         for (account, sender, service) in mutation.senders {

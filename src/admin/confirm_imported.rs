@@ -1,4 +1,4 @@
-//! Confirms past messages that the operator knows to have arrived. The fields and rules are those of an app's event, with
+//! Confirms messages that an operator imports, because they are known to have arrived. The fields and rules are those of an app's event, with
 //! one difference: the SID of the message is required, because a reference or a recipient may match several messages.
 
 use jiff::Timestamp;
@@ -15,7 +15,7 @@ use crate::twilio::json::Json;
 
 /// The outcome of one line of an import.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum PastOutcome {
+pub enum LineOutcome {
     /// The message is confirmed, and will be reported.
     Confirmed,
     /// The message was confirmed before.
@@ -23,7 +23,7 @@ pub enum PastOutcome {
     /// The evidence is parked, or confirms nothing.
     NotConfirmed { reason: String },
     /// The line is malformed or contradicts the store.
-    Refused {
+    Rejected {
         /// The malformed field, in Twilio's spelling.
         field: String,
         /// The error, without the value of the field.
@@ -31,8 +31,8 @@ pub enum PastOutcome {
     },
 }
 
-impl PastOutcome {
-    fn refused(malformed: &Malformed) -> Self {
+impl LineOutcome {
+    fn rejected(malformed: &Malformed) -> Self {
         let field = match malformed {
             Malformed::Field { field, .. }
             | Malformed::Ambiguous { field }
@@ -40,34 +40,34 @@ impl PastOutcome {
             Malformed::OtherAccount => "AccountSid",
             Malformed::Encoding | Malformed::Json(_) => "line",
         };
-        Self::Refused { field: field.to_owned(), why: malformed.to_string() }
+        Self::Rejected { field: field.to_owned(), why: malformed.to_string() }
     }
 }
 
-/// Confirms a past message by the fields of an app's event.
-pub(super) async fn confirm_past(
+/// Confirms a message by the fields of an app's event.
+pub(super) async fn confirm_imported(
     store: &dyn Store,
     account: AccountSid,
     fields: Vec<(String, String)>,
-    now: Timestamp,
-) -> Result<PastOutcome, StoreError> {
+    imported_at: Timestamp,
+) -> Result<LineOutcome, StoreError> {
     let members = fields.into_iter().map(|(name, value)| (name, Json::Scalar(value)));
     let fields = Fields::from_members(&members.collect::<Vec<_>>(), FieldSpelling::Any);
     let context = ParseContext {
         account,
         others: &[],
-        person_key: store.person_key(),
+        recipient_hash_key: store.recipient_hash_key(),
         code_keys: &[],
         ignores_crawlers: true,
         reference_tag: None,
-        relay: Relay::App,
-        now,
+        relay: Relay::ViaApp,
+        now: imported_at,
         trace: None,
     };
     let signal = match app::event(&fields, &context) {
         Ok(signal) if signal.message_update.is_some() => signal,
-        Ok(_) => return Ok(PastOutcome::refused(&missing("MessageSid"))),
-        Err(malformed) => return Ok(PastOutcome::refused(&malformed)),
+        Ok(_) => return Ok(LineOutcome::rejected(&missing("MessageSid"))),
+        Err(malformed) => return Ok(LineOutcome::rejected(&malformed)),
     };
     Ok(match store.observe(signal).await {
         Ok(ObserveOutcome::Confirmed(sid)) => {
@@ -75,14 +75,14 @@ pub(super) async fn confirm_past(
                 message_sid = %sid, account_sid = %account, source = "import",
                 "confirmed {sid} by import"
             );
-            PastOutcome::Confirmed
+            LineOutcome::Confirmed
         }
-        Ok(ObserveOutcome::AlreadyConfirmed(_)) => PastOutcome::AlreadyConfirmed,
+        Ok(ObserveOutcome::AlreadyConfirmed(_)) => LineOutcome::AlreadyConfirmed,
         Ok(ObserveOutcome::NotConfirmed(reason) | ObserveOutcome::Parked { reason, .. }) => {
-            PastOutcome::NotConfirmed { reason: reason.as_str().to_owned() }
+            LineOutcome::NotConfirmed { reason: reason.as_str().to_owned() }
         }
         Err(StoreError::Contradiction(wrong)) => {
-            PastOutcome::Refused { field: wrong.field.to_owned(), why: wrong.to_string() }
+            LineOutcome::Rejected { field: wrong.field.to_owned(), why: wrong.to_string() }
         }
         Err(error @ StoreError::Unavailable { .. }) => return Err(error),
     })

@@ -11,7 +11,7 @@ use crate::domain::sid::AccountSid;
 
 /// The state of the service at one moment.
 #[derive(Debug, Clone, Default)]
-pub struct Situation {
+pub struct FindingInputs {
     pub now: Timestamp,
     /// Facts from the start of the process.
     pub start: StartFacts,
@@ -132,7 +132,7 @@ impl Sum for SignatureFacts {
     }
 }
 
-/// Requests that were refused for their signature.
+/// Requests that were rejected for their signature.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SignatureFailures {
     /// Signed, by another key or for another account.

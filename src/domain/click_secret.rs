@@ -14,11 +14,11 @@ const TEXT: &[u8] = b"heardback path secret";
 
 /// The MAC that recognises the secret.
 #[derive(Clone)]
-pub struct PathSecret {
+pub struct ClickSecret {
     tag: [u8; 32],
 }
 
-impl PathSecret {
+impl ClickSecret {
     /// `None` if the secret is too short, or has characters that a path escapes.
     pub fn parse(text: &str) -> Option<Self> {
         let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
@@ -34,9 +34,9 @@ impl PathSecret {
     }
 }
 
-impl fmt::Debug for PathSecret {
+impl fmt::Debug for ClickSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PathSecret(…)")
+        f.write_str("ClickSecret(…)")
     }
 }
 
@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn only_the_secret_itself_opens() {
-        let secret = PathSecret::parse("q8Zt-0b_Fh.3~WxYz12").expect("a secret");
+        let secret = ClickSecret::parse("q8Zt-0b_Fh.3~WxYz12").expect("a secret");
         assert!(secret.is("q8Zt-0b_Fh.3~WxYz12"));
         for wrong in ["", "q8Zt-0b_Fh.3~WxYz1", "Q8zt-0b_fh.3~wxyz12", "q8Zt-0b_Fh.3~WxYz12 "] {
             assert!(!secret.is(wrong), "{wrong}");
@@ -59,8 +59,8 @@ mod tests {
         for text in
             ["", "0123456789abcde", "0123456789abcde/", "0123456789abcde%20", "0123456789abcdeé"]
         {
-            assert!(PathSecret::parse(text).is_none(), "{text}");
+            assert!(ClickSecret::parse(text).is_none(), "{text}");
         }
-        assert!(PathSecret::parse("0123456789abcdef").is_some());
+        assert!(ClickSecret::parse("0123456789abcdef").is_some());
     }
 }
