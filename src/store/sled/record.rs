@@ -168,9 +168,9 @@ mod tests {
             sum(&encode(&link).expect("encoded")),
         ];
         let expected = [
-            "320 bytes, 597c33ea40e84815",
-            "161 bytes, 92ab9cf8086ded77",
-            "127 bytes, 4cb154ac3bc586f2",
+            "546 bytes, fc1cbd438c7dac3d",
+            "197 bytes, 082c6db1b2902e82",
+            "145 bytes, 33ad7e8749722fcc",
             "100 bytes, 6d74d120bfa05a35",
         ];
         assert_eq!(sums, expected);

@@ -136,7 +136,7 @@ fn the_login_the_page_and_the_logout_work_in_a_browser() {
     desk.shows("document.querySelector('#accounts')?.innerText", "flow");
     desk.shows("document.querySelector('#pulse').innerText", "live");
     assert_eq!(desk.browser.evaluate("document.cookie"), "", "no script can read the cookie");
-    desk.browser.evaluate(&format!("document.getElementById('pause-{ACCOUNT}').click()"));
+    desk.browser.evaluate(&format!("document.getElementById('hold-{ACCOUNT}').click()"));
     desk.shows("document.querySelector('.done')?.innerText", "On hold");
     desk.health("is on hold.");
     desk.browser.evaluate("document.querySelector('[action=\"/logout\"] button').click()");
