@@ -64,7 +64,17 @@ impl Work {
     async fn run(self, outcome_sender: oneshot::Sender<SendOutcome>, slot: OwnedSemaphorePermit) {
         let Self { receiver, sends, log, outgoing, parameters } = self;
         let account = outgoing.account;
-        match sends.creator.create(outgoing).await {
+        let reference = parameters.reference.clone().filter(|_| parameters.is_tracked);
+        let reference = reference.map(|reference| (account, reference));
+        if let Some(reference) = &reference {
+            sends.lost.begin(reference.clone());
+        }
+        let result = sends.creator.create(outgoing).await;
+        let is_lost = matches!(&result, Err(failure) if failure.sent != Sent::No);
+        if let Some(reference) = reference {
+            sends.lost.end(reference, is_lost);
+        }
+        match result {
             Ok(answer) if answer.is_success() => {
                 created(&receiver, account, parameters, answer, outcome_sender, &log).await;
             }
@@ -78,12 +88,7 @@ impl Work {
             }
             Err(failure) => {
                 log.failed(&failure);
-                receiver.metrics.send(if failure.sent == Sent::No { "not_sent" } else { "lost" });
-                if failure.sent != Sent::No
-                    && let Some(reference) = parameters.reference.filter(|_| parameters.is_tracked)
-                {
-                    sends.lost.add(account, reference);
-                }
+                receiver.metrics.send(if is_lost { "lost" } else { "not_sent" });
                 let _ = outcome_sender.send(SendOutcome::Failed(failure));
             }
         }
