@@ -73,22 +73,31 @@ fn judge(
     signed: &Result<AppAnswer, Failed>,
     forged: &Result<AppAnswer, Failed>,
 ) -> (CheckStatus, String) {
-    let is_refused = |answer: &Result<AppAnswer, Failed>| {
-        matches!(answer, Ok(AppAnswer { status: 400 | 401 | 403, .. }))
+    let has = |answer: &Result<AppAnswer, Failed>, statuses: &[u16]| {
+        answer.as_ref().is_ok_and(|answer| statuses.contains(&answer.status))
     };
+    // Some apps hide a route from a wrong signature.
+    let is_refused = has(forged, &[400, 401, 403, 404]);
     match signed {
-        Ok(AppAnswer { status, .. }) if is_refused(signed) && is_refused(forged) => (
+        Ok(AppAnswer { status, .. }) if has(signed, &[404, 405]) && has(forged, &[404, 405]) => (
+            CheckStatus::Fail,
+            format!(
+                "the app has no route for POST at this path ({status} for a valid and for a wrong signature): \
+                 correct the path of the URL, or the app's route"
+            ),
+        ),
+        Ok(AppAnswer { status, .. }) if has(signed, &[400, 401, 403]) && is_refused => (
             CheckStatus::Fail,
             format!(
                 "the app refuses Heardback's signature ({status}), or every request without a message: it must \
                  validate for this very URL, with this account's auth token"
             ),
         ),
-        Ok(AppAnswer { status, .. }) if is_refused(forged) => {
+        Ok(AppAnswer { status, .. }) if is_refused => {
             (CheckStatus::Ok, format!("the app accepts Heardback's signature ({status})"))
         }
         // A webhook without a message may well be an error of the app, after it accepted the signature.
-        Err(Failed { failure: ForwardFailure::ServerError, detail }) if is_refused(forged) => (
+        Err(Failed { failure: ForwardFailure::ServerError, detail }) if is_refused => (
             CheckStatus::Ok,
             format!(
                 "the app accepts Heardback's signature, and fails on a form without a message ({detail})"
@@ -128,6 +137,19 @@ mod tests {
             ),
             (answer(403), answer(403), CheckStatus::Fail, "refuses"),
             (answer(200), answer(200), CheckStatus::Warn, "wrong signature"),
+            (
+                answer(404),
+                answer(404),
+                CheckStatus::Fail,
+                "has no route for POST at this path (404",
+            ),
+            (
+                answer(405),
+                answer(405),
+                CheckStatus::Fail,
+                "has no route for POST at this path (405",
+            ),
+            (answer(200), answer(404), CheckStatus::Ok, "accepts Heardback's signature (200)"),
             (failed(ForwardFailure::Timeout), answer(403), CheckStatus::Fail, "timeout"),
             (failed(ForwardFailure::ServerError), answer(200), CheckStatus::Fail, "server_error"),
         ] {
