@@ -66,7 +66,9 @@ impl Work {
         let account = outgoing.account;
         let reference = parameters.reference.clone().filter(|_| parameters.is_tracked);
         let reference = reference.map(|reference| (account, reference));
-        reference.iter().for_each(|reference| sends.lost.begin(reference.clone()));
+        if let Some(reference) = &reference {
+            sends.lost.begin(reference.clone());
+        }
         let result = sends.creator.create(outgoing).await;
         let is_lost = matches!(&result, Err(failure) if failure.sent != Sent::No);
         if let Some(reference) = reference {

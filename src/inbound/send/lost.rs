@@ -71,18 +71,18 @@ mod tests {
         };
         let reference = |text: &str| Reference::parse(text).expect("valid");
         let lost = LostSends::default();
-        let lose = |text: &str| {
+        let lose_send = |text: &str| {
             lost.begin((account("1"), reference(text)));
             lost.end((account("1"), reference(text)), true);
         };
-        lose("a");
+        lose_send("a");
         assert!(
             !lost.take(account("2"), &reference("a")) && !lost.take(account("1"), &reference("b"))
         );
         assert!(lost.take(account("1"), &reference("a")));
         assert!(!lost.take(account("1"), &reference("a")));
         for number in 0..=CAPACITY {
-            lose(&number.to_string());
+            lose_send(&number.to_string());
         }
         assert!(
             !lost.take(account("1"), &reference("0")) && lost.take(account("1"), &reference("1"))

@@ -77,7 +77,7 @@ fn thousands_of_forged_requests_are_limited_and_signed_requests_from_the_same_ne
     let logs = harness.service.logs();
     let count = |words: &str| logs.lines().filter(|line| line.contains(words)).count();
     assert_eq!(count("failed signatures from 203.0.113.0/24"), 1, "logged once");
-    assert_eq!(count("\"refused: ") as u64, allowed, "the others are logged one by one");
+    assert_eq!(count("\"rejected: ") as u64, allowed, "the others are logged one by one");
     // Another network has its own allowance.
     assert_eq!(send(&harness, &from(forged(&status_callback(7, "sent")), ELSEWHERE)).status, 403);
     assert!(harness.message(7).is_none() && harness.message(8).is_some());
