@@ -231,7 +231,7 @@ fn invalid_bounds_are_wrong_usage() {
     }
 }
 
-/// The INFO lines that say that no key has matched.
+/// The WARN lines that say that no key has matched.
 fn unmatched(harness: &Harness) -> Vec<Value> {
     let logs = harness.service.logs();
     let lines = logs.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -260,13 +260,13 @@ fn until_a_key_matches_on_a_route_the_log_reports_rejections_there_once_a_minute
         .iter()
         .map(|line| (line["route"].as_str(), line["reason"].as_str(), line["level"].as_str()))
         .collect();
-    let info = Some("INFO");
+    let warn = Some("WARN");
     assert_eq!(
         found,
         [
-            (Some("/twilio/message"), Some("signature_mismatch"), info),
-            (Some("/twilio/status"), Some("signature_missing"), info),
-            (Some("/twilio/status"), Some("other_account"), info),
+            (Some("/twilio/message"), Some("signature_mismatch"), warn),
+            (Some("/twilio/status"), Some("signature_missing"), warn),
+            (Some("/twilio/status"), Some("other_account"), warn),
         ]
     );
     assert!(

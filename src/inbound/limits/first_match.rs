@@ -88,8 +88,8 @@ impl FirstMatch {
             route,
             reason,
             count,
-            "no key has matched on {route}{account} yet, and {count} {requests} got 403 there ({reason}): unless forged, \
-             their events are lost; {action}"
+            "no key has matched on {route}{account} yet, and {count} {requests} got 403 there ({reason}): if Twilio or your app \
+             sent them, their events are lost; {action}"
         );
     }
 

@@ -173,7 +173,7 @@ fn an_account_on_hold_has_no_next_post_and_the_last_response_is_shown() {
     let harness = filled();
     harness.twilio.reply_with(TwilioReply::Status(503));
     harness.confirm(4);
-    harness.service.says(&format!("{} not reported; next attempt", sid(4)));
+    harness.service.says(&format!("{} not reported: ", sid(4)));
     assert_eq!(output_of(&harness, &["hold", ACCOUNT]).0, Some(0));
     harness.confirm(5);
     let (_, table) = output_of(&harness, &["list", "--state", "confirmed"]);
