@@ -41,7 +41,9 @@ pub(super) async fn assert_recount(postgres: &Postgres<'_>, opened: &Arc<dyn Sto
         match record {
             ExportRecord::Message(message) => stats.insert(&CountedRecord::of_message(&message)),
             ExportRecord::Parked(parked) => {
-                CountedRecord::of_parked(&parked).iter().for_each(|record| stats.insert(record));
+                if let Some(record) = CountedRecord::of_parked(&parked) {
+                    stats.insert(&record);
+                }
             }
             ExportRecord::Link { .. }
             | ExportRecord::DedupKey { .. }
