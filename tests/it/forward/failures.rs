@@ -1,7 +1,10 @@
 //! The app hangs, resets, answers an error, a page or too much: Twilio gets its answer in time, and evidence is not lost.
 
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use rustix::net::sockopt::set_socket_linger;
 use rustix::process::Signal;
 
 use crate::forward::app::{App, AppReply, answer, says, twiml};
@@ -173,10 +176,13 @@ fn a_webhook_whose_client_has_gone_is_finished() {
     let app = App::start(AppReply::Hold);
     let harness = service(&app, &[]);
     register(&harness, 1);
-    let mut line = harness.service.line();
-    line.send(&crate::harness::http_client::bytes(&crate::harness::signed(&message(1))));
+    let mut stream = TcpStream::connect(harness.service.public).expect("connected");
+    // The end of the connection is a reset, at which actix drops the request.
+    set_socket_linger(&stream, Some(Duration::ZERO)).expect("set");
+    let request = crate::harness::http_client::bytes(&crate::harness::signed(&message(1)));
+    stream.write_all(&request).expect("sent");
     app.receives(1);
-    drop(line);
+    drop(stream);
     harness.reaches(1, "reported");
     app.reply_with(says("after the end of the connection"));
     eventually("it is counted", LONG, || forwards(&harness, "message", "answered") == 1);
