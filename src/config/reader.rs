@@ -81,8 +81,8 @@ impl Setting {
     }
 }
 
-/// The texts of the command line and the environment, by the name of the variable. A [`Value::Secret`] is never one of
-/// them; a [`Value::StoreUrl`] may be.
+/// The texts of the command line and the environment, by the name of the variable. A `Value::Secret` is never one of
+/// them; a `Value::StoreUrl` may be.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct SettingsArgs(pub(super) BTreeMap<&'static str, String>);
 
