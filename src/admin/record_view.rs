@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::domain::matching::Parked;
 use crate::domain::message::Message;
 use crate::domain::message::view::MessageView;
-use crate::domain::redact::veiled;
+use crate::domain::redact::redacted;
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
 use crate::domain::signal::EvidenceTarget;
 use crate::store::ListEntry;
@@ -46,7 +46,7 @@ pub struct FullView<'a> {
 impl<'a> FullView<'a> {
     pub fn of(message: &'a Message) -> Self {
         let mut view = MessageView::of(message);
-        view.evidence = message.proof.as_ref().map(|proof| Cow::Owned(veiled(&proof.label)));
+        view.evidence = message.proof.as_ref().map(|proof| Cow::Owned(redacted(&proof.label)));
         Self {
             message: view,
             since: message.since,
@@ -89,7 +89,7 @@ impl<'a> ParkedView<'a> {
             message_sid,
             reference,
             sender,
-            evidence: veiled(&evidence.label),
+            evidence: redacted(&evidence.label),
             reason: parked.reason.as_str(),
             occurred_at: evidence.occurred_at,
             parked_at: parked.parked_at,

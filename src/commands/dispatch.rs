@@ -25,7 +25,7 @@ use crate::commands::{
 use crate::config;
 use crate::config::problems::Problems;
 use crate::config::{CommandKind, KeyPlace, Settings, StoreUrl, Values, process_env, process_file};
-use crate::domain::redact::veiled;
+use crate::domain::redact::redacted;
 use crate::domain::size::Size;
 use crate::store::sled::OpenError;
 use crate::telemetry::logs;
@@ -50,7 +50,7 @@ pub fn failure(error: &anyhow::Error) -> ExitCode {
 /// shown, because stderr is often logged.
 pub fn usage(error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();
-    let shown = veiled(&text);
+    let shown = redacted(&text);
     let is_help = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
     if shown == text || is_help || !error.use_stderr() {
         error.exit()

@@ -14,7 +14,7 @@ use crate::commands::store_access::{StoreAccess, age, now};
 use crate::commands::table::{Table, width};
 use crate::domain::matching::Parked;
 use crate::domain::message::{LastAttempt, Message, State};
-use crate::domain::redact::veiled;
+use crate::domain::redact::redacted;
 use crate::domain::signal::EvidenceTarget;
 use crate::store::{Filter, ListEntry, ListPage, Select};
 
@@ -141,7 +141,7 @@ fn of_message(
         age(now, message.since),
         calling_code.map(|code| format!("+{code}")).unwrap_or_default(),
         message.reference.as_ref().map(|name| name.as_str().to_owned()).unwrap_or_default(),
-        message.proof.as_ref().map(|proof| veiled(&proof.label)).unwrap_or_default(),
+        message.proof.as_ref().map(|proof| redacted(&proof.label)).unwrap_or_default(),
         if attempts == 0 { String::new() } else { attempts.to_string() },
         next(message, posting, now),
         last_answer(message),
@@ -186,7 +186,7 @@ fn of_parked(parked: &Parked, now: Timestamp) -> [String; 9] {
         named,
         if parked.orphaned { "orphaned" } else { "parked" }.to_owned(),
         age(now, parked.parked_at),
-        veiled(&evidence.label),
+        redacted(&evidence.label),
         age(now, evidence.occurred_at),
         parked.reason.as_str().to_owned(),
         sender,

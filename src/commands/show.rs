@@ -16,7 +16,7 @@ use crate::commands::store_access::{StoreAccess, now, shown_time};
 use crate::commands::table::plain;
 use crate::domain::matching::Parked;
 use crate::domain::message::Message;
-use crate::domain::redact::veiled;
+use crate::domain::redact::redacted;
 use crate::domain::timeline;
 
 /// A message as JSON, with its history.
@@ -117,7 +117,7 @@ fn of_parked(parked: &Parked) -> String {
     } else {
         ("parked, its message is not registered yet", "until")
     };
-    let (label, named) = (plain(&veiled(&evidence.label)), plain(&named));
+    let (label, named) = (plain(&redacted(&evidence.label)), plain(&named));
     format!(
         "{label} at {} for {named}: {state} {until} {} ({})",
         shown_time(evidence.occurred_at),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::domain::redact::veiled;
+use crate::domain::redact::redacted;
 
 /// One setting that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Problem {
     /// Shows the value, unless it resembles a secret. For settings that hold no secret.
     pub(super) fn shown(setting: &str, found: &str, message: impl Into<String>) -> Self {
         // A URL may contain a password, and a token may have been pasted into the wrong setting.
-        let found = if found.contains(['@', '?']) || veiled(found) != found {
+        let found = if found.contains(['@', '?']) || redacted(found) != found {
             FoundValue::Withheld
         } else {
             FoundValue::Text(found.chars().take(SHOWN_CHARS).collect())

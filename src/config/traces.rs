@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::config::env::Env;
-use crate::domain::redact::veiled;
+use crate::domain::redact::redacted;
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -37,10 +37,10 @@ pub(super) fn gather(env: Env<'_>) -> Option<TraceSettings> {
 
 /// Scheme, host and port, without user, path and query.
 fn origin(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return veiled(url) };
+    let Some((scheme, rest)) = url.split_once("://") else { return redacted(url) };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or_default();
-    veiled(&format!("{scheme}://{host}"))
+    redacted(&format!("{scheme}://{host}"))
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! Redaction: hides parts of external text that look like a phone number or a secret.
 //!
-//! For texts that others chose and that must be shown: Twilio's reasons, which may repeat the post; an invalid setting,
+//! It serves texts from outside that must be shown: Twilio's reasons, which may repeat the post; an invalid setting,
 //! into which a token may have been pasted; a command line. It is a second defence, because it recognises only some
 //! shapes: private data must not be in such texts in the first place.
 
 /// The replacement.
-const VEIL: &str = "…";
+const REPLACEMENT: &str = "…";
 /// A word with so many digits in a row may be a phone number.
 const PHONE_DIGITS: usize = 7;
 /// With blanks between the digits, the limit is higher: a date has eight digits.
@@ -18,7 +18,7 @@ const BASE64_LEN: usize = 20;
 const SID_DIGITS: usize = 32;
 
 /// The text without parts that look like a phone number or a secret. SIDs stay.
-pub fn veiled(text: &str) -> String {
+pub fn redacted(text: &str) -> String {
     let text = without_credentials(text);
     let text = without(&text, |c| c.is_ascii_alphanumeric() || "+/=_-".contains(c), is_base64);
     let text = without(&text, |c| c.is_ascii_alphanumeric() || "_-".contains(c), is_private);
@@ -42,7 +42,7 @@ fn without_credentials(text: &str) -> String {
     for word in text.split_inclusive(char::is_whitespace) {
         let bare = word.trim_end();
         if hides && !bare.is_empty() {
-            shown.push_str(VEIL);
+            shown.push_str(REPLACEMENT);
             shown.push_str(word.trim_start_matches(bare));
         } else {
             shown.push_str(word);
@@ -68,7 +68,7 @@ fn without(text: &str, is_part: fn(char) -> bool, is_hidden: fn(&str) -> bool) -
             || (after.starts_with(is_word) && !run.ends_with(' '));
         let core = run.trim_matches(' ');
         if !goes_on && is_hidden(core) {
-            shown.push_str(&run.replace(core, VEIL));
+            shown.push_str(&run.replace(core, REPLACEMENT));
         } else {
             shown.push_str(run);
         }
@@ -112,7 +112,7 @@ mod tests {
             ("whatsapp:+15551234567", "whatsapp:+…"),
             ("SMx15551234567", "…"),
         ] {
-            assert_eq!(veiled(text), shown);
+            assert_eq!(redacted(text), shown);
         }
     }
 
@@ -125,7 +125,7 @@ mod tests {
             ("signature ETeZxWx+KRQF1LOTxtueQM8wl3Y= of it", "signature … of it"),
             ("signature ab/cd+efghijklmnopqrstuvwx=", "signature …"),
         ] {
-            assert_eq!(veiled(text), shown);
+            assert_eq!(redacted(text), shown);
         }
     }
 
@@ -141,7 +141,7 @@ mod tests {
             "http://hooks.example.com:8080/prefix, 192.168.100.200:9091",
             "RequestTimeout=90s misconfiguration on 2026-11-23",
         ] {
-            assert_eq!(veiled(text), text);
+            assert_eq!(redacted(text), text);
         }
     }
 }

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 
 use crate::domain::message::{LastAttempt, Message, State};
-use crate::domain::redact::veiled;
+use crate::domain::redact::redacted;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimelineEvent {
@@ -24,7 +24,7 @@ pub fn of(message: &Message) -> Vec<TimelineEvent> {
     }
     if let Some(proof) = &message.proof {
         // The app chooses the label, so it is redacted.
-        let how = veiled(&proof.label.replace('_', " "));
+        let how = redacted(&proof.label.replace('_', " "));
         if let Some(parked_at) = message.parked_at {
             add(parked_at, format!("{how}, and had to wait"));
         } else if proof.occurred_at != proof.confirmed_at {

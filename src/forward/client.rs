@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::forward::ForwardFailure;
-use crate::domain::redact::veiled;
+use crate::domain::redact::redacted;
 use crate::domain::root_cause::root_cause;
 use crate::forward::resolver::{AllowedNetworks, CheckedResolver, ForbiddenAddress};
 use crate::twilio::app_url::AppUrl;
@@ -79,6 +79,6 @@ pub(super) fn describe(error: reqwest::Error) -> (ForwardFailure, String) {
         () => ForwardFailure::Broken,
     };
     // The text comes from the system, from TLS or from the parser of HTTP. It may quote the app.
-    let text = veiled(&root.to_string());
+    let text = redacted(&root.to_string());
     (failure, text.chars().filter(|letter| !letter.is_control()).take(MAX_DETAIL).collect())
 }

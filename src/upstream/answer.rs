@@ -14,7 +14,7 @@ use reqwest::header::{DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
 use serde_json::Value;
 
 use crate::domain::feedback::{Feedback, OutcomeDetail, Verdict};
-use crate::domain::redact::veiled;
+use crate::domain::redact::redacted;
 
 /// The longest message that is kept, in characters. Twilio's own are shorter.
 const MAX_MESSAGE: usize = 200;
@@ -143,7 +143,7 @@ fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
 pub(crate) fn printable(text: &str) -> String {
     let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     // Redacted before it is cut: a cut number might not be recognised.
-    veiled(text.trim()).chars().take(MAX_MESSAGE).collect()
+    redacted(text.trim()).chars().take(MAX_MESSAGE).collect()
 }
 
 #[cfg(test)]

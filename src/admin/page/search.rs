@@ -11,7 +11,7 @@ use crate::admin::show::{ShownRecords, show};
 use crate::admin::snapshot::Sources;
 use crate::domain::matching::Parked;
 use crate::domain::message::{Message, Reference, State};
-use crate::domain::redact::veiled;
+use crate::domain::redact::redacted;
 use crate::domain::timeline;
 use crate::store::{Store, StoreError};
 use crate::telemetry::readiness::Readiness;
@@ -26,7 +26,7 @@ pub(super) async fn results(sources: &Sources, query: &str, session: &Session) -
         Ok(records) => records,
         Err(error) => {
             return html! {
-                section.health.critical { h1 { "The store is unavailable" } p { (veiled(&error.to_string())) } }
+                section.health.critical { h1 { "The store is unavailable" } p { (redacted(&error.to_string())) } }
             };
         }
     };
@@ -85,7 +85,7 @@ fn evidence_article(waiting: &[Parked], now: Timestamp) -> Markup {
             ol.timeline { @for parked in waiting { li {
                 (format::timestamp(parked.evidence.occurred_at, now)) " "
                 span {
-                    (veiled(&parked.evidence.label.replace('_', " ")))
+                    (redacted(&parked.evidence.label.replace('_', " ")))
                     @if parked.orphaned { ": its message is unknown; orphaned " }
                     @else { ": its message is not known yet; parked until " }
                     (format::timestamp(parked.until, now)) " (" (parked.reason.as_str()) ")"
@@ -107,7 +107,7 @@ fn message_article(
             h1.long id=(format!("h-{sid}")) { code { (sid) } }
             p { span class={ "state " (class(message.state)) } { (message.state.as_str()) } }
             ol.timeline { @for moment in timeline::of(message) { li {
-                (format::timestamp(moment.at, now)) " " span { (veiled(&moment.what)) }
+                (format::timestamp(moment.at, now)) " " span { (redacted(&moment.what)) }
             } } }
             @if message.state == State::Refused {
                 p { (tables::refusal(message)) }

@@ -9,7 +9,7 @@ use crate::admin::page::layout::csrf_token_field;
 use crate::admin::posting::{NextPost, Posting};
 use crate::admin::snapshot::{MAX_SHOWN, Snapshot};
 use crate::domain::message::{Message, State};
-use crate::domain::redact::veiled;
+use crate::domain::redact::redacted;
 use crate::telemetry::readiness::LaneReadiness;
 
 /// Confirmed messages that are not reported yet.
@@ -37,13 +37,13 @@ fn outbox_row(message: &Message, now: &Snapshot) -> Markup {
     html! { tr {
         th scope="row" { (message_link(message)) }
         td data-label="Proven by" { @if let Some(proof) = proof {
-            (veiled(&proof.label.replace('_', " "))) " " span.soft { (proof.basis.as_str()) }
+            (redacted(&proof.label.replace('_', " "))) " " span.soft { (proof.basis.as_str()) }
         } }
         td data-label="Confirmed" { @if let Some(proof) = proof { (format::timestamp(proof.confirmed_at, now.taken_at)) } }
         td data-label="Next attempt" { (next_post(message, &now.posting, now.taken_at)) }
         td.n data-label="Attempts" { (message.posts_made()) }
         td.why data-label="Last attempt" { @match &message.last_attempt {
-            Some(attempt) => { (veiled(&attempt.to_string())) " " span.soft { (format::timestamp(attempt.ended_at, now.taken_at)) } }
+            Some(attempt) => { (redacted(&attempt.to_string())) " " span.soft { (format::timestamp(attempt.ended_at, now.taken_at)) } }
             None => span.soft { "none yet" },
         } }
     } }
@@ -89,7 +89,7 @@ pub(super) fn refusal(message: &Message) -> Markup {
         @if let Some(code) = refusal.code {
             a href=(format!("https://www.twilio.com/docs/api/errors/{code}")) rel="noreferrer" { "error " (code) } " "
         }
-        (veiled(&refusal.message))
+        (redacted(&refusal.message))
     } }
 }
 

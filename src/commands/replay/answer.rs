@@ -6,11 +6,11 @@ use serde_json::Value;
 
 use crate::commands::replay::result::ReplayOutcome;
 use crate::commands::replay::route::ReplayRoute;
-use crate::domain::redact::veiled;
+use crate::domain::redact::redacted;
 
 pub(super) fn outcome(route: ReplayRoute, status: StatusCode, body: &[u8]) -> ReplayOutcome {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    let word = |name: &str| body.get(name).and_then(Value::as_str).map(veiled);
+    let word = |name: &str| body.get(name).and_then(Value::as_str).map(redacted);
     if !status.is_success() {
         let detail = word("detail").unwrap_or_else(|| meaning(status).to_owned());
         return ReplayOutcome::new("refused", detail);

@@ -6,7 +6,7 @@ use crate::config::parse::{one_of, set};
 use crate::config::reader::{Setting, Value};
 use crate::config::settings::LogFormat;
 use crate::config::show::or_not_set;
-use crate::domain::redact::veiled;
+use crate::domain::redact::redacted;
 
 pub(super) static ROWS: &[Setting] = &[
     Setting {
@@ -24,7 +24,7 @@ pub(super) static ROWS: &[Setting] = &[
         value: Value::Text { form: "FILTER", default: "info" },
         help: "The log filter, e.g. debug or info,heardback=debug",
         parse: parse::log_filter,
-        show: |settings| veiled(&settings.log.filter),
+        show: |settings| redacted(&settings.log.filter),
     },
     Setting {
         name: "HEARDBACK_LOG_FORMAT",

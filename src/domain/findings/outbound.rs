@@ -8,7 +8,7 @@ use crate::domain::findings::inputs::{
     FindingInputs, ForeignServer, OutboxFacts, PausedLane, ThrottledLane,
 };
 use crate::domain::findings::rejection::pause_advice;
-use crate::domain::redact::veiled;
+use crate::domain::redact::redacted;
 use crate::domain::span::rough;
 
 /// Retries begin within seconds, so this wait of a confirmation is late …
@@ -46,7 +46,7 @@ fn paused(lane: &PausedLane) -> Finding {
     let PausedLane { account, since, status, code, message } = lane;
     let status = status.map(|status| format!("HTTP {status}"));
     let code = code.map(|code| format!("error {code}"));
-    let message = Some(veiled(message)).filter(|message| !message.is_empty());
+    let message = Some(redacted(message)).filter(|message| !message.is_empty());
     let why: Vec<String> = status.into_iter().chain(code).chain(message).collect();
     let what =
         format!("Twilio rejects the posts of {account}, which are paused: {}", why.join(", "));
@@ -73,7 +73,7 @@ fn throttled(lane: &ThrottledLane, now: &FindingInputs) -> Finding {
 fn foreign(server: &ForeignServer) -> Finding {
     let ForeignServer { account, since, why } = server;
     let what =
-        format!("Another server than Twilio answers the posts of {account}: {}", veiled(why));
+        format!("Another server than Twilio answers the posts of {account}: {}", redacted(why));
     Finding::new(FindingId::UpstreamMismatch, what).about(account).since(*since)
 }
 
@@ -120,7 +120,7 @@ fn failing(now: &FindingInputs) -> Option<Finding> {
     if let Some(last) = &outbox.last_failure {
         let at_least = if outbox.is_cut { "At least " } else { "" };
         let noun = if outbox.failed == 1 { "report" } else { "reports" };
-        let last = veiled(last);
+        let last = redacted(last);
         return finding(format!(
             "{at_least}{} {noun} failed and will be retried; the last: {last}",
             outbox.failed

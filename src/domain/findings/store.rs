@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use crate::domain::findings::finding::Finding;
 use crate::domain::findings::id::FindingId;
 use crate::domain::findings::inputs::{FindingInputs, StoreFacts};
-use crate::domain::redact::veiled;
+use crate::domain::redact::redacted;
 
 /// Free bytes below which the store accepts no new event: sled needs room to open again.
 pub const MIN_FREE: u64 = 128 << 20;
@@ -19,7 +19,7 @@ const MIN_TREND_SPAN: SignedDuration = SignedDuration::from_mins(60);
 pub(super) fn derive(now: &FindingInputs, findings: &mut Vec<Finding>) {
     let store = &now.store;
     if let Some(trouble) = &store.trouble {
-        let what = format!("The store cannot take events: {}", veiled(trouble));
+        let what = format!("The store cannot take events: {}", redacted(trouble));
         findings.push(Finding::new(FindingId::StoreSilent, what));
     }
     findings.extend(free(store));

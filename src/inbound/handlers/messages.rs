@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::domain::forward::ForwardKind;
-use crate::domain::redact::veiled;
+use crate::domain::redact::redacted;
 use crate::domain::signal::{Malformed, MessageUpdate, Signal};
 use crate::inbound::forward::{serve_callback, serve_person};
 use crate::inbound::handlers::observe::{observe, remember};
@@ -66,7 +66,7 @@ impl SignedPayload for StatusCallback {
     const JSON: bool = false;
     fn parse(parts: &RequestParts<'_>, context: &ParseContext<'_>) -> Result<Self, Malformed> {
         let update = callback::status(parts.fields, parts.query, context)?;
-        let unreadable_feedback = callback::unreadable_feedback(parts.query).map(veiled);
+        let unreadable_feedback = callback::unreadable_feedback(parts.query).map(redacted);
         Ok(Self { update, unreadable_feedback })
     }
 }
