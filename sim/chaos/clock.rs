@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 
 use crate::support::preload::compile;
 
@@ -21,10 +21,8 @@ impl Clock {
             return Ok(None);
         }
         let library = folder.join("shift.so");
-        let compiled = compile(Path::new(SOURCE), &library);
-        if !compiled.is_ok_and(|output| output.status.success()) {
-            return Ok(None);
-        }
+        let Ok(output) = compile(Path::new(SOURCE), &library) else { return Ok(None) };
+        ensure!(output.status.success(), "cc failed: {}", String::from_utf8_lossy(&output.stderr));
         let clock = Self { library, folder: folder.to_owned() };
         (0..receivers).try_for_each(|receiver| clock.shift_days(receiver, 0))?;
         Ok(Some(clock))

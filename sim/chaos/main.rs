@@ -253,7 +253,7 @@ fn prepared(
     }
     let clock = Clock::build(folder, receivers)?;
     if clock.is_none() {
-        println!("NO CLOCK JUMPS: there is no `cc` to compile the preloaded library");
+        println!("NO CLOCK JUMPS: no C compiler (`cc`), or not Linux");
     }
     let binary = arguments.binary.clone().map_or_else(beside, Ok)?;
     if let Some(database) = &database {
@@ -293,7 +293,7 @@ fn prepared(
     })
 }
 
-/// The binary of the same build: `target/release/heardback` for `target/release/sim/chaos`.
+/// The binary of the same build: `target/release/heardback` for `target/release/examples/chaos`.
 fn beside() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?;
     let folder = own.parent().and_then(Path::parent).context("the example is in no folder")?;

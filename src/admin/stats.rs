@@ -62,7 +62,7 @@ pub struct Summary {
     pub senders: Vec<ConversionRow>,
     /// Accounts on hold, with the beginning of each hold.
     pub on_hold: BTreeMap<AccountSid, Timestamp>,
-    /// Lanes that do not post now (`held`, `paused`), by account. Only a running service has any.
+    /// Lanes that do not post now (`throttled`, `paused`), by account. Only a running service has any.
     #[serde(default)]
     pub lanes: BTreeMap<String, LaneDetail>,
     /// Answers of servers other than Twilio's, by account. Only a running service has any.

@@ -82,7 +82,8 @@ impl Trends {
     /// Adds the samples that are due. `uptime` is the age of the process.
     pub(super) fn record(&mut self, uptime: Duration, now: &Snapshot, totals: Totals) {
         if self.fine.is_due(uptime) {
-            let throttled = now.lanes.iter().filter(|(_, lane)| lane.state == LaneReadiness::Held);
+            let throttled =
+                now.lanes.iter().filter(|(_, lane)| lane.state == LaneReadiness::Throttled);
             let throttled = throttled.map(|(account, _)| account.clone());
             let outbox = now.counts.of(State::Confirmed);
             self.fine.note(uptime, FineSample { totals, outbox, throttled: throttled.collect() });
@@ -242,7 +243,7 @@ impl Trends {
         };
         let lanes = now.lanes.iter().filter(|(_, lane)| lane.state != LaneReadiness::Paused);
         let lanes = lanes.map(|(account, lane)| {
-            let lane_is_held = lane.state == LaneReadiness::Held;
+            let lane_is_held = lane.state == LaneReadiness::Throttled;
             let oldest = oldest_of(now, account).filter(|_| lane_is_held);
             let account = account.clone();
             (lane_is_held, ThrottledLane { share: share(&account), account, oldest })

@@ -113,7 +113,7 @@ fn a_lane_that_was_throttled_most_of_the_time_counts_even_while_it_is_open() {
         let lanes = BTreeMap::from([(ONE.to_owned(), lane(state))]);
         Snapshot { lanes, ..Snapshot::default() }
     };
-    let held = snapshot(LaneReadiness::Held);
+    let held = snapshot(LaneReadiness::Throttled);
     for sample in 0..100 {
         trends.record(FINE_STEP * sample, &held, Totals::ZERO);
     }
@@ -126,7 +126,7 @@ fn a_lane_that_was_throttled_most_of_the_time_counts_even_while_it_is_open() {
         [],
         "a paused lane has another finding"
     );
-    assert_eq!(Trends::default().throttled(now, &snapshot(LaneReadiness::Held)).len(), 1);
+    assert_eq!(Trends::default().throttled(now, &snapshot(LaneReadiness::Throttled)).len(), 1);
     assert_eq!(Trends::default().throttled(now, &snapshot(LaneReadiness::Posting)), []);
 }
 
@@ -171,9 +171,9 @@ fn a_confirmation_that_waits_out_a_long_429_is_late_and_its_throttled_account_a_
     let stuck: Vec<_> = (0..30).map(|_| confirmed(ONE, 70, false)).collect();
     let late = (FindingId::OutboxOld, Severity::Critical);
     let throttled = (FindingId::LaneThrottled, Severity::Warning);
-    assert_eq!(findings(&stuck, LaneReadiness::Held), [late, throttled]);
+    assert_eq!(findings(&stuck, LaneReadiness::Throttled), [late, throttled]);
     let fresh = [confirmed(ONE, 99, false)];
-    assert_eq!(findings(&fresh, LaneReadiness::Held), [(throttled.0, Severity::Info)]);
+    assert_eq!(findings(&fresh, LaneReadiness::Throttled), [(throttled.0, Severity::Info)]);
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn the_oldest_confirmation_is_late_even_if_a_hundred_others_are_posted_before_it
     let late = (FindingId::OutboxOld, Severity::Critical);
     assert_eq!(findings(&messages, LaneReadiness::Posting), [late]);
     let throttled = (FindingId::LaneThrottled, Severity::Warning);
-    assert_eq!(findings(&messages, LaneReadiness::Held), [late, throttled]);
+    assert_eq!(findings(&messages, LaneReadiness::Throttled), [late, throttled]);
 }
 
 #[test]

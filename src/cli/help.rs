@@ -282,7 +282,7 @@ Conversion is the share of proven messages among those that were sent with feedb
 Messages count in the hour or day (UTC) of their creation. Forgotten messages are not counted.
 
 Accounts that an operator has put `on_hold` come first. A running service adds the lanes that
-Twilio has closed, as /readyz and the operator's page show them: `held` if Twilio requested a
+Twilio has closed, as /readyz and the operator's page show them: `throttled` if Twilio requested a
 wait (429), `paused` if it rejects the account (401, 403, 3xx, or 404 for twenty posts in a row).
 
 {store}

@@ -84,7 +84,7 @@ fn lane_text(account: &str, lane: &LaneDetail, now: Timestamp) -> String {
     let shown = if why.is_empty() { String::new() } else { format!(" ({why})") };
     let (state, what, advice) = match lane.state {
         LaneReadiness::Posting => ("open", "accepts its posts", String::new()),
-        LaneReadiness::Held => ("held", "requested a wait", String::new()),
+        LaneReadiness::Throttled => ("throttled", "requested a wait", String::new()),
         LaneReadiness::Paused => {
             let advice = pause_advice(lane.status, lane.code, why);
             ("paused", "rejects its posts", format!(". {advice}"))

@@ -8,18 +8,18 @@ use crate::domain::feedback::OutcomeDetail;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BlockKind {
     /// Twilio answered 429. Posts begin again when the wait is over.
-    Held,
+    Throttled,
     /// Twilio rejects the account (401, 403). When the wait is over, one probe at a time finds out whether it still does.
     Paused,
 }
 
 impl BlockKind {
-    pub const ALL: [Self; 2] = [Self::Held, Self::Paused];
+    pub const ALL: [Self; 2] = [Self::Throttled, Self::Paused];
 
     /// The word in the rows of a store.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Held => "held",
+            Self::Throttled => "held",
             Self::Paused => "paused",
         }
     }

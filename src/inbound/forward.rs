@@ -123,13 +123,13 @@ fn is_withheld(failure: ForwardFailure) -> bool {
     matches!(failure, ForwardFailure::Busy | ForwardFailure::Waited)
 }
 
-/// 503 if other webhooks were in the way, otherwise 502. Twilio then uses its fallback URL or its retries.
+/// 502, at which Twilio uses its fallback URL or its retries. A 503 would say that the evidence is not stored.
 fn error(failure: ForwardFailure) -> HttpResponse {
+    let mut response = HttpResponse::BadGateway();
     if is_withheld(failure) {
-        let mut response = HttpResponse::ServiceUnavailable();
-        return response.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS)).finish();
+        response.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS));
     }
-    HttpResponse::BadGateway().finish()
+    response.finish()
 }
 
 /// The count, and for a failure the log line, of one forwarded webhook.
@@ -164,6 +164,12 @@ impl ForwardLog<'_> {
             tracing::warn!(
                 account_sid = %account, kind, reason, detail, ms, trace_id,
                 "the app refused a {kind} webhook: {detail}; Twilio got this answer"
+            );
+        } else if is_withheld(failure) {
+            tracing::warn!(
+                account_sid = %account, kind, reason, detail, ms, trace_id,
+                "a {kind} webhook was not sent to the app: {reason}; Twilio got the answer for failures \
+                 (docs/forward.md); its evidence is not affected"
             );
         } else {
             tracing::warn!(

@@ -77,7 +77,7 @@ impl Observer for WorkerObserver {
     fn lane(&self, account: AccountSid, report: &LaneReport) {
         let state = match report.state {
             Lane::Posting => LaneReadiness::Posting,
-            Lane::Held => LaneReadiness::Held,
+            Lane::Throttled => LaneReadiness::Throttled,
             Lane::Paused => LaneReadiness::Paused,
         };
         let LaneReport { limit, in_flight, .. } = *report;

@@ -5,7 +5,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-const LANE_STATES: [&str; 3] = ["open", "held", "paused"];
+const LANE_STATES: [&str; 3] = ["open", "throttled", "paused"];
 
 type AccountLabel = [(&'static str, String); 1];
 

@@ -16,7 +16,7 @@ pub enum LaneReadiness {
     #[serde(rename = "open")]
     Posting,
     /// Posts wait for the time that Twilio requires after a 429.
-    Held,
+    Throttled,
     /// Posts wait until credentials or permissions are corrected.
     Paused,
 }

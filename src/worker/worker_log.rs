@@ -10,7 +10,7 @@ use crate::domain::sid::AccountSid;
 use crate::store::Swept;
 use crate::worker::lane::{LaneChange, SharedChange};
 
-/// The end of an attempt.
+/// Logs the end of an attempt.
 pub(crate) fn attempt(claim: &Claim, verdict: &Verdict, took: Duration, end: &Settlement) {
     let (message_sid, account_sid) = (claim.feedback.message, claim.feedback.account);
     // 64 bits: a wider number would be logged as text.
@@ -19,7 +19,7 @@ pub(crate) fn attempt(claim: &Claim, verdict: &Verdict, took: Duration, end: &Se
     let unexplained = OutcomeDetail::default();
     let OutcomeDetail { code, message: detail, .. } = verdict.detail().unwrap_or(&unexplained);
     match end {
-        // The line of the confirmation is at info. A success follows it, unless a line says otherwise.
+        // At debug, because the line of the confirmation is at info. A success needs no further line there.
         Settlement::Reported if attempt == 1 => tracing::debug!(
             %message_sid, %account_sid, attempt, status, ms, trace_id, "{message_sid} reported"
         ),
@@ -30,15 +30,15 @@ pub(crate) fn attempt(claim: &Claim, verdict: &Verdict, took: Duration, end: &Se
         Settlement::Retry { after, .. } if matches!(verdict, Verdict::Uncertain { .. }) => {
             tracing::warn!(
                 %message_sid, %account_sid, attempt, reason, status, detail, ms, trace_id,
-                "{message_sid} not counted as reported: {detail}, which is not Twilio's answer. Next \
-                 attempt in {after:.1?}; check HEARDBACK_UPSTREAM_URL and the proxies before Twilio"
+                "{message_sid} not reported: {detail}, which is not Twilio's answer. Next attempt in {after:.1?}; check \
+                 HEARDBACK_UPSTREAM_URL and any proxy between this host and Twilio"
             );
         }
         Settlement::Retry { after, .. } if matches!(verdict, Verdict::Missing { .. }) => {
             tracing::warn!(
                 %message_sid, %account_sid, attempt, reason, status, code, detail, ms, trace_id,
-                "{message_sid} not reported: Twilio does not find it (404). Next attempt in {after:.1?}; it is refused \
-                 for a second 404 once Twilio accepts another message of the account"
+                "{message_sid} not reported: Twilio answered 404. Next attempt in {after:.1?}; a further 404 refuses it if Twilio \
+                 has accepted another message of the account. Check that the SID is of this account"
             );
         }
         Settlement::Retry { after, .. } => {
@@ -50,7 +50,7 @@ pub(crate) fn attempt(claim: &Claim, verdict: &Verdict, took: Duration, end: &Se
         }
         Settlement::Release { after } => tracing::info!(
             %message_sid, %account_sid, attempt, reason, status, code, detail, ms, trace_id,
-            "{message_sid} returned to the queue: the account's lane is closed; next attempt in {after:.1?}"
+            "{message_sid} returned to the queue: reporting for the account is paused or throttled; next attempt in {after:.1?}"
         ),
         Settlement::Refused(refusal) => tracing::warn!(
             %message_sid, %account_sid, attempt, reason, status, code, detail, ms, trace_id,
@@ -60,7 +60,7 @@ pub(crate) fn attempt(claim: &Claim, verdict: &Verdict, took: Duration, end: &Se
     }
 }
 
-/// A claim that was released before a post.
+/// Logs a claim that was released before a post.
 pub(crate) fn released(claim: &Claim) {
     let (message_sid, account_sid) = (claim.feedback.message, claim.feedback.account);
     tracing::info!(
@@ -99,7 +99,7 @@ fn trace_id(claim: &Claim) -> Option<String> {
     claim.trace.map(|trace| trace.trace_id_hex())
 }
 
-/// A change of a lane.
+/// Logs a change of a lane.
 pub(crate) fn change(account_sid: AccountSid, change: &LaneChange) {
     match change {
         LaneChange::Paused(OutcomeDetail { status, code, message }) => tracing::error!(
@@ -125,7 +125,7 @@ pub(crate) fn change(account_sid: AccountSid, change: &LaneChange) {
                 FindingId::LanePaused.advice()
             );
         }
-        LaneChange::Shared(SharedChange::Held(wait)) => tracing::warn!(
+        LaneChange::Shared(SharedChange::Throttled(wait)) => tracing::warn!(
             %account_sid,
             "posts for {account_sid} wait {wait:.1?}: Twilio answered 429 to a receiver that shares the store, so \
              the account's API concurrency is used up"

@@ -635,7 +635,7 @@ async fn a_429_costs_no_attempt_and_halves_the_concurrency() {
     harness.confirm(0..8, 0).await;
     let tick = harness.step().await;
     assert_eq!(tick.started, 4);
-    assert!(harness.notes.count("lane held 2") > 0);
+    assert!(harness.notes.count("lane throttled 2") > 0);
     let wait = harness.step().await.again_in.expect("held");
     assert!(!wait.is_zero() && wait <= Duration::from_millis(1500), "{wait:?}");
     assert_eq!(harness.message(0).await.delivery.attempts, 0);
@@ -798,6 +798,6 @@ async fn the_loop_wakes_for_new_messages_and_finishes_posts_under_way_on_shutdow
 
 #[test]
 fn a_lane_has_a_name_for_each_state() {
-    let states = [LaneState::Posting, LaneState::Held, LaneState::Paused];
-    assert_eq!(states.map(LaneState::as_str), ["open", "held", "paused"]);
+    let states = [LaneState::Posting, LaneState::Throttled, LaneState::Paused];
+    assert_eq!(states.map(LaneState::as_str), ["open", "throttled", "paused"]);
 }

@@ -92,6 +92,10 @@ struct Text<'a> {
 
 /// The texts that reached the app, by conversation, in the order in which they were sent.
 fn conversations<'a>(facts: &'a Facts<'_>) -> BTreeMap<&'a str, Vec<Text<'a>>> {
+    // Several receivers each keep the order of the texts that reach them.
+    if facts.receivers > 1 {
+        return BTreeMap::new();
+    }
     let mut forwards: BTreeMap<&str, &Forward> = BTreeMap::new();
     for forward in facts.forwards.values() {
         forwards.entry(forward.form.as_str()).or_insert(forward);
@@ -99,9 +103,9 @@ fn conversations<'a>(facts: &'a Facts<'_>) -> BTreeMap<&'a str, Vec<Text<'a>>> {
     let mut conversations: BTreeMap<_, Vec<_>> = BTreeMap::new();
     let texts = facts.requests.values().filter(|it| it.kind == TEXTING && it.role == Role::Honest);
     for Request { sid, at, form, .. } in texts {
-        let forward = forwards.get(form.as_str()).copied();
-        let text = forward.map(|forward| Text { sent: *at, forward });
-        conversations.entry(sid.as_str()).or_default().extend(text);
+        if let Some(forward) = forwards.get(form.as_str()) {
+            conversations.entry(sid.as_str()).or_default().push(Text { sent: *at, forward });
+        }
     }
     for texts in conversations.values_mut() {
         texts.sort_by_key(|text| text.sent);
@@ -131,10 +135,6 @@ fn ordered_pairs<'a, 'b>(
 }
 
 fn disordered(facts: &Facts<'_>) -> Vec<String> {
-    // Several receivers each keep the order of the texts that reach them.
-    if facts.receivers > 1 {
-        return Vec::new();
-    }
     let mut broken = Vec::new();
     for (sid, texts) in conversations(facts) {
         let out_of_order = ordered_pairs(facts, &texts)

@@ -132,7 +132,7 @@ fn posts_state(now: &Snapshot, account: &str, is_held: bool) -> Markup {
         (true, _) => ("warning", "on hold"),
         (false, None) => ("ok", "nothing posted yet"),
         (false, Some(LaneReadiness::Posting)) => ("ok", "flow"),
-        (false, Some(LaneReadiness::Held)) => ("warning", "held by Twilio"),
+        (false, Some(LaneReadiness::Throttled)) => ("warning", "throttled"),
         (false, Some(LaneReadiness::Paused)) => ("critical", "paused"),
     };
     html! { span class={ "state " (class) } { (text) } }

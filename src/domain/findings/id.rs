@@ -176,12 +176,10 @@ impl FindingId {
             Self::ServerErrors => (
                 "server_errors",
                 Critical,
-                "These requests were not stored, with two exceptions: PostgreSQL may have committed one whose answer \
-                 was lost, and a forwarded webhook gets 503 if too many are under way (HeardbackAppFailing). Your app \
-                 and Event Streams repeat theirs. Twilio repeats another webhook for 15 s, if its URL has the part \
-                 after # that `heardback check` prints. heardback_refusals_total by reason names the cause \
-                 (disk_full, max_messages, max_parked, busy, streams_busy, panicked; on PostgreSQL \
-                 docs/postgres.md#failures).",
+                "These requests were not stored, unless PostgreSQL committed one whose answer was lost. Your app and \
+                 Event Streams repeat theirs. Twilio repeats another webhook for 15 s, if its URL has the part after # \
+                 that `heardback check` prints. heardback_refusals_total by reason names the cause (disk_full, \
+                 max_messages, max_parked, busy, streams_busy, panicked; on PostgreSQL docs/postgres.md#failures).",
             ),
             Self::ReloadRefused => (
                 "reload_refused",

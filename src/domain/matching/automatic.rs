@@ -84,11 +84,12 @@ pub(super) fn is_too_fast(
     let EvidenceTarget::Person { recipient, sender } = &evidence.target else { return false };
     let after = earlier(evidence.occurred_at, AUTOMATIC_WITHIN);
     known.values().any(|message| {
+        let created_at = at_the_earliest(message.created_at);
         message.account == evidence.account
             && people.is_to(message, recipient.person)
             && (message.created_at_known || !is_sure)
-            && at_the_earliest(message.created_at) > after
-            && message.created_at <= evidence.occurred_at
+            && created_at > after
+            && created_at <= evidence.occurred_at
             && is_from(message, sender, services, false) != Some(false)
     })
 }

@@ -75,7 +75,7 @@ pub fn observe(
         Err(reason) => ObserveOutcome::NotConfirmed(*reason),
         Ok(_) => observed.unwrap_or(ObserveOutcome::NotConfirmed(Reason::NoMessage)),
     };
-    // Another webhook may deliver the same act with a time, so the act is not marked as counted.
+    // An act without a time is not marked as counted, because another webhook may deliver it with one.
     if observed != ObserveOutcome::NotConfirmed(Reason::TimeUnknown) {
         working.changes.seen.clone_from(&signal.dedup_ids);
     }
@@ -131,8 +131,9 @@ impl WorkingRows<'_> {
 
     /// Ties the names of one person. Only Twilio's signed requests give names: an app could merge two people.
     fn tie(&mut self, account: AccountSid, names: &RecipientNames) {
-        let learned = self.people.tie(names, self.now);
-        self.changes.tied = learned.map(|learned| (account, learned));
+        if let Some(learned) = self.people.tie(names, self.now) {
+            self.changes.tied = Some((account, learned));
+        }
     }
 
     /// Learns the Messaging Service of a sender, only from a request that Twilio signed and that names both.

@@ -14,7 +14,7 @@ use crate::inbound::rejection_response::RejectionResponse;
 use crate::inbound::send::answer::SendOutcome;
 use crate::inbound::send::log::SendLog;
 use crate::inbound::send::register;
-use crate::inbound::send::sends::Sends;
+use crate::inbound::send::sends::{Sends, count_found};
 use crate::inbound::trace;
 use crate::twilio::send_answer::SendParameters;
 use crate::twilio::send_form::RewrittenForm;
@@ -71,9 +71,7 @@ impl Work {
         }
         let result = sends.creator.create(outgoing).await;
         let is_lost = matches!(&result, Err(failure) if failure.sent != Sent::No);
-        if let Some(reference) = reference {
-            sends.lost.end(reference, is_lost);
-        }
+        let found = reference.and_then(|reference| sends.lost.end(reference, is_lost));
         match result {
             Ok(answer) if answer.is_success() => {
                 created(&receiver, account, parameters, answer, outcome_sender, &log).await;
@@ -89,6 +87,9 @@ impl Work {
             Err(failure) => {
                 log.failed(&failure);
                 receiver.metrics.send(if is_lost { "lost" } else { "not_sent" });
+                if let Some(message) = found {
+                    count_found(&receiver.metrics, message, account);
+                }
                 let _ = outcome_sender.send(SendOutcome::Failed(failure));
             }
         }

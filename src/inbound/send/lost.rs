@@ -1,13 +1,14 @@
 //! The sends whose answer was lost, until their status callback names their reference.
 //!
-//! A callback counts only if no other send had the reference since: a repeat of the lost send has the same one. In memory,
-//! because only the count matters after a restart. Bounded: the oldest entry makes room.
+//! A callback may also come before its send has lost the answer. It counts only if no other send had the reference since: a
+//! repeat of the lost send has the same one. In memory, because only the count matters after a restart. Bounded: the oldest
+//! entry makes room.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::domain::message::Reference;
-use crate::domain::sid::AccountSid;
+use crate::domain::sid::{AccountSid, MessageSid};
 
 /// The most entries. One takes about 200 bytes.
 const CAPACITY: usize = 1024;
@@ -23,7 +24,14 @@ pub struct LostSends(Mutex<KnownSends>);
 struct KnownSends {
     lost: VecDeque<SendReference>,
     /// The sends without an answer yet. The concurrency limit bounds them.
-    under_way: Vec<SendReference>,
+    under_way: Vec<UnderWay>,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    send: SendReference,
+    /// The message of a callback with this reference.
+    message: Option<MessageSid>,
 }
 
 impl LostSends {
@@ -31,28 +39,39 @@ impl LostSends {
     pub(super) fn begin(&self, send: SendReference) {
         let mut known = self.lock();
         known.lost.retain(|lost| *lost != send);
-        known.under_way.push(send);
+        known.under_way.push(UnderWay { send, message: None });
     }
 
-    /// The send has its answer, or lost it.
-    pub(super) fn end(&self, send: SendReference, is_lost: bool) {
+    /// The send has its answer, or lost it. Returns the message of a lost send whose callback came before.
+    pub(super) fn end(&self, send: SendReference, is_lost: bool) -> Option<MessageSid> {
         let mut known = self.lock();
-        let at = known.under_way.iter().position(|under_way| *under_way == send);
-        at.map(|at| known.under_way.swap_remove(at));
-        if !is_lost || known.under_way.contains(&send) {
-            return;
+        let at = known.under_way.iter().position(|under_way| under_way.send == send);
+        let message = at.and_then(|at| known.under_way.swap_remove(at).message);
+        let is_repeated = known.under_way.iter().any(|under_way| under_way.send == send);
+        if !is_lost || is_repeated {
+            return None;
         }
-        if known.lost.len() >= CAPACITY {
-            known.lost.pop_front();
+        if message.is_none() {
+            if known.lost.len() >= CAPACITY {
+                known.lost.pop_front();
+            }
+            known.lost.push_back(send);
         }
-        known.lost.push_back(send);
+        message
     }
 
-    /// Removes the lost send with this reference. Returns whether there was one.
-    pub(super) fn take(&self, account: AccountSid, reference: &Reference) -> bool {
-        let lost = &mut self.lock().lost;
-        let at = lost.iter().position(|(of, known)| *of == account && known == reference);
-        at.and_then(|at| lost.remove(at)).is_some()
+    /// Notes a callback about a new message. Returns whether it is the message of a lost send, which is removed.
+    pub(super) fn take(&self, send: &SendReference, message: MessageSid) -> bool {
+        let mut known = self.lock();
+        if let Some(at) = known.lost.iter().position(|lost| lost == send) {
+            known.lost.remove(at);
+            return true;
+        }
+        let mut same = known.under_way.iter_mut().filter(|under_way| under_way.send == *send);
+        if let (Some(only), None) = (same.next(), same.next()) {
+            only.message = Some(message);
+        }
+        false
     }
 
     fn lock(&self) -> MutexGuard<'_, KnownSends> {
@@ -64,6 +83,10 @@ impl LostSends {
 mod tests {
     use super::*;
 
+    fn sid() -> MessageSid {
+        "SM00000000000000000000000000000001".parse().expect("valid")
+    }
+
     #[test]
     fn a_lost_send_is_found_once_by_account_and_reference_and_the_oldest_makes_room() {
         let account = |digit: &str| -> AccountSid {
@@ -73,20 +96,33 @@ mod tests {
         let lost = LostSends::default();
         let lose_send = |text: &str| {
             lost.begin((account("1"), reference(text)));
-            lost.end((account("1"), reference(text)), true);
+            assert_eq!(lost.end((account("1"), reference(text)), true), None);
         };
+        let is_found =
+            |digit: &str, text: &str| lost.take(&(account(digit), reference(text)), sid());
         lose_send("a");
-        assert!(
-            !lost.take(account("2"), &reference("a")) && !lost.take(account("1"), &reference("b"))
-        );
-        assert!(lost.take(account("1"), &reference("a")));
-        assert!(!lost.take(account("1"), &reference("a")));
+        assert!(!is_found("2", "a") && !is_found("1", "b"));
+        assert!(is_found("1", "a"));
+        assert!(!is_found("1", "a"));
         for number in 0..=CAPACITY {
             lose_send(&number.to_string());
         }
-        assert!(
-            !lost.take(account("1"), &reference("0")) && lost.take(account("1"), &reference("1"))
-        );
+        assert!(!is_found("1", "0") && is_found("1", "1"));
+    }
+
+    #[test]
+    fn a_callback_that_comes_before_the_answer_is_lost_is_found_by_the_only_send_under_way() {
+        let account: AccountSid = format!("AC{}", "1".repeat(32)).parse().expect("valid");
+        let send = || (account, Reference::parse("a").expect("valid"));
+        for (sends, is_lost, found) in
+            [(1, true, Some(sid())), (1, false, None), (2, true, None), (2, false, None)]
+        {
+            let lost = LostSends::default();
+            (0..sends).for_each(|_| lost.begin(send()));
+            assert!(!lost.take(&send(), sid()), "not lost yet");
+            assert_eq!(lost.end(send(), is_lost), found, "{sends} under way, lost: {is_lost}");
+            assert_eq!(lost.lock().lost.len(), 0);
+        }
     }
 
     #[test]
@@ -94,7 +130,7 @@ mod tests {
         let account: AccountSid = format!("AC{}", "1".repeat(32)).parse().expect("valid");
         let send = || (account, Reference::parse("a").expect("valid"));
         let lost = LostSends::default();
-        let is_found = || lost.take(account, &send().1);
+        let is_found = || lost.take(&send(), sid());
         lost.begin(send());
         lost.end(send(), true);
         lost.begin(send());
@@ -105,8 +141,7 @@ mod tests {
         lost.begin(send());
         lost.end(send(), true);
         assert!(!is_found(), "the other one is under way");
-        lost.end(send(), true);
-        assert!(is_found(), "both are lost");
+        assert_eq!(lost.end(send(), true), Some(sid()), "both are lost");
         assert!(lost.lock().under_way.is_empty());
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::domain::basic_auth::PresentedCredential;
 use crate::domain::message::Message;
 use crate::domain::outgoing::{OutgoingSend, SendAnswer, SendFailure};
-use crate::domain::sid::AccountSid;
+use crate::domain::sid::{AccountSid, MessageSid};
 use crate::inbound::send::credentials::SendCredentials;
 use crate::inbound::send::log;
 use crate::inbound::send::lost::LostSends;
@@ -65,9 +65,8 @@ impl Sends {
     /// Counts a message that a status callback registered, if it is that of a send whose answer was lost.
     pub(crate) fn note_callback(&self, metrics: &Metrics, message: &Message) {
         let Message { sid, account, reference: Some(reference), .. } = message else { return };
-        if self.lost.take(*account, reference) {
-            metrics.send("found");
-            log::found(*sid, *account);
+        if self.lost.take(&(*account, reference.clone()), *sid) {
+            count_found(metrics, *sid, *account);
         }
     }
 
@@ -78,6 +77,12 @@ impl Sends {
             self.slots.close();
         }
     }
+}
+
+/// Counts and logs the message of a lost send.
+pub(super) fn count_found(metrics: &Metrics, message: MessageSid, account: AccountSid) {
+    metrics.send("found");
+    log::found(message, account);
 }
 
 impl fmt::Debug for Sends {

@@ -37,7 +37,7 @@ pub(super) async fn load_use(
     )
     .bind(names)
     .bind(times)
-    .bind(BlockKind::Held.as_str())
+    .bind(BlockKind::Throttled.as_str())
     .bind(BlockKind::Paused.as_str())
     .bind(i64::try_from(UNPROBED_FOR.as_millis()).unwrap_or(i64::MAX))
     .fetch_all(connection)

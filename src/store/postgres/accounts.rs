@@ -80,7 +80,7 @@ impl Database {
             let kind = BlockKind::ALL.into_iter().find(|known| known.as_str() == kind)?;
             let wait = timestamp(opens_at).duration_since(now);
             let is_known = match kind {
-                BlockKind::Held => wait.is_positive(),
+                BlockKind::Throttled => wait.is_positive(),
                 BlockKind::Paused => later(timestamp(opens_at), UNPROBED_FOR) > now,
             };
             let status = status.and_then(|status| u16::try_from(status).ok());

@@ -9,17 +9,17 @@ use crate::domain::retry::obeying;
 
 /// Each such time without a 429 or a slow failure raises the limit by one.
 const CLEAN_WINDOW: Duration = Duration::from_mins(1);
-/// The first 429 holds the account for this long and up to as much again.
-const HOLD_BASE: Duration = Duration::from_secs(1);
-/// Consecutive 429s double the hold up to this.
-const HOLD_CAP: Duration = Duration::from_mins(1);
-/// A failed post that took this long held a slot for nothing. Shorter than any timeout of a post.
+/// The first 429 delays the next post for this long and up to as much again.
+const WAIT_BASE: Duration = Duration::from_secs(1);
+/// Consecutive 429s double the wait up to this.
+const WAIT_CAP: Duration = Duration::from_mins(1);
+/// A failed post that took this long occupied a slot for nothing. Shorter than any timeout of a post.
 const SLOW_POST: Duration = Duration::from_secs(2);
 /// From this count on, each slow failure halves the limit. A conclusive verdict resets the count.
 const SLOW_LIMIT: u32 = 2;
 
-/// Two ends of a hold this close are the same one, read twice by clocks of two machines.
-const SAME_HOLD: Duration = Duration::from_secs(1);
+/// Two ends of a wait this close are the same one, read twice by clocks of two machines.
+const SAME_WAIT: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct ConcurrencyLimit {
@@ -27,7 +27,7 @@ pub(super) struct ConcurrencyLimit {
     limit: usize,
     /// When the time without a 429 or a slow failure began. Each raise of the limit moves it by [`CLEAN_WINDOW`].
     clean_since: Instant,
-    hold_until: Option<Instant>,
+    throttled_until: Option<Instant>,
     throttled_at: Option<Instant>,
     /// 429s in a row.
     throttles: u32,
@@ -43,7 +43,7 @@ impl ConcurrencyLimit {
             ceiling,
             limit: ceiling,
             clean_since: now,
-            hold_until: None,
+            throttled_until: None,
             throttled_at: None,
             throttles: 0,
             slow: 0,
@@ -55,8 +55,8 @@ impl ConcurrencyLimit {
         self.limit
     }
 
-    pub(super) fn hold_until(&self) -> Option<Instant> {
-        self.hold_until
+    pub(super) fn throttled_until(&self) -> Option<Instant> {
+        self.throttled_until
     }
 
     /// Raises the limit for each clean window that has passed.
@@ -94,22 +94,22 @@ impl ConcurrencyLimit {
             self.throttles = self.throttles.saturating_add(1);
         }
         let doublings = self.throttles.saturating_sub(1).min(6);
-        let own = HOLD_BASE.saturating_mul(1 << doublings).mul_f64(1.0 + jitter).min(HOLD_CAP);
+        let own = WAIT_BASE.saturating_mul(1 << doublings).mul_f64(1.0 + jitter).min(WAIT_CAP);
         let requested = after.map_or(Duration::ZERO, |after| obeying(after, jitter));
-        let until = self.hold_until.map_or(now, |until| until.max(now));
+        let until = self.throttled_until.map_or(now, |until| until.max(now));
         let until = until.max(now + own.max(requested));
-        self.hold_until = Some(until);
+        self.throttled_until = Some(until);
         // A minute without a post is no clean one.
         self.clean_since = until;
     }
 
     /// Records a 429 that another receiver got. Returns whether it is a new one.
-    pub(super) fn hold_elsewhere(&mut self, until: Instant, now: Instant) -> bool {
-        if self.hold_until.is_some_and(|known| until <= known + SAME_HOLD) {
+    pub(super) fn throttle_elsewhere(&mut self, until: Instant, now: Instant) -> bool {
+        if self.throttled_until.is_some_and(|known| until <= known + SAME_WAIT) {
             return false;
         }
         self.limit = (self.limit / 2).max(1);
-        (self.throttled_at, self.hold_until) = (Some(now), Some(until));
+        (self.throttled_at, self.throttled_until) = (Some(now), Some(until));
         self.clean_since = until;
         true
     }
@@ -145,7 +145,7 @@ mod tests {
         let mut lane = LaneFixture::new(4);
         let context = lane.post(1, &throttle(None));
         assert_eq!((lane.is_paused(), context.change), (false, None));
-        assert_eq!(lane.state(), LaneState::Held);
+        assert_eq!(lane.state(), LaneState::Throttled);
         assert_eq!(lane.wait(2).room(), Room::Now(2));
         assert_eq!(lane.state(), LaneState::Posting);
         assert_eq!(lane.wait(59).room(), Room::Now(2), "the hold is no part of the clean minute");

@@ -35,8 +35,8 @@ pub enum Room {
 pub enum LaneState {
     /// Posts start.
     Posting,
-    /// No post starts until the hold after a 429 is over.
-    Held,
+    /// No post starts until the wait after a 429 is over.
+    Throttled,
     /// Twilio denies the account. One probe at a time finds out when that is over. After 404s, only messages that had
     /// one are posted one at a time.
     Paused,
@@ -47,7 +47,7 @@ impl LaneState {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Posting => "open",
-            Self::Held => "held",
+            Self::Throttled => "throttled",
             Self::Paused => "paused",
         }
     }
@@ -122,7 +122,7 @@ impl Lane {
         if probe.is_some() && self.in_flight > 0 {
             return Room::Full;
         }
-        let until = self.limit.hold_until().max(probe);
+        let until = self.limit.throttled_until().max(probe);
         let wait = until.map(|until| until.saturating_duration_since(now));
         if let Some(wait) = wait.filter(|wait| !wait.is_zero()) {
             return Room::After(wait);
@@ -241,7 +241,9 @@ impl Lane {
         let why = self.breaker.pause_reason().or(self.shared.pause_reason()).cloned();
         let state = match &why {
             Some(_) => LaneState::Paused,
-            None if self.limit.hold_until().is_some_and(|until| until > now) => LaneState::Held,
+            None if self.limit.throttled_until().is_some_and(|until| until > now) => {
+                LaneState::Throttled
+            }
             None => LaneState::Posting,
         };
         LaneReport { state, limit: self.limit.current(), in_flight: self.in_flight, why }
@@ -249,7 +251,7 @@ impl Lane {
 
     /// The wait of a message that is given back: longer than until the next probe, so that another message makes it.
     fn hold(&self, now: Instant, jitter: f64) -> Duration {
-        let held = self.limit.hold_until().map(|until| until.saturating_duration_since(now));
+        let held = self.limit.throttled_until().map(|until| until.saturating_duration_since(now));
         let paused = self.next_probe().map(|probe| {
             let probe = probe.saturating_duration_since(now).max(self.probe_interval);
             probe.mul_f64(1.05 + jitter / 5.0)

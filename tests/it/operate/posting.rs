@@ -104,7 +104,7 @@ fn a_rejected_post_is_counted_on_every_page_that_shows_its_response() {
     register(&harness, 1, RECIPIENT, "login-1");
     harness.twilio.reply_with(TwilioReply::Status(401));
     harness.confirm(1);
-    harness.service.says("returned to the queue: the account's lane is closed");
+    harness.service.says("returned to the queue: reporting for the account is paused or throttled");
     eventually("the attempt is stored", LONG, || {
         harness.message(1).is_some_and(|message| message["attempts"] == 1)
     });
@@ -154,7 +154,7 @@ fn a_response_from_another_server_is_shown_everywhere_until_twilio_responds() {
     register(&harness, 1, RECIPIENT, "login-1");
     harness.twilio.reply_with(TwilioReply::Html);
     harness.confirm(1);
-    harness.service.says("not counted as reported: 200 with HTML, which is not Twilio's answer");
+    harness.service.says("not reported: 200 with HTML, which is not Twilio's answer");
     assert_eq!(harness.state(1).as_deref(), Some("confirmed"));
     let metric = |name: &str| harness.service.metric(name);
     assert!(metric("heardback_upstream_mismatch_total") >= 1);

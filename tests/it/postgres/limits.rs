@@ -66,7 +66,7 @@ async fn settle(store: &Arc<dyn Store>, claim: &Claim, settlement: Settlement) -
 }
 
 fn block(kind: BlockKind, seconds: u64) -> AccountBlock {
-    let status = Some(if kind == BlockKind::Held { 429 } else { 401 });
+    let status = Some(if kind == BlockKind::Throttled { 429 } else { 401 });
     let why = OutcomeDetail { status, code: Some(20003), message: "Authenticate".to_owned() };
     AccountBlock { kind, wait: Duration::from_secs(seconds), why }
 }
@@ -125,16 +125,16 @@ async fn the_claims_of_a_dead_receiver_come_back_when_their_leases_expire() {
 #[tokio::test]
 async fn a_hold_that_one_receiver_learned_holds_the_other_back_until_it_is_over() {
     let Some(pair) = Pair::with(8).await else { return };
-    pair.share(0, AccountNews::Blocked(block(BlockKind::Held, 30))).await;
+    pair.share(0, AccountNews::Blocked(block(BlockKind::Throttled, 30))).await;
     for which in [0, 1] {
-        assert_eq!(pair.blocks(which).await, [(account(), block(BlockKind::Held, 30))]);
+        assert_eq!(pair.blocks(which).await, [(account(), block(BlockKind::Throttled, 30))]);
         assert!(pair.claim(which).await.is_empty());
         assert_eq!(pair.next_due(which).await, None);
     }
     // A shorter hold does not end a longer one.
     pair.hands.set(10);
-    pair.share(1, AccountNews::Blocked(block(BlockKind::Held, 1))).await;
-    assert_eq!(pair.blocks(0).await, [(account(), block(BlockKind::Held, 20))]);
+    pair.share(1, AccountNews::Blocked(block(BlockKind::Throttled, 1))).await;
+    assert_eq!(pair.blocks(0).await, [(account(), block(BlockKind::Throttled, 20))]);
     pair.hands.set(29);
     assert!(pair.claim(1).await.is_empty());
     pair.hands.set(30);

@@ -219,9 +219,9 @@ async fn a_429_of_one_worker_holds_the_other_and_halves_its_limit() {
     first.confirm(0..1).await;
     assert_eq!(first.worker.tick().await.started, 1);
     first.worker.drain().await;
-    assert_eq!(first.notes.count("lane held 2 "), 1);
+    assert_eq!(first.notes.count("lane throttled 2 "), 1);
     let second = second.run();
-    second.notes.latest("lane held 2 ").await;
+    second.notes.latest("lane throttled 2 ").await;
     answer(&twilio, taken).await;
     second.notes.latest("settled reported").await;
     second.stop().await;

@@ -215,6 +215,24 @@ fn the_status_callback_of_a_lost_send_registers_the_message_and_is_counted() {
     desk.harness.reaches(5, "reported");
 }
 
+#[test]
+fn a_status_callback_that_comes_before_its_send_loses_the_answer_is_counted_all_the_same() {
+    let desk = Desk::new(&[]);
+    desk.api.reply_with(Reply::Hold);
+    let form = format!("{FORM}&Heardback.Reference=login-7");
+    std::thread::scope(|threads| {
+        let send = threads.spawn(|| desk.send_form(&form));
+        desk.api.waits_for(1);
+        let mut request = status_callback(5, "sent");
+        request.target = callback_of(&desk.api.requests()[0].body);
+        assert_eq!(desk.harness.send(&request).status, 204);
+        assert_eq!((desk.count("lost"), desk.count("found")), (0, 0));
+        desk.api.reply_with(Reply::Close);
+        failed(&send.join().expect("answered"), 502, "maybe", "");
+    });
+    assert_eq!((desk.count("lost"), desk.count("found")), (1, 1));
+}
+
 /// Sends a form on a connection whose end is a reset, at which actix drops the request.
 fn hung_up(desk: &Desk) -> TcpStream {
     let mut stream = TcpStream::connect(desk.harness.service.public).expect("connected");

@@ -16,7 +16,6 @@ pub(crate) const COPY_DIR: &str = "before-opening";
 /// The largest total size of files that are copied, in bytes: a start must not take long.
 const MAX_COPY: u64 = 32 << 20;
 
-/// The copy, if one was made.
 pub(crate) struct PreOpenCopy<'a> {
     folder: &'a Path,
     is_made: bool,
@@ -44,30 +43,37 @@ impl<'a> PreOpenCopy<'a> {
     }
 
     pub(crate) fn discard(&self) -> io::Result<()> {
-        match fs::remove_dir_all(self.folder.join(COPY_DIR)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            Ok(()) | Err(_) => Ok(()),
-        }
+        remove_folder(&self.folder.join(COPY_DIR))
     }
 
     pub(crate) fn restore(&self) -> io::Result<()> {
         if !self.is_made {
             tracing::warn!(
-                "sled may have rewritten its files, and no copy exists: they were too large, or the disk had no room"
+                path = %self.folder.display(),
+                "sled may have rewritten its files in {}, and no copy of them exists: they were larger than 32 MiB, or the \
+                 disk had no room; copy the folder before the next start",
+                self.folder.display()
             );
             return Ok(());
         }
-        for name in sled_files(self.folder)? {
+        let copied = sled_files(&self.folder.join(COPY_DIR))?;
+        // Each file replaces sled's own at once, so that a kill leaves no store without its file.
+        for name in &copied {
+            fs::rename(self.folder.join(COPY_DIR).join(name), self.folder.join(name))?;
+        }
+        for name in sled_files(self.folder)?.iter().filter(|name| !copied.contains(name)) {
             fs::remove_file(self.folder.join(name))?;
         }
-        for name in sled_files(&self.folder.join(COPY_DIR))? {
-            fs::rename(self.folder.join(COPY_DIR).join(&name), self.folder.join(&name))?;
-        }
         // The copy also restored the snapshots that the recovery had moved aside.
-        match fs::remove_dir_all(self.folder.join(SET_ASIDE_DIR)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            Ok(()) | Err(_) => self.discard(),
-        }
+        remove_folder(&self.folder.join(SET_ASIDE_DIR))?;
+        self.discard()
+    }
+}
+
+fn remove_folder(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 
