@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use crate::admin::AdminRequest;
 use crate::admin::socket::{ADMIN, SOCKET};
 use crate::commands::pipe_tolerant_stdout::note;
-use crate::store::sled::{Lock, lock};
+use crate::store::sled::{LockState, lock_state};
 
 /// How long a command waits for another process to release the store.
 pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -45,7 +45,7 @@ pub(super) fn wait_for_service(store: &Path) -> anyhow::Result<bool> {
             // No service runs, or it starts, or the path of its socket is too long.
             Err(_) => {}
         }
-        if !attempts.may_repeat(lock(store)) {
+        if !attempts.may_repeat(lock_state(store)) {
             return Ok(false);
         }
         if attempts.starting == SILENT_ATTEMPTS + 1 {
@@ -67,14 +67,14 @@ struct Attempts {
 
 impl Attempts {
     /// Counts a failed attempt. Returns whether another one may succeed.
-    fn may_repeat(&mut self, lock: Lock) -> bool {
+    fn may_repeat(&mut self, lock: LockState) -> bool {
         match lock {
-            Lock::Free => false,
-            Lock::Starting => {
+            LockState::Free => false,
+            LockState::Starting => {
                 self.starting += 1;
                 self.starting <= MAX_ATTEMPTS_STARTING
             }
-            Lock::Held => {
+            LockState::Held => {
                 self.locked += 1;
                 self.locked <= MAX_ATTEMPTS_LOCKED
             }
@@ -139,13 +139,13 @@ mod tests {
     fn a_service_that_has_read_its_store_for_long_still_has_time_to_listen() {
         let mut attempts = Attempts::default();
         for (state, limit) in
-            [(Lock::Starting, MAX_ATTEMPTS_STARTING), (Lock::Held, MAX_ATTEMPTS_LOCKED)]
+            [(LockState::Starting, MAX_ATTEMPTS_STARTING), (LockState::Held, MAX_ATTEMPTS_LOCKED)]
         {
             for _ in 0..limit {
                 assert!(attempts.may_repeat(state));
             }
         }
-        assert!(!attempts.may_repeat(Lock::Held) && !attempts.may_repeat(Lock::Starting));
-        assert!(!Attempts::default().may_repeat(Lock::Free));
+        assert!(!attempts.may_repeat(LockState::Held) && !attempts.may_repeat(LockState::Starting));
+        assert!(!Attempts::default().may_repeat(LockState::Free));
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::address::{RecipientAliases, RecipientHash};
 use crate::domain::click_link::{Link, LinkId};
-use crate::domain::matching::{AutomaticReplies, Parked};
+use crate::domain::matching::{AutomaticSpan, Parked};
 use crate::domain::message::{Message, State};
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
 use crate::domain::signal::DedupKey;
@@ -59,7 +59,7 @@ pub enum ExportRecord {
         person: RecipientHash,
         /// The time span of the automatic texts.
         #[serde(flatten)]
-        automatic: AutomaticReplies,
+        automatic: AutomaticSpan,
     },
     /// An account on hold.
     Hold {

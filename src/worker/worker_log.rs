@@ -113,7 +113,7 @@ pub(crate) fn change(account_sid: AccountSid, change: &LaneChange) {
             "posts for {account_sid} hang: at most {limit} at a time from now on, one more after each minute without \
              a hanging post. Check Twilio's status page and the network to its region"
         ),
-        LaneChange::Reopened => tracing::info!(
+        LaneChange::Resumed => tracing::info!(
             %account_sid, "reporting for {account_sid} is resumed: Twilio accepted a post"
         ),
         LaneChange::Shared(SharedChange::Paused(OutcomeDetail { status, code, message })) => {
@@ -130,7 +130,7 @@ pub(crate) fn change(account_sid: AccountSid, change: &LaneChange) {
             "posts for {account_sid} wait {wait:.1?}: Twilio answered 429 to a receiver that shares the store, so \
              the account's API concurrency is used up"
         ),
-        LaneChange::Shared(SharedChange::Readmitted) => tracing::info!(
+        LaneChange::Shared(SharedChange::Resumed) => tracing::info!(
             %account_sid,
             "reporting for {account_sid} is resumed: Twilio no longer rejects the account"
         ),

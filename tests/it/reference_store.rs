@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use heardback::domain::address::{NameKind, RecipientAliases, RecipientHash};
 use heardback::domain::click_link::{Link, LinkId};
 use heardback::domain::matching::{
-    self, AffectedKeys, AutomaticReplies, Changes, Contradiction, Newest, ObserveOutcome, Parked,
+    self, AffectedKeys, AutomaticSpan, Changes, Contradiction, Newest, ObserveOutcome, Parked,
     Policy, REGISTERED_WITHIN, Reason, RegisterOutcome, RowSource, Rows, WaitsFor, gather,
 };
 use heardback::domain::message::{Message, Reference, State};
@@ -30,7 +30,7 @@ pub(crate) struct ReferenceStore {
     seen: BTreeSet<DedupId>,
     services: BTreeMap<(AccountSid, String), ServiceSid>,
     pub(crate) tied: BTreeMap<RecipientHash, RecipientAliases>,
-    pub(crate) automatic: BTreeMap<RecipientHash, AutomaticReplies>,
+    pub(crate) automatic: BTreeMap<RecipientHash, AutomaticSpan>,
     /// The labels of all evidence so far.
     labels: BTreeSet<String>,
 }
@@ -290,7 +290,7 @@ impl RowSource for ReferenceStore {
         Ok(self.newest(of_kind))
     }
 
-    fn automatic(&self, person: RecipientHash) -> Result<Option<AutomaticReplies>, Infallible> {
+    fn automatic(&self, person: RecipientHash) -> Result<Option<AutomaticSpan>, Infallible> {
         Ok(self.automatic.get(&person).copied())
     }
 }

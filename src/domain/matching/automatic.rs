@@ -1,7 +1,7 @@
-//! Automatic texts: a machine sent each text that came within seconds of a message's creation.
+//! Automatic texts: a text that comes within seconds of a message's creation counts as sent by a machine.
 //!
-//! Handsets and carriers send automatic texts, even for numbers without a reader. So the rule considers every message
-//! to the person, whatever its receipts say: a later receipt must not change the classification of the text.
+//! Handsets and carriers send such texts, even for numbers without a reader. The rule ignores delivery receipts, because a
+//! later receipt must not change the classification of a text.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,8 +20,8 @@ use crate::domain::timestamp_serde::{earlier, later};
 
 /// The span in which the texts of a person are automatic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AutomaticReplies {
-    /// The account that knows the person by this hash.
+pub struct AutomaticSpan {
+    /// The account of the texts.
     pub account: AccountSid,
     /// The time of the first automatic text.
     #[serde(with = "crate::domain::timestamp_serde")]
@@ -31,14 +31,14 @@ pub struct AutomaticReplies {
     pub until: Timestamp,
 }
 
-impl AutomaticReplies {
-    pub fn include(&self, at: Timestamp) -> bool {
+impl AutomaticSpan {
+    pub fn contains(&self, at: Timestamp) -> bool {
         (self.from..self.until).contains(&at)
     }
 
     /// The union of two spans, or the later span if there is a gap between them.
     #[must_use]
-    pub fn and(self, other: Self) -> Self {
+    pub fn union_or_later(self, other: Self) -> Self {
         let (first, second) = if self.from <= other.from { (self, other) } else { (other, self) };
         if second.from > first.until {
             return second;
@@ -48,38 +48,41 @@ impl AutomaticReplies {
 }
 
 /// Adds the spans that follow from these pieces of evidence to the known spans.
-pub(super) fn spans<'a>(
+pub(super) fn add_spans<'a>(
     pieces: impl Iterator<Item = &'a Parked>,
     known: &BTreeMap<MessageSid, Message>,
     (services, people): (&BTreeMap<String, ServiceSid>, &People),
-    automatic: &mut BTreeMap<RecipientHash, AutomaticReplies>,
+    automatic: &mut BTreeMap<RecipientHash, AutomaticSpan>,
 ) {
     for evidence in pieces.map(|piece| &piece.evidence) {
         let EvidenceTarget::Person { recipient, .. } = &evidence.target else { continue };
         let is_text = evidence.is_plain_text() && evidence.time_source == TimeSource::Exact;
         if is_text && is_too_fast(evidence, known, (services, people), true) {
             let (from, until) = (evidence.occurred_at, later(evidence.occurred_at, AUTOMATIC_FOR));
-            let span = AutomaticReplies { account: evidence.account, from, until };
+            let span = AutomaticSpan { account: evidence.account, from, until };
             let before = automatic.get(&recipient.person).copied();
-            automatic.insert(recipient.person, before.map_or(span, |before| before.and(span)));
+            automatic.insert(
+                recipient.person,
+                before.map_or(span, |before| before.union_or_later(span)),
+            );
         }
     }
 }
 
-/// Twilio cuts a creation time to the second, and it is read as that second's last millisecond: the message may have
-/// been created 999 ms earlier.
+/// Twilio truncates a creation time to the second, and the parser reads it as that second's last millisecond. So the
+/// message may have been created 999 ms earlier.
 fn at_the_earliest(created_at: Timestamp) -> Timestamp {
     let is_rounded_up = created_at.subsec_millisecond() == 999;
     if is_rounded_up { earlier(created_at, Duration::from_millis(999)) } else { created_at }
 }
 
-/// Whether a text came within seconds of the creation of a message to that person from that sender. `is_sure` admits
+/// Whether a text came within seconds of the creation of a message to that person from that sender. `requires_known_creation` admits
 /// only messages with a known creation time.
 pub(super) fn is_too_fast(
     evidence: &Evidence,
     known: &BTreeMap<MessageSid, Message>,
     (services, people): (&BTreeMap<String, ServiceSid>, &People),
-    is_sure: bool,
+    requires_known_creation: bool,
 ) -> bool {
     let EvidenceTarget::Person { recipient, sender } = &evidence.target else { return false };
     let after = earlier(evidence.occurred_at, AUTOMATIC_WITHIN);
@@ -87,7 +90,7 @@ pub(super) fn is_too_fast(
         let created_at = at_the_earliest(message.created_at);
         message.account == evidence.account
             && people.is_to(message, recipient.person)
-            && (message.created_at_known || !is_sure)
+            && (message.created_at_known || !requires_known_creation)
             && created_at > after
             && created_at <= evidence.occurred_at
             && is_from(message, sender, services, false) != Some(false)

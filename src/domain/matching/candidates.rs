@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::domain::address::RecipientHash;
 use crate::domain::evidence::{Evidence, Reason, TimeSource};
-use crate::domain::matching::automatic::AutomaticReplies;
+use crate::domain::matching::automatic::AutomaticSpan;
 use crate::domain::matching::people::People;
 use crate::domain::matching::policy::{CLOCK_SKEW, Policy, UNSAID_FOR};
 use crate::domain::matching::rows::WaitsFor;
@@ -37,7 +37,7 @@ pub(super) struct Candidates<'a> {
     pub(super) known: &'a KnownMessages,
     pub(super) services: &'a BTreeMap<String, ServiceSid>,
     pub(super) people: &'a People,
-    pub(super) automatic: &'a BTreeMap<RecipientHash, AutomaticReplies>,
+    pub(super) automatic: &'a BTreeMap<RecipientHash, AutomaticSpan>,
     /// The persons and references with too many messages, as in [`crate::domain::matching::Rows`].
     pub(super) cut: &'a BTreeMap<WaitsFor, Timestamp>,
     pub(super) policy: &'a Policy,

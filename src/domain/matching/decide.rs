@@ -1,6 +1,6 @@
 //! The commands: apply a message update, observe a signal, reconsider evidence.
 //!
-//! Each command takes back the provisional confirmations of the loaded rows, adds the new facts, and settles all
+//! Each command withdraws the provisional confirmations of the loaded rows, adds the new facts, and settles all
 //! evidence by the same rules (`settle`).
 
 use crate::domain::address::RecipientNames;
@@ -32,7 +32,7 @@ pub fn remember(
 ) -> Result<(Changes, RegisterOutcome), Contradiction> {
     let (update, now) = (&in_milliseconds(update), now.into());
     let mut working = WorkingRows::open(rows, policy, now);
-    working.take_back();
+    working.withdraw_provisional();
     let new = working.apply_update(update)?;
     working.settle();
     working.record_changes();
@@ -57,7 +57,7 @@ pub fn observe(
         return Ok((Changes::default(), ObserveOutcome::NotConfirmed(Reason::Duplicate)));
     }
     let mut working = WorkingRows::open(rows, policy, now.into());
-    working.take_back();
+    working.withdraw_provisional();
     if let Some((account, names)) = &signal.names {
         working.tie(*account, names);
     }
@@ -87,7 +87,7 @@ pub fn observe(
 pub fn reconsider(rows: Rows, policy: &Policy, now: impl Into<Now>) -> (Changes, Vec<MessageSid>) {
     let mut working = WorkingRows::open(rows, policy, now.into());
     working.drop_settled();
-    working.take_back();
+    working.withdraw_provisional();
     working.settle();
     working.record_changes();
     let CommandResult { changes, confirmed, .. } = working.close();
@@ -125,11 +125,11 @@ impl WorkingRows<'_> {
             }
         };
         self.known.insert(message.sid, message);
-        self.read(update);
+        self.add_read_receipt(update);
         Ok(new)
     }
 
-    /// Ties the names of one person. Only Twilio's signed requests give names: an app could merge two people.
+    /// Ties the hashes of one person. They come only from requests that Twilio signed: those of an app could merge two people.
     fn tie(&mut self, account: AccountSid, names: &RecipientNames) {
         if let Some(learned) = self.people.tie(names, self.now) {
             self.changes.tied = Some((account, learned));
@@ -170,8 +170,8 @@ impl WorkingRows<'_> {
         Ok(update)
     }
 
-    /// The status `read` is evidence if the settings allow it.
-    fn read(&mut self, update: &MessageUpdate) {
+    /// Adds the status `read` as evidence, if the setting allows it.
+    fn add_read_receipt(&mut self, update: &MessageUpdate) {
         let status = self.known.get(&update.sid).and_then(|message| message.status);
         let is_read = status == Some(Status::Read) || update.status == Some(Status::Read);
         if !self.policy.read_confirms || !is_read {
@@ -191,7 +191,7 @@ impl WorkingRows<'_> {
         }
     }
 
-    /// Adds new evidence. Its possible codes are compared with the codes of the loaded messages, and dropped.
+    /// Adds new evidence. Keeps of its possible codes only the comparison with the codes of the loaded messages.
     fn park(&mut self, evidence: Evidence, probe: Option<&Probe>, trace: Option<TraceParent>) {
         let code = probe.and_then(|probe| {
             let among = self.candidates(&self.known);

@@ -20,7 +20,7 @@ mod settle;
 mod typed_code;
 mod working_rows;
 
-pub use automatic::AutomaticReplies;
+pub use automatic::AutomaticSpan;
 pub use decide::{observe, reconsider, remember};
 pub use import::{imported, imported_parked, merge, merge_link, merge_parked};
 pub use load::gather;

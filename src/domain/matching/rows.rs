@@ -10,7 +10,7 @@ use crate::domain::address::{
 };
 use crate::domain::click_link::{Link, LinkId};
 use crate::domain::evidence::{Evidence, EvidenceTarget, Parked};
-use crate::domain::matching::automatic::AutomaticReplies;
+use crate::domain::matching::automatic::AutomaticSpan;
 use crate::domain::matching::people::People;
 use crate::domain::message::Message;
 use crate::domain::reference::Reference;
@@ -172,7 +172,7 @@ pub trait RowSource {
         span: RangeInclusive<Timestamp>,
     ) -> Result<Newest, Self::Error>;
     /// The span in which texts of a person are automatic, if there is one.
-    fn automatic(&self, person: RecipientHash) -> Result<Option<AutomaticReplies>, Self::Error>;
+    fn automatic(&self, person: RecipientHash) -> Result<Option<AutomaticSpan>, Self::Error>;
 }
 
 /// The rows that a command needs.
@@ -192,7 +192,7 @@ pub struct Rows {
     pub services: BTreeMap<String, ServiceSid>,
     pub people: People,
     /// The loaded persons whose texts are automatic.
-    pub automatic: BTreeMap<RecipientHash, AutomaticReplies>,
+    pub automatic: BTreeMap<RecipientHash, AutomaticSpan>,
     /// Whether there were too many rows. Then no provisional confirmation is judged again.
     pub is_cut: bool,
     /// The persons and references with too many messages. Those that were created at that time or before may be missing.
@@ -215,5 +215,5 @@ pub struct Changes {
     /// Names that are now tied to one person.
     pub tied: Option<(AccountSid, LearnedAliases)>,
     /// Persons whose texts are now known to be automatic.
-    pub automatic: Vec<(RecipientHash, AutomaticReplies)>,
+    pub automatic: Vec<(RecipientHash, AutomaticSpan)>,
 }

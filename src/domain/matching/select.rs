@@ -234,7 +234,7 @@ impl Candidates<'_> {
         let EvidenceTarget::Person { recipient, .. } = &evidence.target else { return false };
         let names = self.people.all(&[recipient.person]);
         let mut spans = names.iter().filter_map(|name| self.automatic.get(name));
-        evidence.is_plain_text() && spans.any(|span| span.include(evidence.occurred_at))
+        evidence.is_plain_text() && spans.any(|span| span.contains(evidence.occurred_at))
     }
 
     /// A reference is a shared name, even if only one known message has it: another one may still be registered.

@@ -18,8 +18,8 @@ use crate::domain::sid::MessageSid;
 use crate::domain::timestamp_serde::later;
 
 impl WorkingRows<'_> {
-    /// Takes back each provisional confirmation, together with its evidence, if all rows that it depends on are loaded.
-    pub(super) fn take_back(&mut self) {
+    /// Withdraws each provisional confirmation, together with its evidence, if all rows that it depends on are loaded.
+    pub(super) fn withdraw_provisional(&mut self) {
         if self.is_cut {
             return;
         }
@@ -66,7 +66,7 @@ impl WorkingRows<'_> {
         });
         let all = pieces.iter().map(|piece| &piece.parked);
         let names = (&self.services, &self.people);
-        automatic::spans(all, &self.known, names, &mut self.automatic);
+        automatic::add_spans(all, &self.known, names, &mut self.automatic);
         let mut is_done = false;
         while !is_done {
             is_done = true;

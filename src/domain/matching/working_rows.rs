@@ -8,7 +8,7 @@ use crate::domain::address::RecipientHash;
 use crate::domain::click_link::{Link, LinkId};
 use crate::domain::code::CodeHmac;
 use crate::domain::evidence::{Parked, Reason};
-use crate::domain::matching::automatic::AutomaticReplies;
+use crate::domain::matching::automatic::AutomaticSpan;
 use crate::domain::matching::candidates::{KnownMessages, Selection};
 use crate::domain::matching::people::People;
 use crate::domain::matching::policy::{Now, Policy};
@@ -55,8 +55,8 @@ pub(super) struct WorkingRows<'a> {
     pub(super) repeated: Option<Parked>,
     pub(super) services: BTreeMap<String, ServiceSid>,
     pub(super) people: People,
-    pub(super) automatic: BTreeMap<RecipientHash, AutomaticReplies>,
-    automatic_before: BTreeMap<RecipientHash, AutomaticReplies>,
+    pub(super) automatic: BTreeMap<RecipientHash, AutomaticSpan>,
+    automatic_before: BTreeMap<RecipientHash, AutomaticSpan>,
     pub(super) links: BTreeMap<LinkId, Link>,
     pub(super) changes: Changes,
     pub(super) is_cut: bool,
@@ -144,7 +144,7 @@ impl<'a> WorkingRows<'a> {
             }
             self.changes.messages.push(message);
         }
-        let is_new = |(person, span): &(RecipientHash, AutomaticReplies)| {
+        let is_new = |(person, span): &(RecipientHash, AutomaticSpan)| {
             self.automatic_before.get(person) != Some(span)
         };
         self.changes.automatic.extend(self.automatic.into_iter().filter(is_new));

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::domain::address::{NameKind, RecipientAliases, RecipientHash};
 use crate::domain::click_link::{Link, LinkId};
-use crate::domain::matching::{AutomaticReplies, Now, Parked, Policy, WaitsFor};
+use crate::domain::matching::{AutomaticSpan, Now, Parked, Policy, WaitsFor};
 use crate::domain::message::{Message, Reference};
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
 use crate::domain::signal::DedupKey;
@@ -144,7 +144,7 @@ pub trait Backend {
         account: AccountSid,
         person: RecipientHash,
     ) -> Result<Option<RecipientAliases>, Self::Error>;
-    fn automatic(&self, person: RecipientHash) -> Result<Option<AutomaticReplies>, Self::Error>;
+    fn automatic(&self, person: RecipientHash) -> Result<Option<AutomaticSpan>, Self::Error>;
 
     /// The accounts with a confirmed message that is not reported.
     fn accounts_with_due(&self) -> Result<Vec<AccountSid>, Self::Error>;

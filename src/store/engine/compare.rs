@@ -54,7 +54,7 @@ fn presence<B: Backend>(backend: &B, record: &ExportRecord) -> Result<Presence, 
         }
         ExportRecord::Automatic { person, automatic } => {
             let present = backend.automatic(*person)?;
-            let is_here = present.is_some_and(|here| here.and(*automatic) == here);
+            let is_here = present.is_some_and(|here| here.union_or_later(*automatic) == here);
             or_settled(is_here, automatic.until <= removal)
         }
         ExportRecord::Hold { account, .. } => {

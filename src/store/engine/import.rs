@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::domain::address::{RecipientAliases, RecipientHash};
 use crate::domain::click_link::{Link, LinkId};
 use crate::domain::matching;
-use crate::domain::matching::{AutomaticReplies, Parked, RowSource as _};
+use crate::domain::matching::{AutomaticSpan, Parked, RowSource as _};
 use crate::domain::message::Message;
 use crate::domain::sid::AccountSid;
 use crate::domain::signal::{Evidence, EvidenceTarget};
@@ -234,10 +234,10 @@ fn import_names<B: Backend>(
 fn import_automatic<B: Backend>(
     backend: &mut B,
     person: RecipientHash,
-    incoming: AutomaticReplies,
+    incoming: AutomaticSpan,
 ) -> Result<Merged, B::Error> {
     let before = backend.automatic(person)?;
-    let both = before.map_or(incoming, |before| before.and(incoming));
+    let both = before.map_or(incoming, |before| before.union_or_later(incoming));
     if before == Some(both) {
         return Ok(Merged::unchanged(both == incoming));
     }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::domain::address::{NameKind, RecipientAliases, RecipientHash};
 use crate::domain::click_link::{Link, LinkId};
 use crate::domain::matching::{
-    AffectedKeys, AutomaticReplies, Newest, Parked, RowSource, Rows, WaitsFor, gather,
+    AffectedKeys, AutomaticSpan, Newest, Parked, RowSource, Rows, WaitsFor, gather,
 };
 use crate::domain::message::{Message, Reference};
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
@@ -142,7 +142,7 @@ impl<B: Backend> RowSource for Loader<'_, B> {
         })
     }
 
-    fn automatic(&self, person: RecipientHash) -> Result<Option<AutomaticReplies>, B::Error> {
+    fn automatic(&self, person: RecipientHash) -> Result<Option<AutomaticSpan>, B::Error> {
         self.0.automatic(person)
     }
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::domain::address::{LearnedAliases, RecipientAliases, RecipientHash};
 use crate::domain::click_link::{Link, LinkId};
-use crate::domain::matching::{AutomaticReplies, Parked, ParkedKind};
+use crate::domain::matching::{AutomaticSpan, Parked, ParkedKind};
 use crate::domain::message::Message;
 use crate::domain::sid::{AccountSid, ServiceSid};
 use crate::domain::signal::DedupKey;
@@ -24,7 +24,7 @@ pub struct Mutation {
     pub dedup_keys: Vec<(DedupKey, Option<Timestamp>)>,
     pub senders: Vec<(AccountSid, String, ServiceSid)>,
     pub names: Vec<(AccountSid, RecipientHash, Option<RecipientAliases>)>,
-    pub automatic: Vec<(RecipientHash, Option<AutomaticReplies>)>,
+    pub automatic: Vec<(RecipientHash, Option<AutomaticSpan>)>,
     /// Accounts, and the time at which a hold began. `None`: no hold.
     pub holds: Vec<(AccountSid, Option<Timestamp>)>,
     /// Whether the rows were imported: the acts in them happened in another store, and do not count as new here.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::domain::address::{RecipientAliases, RecipientHash};
 use crate::domain::click_link::{Link, LinkId};
-use crate::domain::matching::{AutomaticReplies, Parked};
+use crate::domain::matching::{AutomaticSpan, Parked};
 use crate::domain::message::Message;
 use crate::domain::sid::{AccountSid, ServiceSid};
 use crate::domain::signal::DedupKey;
@@ -22,7 +22,7 @@ pub enum StoredRow {
     Sender(AccountSid, String, ServiceSid),
     /// One of the tied names of a person; each of them has a row with all names.
     Names(AccountSid, RecipientHash, RecipientAliases),
-    Automatic(RecipientHash, AutomaticReplies),
+    Automatic(RecipientHash, AutomaticSpan),
     Hold(AccountSid, Timestamp),
 }
 

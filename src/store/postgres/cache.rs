@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use crate::domain::address::{RecipientAliases, RecipientHash};
 use crate::domain::click_link::{Link, LinkId};
-use crate::domain::matching::{AutomaticReplies, Parked, WaitsFor};
+use crate::domain::matching::{AutomaticSpan, Parked, WaitsFor};
 use crate::domain::message::{Message, Reference};
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
 use crate::domain::signal::DedupKey;
@@ -63,7 +63,7 @@ pub(super) struct Loaded {
     pub(super) counted: HashMap<DedupKey, Timestamp>,
     pub(super) senders: HashMap<(AccountSid, String), ServiceSid>,
     pub(super) names: HashMap<(AccountSid, RecipientHash), RecipientAliases>,
-    pub(super) automatic: HashMap<RecipientHash, AutomaticReplies>,
+    pub(super) automatic: HashMap<RecipientHash, AutomaticSpan>,
     pub(super) parked_rows: ParkedRows,
     pub(super) evictable: Vec<MessageSid>,
     pub(super) accounts_with_due: Vec<AccountSid>,
@@ -92,7 +92,7 @@ pub(super) struct Changed {
     pub(super) counted: BTreeMap<DedupKey, Option<Timestamp>>,
     pub(super) senders: BTreeMap<(AccountSid, String), ServiceSid>,
     pub(super) names: BTreeMap<(AccountSid, RecipientHash), Option<RecipientAliases>>,
-    pub(super) automatic: BTreeMap<RecipientHash, Option<AutomaticReplies>>,
+    pub(super) automatic: BTreeMap<RecipientHash, Option<AutomaticSpan>>,
     pub(super) holds: BTreeMap<AccountSid, Option<Timestamp>>,
     /// Candidates for eviction that stay until a time, or until another message changes.
     pub(super) postponed: BTreeMap<MessageSid, (Timestamp, MessageSid)>,
@@ -377,7 +377,7 @@ impl Backend for RowCache {
         Ok(self.loaded.names.get(&(account, person)).cloned())
     }
 
-    fn automatic(&self, person: RecipientHash) -> Result<Option<AutomaticReplies>, Infallible> {
+    fn automatic(&self, person: RecipientHash) -> Result<Option<AutomaticSpan>, Infallible> {
         if let Some(changed) = self.changed.automatic.get(&person) {
             return Ok(*changed);
         }

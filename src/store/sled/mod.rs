@@ -27,7 +27,7 @@ mod writer;
 pub use disk::access::AccessDenied;
 pub use disk::data_dir::OpenError;
 pub use disk::offline_access::OfflineStore;
-pub use disk::probe::{Lock, StoreProbe, lock, probe};
+pub use disk::probe::{LockState, StoreProbe, lock_state, probe};
 pub use disk::usage::{Usage, usage};
 pub use hooks::{Commit, Failure, FreeSpace, OnCommit, OnFatal};
 pub use options::Options;

@@ -249,7 +249,7 @@ mod tests {
             (Room::Now(3), 0),
             "one at a time"
         );
-        assert_eq!(lane.post(22, &done()).change, Some(LaneChange::Reopened));
+        assert_eq!(lane.post(22, &done()).change, Some(LaneChange::Resumed));
         lane.post(23, &missing());
         assert!(!lane.is_paused(), "the count starts over");
     }
@@ -320,7 +320,7 @@ mod tests {
             let context = lane.wait(60).post(23, &missing());
             assert!(matches!(context.change, Some(LaneChange::Paused(_))) && lane.is_paused());
             assert_eq!((lane.room(), lane.inner.free_for_missing()), (Room::Now(4), 1));
-            assert_eq!(lane.post(24, &done()).change, Some(LaneChange::Reopened));
+            assert_eq!(lane.post(24, &done()).change, Some(LaneChange::Resumed));
         }
     }
 

@@ -72,7 +72,7 @@ pub enum LaneChange {
     /// Posts hang; this is the new limit.
     Narrowed(usize),
     /// The lane was paused.
-    Reopened,
+    Resumed,
     /// Another receiver caused it.
     Shared(SharedChange),
 }
@@ -187,7 +187,7 @@ impl Lane {
                 self.limit.succeed(post.began);
                 let ends_shared = self.shared.readmit(post.began);
                 let ends_own = self.breaker.succeed(post.began);
-                (ends_own || ends_shared).then_some(LaneChange::Reopened)
+                (ends_own || ends_shared).then_some(LaneChange::Resumed)
             }
             Verdict::Throttle { after, .. } => {
                 self.limit.throttle(*after, post.began, now, jitter);
@@ -197,7 +197,7 @@ impl Lane {
                 suspect = post.missing && self.breaker.is_proven();
                 let pause = if suspect { None } else { self.breaker.miss(post, why, now) };
                 let readmitted = self.shared.readmit(post.began);
-                let readmitted = readmitted.then_some(LaneChange::Shared(SharedChange::Readmitted));
+                let readmitted = readmitted.then_some(LaneChange::Shared(SharedChange::Resumed));
                 pause.map(LaneChange::Paused).or(readmitted)
             }
             Verdict::Pause { why } => {
@@ -437,7 +437,7 @@ mod tests {
             let mut lane = LaneFixture::new(4);
             lane.post(1, &verdict);
             let context = lane.wait(60).post(2, &done());
-            assert_eq!((context.change, lane.is_paused()), (Some(LaneChange::Reopened), false));
+            assert_eq!((context.change, lane.is_paused()), (Some(LaneChange::Resumed), false));
             assert_eq!(lane.room(), Room::Now(4));
             assert_eq!(lane.state(), LaneState::Posting);
         }

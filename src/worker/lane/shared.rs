@@ -18,7 +18,7 @@ pub enum SharedChange {
     /// Its post got a 429.
     Throttled(Duration),
     /// Twilio no longer rejects the account.
-    Readmitted,
+    Resumed,
 }
 
 /// A pause that all receivers know, this one included.
@@ -67,7 +67,7 @@ impl SharedBlocks {
             }
             None if known.is_some() => {
                 self.is_contradicted = breaker.end_denial();
-                Some(SharedChange::Readmitted)
+                Some(SharedChange::Resumed)
             }
             None => None,
         };
@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(lane.room(), Room::After(MINUTE));
         assert_eq!(read(lane.wait(10), &paused(50)), []);
         assert_eq!(lane.room(), Room::After(Duration::from_secs(50)));
-        assert_eq!(read(&mut lane, &[]), [SharedChange::Readmitted]);
+        assert_eq!(read(&mut lane, &[]), [SharedChange::Resumed]);
         assert_eq!((lane.state(), lane.room()), (LaneState::Posting, Room::Now(4)));
         assert_eq!(read(&mut lane, &[]), []);
     }
@@ -181,7 +181,7 @@ mod tests {
         let accepted = lane.wait(60).post(2, &done());
         let began = Duration::from_secs(1);
         assert_eq!(accepted.news, Some(AccountNews::Accepted { began }));
-        assert_eq!(accepted.change, Some(LaneChange::Reopened));
+        assert_eq!(accepted.change, Some(LaneChange::Resumed));
         assert_eq!(lane.room(), Room::Now(4));
         assert_eq!(read(&mut lane, &[]), [], "this receiver caused the change");
     }
@@ -204,7 +204,7 @@ mod tests {
         let mut lane = LaneFixture::new(4);
         lane.post(1, &pause(401));
         assert_eq!(read(&mut lane, &paused(60)), [], "its own news");
-        assert_eq!(read(lane.wait(10), &[]), [SharedChange::Readmitted]);
+        assert_eq!(read(lane.wait(10), &[]), [SharedChange::Resumed]);
         assert_eq!((lane.state(), lane.room()), (LaneState::Posting, Room::Now(4)));
         // Its own credentials are wrong: this holds no other receiver back.
         for _ in 0..2 {
@@ -227,7 +227,7 @@ mod tests {
         assert_eq!(context.news, Some(AccountNews::Accepted { began }));
         assert_eq!(
             (context.change, lane.state()),
-            (Some(LaneChange::Shared(SharedChange::Readmitted)), LaneState::Posting)
+            (Some(LaneChange::Shared(SharedChange::Resumed)), LaneState::Posting)
         );
     }
 

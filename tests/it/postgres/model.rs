@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 
 use heardback::domain::address::{NameKind, RecipientAliases, RecipientHash};
 use heardback::domain::click_link::{Link, LinkId};
-use heardback::domain::matching::{AutomaticReplies, Parked, WaitsFor};
+use heardback::domain::matching::{AutomaticSpan, Parked, WaitsFor};
 use heardback::domain::message::{Message, Reference, State};
 use heardback::domain::sid::{AccountSid, MessageSid, ServiceSid};
 use heardback::domain::signal::DedupKey;
@@ -41,7 +41,7 @@ pub(super) struct Model {
     counted: BTreeMap<DedupKey, Timestamp>,
     senders: BTreeMap<(AccountSid, String), ServiceSid>,
     names: BTreeMap<(AccountSid, RecipientHash), RecipientAliases>,
-    automatic: BTreeMap<RecipientHash, AutomaticReplies>,
+    automatic: BTreeMap<RecipientHash, AutomaticSpan>,
     holds: BTreeMap<AccountSid, Timestamp>,
     next_lease: u64,
     /// The messages that the next claim can find. `None`: all.
@@ -300,7 +300,7 @@ impl Backend for Model {
         Ok(self.names.get(&(account, person)).cloned())
     }
 
-    fn automatic(&self, person: RecipientHash) -> Result<Option<AutomaticReplies>, Infallible> {
+    fn automatic(&self, person: RecipientHash) -> Result<Option<AutomaticSpan>, Infallible> {
         Ok(self.automatic.get(&person).copied())
     }
 

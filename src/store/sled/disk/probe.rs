@@ -55,9 +55,9 @@ pub fn probe(path: &Path) -> Result<StoreProbe, OpenError> {
     Ok(StoreProbe::Free)
 }
 
-/// Whether a process holds a store's lock, and whether it still reads the store.
+/// The state of a store's lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lock {
+pub enum LockState {
     /// No process holds it, or its file cannot be read.
     Free,
     /// A starting service holds it: it answers commands once it listens.
@@ -66,12 +66,11 @@ pub enum Lock {
     Held,
 }
 
-/// Reads the state of a store's lock.
-pub fn lock(path: &Path) -> Lock {
+pub fn lock_state(path: &Path) -> LockState {
     match lock_holder(path) {
-        Ok(Some(holder)) if holder.ends_with(STARTING) => Lock::Starting,
-        Ok(Some(_)) => Lock::Held,
-        Ok(None) | Err(_) => Lock::Free,
+        Ok(Some(holder)) if holder.ends_with(STARTING) => LockState::Starting,
+        Ok(Some(_)) => LockState::Held,
+        Ok(None) | Err(_) => LockState::Free,
     }
 }
 

@@ -16,7 +16,7 @@ use crate::domain::address::{RecipientAliases, RecipientHash};
 use crate::domain::click_link::{Link, LinkId};
 use crate::domain::clock::LastSeen;
 use crate::domain::findings::MIN_FREE;
-use crate::domain::matching::{AutomaticReplies, Parked, WaitsFor};
+use crate::domain::matching::{AutomaticSpan, Parked, WaitsFor};
 use crate::domain::message::{Message, Reference};
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
 use crate::domain::signal::DedupKey;
@@ -412,7 +412,7 @@ impl Backend for SledBackend {
         if self.presence.may_contain(&key) { self.read(&key) } else { Ok(None) }
     }
 
-    fn automatic(&self, person: RecipientHash) -> Result<Option<AutomaticReplies>, Fatal> {
+    fn automatic(&self, person: RecipientHash) -> Result<Option<AutomaticSpan>, Fatal> {
         self.read(&keys::automatic(person))
     }
 
