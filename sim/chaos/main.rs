@@ -144,7 +144,7 @@ enum StoreKind {
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     if let Some(history) = &arguments.judge {
-        return verdict(history, arguments.report.as_deref());
+        return judge_history(history, arguments.report.as_deref());
     }
     let seed = arguments.seed.map_or_else(getrandom::u64, Ok).context("no random numbers")?;
     println!("seed {seed}");
@@ -164,7 +164,7 @@ fn main() -> anyhow::Result<ExitCode> {
         }
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
-    let code = verdict(&path, arguments.report.as_deref());
+    let code = judge_history(&path, arguments.report.as_deref());
     end.map_err(|error| error.context("the run is incomplete")).and(code)
 }
 
@@ -255,7 +255,7 @@ fn prepared(
     if clock.is_none() {
         println!("NO CLOCK JUMPS: no C compiler (`cc`), or not Linux");
     }
-    let binary = arguments.binary.clone().map_or_else(beside, Ok)?;
+    let binary = arguments.binary.clone().map_or_else(default_binary, Ok)?;
     if let Some(database) = &database {
         database.migrate(&binary)?;
     }
@@ -294,13 +294,13 @@ fn prepared(
 }
 
 /// The binary of the same build: `target/release/heardback` for `target/release/examples/chaos`.
-fn beside() -> anyhow::Result<PathBuf> {
+fn default_binary() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?;
     let folder = own.parent().and_then(Path::parent).context("the example is in no folder")?;
     Ok(folder.join("heardback"))
 }
 
-fn verdict(history: &Path, report: Option<&Path>) -> anyhow::Result<ExitCode> {
+fn judge_history(history: &Path, report: Option<&Path>) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let events = history::read(history)?;
     let facts = Facts::of(&events);

@@ -12,6 +12,11 @@ use crate::judge::facts::SECOND;
 
 const ACCOUNT: &str = "AC1";
 const SID: &str = "SMa1000000000000000000000000000001";
+/// The claims of a request: whether it registers the message, and whether it proves it.
+type Claims = (bool, bool);
+const REGISTERS: Claims = (true, false);
+const PROVES: Claims = (false, true);
+const BOTH: Claims = (true, true);
 const FORGED: &str = "SMc3000000000000000000000000000001";
 
 /// Builds a history; each event is a second after the one before.
@@ -39,8 +44,8 @@ impl HistoryBuilder {
         let mut history = Self::new();
         history.push(EventKind::Started { run: 1 });
         history.push(EventKind::Ready { run: 1 });
-        history.request(Role::Honest, SID, (true, false), Some(201));
-        history.request(Role::Honest, SID, (false, true), Some(200));
+        history.request(Role::Honest, SID, REGISTERS, Some(201));
+        history.request(Role::Honest, SID, PROVES, Some(200));
         history
     }
 
@@ -50,13 +55,7 @@ impl HistoryBuilder {
         self
     }
 
-    fn request(
-        &mut self,
-        role: Role,
-        sid: &str,
-        claims: (bool, bool),
-        status: Option<u16>,
-    ) -> &mut Self {
+    fn request(&mut self, role: Role, sid: &str, claims: Claims, status: Option<u16>) -> &mut Self {
         self.signal("x", role, sid, claims, status)
     }
 
@@ -65,7 +64,7 @@ impl HistoryBuilder {
         kind: &str,
         role: Role,
         sid: &str,
-        (registers, proves): (bool, bool),
+        (registers, proves): Claims,
         status: Option<u16>,
     ) -> &mut Self {
         let req = self.next;
@@ -166,20 +165,20 @@ fn i1_an_acknowledged_message_is_missing_or_was_never_reported() {
 #[test]
 fn i1_an_unacknowledged_message_may_be_missing() {
     let mut history = HistoryBuilder::new();
-    history.request(Role::Honest, SID, (true, false), Some(503));
-    history.request(Role::Honest, SID, (true, true), None);
+    history.request(Role::Honest, SID, REGISTERS, Some(503));
+    history.request(Role::Honest, SID, BOTH, None);
     assert_eq!(history.broken(), NONE);
 }
 
 #[test]
 fn i2_an_unproven_message_is_posted() {
     let mut history = HistoryBuilder::new();
-    history.request(Role::Honest, SID, (true, false), Some(201));
-    history.request(Role::Honest, SID, (false, true), Some(503));
+    history.request(Role::Honest, SID, REGISTERS, Some(201));
+    history.request(Role::Honest, SID, PROVES, Some(503));
     assert_eq!(history.post(201).stored(SID, "reported", None).broken(), ["I2"]);
     let mut history = HistoryBuilder::new();
-    history.request(Role::Honest, SID, (true, false), Some(201)).post(201);
-    history.request(Role::Honest, SID, (false, true), Some(200));
+    history.request(Role::Honest, SID, REGISTERS, Some(201)).post(201);
+    history.request(Role::Honest, SID, PROVES, Some(200));
     assert_eq!(history.stored(SID, "reported", None).broken(), ["I2"], "before it was proven");
 }
 
@@ -221,9 +220,9 @@ fn i5_a_forged_request_is_accepted_or_an_honest_one_rejected() {
     history.request(Role::Hostile, FORGED, (false, false), Some(403));
     assert_eq!(history.stored(FORGED, "pending", None).broken(), ["I5"]);
     let mut history = HistoryBuilder::new();
-    assert_eq!(history.request(Role::Honest, SID, (true, false), Some(403)).broken(), ["I5"]);
+    assert_eq!(history.request(Role::Honest, SID, REGISTERS, Some(403)).broken(), ["I5"]);
     let mut history = HistoryBuilder::new();
-    assert_eq!(history.request(Role::Honest, SID, (true, false), Some(503)).broken(), NONE);
+    assert_eq!(history.request(Role::Honest, SID, REGISTERS, Some(503)).broken(), NONE);
 }
 
 #[test]
@@ -258,7 +257,7 @@ fn i6_more_posts_at_a_time_than_allowed() {
 fn i6_a_throttled_account_is_posted_for() {
     let other = SID.replace("01", "02");
     let mut history = HistoryBuilder::with_proven_message();
-    history.request(Role::Honest, &other, (true, true), Some(200));
+    history.request(Role::Honest, &other, BOTH, Some(200));
     history.post_of(SID, ACCOUNT, 429, 9).state("confirmed").post_of(&other, ACCOUNT, 201, 0);
     for _ in 0..9 {
         history.state("confirmed");

@@ -4,7 +4,7 @@ use crate::faults::{DatabaseFault, REPLACED};
 use crate::history::{EventKind, Role};
 use crate::judge::facts::Facts;
 use crate::judge::judge;
-use crate::judge::tests::{HistoryBuilder, NONE, SID};
+use crate::judge::tests::{HistoryBuilder, NONE, PROVES, REGISTERS, SID};
 
 const CUT: DatabaseFault = DatabaseFault::CutCommits;
 
@@ -13,11 +13,11 @@ fn posted_after_a_503(fault: Option<DatabaseFault>) -> HistoryBuilder {
     let mut history = HistoryBuilder::new();
     history.push(EventKind::Started { run: 1 });
     history.push(EventKind::Ready { run: 1 });
-    history.request(Role::Honest, SID, (true, false), Some(201));
+    history.request(Role::Honest, SID, REGISTERS, Some(201));
     if let Some(fault) = fault {
         history.fault(fault.name());
     }
-    history.request(Role::Honest, SID, (false, true), Some(503));
+    history.request(Role::Honest, SID, PROVES, Some(503));
     history.post(201).stored(SID, "reported", None);
     history
 }
@@ -60,8 +60,8 @@ fn i13_a_request_is_acknowledged_by_no_receiver_while_one_is_replaced() {
         history.push(EventKind::Started { run: 1 });
         history.push(EventKind::Ready { run: 1 });
         history.fault(REPLACED);
-        history.request(Role::Honest, SID, (true, false), Some(503));
-        history.request(Role::Honest, SID, (true, false), Some(last));
+        history.request(Role::Honest, SID, REGISTERS, Some(503));
+        history.request(Role::Honest, SID, REGISTERS, Some(last));
         if last == 200 {
             history.stored(SID, "pending", None);
         }

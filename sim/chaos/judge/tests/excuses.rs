@@ -3,15 +3,15 @@
 use crate::history::{EventKind, Role};
 use crate::judge::facts::{Facts, SECOND};
 use crate::judge::posting;
-use crate::judge::tests::{HistoryBuilder, NONE, SID};
+use crate::judge::tests::{HistoryBuilder, NONE, PROVES, REGISTERS, SID};
 
 /// A registered message and a signal, which the service logged as deferred or not.
 fn a_signal(kind: &str, status: u16, is_deferred: bool) -> HistoryBuilder {
     let mut history = HistoryBuilder::new();
     history.push(EventKind::Started { run: 1 });
     history.push(EventKind::Ready { run: 1 });
-    history.request(Role::Honest, SID, (true, false), Some(201));
-    history.signal(kind, Role::Honest, SID, (false, true), Some(status));
+    history.request(Role::Honest, SID, REGISTERS, Some(201));
+    history.signal(kind, Role::Honest, SID, PROVES, Some(status));
     if is_deferred {
         let answered = history.events.pop().expect("answered");
         let about = match kind {
@@ -88,7 +88,7 @@ fn i1_only_a_call_a_press_or_a_forwarded_message_in_memory_may_be_lost_by_a_kill
 #[test]
 fn i1_a_repeated_press_in_memory_is_lost_with_the_first_and_one_of_the_next_process_is_not() {
     let press = |history: &mut HistoryBuilder| {
-        history.signal("link pressed", Role::Honest, SID, (false, true), Some(303));
+        history.signal("link pressed", Role::Honest, SID, PROVES, Some(303));
     };
     let mut history = a_signal("link pressed", 303, true);
     press(&mut history);
@@ -104,7 +104,7 @@ fn i1_a_repeated_press_in_memory_is_lost_with_the_first_and_one_of_the_next_proc
 #[test]
 fn i1_another_proof_that_is_not_in_memory_only_must_count() {
     let mut history = a_signal("link pressed", 303, true);
-    history.signal("click", Role::Honest, SID, (false, true), Some(204));
+    history.signal("click", Role::Honest, SID, PROVES, Some(204));
     assert_eq!(killed(&mut history).stored(SID, "pending", None).broken(), ["I1"]);
 }
 
@@ -114,15 +114,15 @@ fn i1_a_wrong_clock_excuses_only_what_is_judged_by_its_time() {
         let mut history = HistoryBuilder::with_proven_message();
         history.events.truncate(5);
         history.push(EventKind::FaultBegan { id: 9, name: "clock 2 days ahead".to_owned() });
-        history.signal(kind, Role::Honest, SID, (false, true), Some(200));
+        history.signal(kind, Role::Honest, SID, PROVES, Some(200));
         history.push(EventKind::FaultEnded { id: 9 });
         assert_eq!(history.stored(SID, "pending", None).broken(), wanted, "{kind}");
         // The clock was right again.
         let mut history = HistoryBuilder::with_proven_message();
         history.events.truncate(3);
         history.fault("clock 2 days ahead").state("none").state("none");
-        history.request(Role::Honest, SID, (true, false), Some(201));
-        history.signal(kind, Role::Honest, SID, (false, true), Some(200));
+        history.request(Role::Honest, SID, REGISTERS, Some(201));
+        history.signal(kind, Role::Honest, SID, PROVES, Some(200));
         assert_eq!(history.stored(SID, "pending", None).broken(), ["I1"], "{kind}");
     }
 }
@@ -135,8 +135,8 @@ fn repeated_after(half_seconds: usize, slowest_start: u64) -> Vec<&'static str> 
     if let Some(ready) = history.events.last_mut() {
         ready.at += slowest_start * SECOND;
     }
-    history.request(Role::Honest, SID, (true, false), Some(201));
-    history.request(Role::Honest, SID, (false, true), Some(200)).post(201);
+    history.request(Role::Honest, SID, REGISTERS, Some(201));
+    history.request(Role::Honest, SID, PROVES, Some(200)).post(201);
     for _ in 0..half_seconds / 2 {
         history.state("reported");
     }

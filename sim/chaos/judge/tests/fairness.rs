@@ -4,19 +4,19 @@ use crate::faults::{BOGUS_SIDS, FLOOD, HANG};
 use crate::history::{Credential, Event, EventKind, Role};
 use crate::judge::facts::Facts;
 use crate::judge::judge;
-use crate::judge::tests::{ACCOUNT, HistoryBuilder, NONE, SID};
+use crate::judge::tests::{ACCOUNT, BOTH, HistoryBuilder, NONE, PROVES, REGISTERS, SID};
 
-/// A message of an account that does not hang, proven during the fault and posted this many seconds later.
-fn posted_during(act: &str, sid: &str, hanging: &str, seconds: usize) -> HistoryBuilder {
+/// A run with one message that is proven during the fault and posted this many seconds later.
+fn posted_during(fault: &str, sid: &str, hanging: &str, seconds: usize) -> HistoryBuilder {
     let mut history = HistoryBuilder::new();
     history.push(EventKind::Started { run: 1 });
     history.push(EventKind::Ready { run: 1 });
-    history.push(EventKind::FaultBegan { id: 9, name: act.to_owned() });
-    if act == HANG {
+    history.push(EventKind::FaultBegan { id: 9, name: fault.to_owned() });
+    if fault == HANG {
         history.push(EventKind::AccountHangs { account: hanging.to_owned() });
     }
-    history.request(Role::Honest, sid, (true, false), Some(201));
-    history.signal("click", Role::Honest, sid, (false, true), Some(204));
+    history.request(Role::Honest, sid, REGISTERS, Some(201));
+    history.signal("click", Role::Honest, sid, PROVES, Some(204));
     for _ in 0..seconds {
         history.push(EventKind::Sample { run: 1, rss_kib: 1, fds: 1 });
     }
@@ -77,11 +77,7 @@ fn i11_another_fault_or_a_429_of_the_account_explains_a_wait() {
     history.events.insert(6, Event { at, kind: posted });
     history.events.insert(7, Event { at, kind: decided });
     history.events.insert(8, Event { at, kind: EventKind::Replied { post: 55, whole: true } });
-    history.request(Role::Honest, &other, (true, true), Some(200)).stored(
-        &other,
-        "confirmed",
-        None,
-    );
+    history.request(Role::Honest, &other, BOTH, Some(200)).stored(&other, "confirmed", None);
     assert!(!history.broken().contains(&"I11"));
 }
 
@@ -90,7 +86,7 @@ fn i1_an_unknown_sid_must_end_refused() {
     let bogus = SID.replace("SMa1", "SMf6");
     for (state, wanted) in [("refused", &NONE[..]), ("pending", &["I1"]), ("confirmed", &["I10"])] {
         let mut history = HistoryBuilder::new();
-        history.request(Role::Honest, &bogus, (true, true), Some(204));
+        history.request(Role::Honest, &bogus, BOTH, Some(204));
         let status = (state == "refused").then_some(404);
         history.post_of(&bogus, ACCOUNT, 404, 0).stored(&bogus, state, status);
         assert_eq!(history.broken(), wanted, "{state}");
@@ -125,7 +121,7 @@ fn i12_honest_requests_are_not_answered_during_a_flood() {
         let mut history = HistoryBuilder::new();
         history.push(EventKind::FaultBegan { id: 99, name: act.to_owned() });
         for _ in 0..30 {
-            history.request(Role::Honest, SID, (true, false), status);
+            history.request(Role::Honest, SID, REGISTERS, status);
         }
         history.push(EventKind::FaultEnded { id: 99 }).stored(SID, "pending", None);
         assert_eq!(history.broken(), wanted, "{status:?}");

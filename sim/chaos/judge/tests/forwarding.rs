@@ -123,8 +123,8 @@ fn reply(is_from_app: bool, is_deferred: bool) -> HistoryBuilder {
     let mut history = HistoryBuilder::new();
     history.push(EventKind::Started { run: 1 });
     history.push(EventKind::Ready { run: 1 });
-    history.request(Role::Honest, SID, (true, false), Some(201));
-    history.signal(QUOTING, Role::Honest, SID, (false, true), Some(200));
+    history.request(Role::Honest, SID, REGISTERS, Some(201));
+    history.signal(QUOTING, Role::Honest, SID, PROVES, Some(200));
     if is_from_app {
         answered_by_app(&mut history);
     }
@@ -149,8 +149,8 @@ fn i15_evidence_that_the_app_answered_is_lost_only_in_memory() {
 fn i2_evidence_counts_although_the_app_failed() {
     for (kind, wanted) in [(QUOTING, &NONE[..]), ("click", &["I2"])] {
         let mut history = HistoryBuilder::new();
-        history.request(Role::Honest, SID, (true, false), Some(201));
-        history.signal(kind, Role::Honest, SID, (false, true), Some(502));
+        history.request(Role::Honest, SID, REGISTERS, Some(201));
+        history.signal(kind, Role::Honest, SID, PROVES, Some(502));
         assert_eq!(history.post(201).stored(SID, "reported", None).broken(), wanted, "{kind}");
     }
 }
@@ -158,9 +158,9 @@ fn i2_evidence_counts_although_the_app_failed() {
 #[test]
 fn forwards_are_counted_by_the_answer_that_twilio_got() {
     let mut history = reply(true, true);
-    history.signal(QUOTING, Role::Honest, SID, (false, true), Some(200));
-    history.signal(QUOTING, Role::Honest, SID, (false, true), Some(502));
-    history.signal(QUOTING, Role::Honest, SID, (false, true), None);
+    history.signal(QUOTING, Role::Honest, SID, PROVES, Some(200));
+    history.signal(QUOTING, Role::Honest, SID, PROVES, Some(502));
+    history.signal(QUOTING, Role::Honest, SID, PROVES, None);
     forward(&mut history, "x", Credential::Right);
     converse(&mut history, ["first", "second"], false, None);
     let counts = counts(&Facts::of(&history.events));

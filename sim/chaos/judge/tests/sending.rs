@@ -18,7 +18,7 @@ fn broken(history: &HistoryBuilder) -> usize {
 #[test]
 fn a_message_may_be_created_once_and_only_for_a_send() {
     let mut history = HistoryBuilder::new();
-    history.signal(SEND, Role::Honest, SID, (true, false), Some(201));
+    history.signal(SEND, Role::Honest, SID, REGISTERS, Some(201));
     assert_eq!(broken(&history), 1, "acknowledged, and never created");
     created(&mut history);
     assert_eq!(broken(&history), 0);
@@ -32,7 +32,7 @@ fn a_message_may_be_created_once_and_only_for_a_send() {
 #[test]
 fn a_send_without_an_answer_is_counted_and_breaks_nothing() {
     let mut history = HistoryBuilder::new();
-    history.signal(SEND, Role::Honest, SID, (true, false), None);
+    history.signal(SEND, Role::Honest, SID, REGISTERS, None);
     created(&mut history);
     assert_eq!(broken(&history), 0);
     assert_eq!(counts(&Facts::of(&history.events)), [1, 1, 1, 0]);
