@@ -1,7 +1,7 @@
 //! `Webhook<T, A>`: a verified webhook, parsed as `T`, and its hand-off if the app has a URL for it.
 //!
 //! A webhook that cannot be parsed is handed off all the same: the app may understand it, and its sender is authentic. The
-//! exception is a form without a field that Twilio always sends. No delimiter is signed, so it may be another form of
+//! exception is a form without a field that Heardback requires. No delimiter is signed, so it may be another form of
 //! Twilio's with a delimiter moved (`MessageSi=dSM…`), which must not get a new signature.
 
 use std::future::Future;
