@@ -593,7 +593,7 @@ fn a_receipt_after_an_automatic_text_does_not_make_the_text_evidence_for_an_olde
 fn a_text_in_the_second_of_a_messages_creation_is_no_evidence_for_an_older_message() {
     for milliseconds in [0, 1, 500, 998, 999] {
         let truncated = at(0) + SignedDuration::from_millis(999);
-        let newest = MessageUpdate { created_at: Some(truncated), ..registered(2, 0) };
+        let newest = MessageUpdate { created_at: Some(truncated), ..registered(2, 1) };
         let mut book = book(&[registered(1, -MINUTE), status(1, "delivered", -50), newest]);
         let mut text = reply(1, 0);
         if let Ok(evidence) = &mut text.evidence {

@@ -128,10 +128,14 @@ async fn a_code_and_a_counted_reply_survive_a_jump_of_sixty_days_that_was_confir
             matches!(replayed, ObserveOutcome::NotConfirmed(_)),
             "it was counted: {replayed:?}"
         );
-        let code = Probe::entered("111111", &[CodeKey::new(b"the app's key")]);
-        let typed = Signal { code, ..acted(person(1), None, now) };
-        let typed = bench.store().observe(typed).await.expect("observed");
-        assert_eq!(typed, ObserveOutcome::Confirmed(sid(1)), "{restarts}");
+        let typed = |code, at| {
+            let code = Probe::entered(code, &[CodeKey::new(b"the app's key")]);
+            Signal { code, ..acted(person(1), None, at) }
+        };
+        let other = bench.store().observe(typed("222222", now)).await.expect("observed");
+        assert!(!matches!(other, ObserveOutcome::Confirmed(_)), "not its code: {other:?}");
+        let own = bench.store().observe(typed("111111", now + 1)).await.expect("observed");
+        assert_eq!(own, ObserveOutcome::Confirmed(sid(1)), "{restarts}");
     }
 }
 
