@@ -69,12 +69,18 @@ impl Browser {
         Some(browser)
     }
 
-    /// Repeats the call while the browser replaces the page.
+    /// Repeats the call while the browser replaces the page. A script whose page is replaced meanwhile has no result: it may
+    /// have begun the replacement, so it is not repeated.
     pub(crate) fn call(&mut self, method: &str, params: &Value) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let message = self.ask(method, params);
             let Some(error) = message.get("error") else { return message["result"].clone() };
+            if error["message"] == "Inspected target navigated or closed"
+                && method == "Runtime.evaluate"
+            {
+                return Value::Null;
+            }
             let between = error["message"] == "Not attached to an active page";
             assert!(between && Instant::now() < deadline, "{method}: {message}");
             std::thread::park_timeout(POLL_INTERVAL);
