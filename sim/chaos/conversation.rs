@@ -1,5 +1,5 @@
 //! Conversations: texts of one person that overlap. They prove nothing, because no message went to the person; the judge
-//! checks their order at the app.
+//! checks that the app gets them one at a time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +16,7 @@ use crate::support::http::{form, request_bytes};
 pub(crate) const TEXTING: &str = "text of a conversation";
 /// The texts of a conversation.
 const TEXTS: u32 = 3;
-/// The time between two texts. It is longer than the delays of the proxy, so the texts arrive in their order, and shorter
-/// than the service waits for the app.
+/// The time between two texts. It is shorter than the service waits for the app.
 const APART: Duration = Duration::from_millis(700);
 
 impl Driver {

@@ -235,7 +235,7 @@ fn messages(facts: &Facts<'_>, lost: usize) -> Rows {
 }
 
 fn forwards(facts: &Facts<'_>) -> Rows {
-    let forwarding::Counts { forwarded, by_app, in_place, deferred, ordered } =
+    let forwarding::Counts { forwarded, by_app, in_place, deferred, overlapping } =
         forwarding::counts(facts);
     let [accepted, failed] = in_place;
     vec![
@@ -245,7 +245,7 @@ fn forwards(facts: &Facts<'_>) -> Rows {
             &[by_app, accepted, failed].map(thousands),
         ),
         row("evidence of forwarded messages and calls in memory", &[thousands(deferred)]),
-        row("pairs of one person's texts whose order was judged", &[thousands(ordered)]),
+        row("texts of one person that must reach the app one at a time", &[thousands(overlapping)]),
     ]
 }
 

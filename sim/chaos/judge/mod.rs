@@ -88,7 +88,7 @@ pub(crate) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
         ),
         finding(
             "I15",
-            "the app gets what Twilio sent, signed and in order, and no evidence is lost by it",
+            "the app gets what Twilio sent, signed, one text of a person at a time, and no evidence is lost by it",
             forwarding::forwarded(facts),
         ),
     ]
