@@ -320,7 +320,9 @@ fn verify<'a, T: SignedPayload>(
         && no_key_can_verify(keyring, route_signer, claimed_account, is_form)
         && receiver.failure_limiter.is_over_limit(request)
     {
-        receiver.failure_limiter.count_failure(request)?;
+        let counted = receiver.failure_limiter.count_failure(request);
+        // Also if the network is within its limit again by now: the request costs no further work.
+        return Err(counted.err().unwrap_or(Rejection::Limited));
     }
     let content = match media {
         _ if is_get && body.is_empty() => Content::Nothing,

@@ -76,8 +76,8 @@ fn at_the_earliest(created_at: Timestamp) -> Timestamp {
     if is_rounded_up { earlier(created_at, Duration::from_millis(999)) } else { created_at }
 }
 
-/// Whether a text came within seconds of the creation of a message to that person from that sender. `requires_known_creation` admits
-/// only messages with a known creation time.
+/// Whether a text came within seconds of the creation of a message to that person from that sender.
+/// `requires_known_creation` admits only messages with a known creation time.
 pub(super) fn is_too_fast(
     evidence: &Evidence,
     known: &BTreeMap<MessageSid, Message>,
