@@ -102,6 +102,8 @@ mod replay;
 #[cfg(test)]
 mod resends;
 #[cfg(test)]
+mod rolling;
+#[cfg(test)]
 mod send;
 #[cfg(test)]
 mod skip;
@@ -116,6 +118,8 @@ mod support;
 mod tidy;
 #[cfg(test)]
 mod traces;
+#[cfg(test)]
+mod traffic;
 #[cfg(test)]
 mod transfer;
 mod upstream;

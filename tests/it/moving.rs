@@ -1,211 +1,28 @@
 //! The runbook of docs/moving.md under traffic: from sled to PostgreSQL and back, with the real binary. Nothing is lost, and
 //! nothing is confirmed or posted twice.
 
-use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::str::FromStr as _;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
-use std::time::Duration;
 
-use heardback::domain::matching::earlier;
-use heardback::recording::Recording;
-use jiff::Timestamp;
 use rustix::process::Signal;
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 
-use crate::harness::http_client::Line;
-use crate::harness::running::{BINARY, Running, command};
+use crate::harness::running::{BINARY, Running};
 use crate::harness::twilio::Twilio;
 use crate::harness::{
     ACCOUNT, Harness, LONG, SENDER, eventually, form, get, http_client, sid, signed,
 };
 use crate::postgres::Postgres;
+use crate::traffic::{Ending, Place, Traffic, serve, stop};
 
-/// A message gets its evidence this many messages later, so that a move is always between the two for some.
-const LAG: u32 = 12;
 /// The messages before the first move: more than an import sends in one request.
 const MANY: u32 = 120;
 /// The messages before and after each step of a move.
 const SOME: u32 = 20;
-
-/// A store as commands name it, with its phone key.
-#[derive(Clone)]
-struct Place {
-    store: String,
-    key: Option<String>,
-}
-
-impl Place {
-    fn sled(folder: &Path, key: Option<&str>) -> Self {
-        Self { store: format!("sled:{}", folder.display()), key: key.map(str::to_owned) }
-    }
-
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(BINARY);
-        command.args(words).env_clear().env("HEARDBACK_STORE", &self.store).stdin(Stdio::null());
-        command.env("HEARDBACK_STORE_ACQUIRE_TIMEOUT", "20s");
-        if let Some(key) = &self.key {
-            command.env("HEARDBACK_PHONE_KEY", key);
-        }
-        command
-    }
-
-    /// The output of a command that succeeds.
-    fn run(&self, words: &[&str]) -> String {
-        let output = self.command(words).output().expect("it ran");
-        let [told, talk] =
-            [output.stdout, output.stderr].map(|text| String::from_utf8(text).expect("UTF-8"));
-        assert!(output.status.success(), "{words:?}: {told}{talk}");
-        told
-    }
-}
-
-/// A service on a store.
-fn serve(place: &Place, twilio: &Twilio, folder: &Path) -> Running {
-    let run_dir = folder.display().to_string();
-    let mut more = vec![
-        ("HEARDBACK_STORE", place.store.as_str()),
-        ("HEARDBACK_RUN_DIR", &run_dir),
-        ("HEARDBACK_STORE_ACQUIRE_TIMEOUT", "20s"),
-    ];
-    more.extend(place.key.iter().map(|key| ("HEARDBACK_PHONE_KEY", key.as_str())));
-    Running::start(command(folder, twilio, &more))
-}
-
-/// Requests of Twilio and the app, one after the other, to the receivers of the moment.
-struct Traffic {
-    receivers: Mutex<Vec<SocketAddr>>,
-    /// The messages that are registered.
-    sent: AtomicU32,
-    is_over: AtomicBool,
-}
-
-impl Traffic {
-    fn to(receivers: &[&Running]) -> Self {
-        let receivers = Mutex::new(receivers.iter().map(|receiver| receiver.public).collect());
-        Self { receivers, sent: AtomicU32::new(0), is_over: AtomicBool::new(false) }
-    }
-
-    /// Redirects the traffic. The receivers before get no request after this returns.
-    fn redirect(&self, receivers: &[&Running]) {
-        *self.receivers.lock().expect("unpoisoned") =
-            receivers.iter().map(|receiver| receiver.public).collect();
-    }
-
-    fn exchange(&self, number: u32, request: &Recording) -> u16 {
-        // Held during the request, so that a redirection comes after it.
-        let receivers = self.receivers.lock().expect("unpoisoned");
-        let at = usize::try_from(number).expect("small") % receivers.len();
-        let mut line = Line::open(receivers[at]);
-        line.send(&http_client::bytes(&signed(request)));
-        line.answer().expect("an answer").status
-    }
-
-    fn run(&self) {
-        while !self.is_over.load(Ordering::SeqCst) {
-            let number = self.sent.load(Ordering::SeqCst) + 1;
-            self.register(number);
-            self.sent.store(number, Ordering::SeqCst);
-            if let Some(earlier) = number.checked_sub(LAG).filter(|earlier| *earlier > 0) {
-                self.prove(earlier);
-            }
-        }
-        let last = self.sent.load(Ordering::SeqCst);
-        (last + 1 - LAG..=last).for_each(|number| self.prove(number));
-    }
-
-    fn register(&self, number: u32) {
-        // A reply at the time of the creation would count as automatic.
-        let created = earlier(Timestamp::now(), Duration::from_mins(1));
-        let fields = [
-            ("MessageSid", sid(number)),
-            ("To", recipient(number)),
-            ("From", SENDER.to_owned()),
-            ("Reference", format!("login-{number}")),
-            ("CreatedAt", created.to_string()),
-        ];
-        assert_eq!(self.exchange(number, &form("/app/messages", &pairs(&fields))), 201, "{number}");
-    }
-
-    /// A code entered, a used reference, or a reply; and a status callback for some.
-    fn prove(&self, number: u32) {
-        let other = number + 1;
-        if number.is_multiple_of(3) {
-            let fields = [
-                ("MessageSid", sid(number)),
-                ("MessageStatus", "delivered".to_owned()),
-                ("AccountSid", ACCOUNT.to_owned()),
-                ("To", recipient(number)),
-                ("From", SENDER.to_owned()),
-            ];
-            assert_eq!(
-                self.exchange(other, &form("/twilio/status", &pairs(&fields))),
-                204,
-                "{number}"
-            );
-        }
-        let status = match number % 4 {
-            0 => {
-                let fields = [
-                    ("MessageSid", format!("SM{:032x}", u128::from(number) + (1 << 64))),
-                    ("AccountSid", ACCOUNT.to_owned()),
-                    ("From", recipient(number)),
-                    ("To", SENDER.to_owned()),
-                    ("Body", "ok".to_owned()),
-                ];
-                self.exchange(other, &form("/twilio/message", &pairs(&fields)))
-            }
-            1 => {
-                let fields = [
-                    ("Reference", format!("login-{number}")),
-                    ("Type", "password_used".to_owned()),
-                ];
-                self.exchange(other, &form("/app/events", &pairs(&fields)))
-            }
-            _ => {
-                let fields = [("MessageSid", sid(number)), ("Type", "code_entered".to_owned())];
-                self.exchange(other, &form("/app/events", &pairs(&fields)))
-            }
-        };
-        assert!(matches!(status, 200 | 202), "{number}: {status}");
-    }
-
-    /// Waits for this many further messages.
-    fn passes(&self, more: u32) {
-        let target = self.sent.load(Ordering::SeqCst) + more;
-        eventually("further messages are sent", LONG * 3, || {
-            self.sent.load(Ordering::SeqCst) >= target
-        });
-    }
-}
-
-/// Ends the traffic, also if the test fails: a scope waits for its threads.
-struct Ending<'a>(&'a Traffic);
-
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        self.0.is_over.store(true, Ordering::SeqCst);
-    }
-}
-
-fn recipient(number: u32) -> String {
-    format!("+1555{:07}", 1_000_000 + number)
-}
-
-fn pairs<'a, const N: usize>(fields: &'a [(&'a str, String); N]) -> [(&'a str, &'a str); N] {
-    fields.each_ref().map(|(name, value)| (*name, value.as_str()))
-}
-
-fn stop(mut service: Running) {
-    service.signal(Signal::TERM);
-    assert!(service.ends_within(LONG).success());
-}
 
 /// The part of the runbook between the end of the old side and the end of the hold.
 fn moved(old: &Place, new: &Place, traffic: &Traffic, file: &Path, is_here: impl Fn(u32) -> bool) {
@@ -245,16 +62,6 @@ fn knows(receiver: &Running, number: u32) -> bool {
     receiver.exchange(&http_client::bytes(&signed(&request))).status == 200
 }
 
-/// The posts of each message.
-fn posts(twilio: &Twilio) -> BTreeMap<String, u32> {
-    let mut posts = BTreeMap::new();
-    for post in twilio.posts() {
-        let (_, rest) = post.split_once("/Messages/").expect("a post of feedback");
-        *posts.entry(rest[..34].to_owned()).or_default() += 1;
-    }
-    posts
-}
-
 #[test]
 fn a_service_moves_to_postgresql_and_back_under_traffic_and_loses_and_doubles_nothing() {
     let Some(postgres) = Postgres::new() else { return };
@@ -268,10 +75,10 @@ fn a_service_moves_to_postgresql_and_back_under_traffic_and_loses_and_doubles_no
         let _ending = Ending(&traffic);
         scope.spawn(|| traffic.run());
         traffic.passes(MANY);
-        let migrated = Place { store: postgres.url(), key: None };
+        let migrated = Place::new(postgres.url(), None);
         migrated.run(&["store", "migrate"]);
         let key = sled.run(&["store", "key"]);
-        let database = Place { store: postgres.url(), key: Some(key.trim().to_owned()) };
+        let database = Place::new(postgres.url(), Some(key.trim()));
         let receivers = [at("run-1"), at("run-2")].map(|run| serve(&database, &twilio, &run));
         database.run(&["hold", ACCOUNT]);
         traffic.redirect(&[&receivers[0], &receivers[1]]);
@@ -292,18 +99,7 @@ fn a_service_moves_to_postgresql_and_back_under_traffic_and_loses_and_doubles_no
         moved(&database, &again, &traffic, &at("database.jsonl"), |number| knows(&new, number));
         again.run(&["resume", ACCOUNT]);
         traffic.passes(SOME);
-        traffic.is_over.store(true, Ordering::SeqCst);
-
-        let all = || traffic.sent.load(Ordering::SeqCst);
-        eventually("each message is posted", LONG * 3, || posts(&twilio).len() == all() as usize);
-        // An attempt that was wrong would come now: nothing is due any more.
-        eventually("each message is reported", LONG, || {
-            new.metric("heardback_messages{state=\"reported\"}") == u64::from(all())
-        });
-        let doubled: Vec<_> = posts(&twilio).into_iter().filter(|(_, posts)| *posts != 1).collect();
-        assert_eq!(doubled, [], "posted more than once");
-        let sids: Vec<String> = (1..=all()).map(sid).collect();
-        assert_eq!(posts(&twilio).into_keys().collect::<Vec<_>>(), sids, "no other message");
+        traffic.finish(&new, &twilio);
         stop(new);
     });
 }
@@ -349,7 +145,7 @@ fn a_store_at_rest_and_its_copy_in_the_database_have_the_same_digest() {
     ] {
         assert!(digest.lines().any(|line| line.starts_with(kind)), "{kind}: {digest}");
     }
-    let copy = Place { store: postgres.url(), key: Some(key.trim().to_owned()) };
+    let copy = Place::new(postgres.url(), Some(key.trim()));
     let before = copy.command(&["import", "--verify", &file]).output().expect("it ran");
     let talk = String::from_utf8(before.stderr).expect("UTF-8");
     assert_eq!(before.status.code(), Some(1), "{talk}");
@@ -374,10 +170,10 @@ fn a_store_whose_service_has_the_key_and_a_database_print_no_key() {
     let talk = String::from_utf8(output.stderr).expect("UTF-8");
     assert_eq!((output.status.code(), output.stdout.is_empty()), (Some(1), true), "{talk}");
     assert!(talk.contains("its service has it in HEARDBACK_PHONE_KEY"), "{talk}");
-    let database = Place {
-        store: "postgres://owner@localhost/postgres".to_owned(),
-        key: Some("a-phone-key-of-the-service-271828".to_owned()),
-    };
+    let database = Place::new(
+        "postgres://owner@localhost/postgres".to_owned(),
+        Some("a-phone-key-of-the-service-271828"),
+    );
     let output = database.command(&["store", "key"]).output().expect("it ran");
     assert_eq!((output.status.code(), output.stdout.is_empty()), (Some(2), true));
 }

@@ -7,6 +7,9 @@ use sqlx::{PgConnection, PgPool};
 
 use crate::store::postgres::open_error::PostgresOpenError;
 
+/// All migrations, the oldest first: version, description, SQL.
+const MIGRATIONS: [(i64, &str, &str); 1] =
+    [(1, "rows", include_str!("../../../migrations/0001_rows.sql"))];
 /// The version of this release's schema.
 pub(super) const LATEST: i64 = 1;
 /// How much newer a schema may be. While a release is deployed, receivers of the release before it run on its schema. So
@@ -15,9 +18,6 @@ const NEWER: i64 = 1;
 
 /// The SQLSTATE of a table that does not exist.
 const UNDEFINED_TABLE: &str = "42P01";
-/// All migrations, the oldest first: version, description, SQL.
-const MIGRATIONS: [(i64, &str, &str); 1] =
-    [(LATEST, "rows", include_str!("../../../migrations/0001_rows.sql"))];
 
 fn migrator() -> Migrator {
     let migrations = MIGRATIONS.map(|(version, description, sql)| {

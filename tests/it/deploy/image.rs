@@ -2,7 +2,7 @@
 //! runs the Dockerfile's own cargo command in exactly these files.
 
 #[path = "../../../tools/docker-context/context.rs"]
-mod context;
+pub(crate) mod context;
 #[path = "../../../tools/docker-context/dockerfile.rs"]
 mod dockerfile;
 #[path = "../../../tools/docker-context/ignore.rs"]

@@ -2,7 +2,7 @@
 //! `Dockerfile`, `fly.postgres.toml`, `compose.yaml`, `deploy/` and `.github/workflows/`. The tests run the proxies of `docs/proxies.md`.
 
 mod compose;
-mod image;
+pub(crate) mod image;
 mod kubernetes;
 mod postgres;
 mod proxies;

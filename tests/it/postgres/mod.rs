@@ -116,7 +116,7 @@ impl<'a> Postgres<'a> {
     }
 
     /// Runs SQL on the schema. Returns the values, one a line.
-    fn sql(&self, sql: &str) -> String {
+    pub(crate) fn sql(&self, sql: &str) -> String {
         self.cluster.sql(&format!("SET search_path TO {}; {sql}", self.schema))
     }
 
