@@ -105,6 +105,8 @@ impl Harness {
             settings.store = StoreUrl::Postgres(url.with(connect.clone()));
             settings.phone_key = Some(TOKEN.as_bytes().to_vec().into());
             settings.pool.connections = CONNECTIONS;
+            // A slow machine makes the demo slow, and no result wrong.
+            settings.pool.acquire_timeout = TIMEOUT;
             PostgresStore::migrate(postgres_options(&settings, &url.with(connect.clone())))?;
         }
         let mut receivers = Vec::with_capacity(count);
