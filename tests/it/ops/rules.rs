@@ -1,4 +1,4 @@
-//! `ops/alerts.yml`: valid rules, each with a test in `ops/alerts_test.yml` and a runbook.
+//! `ops/alerts.yml`: valid rules, each with a test in `ops/alerts_test.yml` or `ops/alerts_days_test.yml`, and a runbook.
 
 use std::collections::BTreeSet;
 
@@ -6,6 +6,13 @@ use heardback::domain::findings::FindingId;
 use serde_json::Value;
 
 use crate::ops::{dashboard, named, promtool, read, root};
+
+const TESTS: [&str; 2] = ["alerts_test.yml", "alerts_days_test.yml"];
+
+/// The text of all tests.
+fn tests() -> [String; 2] {
+    TESTS.map(|file| read(&format!("ops/{file}")))
+}
 
 pub(super) fn alerts() -> Vec<Value> {
     let rules: Value = serde_saphyr::from_str(&read("ops/alerts.yml")).expect("YAML");
@@ -15,9 +22,9 @@ pub(super) fn alerts() -> Vec<Value> {
 
 /// The Prometheus expressions of each alert and of each test of one.
 pub(super) fn expressions() -> Vec<String> {
-    let tried: Value = serde_saphyr::from_str(&read("ops/alerts_test.yml")).expect("YAML");
-    let trials = tried["tests"].as_array().expect("tests");
-    let series = trials.iter().filter_map(|trial| trial["input_series"].as_array()).flatten();
+    let parsed = tests().map(|text| serde_saphyr::from_str::<Value>(&text).expect("YAML"));
+    let trials = parsed.iter().flat_map(|tests| tests["tests"].as_array().expect("tests"));
+    let series = trials.filter_map(|trial| trial["input_series"].as_array()).flatten();
     let series = series.map(|series| word(series, "series").to_owned());
     alerts().iter().map(|alert| word(alert, "expr").to_owned()).chain(series).collect()
 }
@@ -35,12 +42,14 @@ fn shown(text: &str) -> usize {
 fn prometheus_accepts_the_alerts_and_they_fire_at_their_conditions_and_not_before() {
     let folder = root().join("ops");
     promtool(&["check", "rules", "alerts.yml"], &folder, None);
-    promtool(&["test", "rules", "alerts_test.yml"], &folder, None);
+    for file in TESTS {
+        promtool(&["test", "rules", file], &folder, None);
+    }
 }
 
 #[test]
 fn each_alert_has_a_test_a_summary_a_severity_and_a_runbook() {
-    let (tried, page) = (read("ops/alerts_test.yml"), read("docs/operations.md"));
+    let (tried, page) = (tests().concat(), read("docs/operations.md"));
     let mut names = BTreeSet::new();
     for alert in alerts() {
         let name = word(&alert, "alert");
