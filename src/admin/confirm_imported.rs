@@ -18,10 +18,11 @@ use crate::twilio::json::Json;
 pub enum LineOutcome {
     /// The message is confirmed, and will be reported.
     Confirmed,
-    /// The message was confirmed before.
     AlreadyConfirmed,
     /// The evidence is parked, or confirms nothing.
-    NotConfirmed { reason: String },
+    NotConfirmed {
+        reason: String,
+    },
     /// The line is malformed or contradicts the store.
     Rejected {
         /// The malformed field, in Twilio's spelling.

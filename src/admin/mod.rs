@@ -62,10 +62,7 @@ pub enum AdminRequest {
     /// Requeues one page of messages; answered with [`requeue::RequeuedPage`].
     Requeue { selection: RequeueSelection, cursor: Option<Vec<u8>> },
     /// The state of the clock; answered with [`clock::ClockState`].
-    Clock {
-        /// Whether the operator confirms the wall clock.
-        confirm: bool,
-    },
+    Clock { confirm: bool },
     /// Erases the records of recipients; answered with [`forget::Erased`].
     Forget { addresses: Vec<String> },
     /// The phone key that the store keeps; answered with its hexadecimal digits, or `null`.

@@ -14,7 +14,6 @@ use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
 use crate::domain::signal::EvidenceTarget;
 use crate::store::ListEntry;
 
-/// A record of a list.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum RecordView<'a> {

@@ -36,7 +36,6 @@ const SIGNATURES_STEP: Duration = Duration::from_mins(1);
 const COARSE_STEP: Duration = QUARTER_HOUR;
 /// A day, and the longest window that is compared with the same window a day before.
 const COARSE_SPAN: Duration = Duration::from_hours(26);
-/// Samples in half an hour.
 const HALF_HOUR_SAMPLES: u32 = 120;
 
 /// Conversion since the start, by name.
@@ -60,7 +59,6 @@ struct CoarseSample {
     senders: Counts,
 }
 
-/// The histories of all samples.
 #[derive(Debug)]
 pub(super) struct Trends {
     fine: History<FineSample>,
@@ -98,7 +96,6 @@ impl Trends {
         }
     }
 
-    /// The facts from which findings are derived.
     pub(super) fn finding_inputs(
         &self,
         uptime: Duration,

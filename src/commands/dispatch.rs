@@ -312,7 +312,6 @@ fn values(store: &StoreFlag, kind: CommandKind) -> Result<Values, Problems> {
 
 type Out = Stdout<BufWriter<io::Stdout>>;
 
-/// Runs a command that changes nothing.
 fn query(
     store: &StoreFlag,
     command: impl AsyncFnOnce(&StoreAccess, &mut Out) -> anyhow::Result<bool>,

@@ -79,9 +79,6 @@ pub(super) async fn run(
 }
 
 /// The digest of all records of a store.
-///
-/// # Errors
-/// The store does not respond.
 pub(super) async fn digest(store: &StoreAccess) -> anyhow::Result<Digest> {
     let (mut digest, mut cursor) = (Digest::default(), None);
     loop {

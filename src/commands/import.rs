@@ -24,7 +24,6 @@ use crate::store::{ExportRecord, ImportOutcome, Reconsidered};
 const RECORDS_PER_REQUEST: usize = 100;
 /// Rows of one step that judges evidence again. It blocks the writer of the store.
 const ROWS_PER_STEP: usize = 200;
-/// Kept messages that the output names.
 const MAX_NAMED: usize = 1000;
 
 /// An import whose file is open.
@@ -59,9 +58,6 @@ impl Import {
     }
 
     /// Imports the records, and prints the outcome.
-    ///
-    /// # Errors
-    /// The export is incomplete, or the store refused a record.
     pub(super) async fn run(
         self,
         store: &StoreAccess,

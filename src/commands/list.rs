@@ -18,15 +18,11 @@ use crate::domain::redact::redacted;
 use crate::domain::signal::EvidenceTarget;
 use crate::store::{Filter, ListEntry, ListPage, Select};
 
-/// The default limit of the table.
 const DEFAULT_LIMIT: u32 = 50;
 /// Records of one request, for JSON.
 const RECORDS_PER_REQUEST: usize = 500;
 
 /// Lists the records.
-///
-/// # Errors
-/// The store does not respond, or the output cannot be written.
 pub(super) async fn run(
     store: &StoreAccess,
     args: &ListArgs,

@@ -29,7 +29,6 @@ impl Bar {
         self.0.inc(n);
     }
 
-    /// Clears the bar before other output.
     pub(super) fn done(self) {
         self.0.finish_and_clear();
     }

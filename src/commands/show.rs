@@ -19,7 +19,6 @@ use crate::domain::message::Message;
 use crate::domain::redact::redacted;
 use crate::domain::timeline;
 
-/// A message as JSON, with its history.
 #[derive(Serialize)]
 struct MessageJson<'a> {
     #[serde(flatten)]
@@ -42,9 +41,6 @@ impl<'a> MessageJson<'a> {
 }
 
 /// Prints the records. Returns whether there are any.
-///
-/// # Errors
-/// The store does not respond, or the output cannot be written.
 pub(super) async fn run(
     store: &StoreAccess,
     args: &ShowArgs,

@@ -17,9 +17,6 @@ use crate::telemetry::readiness::{LaneDetail, LaneReadiness};
 const MAX_ROWS: usize = 10;
 
 /// Prints the statistics.
-///
-/// # Errors
-/// The store does not respond, or the output cannot be written.
 pub(super) async fn run(
     store: &StoreAccess,
     args: &StatsArgs,

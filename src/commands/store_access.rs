@@ -26,7 +26,6 @@ const CONNECTIONS: u32 = 4;
 #[error("{0}")]
 pub(super) struct UsageError(pub(super) String);
 
-/// The store of a command.
 pub(super) enum StoreAccess {
     Service(RunningService),
     Offline {
@@ -44,9 +43,6 @@ pub(super) enum StoreAccess {
 
 impl StoreAccess {
     /// Finds the service that has the store open, or opens the store.
-    ///
-    /// # Errors
-    /// The service's socket denies access, or the store cannot be opened.
     pub(super) fn begin(settings: &Values) -> anyhow::Result<Self> {
         let recordings = settings.record_refused.clone();
         match &settings.store {
@@ -74,9 +70,6 @@ impl StoreAccess {
     }
 
     /// Executes a request. `T` is the type of its response.
-    ///
-    /// # Errors
-    /// The store fails, or the service does not respond.
     pub(super) async fn request<T: DeserializeOwned>(
         &self,
         request: AdminRequest,
@@ -92,7 +85,6 @@ impl StoreAccess {
         }
     }
 
-    /// Closes the store.
     pub(super) async fn end(self) {
         match self {
             Self::Service(_) => {}
@@ -102,7 +94,6 @@ impl StoreAccess {
     }
 }
 
-/// Answers a request without a service.
 async fn answer<T: DeserializeOwned>(
     store: &dyn Store,
     recordings: Option<&Path>,

@@ -18,7 +18,6 @@ pub enum ForwardTo {
     Url(AppUrl),
 }
 
-/// The URL of each kind.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ForwardUrls {
     message: ForwardTo,
@@ -44,7 +43,6 @@ impl ForwardUrls {
     }
 }
 
-/// The settings of forwarding for all accounts.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ForwardSettings {
     pub urls: ForwardUrls,

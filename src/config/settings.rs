@@ -24,7 +24,6 @@ use crate::twilio::twiml::RedirectUrl;
 /// shows no secret.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The accounts with their keys.
     pub accounts: AccountsSettings,
     /// The export of spans; `None` if there is none.
     pub traces: Option<TraceSettings>,
@@ -57,7 +56,6 @@ pub struct Values {
     pub(super) upstream_url: Option<UpstreamUrl>,
     /// The origins that Twilio and the app sign; at least one.
     pub public_urls: Vec<PublicUrl>,
-    /// The accounts file.
     pub accounts_file: Option<PathBuf>,
     /// The app keys that are valid for every account. See [`AccountSettings::app_secrets`].
     pub app_keys: Vec<SecretString>,
@@ -66,7 +64,6 @@ pub struct Values {
     /// The URL of the app's own `TwiML` for calls; `None` if calls are rejected.
     pub call_redirect: Option<RedirectUrl>,
     pub send: SendSettings,
-    /// The app's own webhook URLs.
     pub forward: ForwardSettings,
     /// Concurrent posts: 1 to 64.
     pub upstream_concurrency: usize,
@@ -75,7 +72,6 @@ pub struct Values {
     pub allow_unsafe_store: bool,
     /// Whether the database may be on another machine whose certificate is not verified.
     pub allow_unverified_database: bool,
-    /// The connections to the database.
     pub pool: PoolSettings,
     /// The folder of the control socket of a service whose store is a database.
     pub run_dir: PathBuf,
@@ -95,7 +91,6 @@ pub struct Values {
     pub reply_window: Duration,
     /// The age up to which an app's event with only a `To` confirms a message; at most `pending_ttl`.
     pub event_window: Duration,
-    /// How long finished records are kept.
     pub retention: Duration,
     /// At this number, new messages are rejected.
     pub max_messages: u64,
@@ -240,7 +235,6 @@ impl SendSettings {
     }
 }
 
-/// The kind and place of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreUrl {
     /// `sled:PATH`: a folder on this machine.
@@ -319,7 +313,6 @@ pub struct LogSettings {
     pub format: LogFormat,
 }
 
-/// The format of a log line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LogFormat {
     /// Pretty on a terminal, JSON otherwise.

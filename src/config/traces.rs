@@ -9,12 +9,10 @@ use crate::domain::redact::redacted;
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The collector of spans.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceSettings {
     /// Its scheme, host and port. The rest of its URL may be a secret.
     pub collector: String,
-    /// The timeout of one request.
     pub timeout: Duration,
 }
 

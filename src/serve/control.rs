@@ -87,7 +87,6 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(socket.into())
 }
 
-/// `max`: concurrent commands; others wait.
 fn serve(
     listener: UnixListener,
     control: web::Data<ControlState>,

@@ -76,7 +76,6 @@ pub struct Service {
     ops: Server,
     control: Option<ControlSocket>,
     worker: Worker,
-    /// Send through, if it is on.
     sends: Option<Arc<Sends>>,
     deferred: Arc<Deferred>,
     forwarder: Arc<Forwarder>,

@@ -131,9 +131,6 @@ fn changed_fixed(now: &Settings, then: &Settings) -> Vec<&'static str> {
 }
 
 /// The client of the app's URLs. `total`: the most webhooks under way.
-///
-/// # Errors
-/// [`ForwardError`].
 pub(super) fn forwarder(settings: &Settings, total: usize) -> Result<Arc<Forwarder>, ForwardError> {
     let config = ForwardConfig {
         timeout: settings.forward.timeout,

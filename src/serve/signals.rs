@@ -6,7 +6,6 @@
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that stop the process.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,

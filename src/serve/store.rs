@@ -44,7 +44,6 @@ pub(super) fn check_placement(settings: &Settings) -> anyhow::Result<Option<Stor
     Ok(Some(placement))
 }
 
-/// The open store of the service.
 pub(super) enum OpenStore {
     Sled(Arc<SledStore>),
     Postgres(Arc<PostgresStore>),

@@ -247,13 +247,11 @@ impl Metrics {
         self.totals.add(Total::ServerErrors, u64::from(is_ours));
     }
 
-    /// Counts an event of Event Streams.
     pub fn events(&self, about: &'static str, result: &'static str) {
         self.events.get_or_create(&[("type", about), ("result", result)]).inc();
         self.totals.add(Total::MalformedEvents, u64::from(result == "malformed"));
     }
 
-    /// Counts a rejected request.
     pub fn refusals(&self, reason: &'static str) {
         self.refusals.get_or_create(&[("reason", reason)]).inc();
         self.totals.add(Total::Unusable, u64::from(UNUSABLE.contains(&reason)));
@@ -267,12 +265,10 @@ impl Metrics {
         self.totals.add(Total::SignatureFailures, u64::from(counts));
     }
 
-    /// Counts connections that the service closed.
     pub fn connections_shut(&self, reason: &'static str, count: u64) {
         self.connections_shut.get_or_create(&[("reason", reason)]).inc_by(count);
     }
 
-    /// Counts a piece of evidence.
     pub fn evidence(&self, kind: &'static str, outcome: &'static str) {
         self.evidence.get_or_create(&[("kind", kind), ("outcome", outcome)]).inc();
         self.totals.add(Total::LostEvidence, u64::from(outcome == "lost"));
@@ -300,7 +296,6 @@ impl Metrics {
         self.unmatched.get_or_create(&[("reason", reason)]).inc();
     }
 
-    /// Counts a send, by its result.
     pub fn send(&self, result: &'static str) {
         self.sends.get_or_create(&[("result", result)]).inc();
         self.totals.add(Total::LostSends, u64::from(result == "lost"));
@@ -312,7 +307,6 @@ impl Metrics {
         self.store_gauges.put(gauges);
     }
 
-    /// Counts a post, by its verdict.
     pub fn upstream_attempt(&self, result: &'static str, took: Duration) {
         self.attempts.get_or_create(&[("result", result)]).inc();
         self.attempt_seconds.observe(took.as_secs_f64());

@@ -65,12 +65,10 @@ pub enum Total {
 
 const COUNT: usize = Total::SlowCommits as usize + 1;
 
-/// All totals at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Totals([u64; COUNT]);
 
 impl Totals {
-    /// The totals at the start.
     pub const ZERO: Self = Self([0; COUNT]);
 
     pub fn of(&self, total: Total) -> u64 {

@@ -56,14 +56,12 @@ pub struct PostSpan<'a> {
     /// HTTP status; `None` if no answer came.
     pub status: Option<u16>,
     pub verdict: &'static str,
-    /// Whether Twilio accepted it.
     pub taken: bool,
     pub took: Duration,
     /// The span of the signal that caused it.
     pub cause: Option<SpanIds>,
 }
 
-/// Creates spans and exports them.
 #[derive(Debug)]
 pub struct Traces {
     provider: SdkTracerProvider,

@@ -134,9 +134,6 @@ enum ImportEnd {
 }
 
 /// Confirms the message of a line.
-///
-/// # Errors
-/// The store fails, or the service does not respond.
 async fn confirm(
     store: &StoreAccess,
     line: Result<PastDelivery, LineError>,
@@ -172,7 +169,6 @@ fn read_ahead(lines: CsvLines) -> std::io::Result<mpsc::Receiver<Line>> {
     Ok(receive)
 }
 
-/// The outcomes of the lines.
 #[derive(Default)]
 struct CsvImportCounts {
     json: bool,

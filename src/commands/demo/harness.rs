@@ -35,7 +35,6 @@ impl<R, F> Launch<R> for F where
 {
 }
 
-/// A running receiver.
 struct DemoReceiver {
     /// The URL of the public listener.
     base: String,
@@ -43,7 +42,6 @@ struct DemoReceiver {
     running: JoinHandle<anyhow::Result<()>>,
 }
 
-/// The account of the recordings.
 const ACCOUNT: &str = "AC11111111111111111111111111111111";
 /// The auth token of the demo. It is not secret.
 pub(super) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -57,7 +55,6 @@ const CREATES: &str = "/Messages.json";
 const LINKS: &str = "/c/";
 const POLL_INTERVAL: Duration = Duration::from_millis(25);
 
-/// The end of a message.
 pub(super) struct DemoOutcome {
     pub(super) sid: &'static str,
     pub(super) story: &'static str,
@@ -68,13 +65,11 @@ pub(super) struct DemoOutcome {
 
 pub(super) struct Harness {
     pub(super) twilio: FakeTwilio,
-    /// The URL of the operator's listener.
     pub(super) operator: String,
     /// The URL of the public listener.
     pub(super) base: String,
     pub(super) key: SigningKey,
     http: reqwest::Client,
-    /// The path of the newest click link.
     link: Option<String>,
     /// The first one gets the registrations, the last one all other requests.
     receivers: Vec<DemoReceiver>,
@@ -272,7 +267,6 @@ fn moved_to_now(body: &[u8]) -> Vec<u8> {
     moved.replace("Mon, 23 Nov 2026 10:02:31 +0000", &rfc2822).into_bytes()
 }
 
-/// The host of a URL.
 fn host(location: &str) -> &str {
     let rest = location.split_once("://").map_or(location, |(_, rest)| rest);
     rest.split('/').next().unwrap_or_default()
@@ -281,7 +275,6 @@ fn host(location: &str) -> &str {
 pub(super) struct DemoResponse {
     /// The status, and a word of the body.
     pub(super) text: String,
-    /// The click link in the body.
     link: Option<String>,
 }
 

@@ -68,7 +68,6 @@ fn request(
     AppRequest { account, kind, key, is_get: false, query, headers, body, person: None }
 }
 
-/// The meaning of both answers.
 fn judge(
     signed: &Result<AppAnswer, Failed>,
     forged: &Result<AppAnswer, Failed>,

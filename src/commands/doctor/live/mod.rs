@@ -16,7 +16,6 @@ use crate::config::{Settings, StoreUrl};
 use crate::store::sled::{StoreProbe, probe};
 use std::path::Path;
 
-/// Makes every check.
 pub(crate) async fn run_checks(
     settings: &Settings,
     asks_app: bool,

@@ -10,7 +10,6 @@ use crate::twilio::public_url::PublicUrl;
 
 /// Twilio waits 5 s for a connection.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// The answer to `GET /`.
 const GREETING: &str = "heardback";
 /// Bounds the answer of another server.
 const MAX_BODY: usize = 1 << 20;

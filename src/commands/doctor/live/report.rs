@@ -11,7 +11,6 @@ use crate::commands::check::Webhooks;
 #[serde(rename_all = "snake_case")]
 pub(super) enum CheckStatus {
     Ok,
-    /// May be fine.
     Warn,
     Fail,
 }
@@ -34,7 +33,6 @@ impl Check {
 /// All checks in their order, and the webhook URLs for each public URL.
 #[derive(Debug, Serialize)]
 pub(crate) struct DoctorReport {
-    /// Whether no check failed.
     pub ok: bool,
     pub(super) checks: Vec<Check>,
     pub(super) webhooks: Vec<Webhooks>,
