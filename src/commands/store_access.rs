@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use jiff::{SignedDuration, Timestamp};
-use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
 
 use crate::admin;
@@ -109,28 +108,27 @@ async fn answer<T: DeserializeOwned>(
 }
 
 fn options(settings: &Values, store: &Path) -> Options {
-    let mut options = Options::new(store, settings.policy(), Arc::new(now));
+    let mut options = Options::new(store, settings.policy, Arc::new(now));
     options.lock_timeout = LOCK_TIMEOUT;
     // A command is short: its clock is compared with the trusted time only when the store opens.
     options.clock =
         ClockGuard::disciplined(Arc::new(now), Arc::new(|| Duration::ZERO), Arc::new(|_| {}));
     options.max_messages = settings.max_messages;
     options.max_parked = settings.max_parked;
-    let key = settings.phone_key.as_ref();
-    options.recipient_hash_key = key.map(|key| key.expose_secret().to_vec());
+    options.recipient_hash_key = settings.recipient_hash_key();
     options
 }
 
 /// The options of a database. A command needs few connections.
 pub(super) fn postgres_options(settings: &Values, url: &PostgresUrl) -> PostgresOptions {
-    let key = settings.phone_key.as_ref().map(|key| key.expose_secret().to_vec());
+    let key = settings.recipient_hash_key();
     PostgresOptions {
         max_messages: settings.max_messages,
         max_parked: settings.max_parked,
         max_connections: CONNECTIONS,
         acquire_timeout: settings.pool.acquire_timeout,
         pooler: settings.pool.is_behind_pooler,
-        ..PostgresOptions::new(url.connect_options(), key.unwrap_or_default(), settings.policy())
+        ..PostgresOptions::new(url.connect_options(), key.unwrap_or_default(), settings.policy)
     }
 }
 

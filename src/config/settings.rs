@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use secrecy::{SecretSlice, SecretString};
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
 use crate::config::forward_urls::{ForwardSettings, ForwardUrls};
 use crate::config::listen::ListenAddr;
@@ -14,7 +14,7 @@ use crate::config::shared_keys::SharedKey;
 use crate::config::traces::TraceSettings;
 use crate::domain::click_link::Links;
 use crate::domain::click_secret::ClickSecret;
-use crate::domain::matching::{Policy, Resend};
+use crate::domain::matching::Policy;
 use crate::domain::sid::AccountSid;
 use crate::twilio::api_url::UpstreamUrl;
 use crate::twilio::public_url::PublicUrl;
@@ -85,21 +85,12 @@ pub struct Values {
     pub client_ip_header: Option<String>,
     /// How long to retry a post.
     pub give_up_after: Duration,
-    /// How long a message may stay pending.
-    pub pending_ttl: Duration,
-    /// The age up to which inferred evidence confirms a message; at most `pending_ttl`.
-    pub reply_window: Duration,
-    /// The age up to which an app's event with only a `To` confirms a message; at most `pending_ttl`.
-    pub event_window: Duration,
-    pub retention: Duration,
+    /// The rules by which the store judges evidence.
+    pub policy: Policy,
     /// At this number, new messages are rejected.
     pub max_messages: u64,
     /// The largest number of parked signals.
     pub max_parked: u64,
-    /// Whether a read receipt (the status `read`) counts as evidence.
-    pub read_confirms: bool,
-    /// Selects one of several messages under one reference.
-    pub resend: Resend,
     /// The tag with a message's reference, in Event Streams.
     pub reference_tag: Option<String>,
     /// Whether known crawlers' clicks are ignored.
@@ -114,21 +105,14 @@ pub struct Values {
 }
 
 impl Values {
+    /// The key of recipients' hashes; `None` if the store makes its own.
+    pub fn recipient_hash_key(&self) -> Option<Vec<u8>> {
+        self.phone_key.as_ref().map(|key| key.expose_secret().to_vec())
+    }
+
     /// The folder of the control socket: the store's, or with a database the folder of the settings.
     pub fn control_folder(&self) -> &Path {
         self.store.folder().unwrap_or(&self.run_dir)
-    }
-
-    /// The rules by which the store judges evidence.
-    pub fn policy(&self) -> Policy {
-        Policy {
-            pending_ttl: self.pending_ttl,
-            reply_window: self.reply_window,
-            event_window: self.event_window,
-            retention: self.retention,
-            read_confirms: self.read_confirms,
-            resend: self.resend,
-        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use futures_util::future::LocalBoxFuture;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use reqwest::redirect::Policy;
@@ -14,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::commands::demo::fake_twilio::FakeTwilio;
-use crate::commands::demo::scenario::{ENDINGS, POSTS, Step, StepSigner};
+use crate::commands::demo::scenario::{ENDINGS, Ending, POSTS, Step, StepSigner};
 use crate::commands::store_access::postgres_options;
 use crate::config::{PostgresUrl, Settings, SettingsArgs, StoreUrl};
 use crate::domain::matching::earlier;
@@ -25,15 +26,12 @@ use crate::twilio::signature::{Content, SigningKey, sign};
 
 /// Starts the service with these settings, on a public and an operator's listener, until the channel stops it. The
 /// program passes `serve`, because commands do not import it.
-pub trait Launch<R>:
-    Fn(&Settings, TcpListener, TcpListener, oneshot::Receiver<()>) -> anyhow::Result<R>
-{
-}
-
-impl<R, F> Launch<R> for F where
-    F: Fn(&Settings, TcpListener, TcpListener, oneshot::Receiver<()>) -> anyhow::Result<R>
-{
-}
+pub type Launch = fn(
+    &Settings,
+    TcpListener,
+    TcpListener,
+    oneshot::Receiver<()>,
+) -> anyhow::Result<LocalBoxFuture<'static, anyhow::Result<()>>>;
 
 struct DemoReceiver {
     /// The URL of the public listener.
@@ -56,9 +54,7 @@ const LINKS: &str = "/c/";
 const POLL_INTERVAL: Duration = Duration::from_millis(25);
 
 pub(super) struct DemoOutcome {
-    pub(super) sid: &'static str,
-    pub(super) story: &'static str,
-    pub(super) expected: &'static str,
+    pub(super) ending: &'static Ending,
     pub(super) state: String,
     pub(super) note: String,
 }
@@ -77,13 +73,10 @@ pub(super) struct Harness {
 }
 
 impl Harness {
-    pub(super) fn build<R>(
-        launch: &impl Launch<R>,
+    pub(super) fn build(
+        launch: Launch,
         database: Option<(&PgConnectOptions, &PostgresUrl)>,
-    ) -> anyhow::Result<Self>
-    where
-        R: Future<Output = anyhow::Result<()>> + 'static,
-    {
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
         let twilio = FakeTwilio::start()?;
         let count = if database.is_some() { 2 } else { 1 };
@@ -173,7 +166,7 @@ impl Harness {
         let settled = async {
             loop {
                 let outcomes = self.outcomes().await?;
-                let as_expected = |outcome: &DemoOutcome| outcome.state == outcome.expected;
+                let as_expected = |outcome: &DemoOutcome| outcome.state == outcome.ending.expected;
                 if outcomes.iter().all(as_expected) && self.twilio.attempts().len() >= POSTS {
                     return anyhow::Ok(outcomes);
                 }
@@ -199,13 +192,7 @@ impl Harness {
             if let Some(status) = at("/refusal/status").and_then(Value::as_u64) {
                 note = format!("{note}, Twilio responded {status}");
             }
-            outcomes.push(DemoOutcome {
-                sid: ending.sid,
-                story: ending.story,
-                expected: ending.expected,
-                state: text("/state"),
-                note,
-            });
+            outcomes.push(DemoOutcome { ending, state: text("/state"), note });
         }
         Ok(outcomes)
     }

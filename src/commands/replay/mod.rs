@@ -9,7 +9,7 @@ mod answer;
 mod plan;
 mod result;
 mod route;
-mod signer;
+pub(super) mod signer;
 mod staleness;
 
 use std::path::Path;

@@ -4,7 +4,8 @@
 //! no message, no call, no address. A second request has an invalid signature, which a validating app refuses.
 
 use crate::commands::doctor::live::report::{Check, CheckStatus};
-use crate::config::{AccountSettings, Settings};
+use crate::commands::replay::signer::account_key;
+use crate::config::Settings;
 use crate::domain::forward::{ForwardFailure, ForwardKind};
 use crate::domain::sid::AccountSid;
 use crate::forward::{AppAnswer, AppRequest, Failed, ForwardConfig, Forwarder, Limits};
@@ -29,9 +30,9 @@ pub(super) async fn checks(settings: &Settings, asks_app: bool) -> anyhow::Resul
     let mut checks = Vec::new();
     for ((sid, kind), url) in targets {
         let account = settings.accounts.iter().find(|account| account.sid == sid);
-        let Some((key, signature_settings)) = account.and_then(first_key) else { continue };
-        let request = |key| request((sid, kind), key, signature_settings.clone());
-        let signed = forwarder.forward(request(key)).await;
+        let Some(Ok(key)) = account.map(account_key) else { continue };
+        let request = |signing: SigningKey| request((sid, kind), signing, key.selects.as_ref());
+        let signed = forwarder.forward(request(key.key.clone())).await;
         let forged = forwarder.forward(request(SigningKey::new(b"no key of the app's"))).await;
         let (mark, says) = judge(&signed, &forged);
         checks.push(Check::new("app", mark, format!("{url} ({}): {says}", kind.as_str())));
@@ -39,30 +40,17 @@ pub(super) async fn checks(settings: &Settings, asks_app: bool) -> anyhow::Resul
     Ok(checks)
 }
 
-/// The key that Twilio signs with first, and its settings header if it is a `SharedKey`.
-fn first_key(account: &AccountSettings) -> Option<(SigningKey, Option<String>)> {
-    use secrecy::ExposeSecret as _;
-    let token = account.tokens.first();
-    let token = token.map(|token| (SigningKey::new(token.expose_secret().as_bytes()), None));
-    token.or_else(|| {
-        let key = account.shared_keys.first()?;
-        let header = format!("key={},algorithm={}", key.id.as_str(), key.algorithm.as_str());
-        Some((key.signing_key(), Some(header)))
-    })
-}
-
 fn request(
     (account, kind): (AccountSid, ForwardKind),
     key: SigningKey,
-    signature_settings: Option<String>,
+    selects: Option<&(String, String)>,
 ) -> AppRequest {
     let header = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
     let mut headers = vec![
         header("Content-Type", "application/x-www-form-urlencoded"),
         header("User-Agent", concat!("heardback/", env!("CARGO_PKG_VERSION"), " doctor")),
     ];
-    let settings = signature_settings;
-    headers.extend(settings.map(|it| header("X-Twilio-Webhooks-Signature-Settings", &it)));
+    headers.extend(selects.map(|(name, value)| header(name, value)));
     let body = format!("AccountSid={account}&ApiVersion=2010-04-01").into_bytes();
     let query = String::new();
     AppRequest { account, kind, key, is_get: false, query, headers, body, person: None }
