@@ -69,7 +69,7 @@ impl Settings {
     /// All problems at once.
     pub fn of_process(args: &SettingsArgs) -> Result<Self, Problems> {
         let (unread, warnings) = unread::check(&process_variables(), &process_env);
-        match Self::gather(args, &process_env, &process_file) {
+        match Self::load(args, &process_env, &process_file) {
             Ok(mut settings) if unread.is_empty() => {
                 settings.warnings.extend(warnings);
                 Ok(settings)
@@ -87,9 +87,9 @@ impl Settings {
     ///
     /// # Errors
     /// All problems at once.
-    pub fn gather(args: &SettingsArgs, env: Env<'_>, read: ReadFile<'_>) -> Result<Self, Problems> {
+    pub fn load(args: &SettingsArgs, env: Env<'_>, read: ReadFile<'_>) -> Result<Self, Problems> {
         let mut reader = SettingsReader::new(args.clone(), env, read);
-        let accounts = accounts::gather(&mut reader);
+        let accounts = accounts::load(&mut reader);
         reader.rows(settings_under(|heading| heading != TWILIO));
         if let Some(accounts) = &accounts {
             let app_keys = reader.values.app_keys.clone();
@@ -106,7 +106,7 @@ impl Settings {
             row.unwrap_or(usize::MAX)
         });
         let (Some(accounts), true) = (accounts, problems.is_empty()) else { return Err(problems) };
-        Ok(Self { accounts, traces: traces::gather(env), warnings, values })
+        Ok(Self { accounts, traces: traces::load(env), warnings, values })
     }
 }
 

@@ -171,7 +171,7 @@ mod tests {
             "OTEL_EXPORTER_OTLP_HEADERS" => Some("x-key=hush".to_owned()),
             _ => None,
         };
-        Settings::gather(&args, &env, &|_| Err(std::io::ErrorKind::NotFound.into())).expect("sound")
+        Settings::load(&args, &env, &|_| Err(std::io::ErrorKind::NotFound.into())).expect("sound")
     }
 
     #[test]
@@ -215,7 +215,7 @@ mod tests {
             ("HEARDBACK_PUBLIC_URL", "https://hooks.example.com"),
             ("HEARDBACK_ACCOUNTS_FILE", "/run/accounts.toml"),
         ]);
-        let settings = Settings::gather(&args, &|_| None, &|_| Ok(file.to_owned()));
+        let settings = Settings::load(&args, &|_| None, &|_| Ok(file.to_owned()));
         let text = text(&settings.expect("sound"));
         for word in [
             "TWILIO_ACCOUNT_SID             not set",

@@ -231,7 +231,7 @@ fn settings(folder: &TempDir, base: &str, twilio: &str) -> anyhow::Result<Settin
         ("HEARDBACK_SEND", "on"),
     ]);
     let secrets = |name: &str| (name == "TWILIO_AUTH_TOKEN").then(|| TOKEN.to_owned());
-    Ok(Settings::gather(&args, &secrets, &|path| std::fs::read_to_string(path))?)
+    Ok(Settings::load(&args, &secrets, &|path| std::fs::read_to_string(path))?)
 }
 
 /// Moves the times of a recording to the present, because a reply to an old message proves nothing.

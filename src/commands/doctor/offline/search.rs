@@ -323,7 +323,7 @@ mod tests {
         ]);
         let env = |name: &str| (name == "TWILIO_AUTH_TOKEN").then(|| "f00dbabe".repeat(4));
         let read = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
-        let settings = Settings::gather(&args, &env, &read).expect("valid settings");
+        let settings = Settings::load(&args, &env, &read).expect("valid settings");
         let signature = ("X-Twilio-Signature".to_owned(), format!("{}=", "A".repeat(27)));
         let recording = Recording {
             method: "GET".to_owned(),
