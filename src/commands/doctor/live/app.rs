@@ -3,7 +3,7 @@
 //! Only with `--ask-app`, because the app runs its own code on each request. The form names the account and nothing else:
 //! no message, no call, no address. A second request has an invalid signature, which a validating app refuses.
 
-use crate::commands::doctor::live::report::{Check, CheckStatus};
+use crate::commands::doctor::live::report::{Check, CheckStatus, Judgement, fail, ok, warn};
 use crate::commands::replay::signer::account_key;
 use crate::config::Settings;
 use crate::domain::forward::{ForwardFailure, ForwardKind};
@@ -56,48 +56,37 @@ fn request(
     AppRequest { account, kind, key, is_get: false, query, headers, body, person: None }
 }
 
-fn judge(
-    signed: &Result<AppAnswer, Failed>,
-    forged: &Result<AppAnswer, Failed>,
-) -> (CheckStatus, String) {
+fn judge(signed: &Result<AppAnswer, Failed>, forged: &Result<AppAnswer, Failed>) -> Judgement {
     let has = |answer: &Result<AppAnswer, Failed>, statuses: &[u16]| {
         answer.as_ref().is_ok_and(|answer| statuses.contains(&answer.status))
     };
     // Some apps hide a route from a wrong signature.
     let is_refused = has(forged, &[400, 401, 403, 404]);
     match signed {
-        Ok(AppAnswer { status, .. }) if has(signed, &[404, 405]) && has(forged, &[404, 405]) => (
-            CheckStatus::Fail,
-            format!(
+        Ok(AppAnswer { status, .. }) if has(signed, &[404, 405]) && has(forged, &[404, 405]) => {
+            fail(format!(
                 "the app has no route for POST at this path ({status} for a valid and for a wrong signature): \
                  correct the path of the URL, or the app's route"
-            ),
-        ),
-        Ok(AppAnswer { status, .. }) if has(signed, &[400, 401, 403]) && is_refused => (
-            CheckStatus::Fail,
-            format!(
+            ))
+        }
+        Ok(AppAnswer { status, .. }) if has(signed, &[400, 401, 403]) && is_refused => {
+            fail(format!(
                 "the app refuses Heardback's signature ({status}), or every request without a message: it must \
                  validate for this very URL, with this account's auth token"
-            ),
-        ),
+            ))
+        }
         Ok(AppAnswer { status, .. }) if is_refused => {
-            (CheckStatus::Ok, format!("the app accepts Heardback's signature ({status})"))
+            ok(format!("the app accepts Heardback's signature ({status})"))
         }
         // A webhook without a message may well be an error of the app, after it accepted the signature.
-        Err(Failed { failure: ForwardFailure::ServerError, detail }) if is_refused => (
-            CheckStatus::Ok,
-            format!(
-                "the app accepts Heardback's signature, and fails on a form without a message ({detail})"
-            ),
-        ),
-        Ok(AppAnswer { status, .. }) => (
-            CheckStatus::Warn,
-            format!(
-                "the app answers ({status}), but accepts a wrong signature, too: anyone can send it webhooks"
-            ),
-        ),
+        Err(Failed { failure: ForwardFailure::ServerError, detail }) if is_refused => ok(format!(
+            "the app accepts Heardback's signature, and fails on a form without a message ({detail})"
+        )),
+        Ok(AppAnswer { status, .. }) => warn(format!(
+            "the app answers ({status}), but accepts a wrong signature, too: anyone can send it webhooks"
+        )),
         Err(Failed { failure, detail }) => {
-            (CheckStatus::Fail, format!("the app did not answer: {} ({detail})", failure.as_str()))
+            fail(format!("the app did not answer: {} ({detail})", failure.as_str()))
         }
     }
 }

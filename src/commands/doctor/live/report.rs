@@ -15,6 +15,21 @@ pub(super) enum CheckStatus {
     Fail,
 }
 
+/// The status of a check, and its text.
+pub(super) type Judgement = (CheckStatus, String);
+
+pub(super) fn ok(says: impl Into<String>) -> Judgement {
+    (CheckStatus::Ok, says.into())
+}
+
+pub(super) fn warn(says: impl Into<String>) -> Judgement {
+    (CheckStatus::Warn, says.into())
+}
+
+pub(super) fn fail(says: impl Into<String>) -> Judgement {
+    (CheckStatus::Fail, says.into())
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Check {
     /// The subject, in one or two words.
