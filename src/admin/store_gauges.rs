@@ -145,11 +145,13 @@ fn ages(page: &mut GaugeRows<'_>, answer: &StoreAnswer) -> fmt::Result {
     // Accounts that are not on hold have the value 0, so that a hold is visible as a change.
     let accounts: BTreeSet<_> = stats.accounts().chain(on_hold.keys().copied()).collect();
     let help = "Time since the operator put an account on hold; 0 if it is not";
-    let held = accounts
+    let rows = accounts
         .iter()
         .map(|account| ([("account", account.as_str())], age(on_hold.get(account).copied())));
-    page.levels("lane_on_hold", help, Some(&Unit::Seconds), held)
+    page.levels("lane_on_hold", help, Some(&Unit::Seconds), rows)
 }
+
+type Count = fn(&BucketCounts) -> u64;
 
 /// Each pair of labels is in all three metrics, so that a share can be computed of any of them. Senders with equal labels
 /// are added up, because a series occurs once.
@@ -158,7 +160,7 @@ fn conversion(page: &mut GaugeRows<'_>, stats: &MessageStats) -> fmt::Result {
     for (code, sender, counts) in stats.since_start() {
         *by_labels.entry((code_label(code), sender_label(sender))).or_default() += *counts;
     }
-    let metrics: [(_, _, fn(&BucketCounts) -> u64); 3] = [
+    let metrics: [(_, _, Count); 3] = [
         ("conversion_messages", "Messages sent with requested feedback", |counts| counts.sent),
         (
             "conversion_undelivered",
