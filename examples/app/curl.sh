@@ -24,7 +24,7 @@ report() {
 entered_at=$(date -u +%Y-%m-%dT%H:%M:%S.999Z) # the end of the second, so that it is never too early
 for wait in 5 10 20 40 80 160 320 640 1280 2560; do
     status=$(report "$sid" "$entered_at") || true
-    case $status in 2?? | 400 | 409 | 413 | 415) break ;; esac # accepted, or refused for good
+    case $status in 2?? | 400 | 409 | 413 | 414 | 415) break ;; esac # accepted, or refused for good
     sleep "$wait"
 done
 echo "$status" >&2

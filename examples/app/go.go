@@ -17,7 +17,7 @@ import (
 )
 
 var base, key = os.Getenv("HEARDBACK_PUBLIC_URL"), os.Getenv("HEARDBACK_APP_KEYS")
-var final = []int{400, 409, 413, 415}
+var final = []int{400, 409, 413, 414, 415}
 
 // A job for your queue. After an error and after any status but a 2xx the queue runs it again. The time is in UTC.
 // The public URL and the fields are signed, sorted by name.

@@ -26,6 +26,6 @@ for wait in [5 * 2**n for n in range(10)]:
         break
     except requests.RequestException as error:
         print(error, getattr(error.response, "text", ""), file=sys.stderr)
-        if getattr(error.response, "status_code", 0) in (400, 409, 413, 415):
+        if getattr(error.response, "status_code", 0) in (400, 409, 413, 414, 415):
             break  # refused for good
     time.sleep(wait)

@@ -24,7 +24,7 @@ entered_at = Time.now.utc.iso8601(3)
   break report(sid, entered_at)
 rescue StandardError => e
   warn "#{e.class} #{e.message}"
-  break if e.respond_to?(:response) && %w[400 409 413 415].include?(e.response.code) # refused for good
+  break if e.respond_to?(:response) && %w[400 409 413 414 415].include?(e.response.code) # refused for good
 
   sleep 5 * 2**n
 end

@@ -268,7 +268,7 @@ impl Nemesis {
     }
 
     /// Waits until the outbox is empty, then stops all receivers. There are no more faults.
-    pub(crate) async fn drain_and_stop(&mut self, patience: Duration) -> anyhow::Result<()> {
+    pub(crate) async fn drain_and_stop(&mut self, timeout: Duration) -> anyhow::Result<()> {
         self.restart_if_ended().await?;
         self.history.note(EventKind::Healed);
         let began = Instant::now();
@@ -276,11 +276,11 @@ impl Nemesis {
             let outbox = self.outbox().await?;
             match outbox {
                 Some(0) => break 0,
-                Some(outbox) if began.elapsed() >= patience => break outbox,
+                Some(outbox) if began.elapsed() >= timeout => break outbox,
                 Some(_) | None => {}
             }
             anyhow::ensure!(
-                began.elapsed() < 2 * patience.max(STARTED),
+                began.elapsed() < 2 * timeout.max(STARTED),
                 "the metrics are unavailable"
             );
             self.restart_if_ended().await?;

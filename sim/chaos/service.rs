@@ -155,11 +155,11 @@ impl Service {
     }
 
     /// Waits for the end of the service.
-    pub(crate) async fn ends_within(&mut self, patience: Duration) -> anyhow::Result<()> {
+    pub(crate) async fn ends_within(&mut self, timeout: Duration) -> anyhow::Result<()> {
         let began = Instant::now();
         while !self.has_ended(true)? {
             anyhow::ensure!(
-                began.elapsed() < patience,
+                began.elapsed() < timeout,
                 "the service does not end:\n{}",
                 self.tail()
             );

@@ -13,7 +13,7 @@ use crate::judge::fairness::{Wait, answer_times, waits};
 use crate::judge::forwarding;
 use crate::judge::posting::{excused_repeats, repeats};
 use crate::judge::process::{attempts, backing_off, start_times};
-use crate::judge::sending::counts;
+use crate::judge::sending::{SendCounts, counts};
 use crate::signals::QUOTING;
 
 pub(crate) fn summary(facts: &Facts<'_>, findings: &[Finding]) -> String {
@@ -221,9 +221,10 @@ fn messages(facts: &Facts<'_>, lost: usize) -> Rows {
             &[thousands(facts.posts.len()), thousands(repeats(facts))],
         ),
     ];
+    let SendCounts { sent, created, unacknowledged, stored } = counts(facts);
     rows.push(row(
         "sent through · created at Twilio · of these the app heard of no registration · of these registered by the callback",
-        &counts(facts).map(thousands),
+        &[sent, created, unacknowledged, stored].map(thousands),
     ));
     rows.extend(forwards(facts));
     let by_reason = |(reason, count)| format!("{reason} {}", thousands_of(count));
@@ -235,9 +236,8 @@ fn messages(facts: &Facts<'_>, lost: usize) -> Rows {
 }
 
 fn forwards(facts: &Facts<'_>) -> Rows {
-    let forwarding::Counts { forwarded, by_app, in_place, deferred, overlapping } =
+    let forwarding::Counts { forwarded, by_app, accepted, failed, deferred, overlapping } =
         forwarding::counts(facts);
-    let [accepted, failed] = in_place;
     vec![
         row("webhooks that the app received", &[thousands(forwarded)]),
         row(

@@ -18,10 +18,11 @@ use crate::twilio::json::Json;
 pub enum LineOutcome {
     /// The message is confirmed, and will be reported.
     Confirmed,
-    /// The message was confirmed before.
     AlreadyConfirmed,
     /// The evidence is parked, or confirms nothing.
-    NotConfirmed { reason: String },
+    NotConfirmed {
+        reason: String,
+    },
     /// The line is malformed or contradicts the store.
     Rejected {
         /// The malformed field, in Twilio's spelling.
@@ -33,13 +34,8 @@ pub enum LineOutcome {
 
 impl LineOutcome {
     fn rejected(malformed: &Malformed) -> Self {
-        let field = match malformed {
-            Malformed::Field { field, .. }
-            | Malformed::Ambiguous { field }
-            | Malformed::NotAMessage { field, .. } => field,
-            Malformed::OtherAccount => "AccountSid",
-            Malformed::Encoding | Malformed::Json(_) => "line",
-        };
+        let of_all = if *malformed == Malformed::OtherAccount { "AccountSid" } else { "line" };
+        let field = malformed.field().unwrap_or(of_all);
         Self::Rejected { field: field.to_owned(), why: malformed.to_string() }
     }
 }

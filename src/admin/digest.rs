@@ -16,7 +16,6 @@ use crate::domain::hex::hex;
 use crate::domain::matching::{Parked, ParkedKind, Reason};
 use crate::store::{ExportRecord, Presence, Store};
 
-/// The records of one kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KindDigest {
     pub records: u64,

@@ -10,7 +10,6 @@ pub enum AdminError {
     /// A record or an answer cannot be serialised.
     #[error("a record or an answer cannot be written as JSON: {0}; report this as a bug")]
     Json(#[from] serde_json::Error),
-    /// The address of a recipient is malformed.
     #[error("{0}")]
     Address(String),
     #[error(

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use crate::domain::sid::AccountSid;
 use crate::store::{Store, StoreError};
 
-/// The outcome for one account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HoldOutcome {
     #[serde(rename = "account_sid")]
@@ -18,7 +17,6 @@ pub struct HoldOutcome {
     pub has_messages: bool,
 }
 
-/// Puts an account on hold.
 pub(super) async fn hold(
     store: &dyn Store,
     account: AccountSid,
@@ -32,7 +30,6 @@ pub(super) async fn hold(
     Ok(HoldOutcome { account, changed, since, has_messages })
 }
 
-/// Ends the hold of an account.
 pub(super) async fn resume(
     store: &dyn Store,
     account: AccountSid,

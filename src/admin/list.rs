@@ -14,16 +14,12 @@ use crate::telemetry::readiness::Readiness;
 /// The records of one read.
 const RECORDS_PER_READ: usize = 500;
 
-/// The records to list.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct ListQuery {
-    /// The kind of record, and its state.
     pub filter: Filter,
     /// Only records that began at this time or later: messages by creation, evidence by the time it was parked.
     pub from: Option<Timestamp>,
-    /// Only records that began before this time.
     pub before: Option<Timestamp>,
-    /// Only records of this account.
     pub account: Option<AccountSid>,
 }
 
@@ -53,7 +49,6 @@ impl ListQuery {
     }
 }
 
-/// One page of records.
 pub(super) async fn page(
     store: &dyn Store,
     query: &ListQuery,
@@ -65,13 +60,11 @@ pub(super) async fn page(
     Ok(page)
 }
 
-/// The newest records, the newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewestRecords {
     pub entries: Vec<ListEntry>,
     /// The number of records that match.
     pub of: u64,
-    /// The number of accounts in the store.
     pub accounts: usize,
     pub posting: Posting,
 }

@@ -53,8 +53,8 @@ async fn readyz(monitor: web::Data<Monitor>) -> HttpResponse {
 async fn metrics(monitor: web::Data<Monitor>) -> HttpResponse {
     let sources = &monitor.sources;
     let gauges = read_gauges(&sources.store, &sources.clock, &sources.disk).await;
-    sources.metrics.set_store_gauges(gauges);
-    HttpResponse::Ok().content_type(CONTENT_TYPE).body(sources.metrics.render())
+    let page = sources.metrics.render_with(Box::new(gauges));
+    HttpResponse::Ok().content_type(CONTENT_TYPE).body(page)
 }
 
 async fn openapi() -> HttpResponse {

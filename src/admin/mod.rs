@@ -9,6 +9,7 @@ pub mod digest;
 pub mod error;
 pub mod forget;
 pub mod hold;
+mod labels;
 pub mod list;
 pub mod listener;
 pub mod monitor;
@@ -21,6 +22,7 @@ pub mod show;
 pub mod snapshot;
 pub mod socket;
 pub mod stats;
+pub mod store_gauges;
 pub mod trace_lookup;
 pub mod transfer;
 mod trends;
@@ -62,10 +64,7 @@ pub enum AdminRequest {
     /// Requeues one page of messages; answered with [`requeue::RequeuedPage`].
     Requeue { selection: RequeueSelection, cursor: Option<Vec<u8>> },
     /// The state of the clock; answered with [`clock::ClockState`].
-    Clock {
-        /// Whether the operator confirms the wall clock.
-        confirm: bool,
-    },
+    Clock { confirm: bool },
     /// Erases the records of recipients; answered with [`forget::Erased`].
     Forget { addresses: Vec<String> },
     /// The phone key that the store keeps; answered with its hexadecimal digits, or `null`.

@@ -19,7 +19,6 @@ use crate::admin::trends::Trends;
 use crate::domain::findings::{FindingId, derive_findings};
 use crate::telemetry::clock::monotonic;
 
-/// How long a snapshot is shared.
 const SNAPSHOT_TTL: Duration = Duration::from_secs(1);
 /// How long a successful health check is reused. Each check writes to the disk.
 const HEALTH_TTL: Duration = Duration::from_secs(5);
@@ -46,7 +45,6 @@ struct Cache {
     health: Option<(Instant, Option<String>)>,
 }
 
-/// The answer to a readiness probe.
 pub(super) struct ProbeResult {
     /// Why the store is unavailable, if it is.
     pub(super) store_error: Option<String>,
@@ -104,7 +102,6 @@ impl Monitor {
         ProbeResult { store_error, snapshot, age }
     }
 
-    /// Whether the process is shutting down.
     pub(super) fn is_draining(&self) -> bool {
         self.sources.readiness.is_draining()
     }

@@ -10,11 +10,10 @@ use crate::admin::snapshot::ConfigQueries;
 use crate::domain::findings::StartFacts;
 use crate::domain::matching::{Policy, Resend};
 use crate::domain::sid::AccountSid;
-use crate::store::sled::{Options, SledStore};
+use crate::store::sled::{Options, SledStore, Usage};
 use crate::store::{Clock, QUEUE};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
-use crate::telemetry::store_gauges::Disk;
 
 /// The timeout of probes of Kubernetes and Fly.io.
 const PROBE: Duration = Duration::from_secs(5);
@@ -55,7 +54,7 @@ fn monitor(folder: &std::path::Path, store: &Arc<RwLock<()>>, disk: &Arc<RwLock<
         clock: clock(),
         disk: Arc::new(move || {
             drop(lock.read());
-            Ok(Disk { used: 1, free: 1 << 40 })
+            Ok(Usage { used: 1, free: 1 << 40 })
         }),
         max_messages: 1000,
         start: StartFacts::default(),

@@ -22,7 +22,6 @@ pub struct Posting {
     pub is_dry_run: bool,
 }
 
-/// When a confirmed message is posted next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NextPost {
     /// Once the operator resumes its account.
@@ -33,7 +32,6 @@ pub enum NextPost {
     DryRun,
     /// Once Twilio accepts a post of its account.
     LanePaused,
-    /// A post is under way.
     UnderWay,
     /// At this time, or at once if it has passed.
     At(Timestamp),

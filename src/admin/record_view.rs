@@ -12,25 +12,6 @@ use crate::domain::message::view::MessageView;
 use crate::domain::redact::redacted;
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
 use crate::domain::signal::EvidenceTarget;
-use crate::store::ListEntry;
-
-/// A record of a list.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-pub enum RecordView<'a> {
-    Message(FullView<'a>),
-    /// Evidence without its message.
-    Parked(ParkedView<'a>),
-}
-
-impl<'a> RecordView<'a> {
-    pub fn of(entry: &'a ListEntry) -> Self {
-        match entry {
-            ListEntry::Message(message) => Self::Message(FullView::of(message)),
-            ListEntry::Parked(parked) => Self::Parked(ParkedView::of(parked)),
-        }
-    }
-}
 
 /// A message with the fields that only the operator sees.
 #[derive(Debug, Serialize)]

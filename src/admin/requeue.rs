@@ -11,7 +11,6 @@ use crate::store::{Filter, ListEntry, RequeueFrom, Requeued, Select, Store, Stor
 /// The messages of one step. Messages of a step share their syncs to disk.
 const MESSAGES_PER_STEP: usize = 100;
 
-/// The messages to requeue.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RequeueSelection {
@@ -23,7 +22,6 @@ pub enum RequeueSelection {
     ReportedSince(Timestamp),
 }
 
-/// The outcome for one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RequeueOutcome {
@@ -31,16 +29,12 @@ pub enum RequeueOutcome {
     Queued,
     /// The message is in this state, so it was not requeued.
     NotQueued(State),
-    /// There is no such message.
     Unknown,
 }
 
-/// One page of requeued messages.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RequeuedPage {
-    /// Each message and its outcome.
     pub outcomes: Vec<(MessageSid, RequeueOutcome)>,
-    /// The cursor of the next page.
     pub next: Option<Vec<u8>>,
 }
 

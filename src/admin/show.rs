@@ -18,7 +18,6 @@ const MAX_EVIDENCE: usize = 100;
 /// The records of a SID or a reference.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShownRecords {
-    /// Messages, the newest first.
     pub messages: Vec<Message>,
     /// Parked or orphaned evidence that names the SID or the reference.
     pub waiting: Vec<Parked>,

@@ -22,7 +22,6 @@ use crate::telemetry::signature_tally::{SignatureCounts, SignatureTally};
 pub(super) const MAX_SHOWN: usize = 25;
 /// The most messages of the outbox from which findings are derived.
 pub(super) const MAX_EVALUATED: usize = 100;
-/// The most accounts that the page shows.
 const MAX_ACCOUNTS: usize = 100;
 
 /// The service at one moment.
@@ -48,7 +47,6 @@ pub(super) struct Snapshot {
     pub(super) signatures: SignatureCounts,
     /// Free bytes on the disk of the store.
     pub(super) free_disk_bytes: Option<u64>,
-    /// When a signature last verified.
     pub(super) last_verified: Option<Timestamp>,
     /// Findings, the worst first.
     pub(super) findings: Vec<Finding>,

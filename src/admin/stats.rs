@@ -17,7 +17,6 @@ const SPANS: [(&str, i64); 3] = [("24h", 1), ("7d", 7), ("30d", 30)];
 const DAYS: i64 = 30;
 const HOURS_A_DAY: i64 = 24;
 
-/// The records of one state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateCount {
     pub count: u64,
@@ -46,13 +45,11 @@ impl ConversionRow {
     }
 }
 
-/// The answer of `stats`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Messages by state, and `parked` and `orphaned` evidence.
     #[serde(rename = "waiting")]
     pub by_state: BTreeMap<String, StateCount>,
-    /// Click links.
     pub links: u64,
     /// The last day, week and month.
     pub funnel: Vec<ConversionRow>,
@@ -73,7 +70,6 @@ pub struct Summary {
     pub dry_run: bool,
 }
 
-/// Counts all records.
 pub(super) async fn stats(
     store: &dyn Store,
     service: Option<&Readiness>,

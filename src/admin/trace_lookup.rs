@@ -8,7 +8,6 @@ use crate::domain::sid::MessageSid;
 use crate::domain::trace::TraceParent;
 use crate::store::{Filter, ListEntry, Store, StoreError};
 
-/// The records of one request.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TracedRecords {
     pub confirmed: Vec<MessageSid>,
@@ -16,7 +15,6 @@ pub struct TracedRecords {
     pub parked: Vec<String>,
 }
 
-/// The records of each trace.
 pub(super) async fn trace_lookup(
     store: &dyn Store,
     traces: &[TraceParent],

@@ -6,7 +6,6 @@ use crate::domain::hex::hex;
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::store::{ExportRecord, ImportOutcome, Reconsidered, RecordCounts, Store, StoreError};
 
-/// The identity of a store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// The check of the key that hashes recipients, in hexadecimal: not the key.
@@ -15,7 +14,6 @@ pub struct Identity {
     pub is_empty: bool,
 }
 
-/// The identity of the store.
 pub(super) fn identity(store: &dyn Store) -> Identity {
     let key_check = hex(&store.recipient_hash_key().check());
     Identity { key_check, is_empty: store.counts() == RecordCounts::default() }

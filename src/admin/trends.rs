@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::admin::scrape::{code_label, sender_label};
+use crate::admin::labels::{code_label, sender_label};
 use crate::admin::snapshot::{MAX_EVALUATED, Snapshot, Sources};
 use crate::domain::findings::{
-    ClaimedAccount, ClockJump, FindingInputs, ForeignServer, ForwardFacts, HeldAccount, KeyFacts,
-    OutboxFacts, PausedLane, RequestFacts, RouteSignatures, SignatureFacts, SignatureFailures,
-    StoreFacts, ThrottledLane, Traffic, TrafficCount, UpstreamFacts,
+    ClaimedAccount, FindingInputs, ForeignServer, ForwardFacts, HeldAccount, KeyFacts, OutboxFacts,
+    PausedLane, RequestFacts, RouteSignatures, SignatureFacts, SignatureFailures, StoreFacts,
+    ThrottledLane, Traffic, TrafficCount, UpstreamFacts,
 };
 use crate::domain::message::{Message, State};
 use crate::domain::route;
@@ -21,7 +21,7 @@ use crate::domain::stats::{MessageStats, StatusBucket};
 use crate::telemetry::history::History;
 use crate::telemetry::readiness::{LaneDetail, LaneReadiness};
 use crate::telemetry::signature_tally::{Scope, SignatureCounts};
-use crate::telemetry::totals::{Side, Total, Totals};
+use crate::telemetry::totals::{Total, Totals};
 
 /// Windows, as in `ops/alerts.yml`.
 const TEN_MINUTES: Duration = Duration::from_mins(10);
@@ -36,7 +36,6 @@ const SIGNATURES_STEP: Duration = Duration::from_mins(1);
 const COARSE_STEP: Duration = QUARTER_HOUR;
 /// A day, and the longest window that is compared with the same window a day before.
 const COARSE_SPAN: Duration = Duration::from_hours(26);
-/// Samples in half an hour.
 const HALF_HOUR_SAMPLES: u32 = 120;
 
 /// Conversion since the start, by name.
@@ -60,7 +59,6 @@ struct CoarseSample {
     senders: Counts,
 }
 
-/// The histories of all samples.
 #[derive(Debug)]
 pub(super) struct Trends {
     fine: History<FineSample>,
@@ -98,7 +96,6 @@ impl Trends {
         }
     }
 
-    /// The facts from which findings are derived.
     pub(super) fn finding_inputs(
         &self,
         uptime: Duration,
@@ -108,9 +105,8 @@ impl Trends {
     ) -> FindingInputs {
         let growth_in = |window, total| self.growth_in(uptime, window, &totals, total);
         let signatures = self.signatures(uptime, now);
-        let of = |side: Side| {
-            let of_side = signatures.iter().filter(|one| one.side == side.as_str());
-            of_side.map(|one| one.facts).sum()
+        let of = |side: &str| {
+            signatures.iter().filter(|one| one.side == side).map(|one| one.facts).sum()
         };
         // A reload may have removed an account since its requests were counted.
         let is_configured = |one: &RouteSignatures| match one.account {
@@ -118,7 +114,6 @@ impl Trends {
             ClaimedAccount::Unnamed | ClaimedAccount::Unknown => true,
         };
         let (countries, senders) = traffic(&now.stats);
-        let jump = sources.store.clock_guard().jump();
         let foreign = now.foreign_answers.iter().map(|(account, answers)| ForeignServer {
             account: account.clone(),
             since: answers.since,
@@ -133,8 +128,8 @@ impl Trends {
             is_draining: now.is_draining,
             is_dry_run: now.posting.is_dry_run,
             reloads_refused: growth_in(HALF_HOUR, Total::ReloadsRefused),
-            twilio: of(Side::Twilio),
-            app: of(Side::App),
+            twilio: of("twilio"),
+            app: of("app"),
             signatures: signatures.into_iter().filter(is_configured).collect(),
             requests: RequestFacts {
                 server_errors: growth_in(TEN_MINUTES, Total::ServerErrors),
@@ -179,11 +174,7 @@ impl Trends {
             },
             countries: self.traffic_windows(uptime, countries, |sample| &sample.countries),
             senders: self.traffic_windows(uptime, senders, |sample| &sample.senders),
-            clock_jump: jump.map(|jump| ClockJump {
-                by: jump.ahead,
-                noticed: jump.since,
-                is_held_back: jump.holds_back(),
-            }),
+            clock_jump: sources.store.clock_guard().jump(),
         }
     }
 
@@ -212,7 +203,7 @@ impl Trends {
                 },
                 since_start: SignatureFailures { refused: total.refused, unsigned: total.unsigned },
             };
-            Some(RouteSignatures { side: Side::of(route)?.as_str(), route, account, facts })
+            Some(RouteSignatures { side: route::side(route)?, route, account, facts })
         });
         facts.collect()
     }

@@ -17,7 +17,6 @@ Examples:
 Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 (serve) the store
 is no longer at its path.";
 
-/// The column of the secrets' help.
 const COLUMN: usize = 23;
 
 /// The help of `serve` and `check`.

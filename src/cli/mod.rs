@@ -18,7 +18,7 @@ use clap_complete::Shell;
 use crate::cli::help::{expand, serve_help};
 use crate::cli::operate::{
     ClockArgs, CommonArgs, ExportArgs, HoldArgs, ImportArgs, ListArgs, RequeueArgs, ShowArgs,
-    StatsArgs, StoreFlag,
+    StoreFlag,
 };
 pub use crate::cli::values::RequestBody;
 use crate::cli::values::Typed;
@@ -75,7 +75,7 @@ pub enum Tool {
     Show(ShowArgs),
     /// Count the records, and show how many of the sent messages are proven and reported
     #[command(after_help = expand(help::STATS_HELP))]
-    Stats(StatsArgs),
+    Stats(CommonArgs),
     /// Put an account on hold: none of its messages are reported until it is resumed
     #[command(after_help = expand(help::HOLD_HELP))]
     Hold(HoldArgs),

@@ -83,12 +83,6 @@ pub struct ShowArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct StatsArgs {
-    #[command(flatten)]
-    pub common: CommonArgs,
-}
-
-#[derive(Debug, Args)]
 pub struct HoldArgs {
     /// The account to put on hold, or to resume
     #[arg(

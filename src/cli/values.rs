@@ -14,7 +14,6 @@ use crate::config::{ListenAddr, OPS_LISTEN_DEFAULT, PASSWORD_IN_FLAG, StoreUrl};
 use crate::domain::message::{Reference, State};
 use crate::domain::sid::{AccountSid, MessageSid};
 
-/// Parses a flag with a function.
 #[derive(Clone)]
 pub(super) struct Typed<T: Clone>(pub(super) fn(&str) -> Result<T, String>);
 

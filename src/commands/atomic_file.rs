@@ -11,9 +11,6 @@ use anyhow::{Context, bail};
 use rustix::fs::OFlags;
 
 /// Writes a file. `content` writes to the part, which then gets its name. After an error, the part is removed.
-///
-/// # Errors
-/// Another process writes the part, or the file cannot be written.
 pub(super) async fn write<T>(
     part: &Path,
     path: &Path,

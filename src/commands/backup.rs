@@ -26,7 +26,6 @@ const MIN_FREE_BYTES: u64 = 256 << 20;
 /// Bytes between two checks of the free space.
 const CHECK_INTERVAL_BYTES: usize = 1 << 20;
 
-/// A complete backup.
 pub(super) struct BackupReport {
     pub(super) path: PathBuf,
     pub(super) contents: BackupContents,

@@ -11,9 +11,6 @@ use crate::commands::store_access::{StoreAccess, shown_time};
 use crate::domain::span::humanized;
 
 /// Runs the command. Returns whether both times agree.
-///
-/// # Errors
-/// The store does not respond, or the output cannot be written.
 pub(super) async fn run(
     store: &StoreAccess,
     args: &ClockArgs,

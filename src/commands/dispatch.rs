@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use actix_web::rt::System;
 use clap::error::ErrorKind;
+use futures_util::future::LocalBoxFuture;
 use serde_json::to_string_pretty;
 
 use crate::cli::operate::{HoldArgs, StoreFlag};
@@ -32,6 +33,9 @@ use crate::telemetry::logs;
 
 /// The exit code of wrong usage or settings.
 const USAGE: u8 = 2;
+
+/// Installs the handlers of the signals that stop a command. The future completes with the first signal.
+pub type Stop = fn() -> anyhow::Result<LocalBoxFuture<'static, ()>>;
 
 /// Prints an error to stderr, and returns its exit code.
 pub fn failure(error: &anyhow::Error) -> ExitCode {
@@ -63,18 +67,10 @@ pub fn usage(error: &clap::Error) -> ExitCode {
 ///
 /// # Errors
 /// The demo cannot run.
-pub fn demo<R, S>(
-    args: &DemoArgs,
-    launch: impl demo::Launch<R>,
-    stop: impl FnOnce() -> anyhow::Result<S>,
-) -> anyhow::Result<ExitCode>
-where
-    R: Future<Output = anyhow::Result<()>> + 'static,
-    S: Future<Output = ()>,
-{
+pub fn demo(args: &DemoArgs, launch: demo::Launch, stop: Stop) -> anyhow::Result<ExitCode> {
     let database = args.store.as_ref().map(|store| {
         let kind = CommandKind::Migrates;
-        match Values::of_command(Some(store), kind, &process_env, &process_file)?.store {
+        match Values::of_command(Some(store), kind)?.store {
             StoreUrl::Postgres(url) => anyhow::Ok(url),
             StoreUrl::Sled(_) => {
                 let why =
@@ -91,14 +87,11 @@ where
     Ok(exit(passed?))
 }
 
-/// Runs a command. `stop` installs the handlers of the signals that end a watch.
+/// Runs a command.
 ///
 /// # Errors
 /// The settings (`Problems`) or the arguments (`UsageError`) are invalid, or the command failed. `failure` distinguishes them.
-pub fn run<S>(tool: Tool, stop: impl FnOnce() -> anyhow::Result<S>) -> anyhow::Result<ExitCode>
-where
-    S: Future<Output = ()>,
-{
+pub fn run(tool: Tool, stop: Stop) -> anyhow::Result<ExitCode> {
     match tool {
         Tool::Sign(args) => run_sign(&args),
         Tool::Check(args) => {
@@ -126,7 +119,7 @@ where
             query(&args.common.store, async |store, out| show::run(store, &args, out).await)
         }
         Tool::Stats(args) => {
-            query(&args.common.store, async |store, out| stats::run(store, &args, out).await)
+            query(&args.store, async |store, out| stats::run(store, args.json, out).await)
         }
         Tool::Hold(args) => run_hold(&args, HoldChange::Hold),
         Tool::Resume(args) => run_hold(&args, HoldChange::Resume),
@@ -150,7 +143,7 @@ where
             Ok(exit(done))
         }
         Tool::Import(args) if args.csv => {
-            let import = CsvImport::open(&args, &process_env, &process_file)?;
+            let import = CsvImport::open(&args)?;
             change(&args.common.store, CommandKind::Judges, async |store, out| {
                 import.run(store, out).await
             })
@@ -214,10 +207,7 @@ fn run_doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     Ok(exit(diagnosed.all_found()))
 }
 
-fn run_watch<S: Future<Output = ()>>(
-    args: &DoctorArgs,
-    stop: impl FnOnce() -> anyhow::Result<S>,
-) -> anyhow::Result<ExitCode> {
+fn run_watch(args: &DoctorArgs, stop: Stop) -> anyhow::Result<ExitCode> {
     let settings = Settings::of_process(&args.settings)?;
     let all_found = System::new().block_on(async {
         doctor::watch::run(&settings, args, &mut Stdout::new(anstream::stdout()), stop()?).await
@@ -307,12 +297,11 @@ fn report(report: &VerifyReport, json: bool) -> anyhow::Result<ExitCode> {
 }
 
 fn values(store: &StoreFlag, kind: CommandKind) -> Result<Values, Problems> {
-    Values::of_command(store.url.as_ref(), kind, &process_env, &process_file)
+    Values::of_command(store.url.as_ref(), kind)
 }
 
 type Out = Stdout<BufWriter<io::Stdout>>;
 
-/// Runs a command that changes nothing.
 fn query(
     store: &StoreFlag,
     command: impl AsyncFnOnce(&StoreAccess, &mut Out) -> anyhow::Result<bool>,

@@ -79,9 +79,6 @@ pub(super) async fn run(
 }
 
 /// The digest of all records of a store.
-///
-/// # Errors
-/// The store does not respond.
 pub(super) async fn digest(store: &StoreAccess) -> anyhow::Result<Digest> {
     let (mut digest, mut cursor) = (Digest::default(), None);
     loop {
@@ -120,13 +117,13 @@ async fn write(store: &StoreAccess, to: &mut impl Write) -> anyhow::Result<Recor
                 | ExportRecord::Hold { .. } => line(record, to)?,
             }
         }
-        bar.add(page.records.len() as u64);
+        bar.inc(page.records.len() as u64);
         cursor = page.next;
         if cursor.is_none() {
             break;
         }
     }
-    bar.done();
+    bar.finish_and_clear();
     spool.rewind()?;
     io::copy(&mut spool, to)?;
     line(&ExportFrame::End(tally), to)?;

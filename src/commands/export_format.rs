@@ -17,13 +17,11 @@ const FORMAT: u32 = 2;
 /// in one request.
 const MAX_LINE: u64 = 16 << 10;
 
-/// A byte order mark.
 pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Head {
     pub(super) format: u32,
-    /// The release that wrote the file.
     pub(super) release: String,
     #[serde(with = "crate::domain::timestamp_serde")]
     pub(super) at: Timestamp,
@@ -103,7 +101,6 @@ pub(super) enum ExportLine {
     End(RecordTotals),
 }
 
-/// The error of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ExportLineError {
     #[error("it is longer than {MAX_LINE} bytes, the limit of a record")]
@@ -149,9 +146,6 @@ pub(super) struct ExportReader<R> {
 
 impl<R: BufRead> ExportReader<R> {
     /// Reads the header.
-    ///
-    /// # Errors
-    /// The file has no header, or another format.
     pub(super) fn begin(mut from: R) -> anyhow::Result<Self> {
         let mut first = next_line(&mut from).context("cannot read line 1")?;
         // Some editors write a byte order mark.
@@ -177,7 +171,6 @@ impl<R: BufRead> ExportReader<R> {
         &self.head
     }
 
-    /// The numbers of the records so far.
     pub(super) fn tally(&self) -> RecordTotals {
         self.tally
     }

@@ -39,9 +39,6 @@ pub(super) fn addresses(given: &[String], stdin: &mut impl BufRead) -> anyhow::R
 }
 
 /// Erases the records, and prints their numbers.
-///
-/// # Errors
-/// The store cannot be opened or written, or the service does not answer.
 pub(super) async fn run(
     store: &StoreAccess,
     addresses: Vec<String>,

@@ -13,9 +13,6 @@ use crate::config::ListenAddr;
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Requests `/livez` or `/readyz`. Returns the line to print, as a success or an error.
-///
-/// # Errors
-/// The service does not answer, or is not ready.
 pub(super) async fn request(listen: &ListenAddr, ready: bool) -> Result<String, String> {
     let at = listen.from_here();
     // The URL is plain HTTP, so no TLS certificates are needed: an image may have none.

@@ -22,9 +22,6 @@ pub(super) fn account(args: &HoldArgs) -> Result<AccountSid, UsageError> {
 }
 
 /// Changes the hold of the account, and prints the change.
-///
-/// # Errors
-/// The store does not respond, or the output cannot be written.
 pub(super) async fn run(
     store: &StoreAccess,
     (account, change): (AccountSid, HoldChange),

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Seek as _, Write};
 
 use anyhow::{Context, bail};
+use indicatif::ProgressBar;
 use serde_json::json;
 
 use crate::admin::AdminRequest;
@@ -16,7 +17,6 @@ use crate::cli::operate::ImportArgs;
 use crate::commands::export_format::{ExportReader, Head};
 use crate::commands::pipe_tolerant_stdout::note;
 use crate::commands::progress;
-use crate::commands::progress::Bar;
 use crate::commands::store_access::{StoreAccess, UsageError};
 use crate::store::{ExportRecord, ImportOutcome, Reconsidered};
 
@@ -24,7 +24,6 @@ use crate::store::{ExportRecord, ImportOutcome, Reconsidered};
 const RECORDS_PER_REQUEST: usize = 100;
 /// Rows of one step that judges evidence again. It blocks the writer of the store.
 const ROWS_PER_STEP: usize = 200;
-/// Kept messages that the output names.
 const MAX_NAMED: usize = 1000;
 
 /// An import whose file is open.
@@ -59,9 +58,6 @@ impl Import {
     }
 
     /// Imports the records, and prints the outcome.
-    ///
-    /// # Errors
-    /// The export is incomplete, or the store refused a record.
     pub(super) async fn run(
         self,
         store: &StoreAccess,
@@ -93,7 +89,7 @@ impl Import {
         };
         let imported = import.all(lines).await;
         let RunningImport { outcome, bar, .. } = import;
-        bar.done();
+        bar.finish_and_clear();
         if self.json {
             let ImportOutcome { added, updated, skipped, kept, kept_messages, confirmed, holds } =
                 &outcome;
@@ -146,9 +142,9 @@ fn count_records(file: &File, identity: &Identity) -> anyhow::Result<u64> {
     check_key(lines.head(), identity)?;
     let bar = progress::bar(None, "records read:");
     while lines.next()?.is_some() {
-        bar.add(1);
+        bar.inc(1);
     }
-    bar.done();
+    bar.finish_and_clear();
     Ok(lines.tally().total())
 }
 
@@ -220,7 +216,7 @@ struct RunningImport<'a> {
     key_check: String,
     outcome: ImportOutcome,
     batch: Vec<ExportRecord>,
-    bar: Bar,
+    bar: ProgressBar,
 }
 
 impl RunningImport<'_> {
@@ -256,7 +252,7 @@ impl RunningImport<'_> {
         let outcome: ImportOutcome = self.store.request(request).await?;
         self.outcome += outcome;
         self.outcome.kept_messages.truncate(MAX_NAMED);
-        self.bar.add(count);
+        self.bar.inc(count);
         Ok(())
     }
 

@@ -19,9 +19,6 @@ pub(super) fn check(settings: &Values) -> Result<(), UsageError> {
 }
 
 /// Prints the key to `out` and nowhere else.
-///
-/// # Errors
-/// The store keeps no key, or does not respond.
 pub(super) async fn run(store: &StoreAccess, out: &mut impl Write) -> anyhow::Result<bool> {
     let key: Option<String> = store.request(AdminRequest::PhoneKey).await?;
     let key = key.context(

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::admin::AdminRequest;
 use crate::admin::list::{ListQuery, NewestRecords};
 use crate::admin::posting::{NextPost, Posting};
-use crate::admin::record_view::RecordView;
+use crate::admin::record_view::{FullView, ParkedView};
 use crate::cli::operate::ListArgs;
 use crate::commands::pipe_tolerant_stdout::note;
 use crate::commands::store_access::{StoreAccess, age, now};
@@ -18,15 +18,11 @@ use crate::domain::redact::redacted;
 use crate::domain::signal::EvidenceTarget;
 use crate::store::{Filter, ListEntry, ListPage, Select};
 
-/// The default limit of the table.
 const DEFAULT_LIMIT: u32 = 50;
 /// Records of one request, for JSON.
 const RECORDS_PER_REQUEST: usize = 500;
 
 /// Lists the records.
-///
-/// # Errors
-/// The store does not respond, or the output cannot be written.
 pub(super) async fn run(
     store: &StoreAccess,
     args: &ListArgs,
@@ -71,7 +67,14 @@ pub(super) async fn run(
 
 fn lines(entries: &[ListEntry], out: &mut impl Write) -> anyhow::Result<()> {
     for entry in entries {
-        serde_json::to_writer(&mut *out, &RecordView::of(entry))?;
+        match entry {
+            ListEntry::Message(message) => {
+                serde_json::to_writer(&mut *out, &FullView::of(message))?;
+            }
+            ListEntry::Parked(parked) => {
+                serde_json::to_writer(&mut *out, &ParkedView::of(parked))?;
+            }
+        }
         out.write_all(b"\n")?;
     }
     Ok(())

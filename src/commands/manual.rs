@@ -12,14 +12,12 @@ use crate::cli::Cli;
 
 const NAME: &str = "heardback";
 
-/// The completion script of a shell.
 pub(super) fn completions(shell: Shell) -> Vec<u8> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), NAME, &mut script);
     script
 }
 
-/// The manual in one page.
 pub(super) fn page() -> std::io::Result<Vec<u8>> {
     let mut page = Vec::new();
     Man::new(Cli::command()).render(&mut page)?;

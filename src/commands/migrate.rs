@@ -5,9 +5,6 @@ use crate::config::{StoreUrl, Values};
 use crate::store::postgres::PostgresStore;
 
 /// Runs the migrations that the database lacks. Returns the text for stdout.
-///
-/// # Errors
-/// The store is no database, its schema is newer, or the server refuses a statement.
 pub(super) fn run(settings: &Values) -> anyhow::Result<String> {
     let StoreUrl::Postgres(url) = &settings.store else {
         let why =

@@ -9,9 +9,7 @@ const MEASURED: &str = "{msg} [{bar:30}] {human_pos}/{human_len}, {eta} left";
 const OPEN: &str = "{msg} {human_pos} in {elapsed}";
 
 /// A bar, which is cleared at the end and after an error.
-pub(super) struct Bar(ProgressBar);
-
-pub(super) fn bar(total: Option<u64>, what: &'static str) -> Bar {
+pub(super) fn bar(total: Option<u64>, what: &'static str) -> ProgressBar {
     let target = if std::io::stderr().is_terminal() {
         ProgressDrawTarget::stderr()
     } else {
@@ -21,16 +19,5 @@ pub(super) fn bar(total: Option<u64>, what: &'static str) -> Bar {
     let style = ProgressStyle::with_template(template);
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ");
     let bar = ProgressBar::with_draw_target(total, target).with_finish(ProgressFinish::AndClear);
-    Bar(bar.with_style(style).with_message(what))
-}
-
-impl Bar {
-    pub(super) fn add(&self, n: u64) {
-        self.0.inc(n);
-    }
-
-    /// Clears the bar before other output.
-    pub(super) fn done(self) {
-        self.0.finish_and_clear();
-    }
+    bar.with_style(style).with_message(what)
 }

@@ -12,9 +12,6 @@ use crate::commands::store_access::StoreAccess;
 use crate::domain::sid::MessageSid;
 
 /// Requeues the messages. Returns whether all named messages are queued.
-///
-/// # Errors
-/// The store does not respond, or the output cannot be written.
 pub(super) async fn run(
     store: &StoreAccess,
     args: &RequeueArgs,

@@ -9,9 +9,6 @@ use crate::commands::backup::BACKUP_FILE;
 use crate::store::sled::backup::{BackupContents, restore};
 
 /// Creates a store from a backup: its folder, or its file.
-///
-/// # Errors
-/// The backup is invalid, the store's folder is not empty, or the disk fails.
 pub(super) fn run(backup: &Path, store: &Path) -> anyhow::Result<BackupContents> {
     let path = file_of(backup);
     let file = open(&path)?;

@@ -17,34 +17,22 @@ use crate::commands::table::plain;
 use crate::domain::matching::Parked;
 use crate::domain::message::Message;
 use crate::domain::redact::redacted;
-use crate::domain::timeline;
+use crate::domain::timeline::{self, TimelineEvent};
 
-/// A message as JSON, with its history.
 #[derive(Serialize)]
 struct MessageJson<'a> {
     #[serde(flatten)]
     message: FullView<'a>,
-    life: Vec<Moment>,
-}
-
-#[derive(Serialize)]
-struct Moment {
-    at: jiff::Timestamp,
-    what: String,
+    life: Vec<TimelineEvent>,
 }
 
 impl<'a> MessageJson<'a> {
     fn of(message: &'a Message) -> Self {
-        let life = timeline::of(message).into_iter();
-        let life = life.map(|timeline::TimelineEvent { at, what }| Moment { at, what }).collect();
-        Self { message: FullView::of(message), life }
+        Self { message: FullView::of(message), life: timeline::of(message) }
     }
 }
 
 /// Prints the records. Returns whether there are any.
-///
-/// # Errors
-/// The store does not respond, or the output cannot be written.
 pub(super) async fn run(
     store: &StoreAccess,
     args: &ShowArgs,
@@ -103,7 +91,7 @@ fn of_message(message: &Message, posting: &Posting) -> String {
     for (name, value) in rows.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
         let _ = writeln!(text, "  {name:<14}{}", plain(value));
     }
-    for timeline::TimelineEvent { at, what } in timeline::of(message) {
+    for TimelineEvent { at, what } in timeline::of(message) {
         let _ = writeln!(text, "  {}  {}", shown_time(at), plain(&what));
     }
     text

@@ -12,9 +12,6 @@ use crate::cli::{RequestBody, SignArgs};
 use crate::twilio::signature::{Content, SigningKey, sign, with_body_hash};
 
 /// Signs the request. Returns the signature or the `curl` command, without a final line feed.
-///
-/// # Errors
-/// The URL is invalid, or the file of the body cannot be read.
 pub(super) fn run(args: &SignArgs, key: &SecretString) -> anyhow::Result<String> {
     let url = args.url.split('#').next().unwrap_or_default();
     ensure!(
@@ -46,7 +43,6 @@ pub(super) fn run(args: &SignArgs, key: &SecretString) -> anyhow::Result<String>
     Ok(if args.curl { curl(&url, &signature, &args.form, json.as_deref()) } else { signature })
 }
 
-/// A `curl` command for a POSIX shell.
 fn curl(url: &str, signature: &str, form: &[(String, String)], json: Option<&str>) -> String {
     let mut command = "curl".to_owned();
     if json.is_some() || !form.is_empty() {

@@ -6,7 +6,6 @@ use jiff::Timestamp;
 
 use crate::admin::AdminRequest;
 use crate::admin::stats::{ConversionRow, Summary};
-use crate::cli::operate::StatsArgs;
 use crate::commands::store_access::{StoreAccess, age, now, shown_time};
 use crate::commands::table::{Table, plain, width};
 use crate::domain::findings::pause_advice;
@@ -17,16 +16,13 @@ use crate::telemetry::readiness::{LaneDetail, LaneReadiness};
 const MAX_ROWS: usize = 10;
 
 /// Prints the statistics.
-///
-/// # Errors
-/// The store does not respond, or the output cannot be written.
 pub(super) async fn run(
     store: &StoreAccess,
-    args: &StatsArgs,
+    json: bool,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
     let summary: Summary = store.request(AdminRequest::Stats(now())).await?;
-    if args.common.json {
+    if json {
         serde_json::to_writer_pretty(&mut *out, &summary)?;
         writeln!(out)?;
     } else {

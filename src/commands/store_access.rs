@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use jiff::{SignedDuration, Timestamp};
-use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
 
 use crate::admin;
@@ -26,7 +25,6 @@ const CONNECTIONS: u32 = 4;
 #[error("{0}")]
 pub(super) struct UsageError(pub(super) String);
 
-/// The store of a command.
 pub(super) enum StoreAccess {
     Service(RunningService),
     Offline {
@@ -44,9 +42,6 @@ pub(super) enum StoreAccess {
 
 impl StoreAccess {
     /// Finds the service that has the store open, or opens the store.
-    ///
-    /// # Errors
-    /// The service's socket denies access, or the store cannot be opened.
     pub(super) fn begin(settings: &Values) -> anyhow::Result<Self> {
         let recordings = settings.record_refused.clone();
         match &settings.store {
@@ -74,9 +69,6 @@ impl StoreAccess {
     }
 
     /// Executes a request. `T` is the type of its response.
-    ///
-    /// # Errors
-    /// The store fails, or the service does not respond.
     pub(super) async fn request<T: DeserializeOwned>(
         &self,
         request: AdminRequest,
@@ -92,7 +84,6 @@ impl StoreAccess {
         }
     }
 
-    /// Closes the store.
     pub(super) async fn end(self) {
         match self {
             Self::Service(_) => {}
@@ -102,7 +93,6 @@ impl StoreAccess {
     }
 }
 
-/// Answers a request without a service.
 async fn answer<T: DeserializeOwned>(
     store: &dyn Store,
     recordings: Option<&Path>,
@@ -118,28 +108,27 @@ async fn answer<T: DeserializeOwned>(
 }
 
 fn options(settings: &Values, store: &Path) -> Options {
-    let mut options = Options::new(store, settings.policy(), Arc::new(now));
+    let mut options = Options::new(store, settings.policy, Arc::new(now));
     options.lock_timeout = LOCK_TIMEOUT;
     // A command is short: its clock is compared with the trusted time only when the store opens.
     options.clock =
         ClockGuard::disciplined(Arc::new(now), Arc::new(|| Duration::ZERO), Arc::new(|_| {}));
     options.max_messages = settings.max_messages;
     options.max_parked = settings.max_parked;
-    let key = settings.phone_key.as_ref();
-    options.recipient_hash_key = key.map(|key| key.expose_secret().to_vec());
+    options.recipient_hash_key = settings.recipient_hash_key();
     options
 }
 
 /// The options of a database. A command needs few connections.
 pub(super) fn postgres_options(settings: &Values, url: &PostgresUrl) -> PostgresOptions {
-    let key = settings.phone_key.as_ref().map(|key| key.expose_secret().to_vec());
+    let key = settings.recipient_hash_key();
     PostgresOptions {
         max_messages: settings.max_messages,
         max_parked: settings.max_parked,
         max_connections: CONNECTIONS,
         acquire_timeout: settings.pool.acquire_timeout,
         pooler: settings.pool.is_behind_pooler,
-        ..PostgresOptions::new(url.connect_options(), key.unwrap_or_default(), settings.policy())
+        ..PostgresOptions::new(url.connect_options(), key.unwrap_or_default(), settings.policy)
     }
 }
 

@@ -65,7 +65,6 @@ impl Table {
     }
 }
 
-/// The columns of one line.
 struct Line {
     indent: usize,
     widths: Vec<usize>,

@@ -13,7 +13,6 @@ use crate::store::postgres::Recount;
 
 #[derive(Serialize)]
 struct DatabaseReport {
-    /// Whether all counters equal the recount.
     ok: bool,
     path: String,
     messages: Map<String, Value>,
@@ -26,9 +25,6 @@ struct DatabaseReport {
 }
 
 /// Verifies the database, and prints the result.
-///
-/// # Errors
-/// The database cannot be read.
 pub(super) async fn run(
     store: &StoreAccess,
     shown: String,

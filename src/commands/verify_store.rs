@@ -19,7 +19,6 @@ use crate::store::sled::backup::{BackupContents, contents, verify};
 /// The result. JSON has `error`, or the other fields.
 #[derive(Serialize)]
 pub(super) struct VerifyReport {
-    /// Whether it is complete.
     pub(super) ok: bool,
     path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,7 +44,6 @@ struct VerifyFinding {
     made_by: Option<String>,
 }
 
-/// Verifies the store, or a backup.
 pub(super) async fn verify_path(store: &Path, backup: Option<&Path>) -> VerifyReport {
     let (path, found) = match backup {
         Some(backup) => {

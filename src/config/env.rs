@@ -5,9 +5,7 @@
 use std::io;
 use std::path::Path;
 
-/// Returns the value of an environment variable.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
-/// Returns the text of a file.
 pub type ReadFile<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
 
 /// The names of the process's variables that are valid UTF-8.

@@ -42,7 +42,6 @@ fn has_password(text: &str) -> bool {
     }
 }
 
-/// The settings that have a flag.
 fn with_flag() -> impl Iterator<Item = &'static Setting> {
     every_setting().filter(|setting| !setting.is_secret())
 }

@@ -1,5 +1,6 @@
 //! The app's webhook URLs as typed values, and their parsers.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::domain::forward::ForwardKind;
@@ -18,33 +19,20 @@ pub enum ForwardTo {
     Url(AppUrl),
 }
 
-/// The URL of each kind.
+/// The URLs that were set, by kind.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct ForwardUrls {
-    message: ForwardTo,
-    call: ForwardTo,
-    status: ForwardTo,
-}
+pub struct ForwardUrls(BTreeMap<ForwardKind, ForwardTo>);
 
 impl ForwardUrls {
     pub fn of(&self, kind: ForwardKind) -> &ForwardTo {
-        match kind {
-            ForwardKind::Message => &self.message,
-            ForwardKind::Call => &self.call,
-            ForwardKind::Status => &self.status,
-        }
+        self.0.get(&kind).unwrap_or(&ForwardTo::Unset)
     }
 
-    pub(super) fn of_mut(&mut self, kind: ForwardKind) -> &mut ForwardTo {
-        match kind {
-            ForwardKind::Message => &mut self.message,
-            ForwardKind::Call => &mut self.call,
-            ForwardKind::Status => &mut self.status,
-        }
+    pub(super) fn set(&mut self, kind: ForwardKind, to: ForwardTo) {
+        self.0.insert(kind, to);
     }
 }
 
-/// The settings of forwarding for all accounts.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ForwardSettings {
     pub urls: ForwardUrls,

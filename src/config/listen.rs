@@ -10,17 +10,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 const MAX_NAME: usize = 253;
 const MAX_LABEL: usize = 63;
 
-/// An address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenAddr {
     /// `0.0.0.0:8080`, `[::]:8080`.
     Socket(SocketAddr),
     /// `fly-local-6pn:9091`. The host is in lower case.
-    Name {
-        /// The name to resolve.
-        host: String,
-        port: u16,
-    },
+    Name { host: String, port: u16 },
 }
 
 impl ListenAddr {

@@ -69,7 +69,7 @@ impl Settings {
     /// All problems at once.
     pub fn of_process(args: &SettingsArgs) -> Result<Self, Problems> {
         let (unread, warnings) = unread::check(&process_variables(), &process_env);
-        match Self::gather(args, &process_env, &process_file) {
+        match Self::load(args, &process_env, &process_file) {
             Ok(mut settings) if unread.is_empty() => {
                 settings.warnings.extend(warnings);
                 Ok(settings)
@@ -87,9 +87,9 @@ impl Settings {
     ///
     /// # Errors
     /// All problems at once.
-    pub fn gather(args: &SettingsArgs, env: Env<'_>, read: ReadFile<'_>) -> Result<Self, Problems> {
+    pub fn load(args: &SettingsArgs, env: Env<'_>, read: ReadFile<'_>) -> Result<Self, Problems> {
         let mut reader = SettingsReader::new(args.clone(), env, read);
-        let accounts = accounts::gather(&mut reader);
+        let accounts = accounts::load(&mut reader);
         reader.rows(settings_under(|heading| heading != TWILIO));
         if let Some(accounts) = &accounts {
             let app_keys = reader.values.app_keys.clone();
@@ -106,7 +106,7 @@ impl Settings {
             row.unwrap_or(usize::MAX)
         });
         let (Some(accounts), true) = (accounts, problems.is_empty()) else { return Err(problems) };
-        Ok(Self { accounts, traces: traces::gather(env), warnings, values })
+        Ok(Self { accounts, traces: traces::load(env), warnings, values })
     }
 }
 
@@ -159,12 +159,12 @@ fn check_listeners(reader: &mut SettingsReader<'_>) {
 
 /// A default window is cut to the pending lifetime; a window that was set and exceeds it is a problem.
 fn check_windows(reader: &mut SettingsReader<'_>) {
-    let ttl = reader.values.pending_ttl;
+    let ttl = reader.values.policy.pending_ttl;
     for name in [REPLY_WINDOW, EVENT_WINDOW] {
         let found = reader.args.text(name).map(str::to_owned);
         let window = match name {
-            REPLY_WINDOW => &mut reader.values.reply_window,
-            _ => &mut reader.values.event_window,
+            REPLY_WINDOW => &mut reader.values.policy.reply_window,
+            _ => &mut reader.values.policy.event_window,
         };
         if *window > ttl {
             *window = ttl;
@@ -213,17 +213,12 @@ pub enum CommandKind {
 }
 
 impl Values {
-    /// Reads the settings of a command that may open the store itself, from the environment. `store`: the store of the
-    /// command line.
+    /// Reads the settings of a command that may open the store itself, from the environment of the process. `store`: the
+    /// store of the command line.
     ///
     /// # Errors
     /// All problems at once.
-    pub fn of_command(
-        store: Option<&StoreUrl>,
-        kind: CommandKind,
-        env: Env<'_>,
-        read: ReadFile<'_>,
-    ) -> Result<Self, Problems> {
+    pub fn of_command(store: Option<&StoreUrl>, kind: CommandKind) -> Result<Self, Problems> {
         let judges = kind == CommandKind::Judges;
         let needed = |row: &&Setting| match row.name {
             PHONE_KEY | RECORD_REFUSED | MAX_MESSAGES | MAX_PARKED => kind != CommandKind::Migrates,
@@ -234,7 +229,8 @@ impl Values {
             // The connections to a database, and its control socket.
             name => settings_under(|heading| heading == STORE).any(|row| row.name == name),
         };
-        let mut reader = SettingsReader::new(SettingsArgs::from_env(env), env, read);
+        let mut reader =
+            SettingsReader::new(SettingsArgs::from_env(&process_env), &process_env, &process_file);
         reader.rows(every_setting().filter(needed));
         if let Some(store) = store {
             reader.values.store = store.clone();
@@ -244,10 +240,10 @@ impl Values {
             check_windows(&mut reader);
         } else {
             let values = &mut reader.values;
-            values.pending_ttl = Duration::MAX;
-            values.reply_window = Duration::MAX;
-            values.event_window = Duration::MAX;
-            values.retention = Duration::MAX;
+            values.policy.pending_ttl = Duration::MAX;
+            values.policy.reply_window = Duration::MAX;
+            values.policy.event_window = Duration::MAX;
+            values.policy.retention = Duration::MAX;
             // A command has a limit only if it is set for the command.
             if reader.args.text(MAX_MESSAGES).is_none() {
                 values.max_messages = u64::MAX;

@@ -32,13 +32,11 @@ pub(super) const MIN_KEY_BYTES: usize = 16;
 pub const HEX: &str = "hex:";
 /// How to make a secret.
 pub(super) const RANDOM_HEX: &str = "from `openssl rand -hex 32`";
-/// The expected form of a public URL.
 pub(super) const URL_EXPECTED: &str =
     "expected the origin that Twilio calls, e.g. https://hooks.example.com";
 /// The longest duration of a setting: longer than any use, and too short to overflow a timestamp.
 const MAX_DURATION: Duration = Duration::from_hours(3650 * 24);
 
-/// Stores a parsed value.
 pub(super) fn set<T>(field: &mut T, parsed: Result<T, String>) -> Result<(), String> {
     *field = parsed?;
     Ok(())
@@ -78,7 +76,6 @@ pub(super) fn one_of<T: Copy, const N: usize>(
     all.into_iter().find(|one| name(*one) == text).ok_or_else(|| expected.to_owned())
 }
 
-/// Whether a secret can be guessed.
 pub(super) fn is_short(secret: &SecretString) -> bool {
     secret.expose_secret().len() < MIN_KEY_BYTES
 }

@@ -4,7 +4,6 @@ use std::fmt;
 
 use crate::domain::redact::redacted;
 
-/// One setting that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     setting: String,
@@ -18,7 +17,6 @@ enum FoundValue {
     Text(String),
     /// A value that may be secret or personal.
     Withheld,
-    /// No setting has this name.
     Unknown,
 }
 

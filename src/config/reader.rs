@@ -19,7 +19,6 @@ use crate::config::settings::{Settings, Values};
 const DATABASE_URL: &str = "DATABASE_URL";
 const ONLY_COMMAS: &str = "it has commas only; expected a value";
 
-/// One setting.
 pub struct Setting {
     /// The environment variable. The flag is this name without its prefix.
     pub name: &'static str,
@@ -99,7 +98,6 @@ impl SettingsArgs {
         Self(given.map(|(name, text)| (name, text.to_owned())).into())
     }
 
-    /// Sets the value of one more variable.
     #[must_use]
     pub fn with(mut self, name: &'static str, text: &str) -> Self {
         self.0.insert(name, text.to_owned());
@@ -176,7 +174,6 @@ impl<'a> SettingsReader<'a> {
         self.problem(Problem::withheld(self.name, message));
     }
 
-    /// Whether the setting has a problem.
     pub(super) fn is_broken(&self, name: &str) -> bool {
         let of_setting = |problem: &Problem| problem.setting().trim_end_matches("_FILE") == name;
         self.problems.iter().any(of_setting)

@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use secrecy::{SecretSlice, SecretString};
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
 use crate::config::forward_urls::{ForwardSettings, ForwardUrls};
 use crate::config::listen::ListenAddr;
@@ -14,7 +14,7 @@ use crate::config::shared_keys::SharedKey;
 use crate::config::traces::TraceSettings;
 use crate::domain::click_link::Links;
 use crate::domain::click_secret::ClickSecret;
-use crate::domain::matching::{Policy, Resend};
+use crate::domain::matching::Policy;
 use crate::domain::sid::AccountSid;
 use crate::twilio::api_url::UpstreamUrl;
 use crate::twilio::public_url::PublicUrl;
@@ -24,7 +24,6 @@ use crate::twilio::twiml::RedirectUrl;
 /// shows no secret.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The accounts with their keys.
     pub accounts: AccountsSettings,
     /// The export of spans; `None` if there is none.
     pub traces: Option<TraceSettings>,
@@ -57,7 +56,6 @@ pub struct Values {
     pub(super) upstream_url: Option<UpstreamUrl>,
     /// The origins that Twilio and the app sign; at least one.
     pub public_urls: Vec<PublicUrl>,
-    /// The accounts file.
     pub accounts_file: Option<PathBuf>,
     /// The app keys that are valid for every account. See [`AccountSettings::app_secrets`].
     pub app_keys: Vec<SecretString>,
@@ -66,7 +64,6 @@ pub struct Values {
     /// The URL of the app's own `TwiML` for calls; `None` if calls are rejected.
     pub call_redirect: Option<RedirectUrl>,
     pub send: SendSettings,
-    /// The app's own webhook URLs.
     pub forward: ForwardSettings,
     /// Concurrent posts: 1 to 64.
     pub upstream_concurrency: usize,
@@ -75,7 +72,6 @@ pub struct Values {
     pub allow_unsafe_store: bool,
     /// Whether the database may be on another machine whose certificate is not verified.
     pub allow_unverified_database: bool,
-    /// The connections to the database.
     pub pool: PoolSettings,
     /// The folder of the control socket of a service whose store is a database.
     pub run_dir: PathBuf,
@@ -89,22 +85,12 @@ pub struct Values {
     pub client_ip_header: Option<String>,
     /// How long to retry a post.
     pub give_up_after: Duration,
-    /// How long a message may stay pending.
-    pub pending_ttl: Duration,
-    /// The age up to which inferred evidence confirms a message; at most `pending_ttl`.
-    pub reply_window: Duration,
-    /// The age up to which an app's event with only a `To` confirms a message; at most `pending_ttl`.
-    pub event_window: Duration,
-    /// How long finished records are kept.
-    pub retention: Duration,
+    /// The rules by which the store judges evidence.
+    pub policy: Policy,
     /// At this number, new messages are rejected.
     pub max_messages: u64,
     /// The largest number of parked signals.
     pub max_parked: u64,
-    /// Whether a read receipt (the status `read`) counts as evidence.
-    pub read_confirms: bool,
-    /// Selects one of several messages under one reference.
-    pub resend: Resend,
     /// The tag with a message's reference, in Event Streams.
     pub reference_tag: Option<String>,
     /// Whether known crawlers' clicks are ignored.
@@ -119,21 +105,14 @@ pub struct Values {
 }
 
 impl Values {
+    /// The key of recipients' hashes; `None` if the store makes its own.
+    pub fn recipient_hash_key(&self) -> Option<Vec<u8>> {
+        self.phone_key.as_ref().map(|key| key.expose_secret().to_vec())
+    }
+
     /// The folder of the control socket: the store's, or with a database the folder of the settings.
     pub fn control_folder(&self) -> &Path {
         self.store.folder().unwrap_or(&self.run_dir)
-    }
-
-    /// The rules by which the store judges evidence.
-    pub fn policy(&self) -> Policy {
-        Policy {
-            pending_ttl: self.pending_ttl,
-            reply_window: self.reply_window,
-            event_window: self.event_window,
-            retention: self.retention,
-            read_confirms: self.read_confirms,
-            resend: self.resend,
-        }
     }
 }
 
@@ -240,7 +219,6 @@ impl SendSettings {
     }
 }
 
-/// The kind and place of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreUrl {
     /// `sled:PATH`: a folder on this machine.
@@ -319,7 +297,6 @@ pub struct LogSettings {
     pub format: LogFormat,
 }
 
-/// The format of a log line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LogFormat {
     /// Pretty on a terminal, JSON otherwise.

@@ -19,7 +19,6 @@ pub(super) fn or_not_set(value: Option<String>) -> String {
     value.unwrap_or_else(|| "not set".to_owned())
 }
 
-/// The accounts file and its accounts.
 pub(super) fn accounts_file(settings: &Settings) -> String {
     let Some(path) = &settings.accounts_file else { return or_not_set(None) };
     let one = |account: &AccountSettings| {

@@ -17,7 +17,6 @@ pub struct KeyPlace<'a> {
     pub file: Option<&'a str>,
 }
 
-/// A secret to sign with.
 #[derive(Debug)]
 pub struct ChosenKey {
     pub secret: SecretString,

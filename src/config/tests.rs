@@ -32,26 +32,26 @@ fn file(path: &Path) -> io::Result<String> {
     }
 }
 
-/// Gathers these settings, with an auth token unless `env` names one.
-fn gather(args: &SettingsArgs, env: &[(&str, &str)]) -> Result<Settings, Problems> {
+/// Loads these settings, with an auth token unless `env` names one.
+fn load(args: &SettingsArgs, env: &[(&str, &str)]) -> Result<Settings, Problems> {
     let has_token = env.iter().any(|(name, _)| name.starts_with("TWILIO_AUTH_TOKEN"));
     let token = (!has_token).then_some(("TWILIO_AUTH_TOKEN", TOKEN));
     let env = |name: &str| {
         let mut found = env.iter().copied().chain(token).filter(|(known, _)| *known == name);
         found.next().map(|(_, value)| value.to_owned())
     };
-    Settings::gather(args, &env, &file)
+    Settings::load(args, &env, &file)
 }
 
 /// The settings with a problem, in order, and the text of the problems.
 fn problems(args: &SettingsArgs, env: &[(&str, &str)]) -> (Vec<String>, String) {
-    let problems = gather(args, env).expect_err("a problem");
+    let problems = load(args, env).expect_err("a problem");
     let names = problems.iter().map(|problem| problem.setting().to_owned()).collect();
     (names, problems.to_string())
 }
 
 fn warnings(args: &SettingsArgs, env: &[(&str, &str)]) -> String {
-    gather(args, env).expect("valid").warnings.join("\n")
+    load(args, env).expect("valid").warnings.join("\n")
 }
 
 /// The values as `check` prints them.
@@ -66,7 +66,7 @@ fn each_row_has_its_own_name_and_its_default_is_valid_and_the_value_of_an_unset_
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), count);
-    let unset = gather(&args(), &[]).expect("valid");
+    let unset = load(&args(), &[]).expect("valid");
     assert_eq!(unset.warnings, Vec::<String>::new());
     let values = shown(&unset);
     for (name, value) in [
@@ -104,7 +104,7 @@ fn each_row_has_its_own_name_and_its_default_is_valid_and_the_value_of_an_unset_
     let blank = blank.fold(args(), |args, name| args.with(name, " "));
     let env =
         [("TWILIO_AUTH_TOKEN", TOKEN), ("TWILIO_AUTH_TOKEN_FILE", ""), ("TWILIO_API_SECRET", "")];
-    assert_eq!(shown(&gather(&blank, &env).expect("valid")), values);
+    assert_eq!(shown(&load(&blank, &env).expect("valid")), values);
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn good_values_are_accepted() {
         ("HEARDBACK_APP_KEYS", "a-key-of-sixteen-bytes"),
         ("HEARDBACK_PHONE_KEY", "0123456789abcdef"),
     ];
-    let settings = gather(&args, &env).expect("valid");
+    let settings = load(&args, &env).expect("valid");
     let values = shown(&settings);
     let derived = [
         ("HEARDBACK_REPLY_WINDOW", "", "1m 30s"),
@@ -262,10 +262,10 @@ fn a_wrong_secret_is_a_problem_that_says_why_and_never_shows_it() {
         assert_eq!(names, [name], "{text}");
         assert!(text.contains(words) && !text.contains("hush"), "{text}");
     }
-    let settings = gather(&args(), &[("TWILIO_AUTH_TOKEN_FILE", "/run/token")]).expect("valid");
+    let settings = load(&args(), &[("TWILIO_AUTH_TOKEN_FILE", "/run/token")]).expect("valid");
     assert_eq!(settings.accounts.first().tokens[0].expose_secret(), TOKEN);
     for keys in ["0123456789abcdef", "0123456789abcdef,fedcba9876543210"] {
-        assert!(gather(&args(), &[("HEARDBACK_APP_KEYS", keys)]).is_ok(), "{keys}");
+        assert!(load(&args(), &[("HEARDBACK_APP_KEYS", keys)]).is_ok(), "{keys}");
     }
 }
 
@@ -273,7 +273,7 @@ fn a_wrong_secret_is_a_problem_that_says_why_and_never_shows_it() {
 fn a_phone_key_is_a_text_or_the_digits_after_hex() {
     let key = |text: &str| {
         let env = [("TWILIO_AUTH_TOKEN", TOKEN), ("HEARDBACK_PHONE_KEY", text)];
-        let settings = gather(&args(), &env).map_err(|problems| problems.to_string())?;
+        let settings = load(&args(), &env).map_err(|problems| problems.to_string())?;
         Ok(settings.phone_key.as_ref().map(|key| key.expose_secret().to_vec()))
     };
     let text = "0123456789abcdef0123456789abcdef";
@@ -297,7 +297,7 @@ fn the_store_comes_from_its_variable_its_file_or_the_platforms_database() {
     const FILE: (&str, &str) = ("HEARDBACK_STORE_FILE", "/run/store");
     const PLATFORM: (&str, &str) = ("DATABASE_URL", "postgres://u:hush@platform/x");
     let store = |args: &SettingsArgs, env: &[(&str, &str)]| {
-        gather(args, env).expect("valid").store.to_string()
+        load(args, env).expect("valid").store.to_string()
     };
     let sled = args().with("HEARDBACK_STORE", "sled:/data");
     assert_eq!(store(&sled, &[PLATFORM]), "sled:/data");
@@ -342,7 +342,7 @@ fn no_secret_ever_shows() {
         ("TWILIO_SHARED_KEYS", "webhooks_sharedkey_1:HMAC_SHA1:hush-7"),
         ("HEARDBACK_SEND_API_KEYS", "SK0123456789abcdef0123456789abcdef:hush-8 is long enough"),
     ];
-    let settings = gather(&args().with("TWILIO_API_KEY", KEY_SID), &env).expect("valid");
+    let settings = load(&args().with("TWILIO_API_KEY", KEY_SID), &env).expect("valid");
     let text = format!("{settings:?} {:?} {:?}", settings.warnings, shown(&settings));
     assert!(!text.contains("hush"), "{text}");
     assert_eq!(settings.warnings.len(), 2, "two unusual tokens: {text}");
@@ -362,7 +362,7 @@ fn no_secret_ever_shows() {
         ("HEARDBACK_APP_KEYS", "hush hush hush hush,hush"),
         ("HEARDBACK_CLICK_PATH_SECRET", "hush/hush/hush/hush/hush"),
     ];
-    let problems = gather(&broken, &short).expect_err("refused");
+    let problems = load(&broken, &short).expect_err("refused");
     assert_eq!(problems.iter().count(), 12, "{problems}");
     let text = format!("{problems} {problems:?}");
     assert!(!text.contains("hush"), "{text}");
@@ -371,7 +371,7 @@ fn no_secret_ever_shows() {
 #[test]
 fn a_shared_key_is_bound_to_its_algorithm_and_its_secret_is_not_decoded() {
     let keys = |name, text| {
-        let settings = gather(&args(), &[(name, text)]).expect("valid");
+        let settings = load(&args(), &[(name, text)]).expect("valid");
         assert_eq!(settings.warnings, Vec::<String>::new());
         let keys = settings.accounts.first().shared_keys.iter();
         let key = |key: &SharedKey| {
@@ -411,7 +411,7 @@ fn a_wrong_shared_key_is_a_problem_that_shows_none_of_its_parts() {
         ("hush:HMAC_SHA1:", "its secret is empty"),
         ("hush:HMAC_SHA1:hush,hush:HMAC_SHA256:hush", "key 2 has the id of another key"),
     ] {
-        let problems = gather(&args(), &[("TWILIO_SHARED_KEYS", text)]).expect_err(text);
+        let problems = load(&args(), &[("TWILIO_SHARED_KEYS", text)]).expect_err(text);
         let shown = format!("{problems} {problems:?}");
         assert!(shown.contains("TWILIO_SHARED_KEYS") && shown.contains(words), "{text}: {shown}");
         assert!(!shown.contains("hush"), "{shown}");
@@ -441,23 +441,22 @@ fn the_operators_page_needs_a_token_unless_its_listener_is_loopback() {
             ("HEARDBACK_OPS_TOKEN", "sixteen bytes it", "sixteen bytes it"),
             ("HEARDBACK_OPS_TOKEN_FILE", "/run/token", TOKEN),
         ] {
-            let settings = gather(&listen(open), &[(name, value)]).expect("valid");
+            let settings = load(&listen(open), &[(name, value)]).expect("valid");
             assert_eq!(settings.ops_token.as_ref().expect("set").expose_secret(), token);
         }
     }
     for loopback in ["127.0.0.1:9091", "[::1]:9091", "localhost:9091", "[::ffff:127.0.0.1]:9091"] {
-        assert!(gather(&listen(loopback), &[]).expect("valid").ops_token.is_none());
+        assert!(load(&listen(loopback), &[]).expect("valid").ops_token.is_none());
     }
 }
 
 #[test]
 fn calls_go_to_an_absolute_url_and_unsigned_clicks_to_a_long_secret() {
-    let settings = gather(&args(), &[]).expect("valid");
+    let settings = load(&args(), &[]).expect("valid");
     assert!(settings.call_redirect.is_none() && settings.click_secret.is_none());
     let with = |url: &str| args().with("HEARDBACK_CALL_REDIRECT_URL", url);
     let secret = |secret| [("HEARDBACK_CLICK_PATH_SECRET", secret)];
-    let settings =
-        gather(&with(" https://app.example.com/voice?a=1 "), &secret("0123456789abcdef"));
+    let settings = load(&with(" https://app.example.com/voice?a=1 "), &secret("0123456789abcdef"));
     let settings = settings.expect("valid");
     let redirect = settings.call_redirect.as_ref().map(RedirectUrl::as_str);
     assert_eq!(redirect, Some("https://app.example.com/voice?a=1"));

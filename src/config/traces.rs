@@ -9,19 +9,17 @@ use crate::domain::redact::redacted;
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The collector of spans.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceSettings {
     /// Its scheme, host and port. The rest of its URL may be a secret.
     pub collector: String,
-    /// The timeout of one request.
     pub timeout: Duration,
 }
 
 /// Reads the variables. `None` if they name no collector, or disable the export.
 ///
 /// <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>
-pub(super) fn gather(env: Env<'_>) -> Option<TraceSettings> {
+pub(super) fn load(env: Env<'_>) -> Option<TraceSettings> {
     let variable = |name: &str| env(name).filter(|value| !value.trim().is_empty());
     let endpoint = variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
     let endpoint = endpoint.or_else(|| variable("OTEL_EXPORTER_OTLP_ENDPOINT"))?;
@@ -49,8 +47,8 @@ mod tests {
 
     const ENDPOINT: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318");
 
-    fn gathered(variables: &[(&str, &str)]) -> Option<TraceSettings> {
-        gather(&|name| {
+    fn loaded(variables: &[(&str, &str)]) -> Option<TraceSettings> {
+        load(&|name| {
             let mut found = variables.iter().filter(|(known, _)| *known == name);
             found.next().map(|(_, value)| (*value).to_owned())
         })
@@ -63,7 +61,7 @@ mod tests {
             (" http://127.0.0.1:4318 ", "http://127.0.0.1:4318"),
             ("https://otlp.example.com?key=hush", "https://otlp.example.com"),
         ] {
-            let found = gathered(&[("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)]).expect("exported");
+            let found = loaded(&[("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)]).expect("exported");
             assert_eq!(found.collector, shown);
         }
     }
@@ -84,14 +82,14 @@ mod tests {
             (&[ENDPOINT, ("OTEL_SDK_DISABLED", "TRUE")], None),
             (&[ENDPOINT, ("OTEL_TRACES_EXPORTER", "none")], None),
         ] {
-            assert_eq!(gathered(variables), expected, "{variables:?}");
+            assert_eq!(loaded(variables), expected, "{variables:?}");
         }
     }
 
     #[test]
     fn the_timeout_is_in_milliseconds_and_a_wrong_one_is_ignored() {
         for (text, timeout) in [("250", Duration::from_millis(250)), ("soon", DEFAULT_TIMEOUT)] {
-            let found = gathered(&[ENDPOINT, ("OTEL_EXPORTER_OTLP_TIMEOUT", text)]);
+            let found = loaded(&[ENDPOINT, ("OTEL_EXPORTER_OTLP_TIMEOUT", text)]);
             assert_eq!(found.expect("exported").timeout, timeout);
         }
     }

@@ -40,12 +40,10 @@ const GENERIC_WORDS: [&str; 15] = [
 const SHOWN_NAME: usize = 64;
 const SHOWN_WORD: usize = 24;
 
-/// The meaning of a variable's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum NameVerdict<'a> {
     /// A setting, or a name of other software.
     Fine,
-    /// A misspelling of this setting's name.
     Slip(&'a str),
     /// A name that may mean this setting, or belong to another program.
     Doubt(&'a str),

@@ -13,7 +13,7 @@ pub const MIN_LEN: usize = 16;
 const TEXT: &[u8] = b"heardback path secret";
 
 /// The MAC that recognises the secret.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ClickSecret {
     tag: [u8; 32],
 }

@@ -78,6 +78,15 @@ pub fn by_path(path: &str) -> Option<&'static str> {
     paths().into_iter().find(|known| *known == path && !known.contains('{'))
 }
 
+/// The first part of a path whose requests are signed: `twilio` or `app`. `None` for a route without signatures.
+pub fn side(path: &str) -> Option<&'static str> {
+    let route = ROUTES.iter().find(|route| route.path == path && path != SECRET_CLICK)?;
+    Some(match route.signer? {
+        RouteSigner::Twilio => "twilio",
+        RouteSigner::App => "app",
+    })
+}
+
 /// The signer of a path with any prefix before the route; `None` for other paths.
 ///
 /// A prefix may contain `/app/` or `/twilio/`, so a whole route at the end of the path is compared first.
@@ -119,6 +128,12 @@ mod tests {
         {
             assert_eq!(by_path(path), None, "{path}");
         }
+    }
+
+    #[test]
+    fn a_route_has_the_side_that_signs_its_requests() {
+        let sides = [STATUS, APP_STATUS, LINK, SECRET_CLICK, SEND, "other"].map(side);
+        assert_eq!(sides, [Some("twilio"), Some("app"), None, None, None, None]);
     }
 
     #[test]

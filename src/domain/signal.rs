@@ -102,7 +102,9 @@ pub struct Signal {
 /// A signed request that cannot be parsed. The error names the field and the expected value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// A field is missing or has an invalid value.
+    /// A required field is absent.
+    #[error("{field}: missing")]
+    Missing { field: &'static str },
     #[error("{field}: {expected}")]
     Field { field: &'static str, expected: String },
     /// A SID is given more than once, with different values.
@@ -127,6 +129,17 @@ pub enum Malformed {
 }
 
 impl Malformed {
+    /// The field that is at fault, if it is one field.
+    pub fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::Missing { field }
+            | Self::Field { field, .. }
+            | Self::Ambiguous { field }
+            | Self::NotAMessage { field, .. } => Some(field),
+            Self::Encoding | Self::Json(_) | Self::OtherAccount => None,
+        }
+    }
+
     /// The error for a field that should contain a SID.
     pub fn sid(field: &'static str, error: &SidError) -> Self {
         match error {

@@ -4,11 +4,12 @@
 //! resets the count, and is known until the message is settled again. The log has all attempts.
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 use crate::domain::message::{LastAttempt, Message, State};
 use crate::domain::redact::redacted;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TimelineEvent {
     pub at: Timestamp,
     /// A few words.

@@ -66,7 +66,8 @@ impl From<Malformed> for Rejection {
     fn from(malformed: Malformed) -> Self {
         match malformed {
             Malformed::OtherAccount => Self::OtherAccount,
-            Malformed::Field { .. }
+            Malformed::Missing { .. }
+            | Malformed::Field { .. }
             | Malformed::Ambiguous { .. }
             | Malformed::NotAMessage { .. }
             | Malformed::Encoding
@@ -187,12 +188,7 @@ impl Rejection {
             return Some(field);
         }
         let Self::Malformed(malformed) = self else { return None };
-        match malformed {
-            Malformed::Field { field, .. }
-            | Malformed::Ambiguous { field }
-            | Malformed::NotAMessage { field, .. } => Some(field),
-            Malformed::Encoding | Malformed::Json(_) | Malformed::OtherAccount => None,
-        }
+        malformed.field()
     }
 }
 

@@ -13,7 +13,7 @@ use actix_web::{HttpMessage as _, HttpRequest};
 
 use crate::domain::trace::TraceParent;
 use crate::inbound::route_label::route_label;
-use crate::telemetry::traces::{RequestSpan, SpanIds, Traces, now};
+use crate::telemetry::traces::{RequestSpan, Traces, now};
 
 const TRACEPARENT: &str = "traceparent";
 
@@ -56,11 +56,6 @@ fn open_below(traces: Option<&Traces>, request: &HttpRequest, parent: Option<Tra
     let Some(traces) = traces else { return };
     if let Some(pending) = request.extensions().get::<PendingSpan>() {
         let route = route_label(request);
-        let parent = parent.map(|parent| SpanIds {
-            trace_id: parent.trace_id(),
-            span_id: parent.span_id(),
-            sampled: parent.is_sampled(),
-        });
         let span =
             traces.start_request(pending.0.started_at, request.method().as_str(), route, parent);
         *pending.0.span.borrow_mut() = Some(span);
@@ -75,8 +70,7 @@ pub(super) fn of(request: &HttpRequest) -> Option<TraceParent> {
 /// The request's own span, if it is open.
 pub(super) fn own(request: &HttpRequest) -> Option<TraceParent> {
     let pending = request.extensions().get::<PendingSpan>().cloned()?;
-    let ids = pending.0.span.borrow().as_ref().map(RequestSpan::ids)?;
-    TraceParent::new(ids.trace_id, ids.span_id, u8::from(ids.sampled))
+    pending.0.span.borrow().as_ref()?.context()
 }
 
 /// The id of the request's trace, for log lines.

@@ -15,6 +15,7 @@ use actix_web::{FromRequest, HttpRequest, web};
 
 use crate::domain::forward::ForwardKind;
 use crate::domain::sid::AccountSid;
+use crate::domain::signal::Malformed;
 use crate::forward::{AppRequest, PersonKey, VIA_HEARDBACK, goes_along};
 use crate::inbound::limits::connections::Connection;
 use crate::inbound::receiver::Receiver;
@@ -24,7 +25,6 @@ use crate::inbound::signed::{
     AuthenticSender, FromTwilio, SignedPayload, VerifiedArgs, VerifiedRequest, verify_and_parse,
 };
 use crate::store::Store;
-use crate::twilio::fields::is_missing;
 use crate::twilio::form;
 use crate::twilio::form::Text;
 use crate::twilio::signature::SigningKey;
@@ -78,7 +78,7 @@ fn read<T: Forwardable, A: AuthenticSender>(
     verified: VerifiedRequest<T>,
 ) -> Result<Webhook<T, A>, Rejection> {
     let VerifiedRequest { parsed, body, signer } = verified;
-    let is_whole = !parsed.as_ref().is_err_and(is_missing);
+    let is_whole = !matches!(&parsed, Err(Malformed::Missing { .. }));
     let parsed = parsed.map_err(Rejection::from);
     let receiver = request.app_data::<web::Data<Receiver>>().ok_or(Rejection::NotFound)?;
     let is_authentic = !matches!(&parsed, Err(rejection) if rejection.is_forgery());

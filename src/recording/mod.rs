@@ -172,7 +172,6 @@ impl Recording {
 /// The head of a file, line by line.
 struct Lines<'a> {
     rest: &'a [u8],
-    /// The number of the last line read.
     number: usize,
 }
 

@@ -17,7 +17,6 @@ use rustix::io::Errno;
 
 use crate::recording::Recording;
 
-/// How many recordings a folder keeps.
 pub(crate) const KEPT: usize = 20;
 /// At most this many are unverifiable, so that a scanner's requests do not push out the others.
 const KEPT_UNVERIFIABLE: usize = 5;
@@ -29,7 +28,6 @@ const EXTENSION: &str = ".http";
 /// The start of a file name; `0` stands for any digit.
 const TIME_SHAPE: &[u8] = b"0000-00-00T00-00-00.000Z-";
 
-/// The folder, held open.
 #[derive(Debug)]
 pub(crate) struct RotatingDir {
     folder: OwnedFd,

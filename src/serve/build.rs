@@ -60,7 +60,6 @@ pub(super) fn config_queries(ring: &Arc<CurrentKeyRing>) -> ConfigQueries {
     }
 }
 
-/// The state of the control socket.
 pub(super) fn control_state(
     opened: &OpenStore,
     refusals: Arc<RejectedCapture>,

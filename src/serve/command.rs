@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::process::ExitCode;
 
 use actix_web::rt::System;
+use futures_util::future::LocalBoxFuture;
 use tokio::sync::oneshot;
 
 use crate::config::{LogFormat, Settings, SettingsArgs};
@@ -72,9 +73,9 @@ pub fn launch(
     public: TcpListener,
     ops: TcpListener,
     stop: oneshot::Receiver<()>,
-) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + use<>> {
+) -> anyhow::Result<LocalBoxFuture<'static, anyhow::Result<()>>> {
     let service = Service::build(settings, Listeners { public: vec![public], ops: vec![ops] })?;
-    Ok(service.run(stopped(stop)))
+    Ok(Box::pin(service.run(stopped(stop))))
 }
 
 /// Completes once `stop` is sent, or its sender is dropped.

@@ -26,49 +26,38 @@ const BACKLOG: i32 = 16;
 /// The largest body of a command, in bytes: a part of an import.
 const LARGEST_BODY: usize = 2 << 20;
 
-pub(super) struct ControlSocket {
-    path: PathBuf,
-    server: Server,
+/// Opens the socket. `None`, with a warning, if the system denies it.
+pub(super) fn open(
+    settings: &Settings,
+    control: web::Data<ControlState>,
+    connections: Connections,
+    budget: FdBudget,
+) -> Option<(PathBuf, Server)> {
+    let path = settings.control_folder().join(SOCKET);
+    let max = budget.control_connections;
+    let server = bind(&path).and_then(|socket| serve(socket, control, connections, max));
+    match server {
+        Ok(server) => Some((path, server)),
+        Err(error) => {
+            let consequence = if settings.store.folder().is_some() {
+                "commands on the store need this service stopped"
+            } else {
+                "`doctor --watch` and `replay` do not reach this receiver"
+            };
+            tracing::warn!(
+                path = %path.display(), %error,
+                "no control socket at {}: {error}; {consequence} (the path must be shorter than 108 bytes)",
+                path.display()
+            );
+            None
+        }
+    }
 }
 
-impl ControlSocket {
-    /// `None`, with a warning, if the system denies it.
-    pub(super) fn open(
-        settings: &Settings,
-        control: web::Data<ControlState>,
-        connections: Connections,
-        budget: FdBudget,
-    ) -> Option<Self> {
-        let path = settings.control_folder().join(SOCKET);
-        let max = budget.control_connections;
-        let server = bind(&path).and_then(|socket| serve(socket, control, connections, max));
-        match server {
-            Ok(server) => Some(Self { path, server }),
-            Err(error) => {
-                let consequence = if settings.store.folder().is_some() {
-                    "commands on the store need this service stopped"
-                } else {
-                    "`doctor --watch` and `replay` do not reach this receiver"
-                };
-                tracing::warn!(
-                    path = %path.display(), %error,
-                    "no control socket at {}: {error}; {consequence} (the path must be shorter than 108 bytes)",
-                    path.display()
-                );
-                None
-            }
-        }
-    }
-
-    /// From now on a command finds no service, and not a socket without an answer.
-    pub(super) fn remove(path: &Path) {
-        if let Err(error) = fs::remove_file(path) {
-            tracing::warn!(%error, "cannot remove the control socket");
-        }
-    }
-
-    pub(super) fn into_parts(self) -> (PathBuf, Server) {
-        (self.path, self.server)
+/// From now on a command finds no service, and not a socket without an answer.
+pub(super) fn remove(path: &Path) {
+    if let Err(error) = fs::remove_file(path) {
+        tracing::warn!(%error, "cannot remove the control socket");
     }
 }
 
@@ -87,7 +76,6 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(socket.into())
 }
 
-/// `max`: concurrent commands; others wait.
 fn serve(
     listener: UnixListener,
     control: web::Data<ControlState>,

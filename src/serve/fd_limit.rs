@@ -49,10 +49,8 @@ const MIN_CONNECTIONS: usize = 3;
 /// With fewer, a flood of idle clients or a proxy with many connections makes other clients wait.
 const ENOUGH_CONNECTIONS: usize = 256;
 
-/// The budget of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FdBudget {
-    /// The limit of open files.
     pub limit: usize,
     pub workers: usize,
     /// Concurrent connections of the public listener.

@@ -19,7 +19,6 @@ const BACKLOG: i32 = 2048;
 /// Attempts to find a port that is free on all addresses of a name with port 0.
 const BIND_ATTEMPTS: u32 = 16;
 
-/// Bound sockets.
 pub struct Listeners {
     /// The public listeners, for Twilio and the app; at least one.
     pub public: Vec<TcpListener>,

@@ -24,6 +24,7 @@ pub use listen::Listeners;
 
 use std::fmt::Debug;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,7 +55,6 @@ use crate::serve::build::{
     start_traces, worker,
 };
 use crate::serve::clock::{log_jump, now, uptime};
-use crate::serve::control::ControlSocket;
 use crate::serve::observer::WorkerObserver;
 use crate::serve::reload::Reloader;
 use crate::serve::store::{check_placement, disk_of, open_store};
@@ -74,9 +74,9 @@ pub struct Service {
     store: Arc<dyn Store>,
     public: Server,
     ops: Server,
-    control: Option<ControlSocket>,
+    /// The control socket: its path and its server.
+    control: Option<(PathBuf, Server)>,
     worker: Worker,
-    /// Send through, if it is on.
     sends: Option<Arc<Sends>>,
     deferred: Arc<Deferred>,
     forwarder: Arc<Forwarder>,
@@ -174,7 +174,7 @@ impl Service {
         let connections = connections(budget, &metrics);
         let [of_public, of_ops, of_control] = connections.clone();
         let control = control_state(&opened, refusals, &readiness);
-        let control = ControlSocket::open(settings, control, of_control, budget);
+        let control = control::open(settings, control, of_control, budget);
         let public = public_server(listeners.public, &receiver, &of_public, budget)?;
         let page = page_state(settings, &monitor)?;
         let ops = ops_server(listeners.ops, &monitor, page, of_ops, budget)?;
@@ -238,8 +238,7 @@ impl Service {
         let ops = self.ops.handle();
         let mut public_task = actix_web::rt::spawn(self.public);
         let mut ops_task = actix_web::rt::spawn(self.ops);
-        let control = self.control.map(|control| {
-            let (path, server) = control.into_parts();
+        let control = self.control.map(|(path, server)| {
             let handle = server.handle();
             // Not essential: if it ends, the service continues.
             actix_web::rt::spawn(server);
@@ -294,7 +293,7 @@ impl Service {
             working.await.map_err(|error| anyhow!("the worker panicked: {error}"))?;
             ops.stop(false).await;
             if let Some((path, handle)) = control {
-                ControlSocket::remove(&path);
+                control::remove(&path);
                 handle.stop(false).await;
             }
             self.store.close().await;

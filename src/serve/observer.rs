@@ -11,7 +11,7 @@ use crate::store::Swept;
 use crate::telemetry::lane_gauges::LaneGauges;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::{LaneDetail, LaneReadiness, Readiness};
-use crate::telemetry::traces::{PostSpan, SpanIds, Traces};
+use crate::telemetry::traces::{PostSpan, Traces};
 use crate::worker::Observer;
 use crate::worker::lane::{LaneReport, LaneState as Lane};
 
@@ -57,11 +57,7 @@ impl Observer for WorkerObserver {
             verdict: verdict.as_str(),
             taken: matches!(verdict, Verdict::Done { .. }),
             took,
-            cause: claim.trace.map(|trace| SpanIds {
-                trace_id: trace.trace_id(),
-                span_id: trace.span_id(),
-                sampled: trace.is_sampled(),
-            }),
+            cause: claim.trace,
         });
     }
 

@@ -15,7 +15,6 @@ const PORTION_BYTES: usize = 8 << 10;
 
 pub(super) struct Portioned<S> {
     stream: S,
-    /// The bytes that remain of the portion.
     left: usize,
 }
 

@@ -54,13 +54,6 @@ impl Reloader {
     fn apply(&mut self, settings: Settings) {
         // The only steps that can fail come first. Only the last one of them changes anything.
         let targets = forward_targets(&settings);
-        // The running clients cannot reach these URLs, although the new settings allow them.
-        let needs_private = targets.iter().any(|(_, url)| !url.is_https() || url.is_private());
-        if needs_private && !self.settings.forward.allows_private {
-            return self.reject(
-                "a URL of the app needs HEARDBACK_FORWARD_PRIVATE=true, which takes effect at a restart",
-            );
-        }
         if !targets.is_empty()
             && let Err(error) = self.forwarder.prepare()
         {
@@ -90,8 +83,6 @@ impl Reloader {
         tracing::info!(accounts, "accounts and secrets reloaded");
         self.metrics.config_reload("done");
         // The fixed settings stay, for the next comparison.
-        self.settings.app_keys.clone_from(&settings.app_keys);
-        self.settings.accounts = settings.accounts;
         self.settings.warnings = settings.warnings;
     }
 
@@ -105,35 +96,22 @@ impl Reloader {
     }
 }
 
-/// The settings that differ and cannot change before a restart.
+/// The settings that differ and cannot change before a restart. Only a setting that can be in a file is one of them,
+/// because the flags and variables of a process do not change.
 fn changed_fixed(now: &Settings, then: &Settings) -> Vec<&'static str> {
-    let shown = |key: &SecretString| key.expose_secret().to_owned();
-    let key =
-        |settings: &Settings| settings.phone_key.as_ref().map(|key| key.expose_secret().to_vec());
-    let token = |settings: &Settings| settings.ops_token.as_ref().map(shown);
+    let token = |settings: &Settings| {
+        settings.ops_token.as_ref().map(|token| token.expose_secret().to_owned())
+    };
     let rows = [
-        ("HEARDBACK_PUBLIC_URL", now.public_urls != then.public_urls),
-        ("HEARDBACK_ACCOUNTS_FILE", now.accounts_file != then.accounts_file),
-        ("HEARDBACK_LISTEN", now.listen != then.listen),
-        ("HEARDBACK_OPS_LISTEN", now.ops_listen != then.ops_listen),
         ("HEARDBACK_OPS_TOKEN", token(now) != token(then)),
-        ("HEARDBACK_SEND", now.send != then.send),
+        ("HEARDBACK_CLICK_PATH_SECRET", now.click_secret != then.click_secret),
         ("HEARDBACK_STORE", now.store != then.store),
-        ("HEARDBACK_PHONE_KEY", key(now) != key(then)),
-        ("HEARDBACK_FORWARD_TIMEOUT", now.forward.timeout != then.forward.timeout),
-        (
-            "HEARDBACK_FORWARD_FALLBACK",
-            now.forward.has_fallback_url != then.forward.has_fallback_url,
-        ),
-        ("HEARDBACK_FORWARD_PRIVATE", now.forward.allows_private != then.forward.allows_private),
+        ("HEARDBACK_PHONE_KEY", now.recipient_hash_key() != then.recipient_hash_key()),
     ];
     rows.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
 }
 
 /// The client of the app's URLs. `total`: the most webhooks under way.
-///
-/// # Errors
-/// [`ForwardError`].
 pub(super) fn forwarder(settings: &Settings, total: usize) -> Result<Arc<Forwarder>, ForwardError> {
     let config = ForwardConfig {
         timeout: settings.forward.timeout,
@@ -209,53 +187,5 @@ fn credentials(account: &AccountSettings) -> Vec<Credential> {
     match &account.api_key {
         Some(key) => vec![Credential { user: key.sid.clone(), secret: key.secret.clone() }],
         None => account.tokens.iter().map(token).collect(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::SettingsArgs;
-
-    fn settings(url: &str, allows_private: &'static str) -> Settings {
-        let args = SettingsArgs::of([
-            ("HEARDBACK_PUBLIC_URL", "https://hooks.example.com"),
-            ("TWILIO_ACCOUNT_SID", "AC0123456789abcdef0123456789abcdef"),
-            ("HEARDBACK_FORWARD_PRIVATE", allows_private),
-        ]);
-        let env = |name: &str| match name {
-            "TWILIO_AUTH_TOKEN" => Some("0123456789abcdef0123456789abcdef".to_owned()),
-            "HEARDBACK_FORWARD_MESSAGE_URL" => Some(url.to_owned()),
-            _ => None,
-        };
-        Settings::gather(&args, &env, &|_| Err(std::io::ErrorKind::NotFound.into())).expect("sound")
-    }
-
-    #[test]
-    fn a_url_that_would_work_only_after_a_restart_is_refused() {
-        let first = settings("https://app.example.com/sms", "false");
-        let metrics = Metrics::new();
-        let upstreams = Upstreams::new(upstreams(&first), Arc::new(|_| {})).expect("a client");
-        let forwarder = forwarder(&first, 8).expect("a client");
-        let credentials = Arc::new(SendCredentials::new(send::credentials(&first)));
-        let keyring = Arc::new(CurrentKeyRing::new(keyring(&first)));
-        let outgoing = (Arc::new(upstreams), forwarder);
-        let shared = (credentials, Arc::clone(&metrics));
-        let mut reloader = Reloader::new(first, keyring, outgoing, shared);
-        let mut results = |url: &str| {
-            reloader.reload(Ok(settings(url, "true")));
-            let text = metrics.render();
-            ["refused", "done"].map(|result| {
-                let name = format!("heardback_config_reloads_total{{result=\"{result}\"}} ");
-                text.split_once(&name).and_then(|(_, rest)| rest.lines().next()).map(str::to_owned)
-            })
-        };
-        let counts = |refused: u8, done: u8| [Some(refused.to_string()), Some(done.to_string())];
-        for (number, url) in
-            (1..).zip(["http://app:3000/sms", "https://10.0.0.1/sms", "https://localhost/sms"])
-        {
-            assert_eq!(results(url), counts(number, 0), "{url}");
-        }
-        assert_eq!(results("https://other.example.com/sms"), counts(3, 1));
     }
 }

@@ -4,9 +4,9 @@
 //! off.
 
 use anyhow::Context;
+use futures_util::future::LocalBoxFuture;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that stop the process.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -40,11 +40,11 @@ pub(super) fn hangups() -> anyhow::Result<Signal> {
 ///
 /// # Errors
 /// The system denies it.
-pub fn stop() -> anyhow::Result<impl Future<Output = ()>> {
+pub fn stop() -> anyhow::Result<LocalBoxFuture<'static, ()>> {
     let mut signals = Signals::listen()?;
-    Ok(async move {
+    Ok(Box::pin(async move {
         signals.next().await;
-    })
+    }))
 }
 
 fn listen(kind: SignalKind) -> anyhow::Result<Signal> {

@@ -7,7 +7,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use secrecy::ExposeSecret;
 
 use crate::admin::scrape::ReadDisk;
 use crate::admin::socket::BeginBackup;
@@ -16,10 +15,9 @@ use crate::inbound::deferred;
 use crate::store::postgres::{PostgresOptions, PostgresStore};
 use crate::store::sled::backup::BackupLimits;
 use crate::store::sled::disk::placement::{StorePlacement, placement};
-use crate::store::sled::{Options, SledStore, Usage, usage};
+use crate::store::sled::{Options, SledStore, usage};
 use crate::store::{ClockGuard, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::store_gauges::Disk;
 
 /// Rejects a file system on which acknowledged records can be lost, or logs a warning if the settings allow it. Returns
 /// the store's placement; `None`: the system does not report it.
@@ -44,7 +42,6 @@ pub(super) fn check_placement(settings: &Settings) -> anyhow::Result<Option<Stor
     Ok(Some(placement))
 }
 
-/// The open store of the service.
 pub(super) enum OpenStore {
     Sled(Arc<SledStore>),
     Postgres(Arc<PostgresStore>),
@@ -95,7 +92,7 @@ pub(super) fn open_store(
         StoreUrl::Sled(path) => Ok(OpenStore::Sled(open_sled(settings, path, clock, metrics)?)),
         StoreUrl::Postgres(url) => {
             create_run_dir(&settings.run_dir)?;
-            let key = settings.phone_key.as_ref().map(|key| key.expose_secret().to_vec());
+            let key = settings.recipient_hash_key();
             let (connect, pool) = (url.connect_options(), settings.pool);
             let options = PostgresOptions {
                 max_messages: settings.max_messages,
@@ -106,7 +103,7 @@ pub(super) fn open_store(
                 idle_timeout: pool.idle_timeout,
                 pooler: pool.is_behind_pooler,
                 clock_guard: Some(Arc::clone(clock)),
-                ..PostgresOptions::new(connect, key.unwrap_or_default(), settings.policy())
+                ..PostgresOptions::new(connect, key.unwrap_or_default(), settings.policy)
             };
             Ok(OpenStore::Postgres(Arc::new(PostgresStore::open(options)?)))
         }
@@ -131,13 +128,12 @@ fn open_sled(
     metrics: &Arc<Metrics>,
 ) -> anyhow::Result<Arc<SledStore>> {
     let wall = Arc::clone(clock);
-    let mut options = Options::new(path, settings.policy(), Arc::new(move || wall.wall()));
+    let mut options = Options::new(path, settings.policy, Arc::new(move || wall.wall()));
     options.clock = Arc::clone(clock);
     options.marks_path = true;
     options.max_messages = settings.max_messages;
     options.max_parked = settings.max_parked;
-    options.recipient_hash_key =
-        settings.phone_key.as_ref().map(|key| key.expose_secret().to_vec());
+    options.recipient_hash_key = settings.recipient_hash_key();
     let (metrics, at_end) = (Arc::clone(metrics), Arc::clone(metrics));
     options.on_commit = Arc::new(move |commit| {
         metrics.commit(commit.entries, commit.duration, commit.disk_time);
@@ -155,6 +151,6 @@ pub(super) fn disk_of(settings: &Settings) -> ReadDisk {
     let folder = settings.store.folder().map(Path::to_path_buf);
     Arc::new(move || {
         let folder = folder.as_ref().ok_or(io::ErrorKind::Unsupported)?;
-        usage(folder).map(|Usage { used, free }| Disk { used, free })
+        usage(folder)
     })
 }

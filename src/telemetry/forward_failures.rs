@@ -12,12 +12,10 @@ pub const WINDOW: SignedDuration = SignedDuration::from_mins(15);
 /// The most failures that are counted for one scope. Configured accounts bound the scopes.
 pub const MAX_COUNTED: usize = 1_000;
 
-/// The failures of one scope in [`WINDOW`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecentFailures {
     /// At most [`MAX_COUNTED`].
     pub count: usize,
-    /// The time of the oldest counted failure.
     pub since: Timestamp,
     pub last: ForwardFailure,
     /// The detail of the latest failure, without parts of requests or URLs.

@@ -15,7 +15,6 @@ struct LaneStateLabels {
     state: &'static str,
 }
 
-/// The gauges of all accounts.
 #[derive(Default)]
 pub(super) struct LaneFamilies {
     paused: Family<AccountLabel, Gauge>,

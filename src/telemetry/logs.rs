@@ -25,7 +25,6 @@ impl<S: Subscriber> Layer<S> for Bounds {
     }
 }
 
-/// The most verbose level of a target.
 fn max_level(target: &str) -> Level {
     let is_ours = target.split("::").next() == Some(OURS);
     if is_ours { Level::TRACE } else { OTHERS }

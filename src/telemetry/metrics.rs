@@ -1,14 +1,15 @@
 //! Metrics in `OpenMetrics` text. Every label has few values: fixed words, and names from the settings.
 //!
-//! Events are counted here when they happen; the store's gauges are read at each scrape (`store_gauges.rs`).
+//! Events are counted here when they happen; the store's gauges are read at each scrape (`admin/store_gauges.rs`).
 //! `docs/operations.md` explains each metric, and a test compares it with the exposed ones.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -17,10 +18,9 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::domain::forward::{ForwardFailure, ForwardKind};
-use crate::domain::route::SEND;
+use crate::domain::route::{SEND, side};
 use crate::telemetry::lane_gauges::{LaneFamilies, LaneGauges, level};
-use crate::telemetry::store_gauges::{SharedStoreGauges, StoreGauges};
-use crate::telemetry::totals::{Side, Total, TotalCounters, Totals};
+use crate::telemetry::totals::{Total, TotalCounters, Totals};
 
 /// One label: its name, and one of few values.
 type Label = [(&'static str, &'static str); 1];
@@ -38,6 +38,8 @@ struct KeyLabels {
     key: Arc<str>,
 }
 
+/// Before the name of each metric.
+const PREFIX: &str = "heardback";
 /// The `Content-Type` of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -59,7 +61,6 @@ pub struct Metrics {
     unmatched: Family<Label, Counter>,
     events: Family<[(&'static str, &'static str); 2], Counter>,
     sends: Family<Label, Counter>,
-    store_gauges: SharedStoreGauges,
     attempts: Family<Label, Counter>,
     attempt_seconds: Histogram,
     mismatches: Counter,
@@ -110,7 +111,7 @@ const TRANSIENT: [&str; 3] = ["retry", "throttle", "pause"];
 impl Metrics {
     pub fn new() -> Arc<Self> {
         let mut metrics = Self {
-            registry: Registry::with_prefix("heardback"),
+            registry: Registry::with_prefix(PREFIX),
             started: Gauge::default(),
             dry_run: Gauge::default(),
             messages_limit: Gauge::default(),
@@ -126,7 +127,6 @@ impl Metrics {
             unmatched: Family::default(),
             events: Family::default(),
             sends: Family::default(),
-            store_gauges: SharedStoreGauges::default(),
             attempts: Family::default(),
             attempt_seconds: Histogram::new(ATTEMPT_BUCKETS),
             mismatches: Counter::default(),
@@ -227,7 +227,6 @@ impl Metrics {
         let help = "Duration of the write and the sync of one group";
         let seconds = self.sync_seconds.clone();
         to.register_with_unit("store_sync", help, Unit::Seconds, seconds);
-        to.register_collector(Box::new(self.store_gauges.clone()));
     }
 
     /// Sets the constants of this process.
@@ -247,13 +246,11 @@ impl Metrics {
         self.totals.add(Total::ServerErrors, u64::from(is_ours));
     }
 
-    /// Counts an event of Event Streams.
     pub fn events(&self, about: &'static str, result: &'static str) {
         self.events.get_or_create(&[("type", about), ("result", result)]).inc();
         self.totals.add(Total::MalformedEvents, u64::from(result == "malformed"));
     }
 
-    /// Counts a rejected request.
     pub fn refusals(&self, reason: &'static str) {
         self.refusals.get_or_create(&[("reason", reason)]).inc();
         self.totals.add(Total::Unusable, u64::from(UNUSABLE.contains(&reason)));
@@ -263,16 +260,14 @@ impl Metrics {
     pub fn signature_failures(&self, reason: &'static str, route: &str) {
         self.signature_failures.get_or_create(&[("reason", reason)]).inc();
         let is_signed = !matches!(reason, "signature_missing" | "signature_malformed");
-        let counts = is_signed && Side::of(route).is_some();
+        let counts = is_signed && side(route).is_some();
         self.totals.add(Total::SignatureFailures, u64::from(counts));
     }
 
-    /// Counts connections that the service closed.
     pub fn connections_shut(&self, reason: &'static str, count: u64) {
         self.connections_shut.get_or_create(&[("reason", reason)]).inc_by(count);
     }
 
-    /// Counts a piece of evidence.
     pub fn evidence(&self, kind: &'static str, outcome: &'static str) {
         self.evidence.get_or_create(&[("kind", kind), ("outcome", outcome)]).inc();
         self.totals.add(Total::LostEvidence, u64::from(outcome == "lost"));
@@ -300,19 +295,12 @@ impl Metrics {
         self.unmatched.get_or_create(&[("reason", reason)]).inc();
     }
 
-    /// Counts a send, by its result.
     pub fn send(&self, result: &'static str) {
         self.sends.get_or_create(&[("result", result)]).inc();
         self.totals.add(Total::LostSends, u64::from(result == "lost"));
         self.totals.add(Total::UnregisteredSends, u64::from(result == "unregistered"));
     }
 
-    /// Replaces the gauges of the store.
-    pub fn set_store_gauges(&self, gauges: StoreGauges) {
-        self.store_gauges.put(gauges);
-    }
-
-    /// Counts a post, by its verdict.
     pub fn upstream_attempt(&self, result: &'static str, took: Duration) {
         self.attempts.get_or_create(&[("result", result)]).inc();
         self.attempt_seconds.observe(took.as_secs_f64());
@@ -404,13 +392,22 @@ impl Metrics {
 
     /// All of it as `OpenMetrics` text ([`CONTENT_TYPE`]).
     pub fn render(&self) -> String {
-        let mut text = String::new();
-        // Only an encoder can fail. Half a page would mislead.
-        match encode(&mut text, &self.registry) {
-            Ok(()) => text,
-            Err(fmt::Error) => "# EOF\n".to_owned(),
-        }
+        rendered(&[&self.registry])
     }
+
+    /// All of it, and the metrics of a collector.
+    pub fn render_with(&self, more: Box<dyn Collector>) -> String {
+        let mut registry = Registry::with_prefix(PREFIX);
+        registry.register_collector(more);
+        rendered(&[&self.registry, &registry])
+    }
+}
+
+fn rendered(registries: &[&Registry]) -> String {
+    let mut text = String::new();
+    let encoded = registries.iter().try_for_each(|registry| encode_registry(&mut text, registry));
+    // Only an encoder can fail. Half a page would mislead.
+    if encoded.and_then(|()| encode_eof(&mut text)).is_ok() { text } else { "# EOF\n".to_owned() }
 }
 
 impl fmt::Debug for Metrics {

@@ -11,6 +11,5 @@ pub mod logs;
 pub mod metrics;
 pub mod readiness;
 pub mod signature_tally;
-pub mod store_gauges;
 pub mod totals;
 pub mod traces;

@@ -21,20 +21,16 @@ pub enum LaneReadiness {
     Paused,
 }
 
-/// The state of an account's lane.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaneDetail {
     pub state: LaneReadiness,
     /// HTTP status of the answer after which the lane stopped posting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// Twilio's error code in that answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<u32>,
-    /// The reason of a pause.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-    /// The beginning of the state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<jiff::Timestamp>,
 }
@@ -51,9 +47,7 @@ impl LaneDetail {
 pub struct ForeignAnswers {
     /// The latest of them, such as `200 with HTML`.
     pub why: String,
-    /// When the first arrived.
     pub since: jiff::Timestamp,
-    /// When the latest arrived.
     pub latest: jiff::Timestamp,
     pub count: u64,
 }
@@ -124,7 +118,6 @@ impl Readiness {
         lanes.insert(account, detail);
     }
 
-    /// All lanes, by account.
     pub fn lanes(&self) -> BTreeMap<String, LaneDetail> {
         lock(&self.lanes).clone()
     }

@@ -15,10 +15,8 @@ pub type Scope = (&'static str, ClaimedAccount);
 /// Counts of every scope that had a request.
 pub type SignatureCounts = BTreeMap<Scope, SignatureCount>;
 
-/// Requests of one scope since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SignatureCount {
-    /// Requests with a valid signature.
     pub verified: u64,
     /// When the latest of them arrived.
     pub last_verified: Option<Timestamp>,
@@ -28,7 +26,6 @@ pub struct SignatureCount {
     pub unsigned: u64,
 }
 
-/// Counts verified and rejected requests.
 #[derive(Debug, Default)]
 pub struct SignatureTally(Mutex<SignatureCounts>);
 

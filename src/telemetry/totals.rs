@@ -4,33 +4,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The signer of the requests of a route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    Twilio,
-    App,
-}
-
-impl Side {
-    /// The side of a route pattern; `None` for a route without signatures.
-    pub fn of(route: &str) -> Option<Self> {
-        match route {
-            _ if route.starts_with("/twilio/click/") => None,
-            _ if route.starts_with("/twilio/") => Some(Self::Twilio),
-            _ if route.starts_with("/app/") => Some(Self::App),
-            _ => None,
-        }
-    }
-
-    /// The first segment of its paths.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Twilio => "twilio",
-            Self::App => "app",
-        }
-    }
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Total {
     /// Requests rejected because of their signature, unsigned ones excluded.
@@ -65,12 +38,10 @@ pub enum Total {
 
 const COUNT: usize = Total::SlowCommits as usize + 1;
 
-/// All totals at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Totals([u64; COUNT]);
 
 impl Totals {
-    /// The totals at the start.
     pub const ZERO: Self = Self([0; COUNT]);
 
     pub fn of(&self, total: Total) -> u64 {
@@ -107,13 +78,6 @@ impl TotalCounters {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_route_has_the_side_that_signs_its_requests() {
-        let sides =
-            ["/twilio/status", "/app/twilio/status", "/c/{token}", "/twilio/click/{secret}"];
-        assert_eq!(sides.map(Side::of), [Some(Side::Twilio), Some(Side::App), None, None]);
-    }
 
     #[test]
     fn a_total_grows_by_what_is_added() {

@@ -18,6 +18,7 @@ use opentelemetry_otlp::{
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, Span};
 
+use crate::domain::trace::TraceParent;
 use crate::telemetry::collector::Collector;
 
 /// The default name of the service.
@@ -38,14 +39,6 @@ pub enum TracesError {
     Exporter(#[from] ExporterBuildError),
 }
 
-/// The identity of a span in its trace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SpanIds {
-    pub trace_id: [u8; 16],
-    pub span_id: [u8; 8],
-    pub sampled: bool,
-}
-
 /// One post of feedback that has ended.
 #[derive(Debug, Clone, Copy)]
 pub struct PostSpan<'a> {
@@ -56,14 +49,12 @@ pub struct PostSpan<'a> {
     /// HTTP status; `None` if no answer came.
     pub status: Option<u16>,
     pub verdict: &'static str,
-    /// Whether Twilio accepted it.
     pub taken: bool,
     pub took: Duration,
     /// The span of the signal that caused it.
-    pub cause: Option<SpanIds>,
+    pub cause: Option<TraceParent>,
 }
 
-/// Creates spans and exports them.
 #[derive(Debug)]
 pub struct Traces {
     provider: SdkTracerProvider,
@@ -96,7 +87,7 @@ impl Traces {
         began: SystemTime,
         method: &str,
         route: &'static str,
-        caller: Option<SpanIds>,
+        caller: Option<TraceParent>,
     ) -> RequestSpan {
         let parent = caller
             .map(context)
@@ -159,13 +150,11 @@ impl Traces {
 pub struct RequestSpan(Span);
 
 impl RequestSpan {
-    pub fn ids(&self) -> SpanIds {
+    /// Its place in the trace. `None` if the SDK has assigned no ids.
+    pub fn context(&self) -> Option<TraceParent> {
         let context = self.0.span_context();
-        SpanIds {
-            trace_id: context.trace_id().to_bytes(),
-            span_id: context.span_id().to_bytes(),
-            sampled: context.is_sampled(),
-        }
+        let (trace, span) = (context.trace_id().to_bytes(), context.span_id().to_bytes());
+        TraceParent::new(trace, span, u8::from(context.is_sampled()))
     }
 
     /// Ends the span. By the conventions, a 4xx is no error of a server span.
@@ -188,9 +177,10 @@ fn answered(status: u16) -> KeyValue {
     KeyValue::new("http.response.status_code", i64::from(status))
 }
 
-fn context(ids: SpanIds) -> SpanContext {
-    let flags = if ids.sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
-    let (trace, span) = (TraceId::from_bytes(ids.trace_id), SpanId::from_bytes(ids.span_id));
+fn context(parent: TraceParent) -> SpanContext {
+    let flags = if parent.is_sampled() { TraceFlags::SAMPLED } else { TraceFlags::default() };
+    let (trace, span) = (parent.trace_id(), parent.span_id());
+    let (trace, span) = (TraceId::from_bytes(trace), SpanId::from_bytes(span));
     SpanContext::new(trace, span, flags, true, TraceState::NONE)
 }
 

@@ -321,7 +321,7 @@ mod tests {
             (BASE.replace("AC0123456789abcdef0123456789abcdef", ""), "AccountSid"),
         ] {
             let error = read(&form).expect_err(wrong);
-            assert!(matches!(error, Malformed::Field { field, .. } if field == wrong), "{error}");
+            assert_eq!(error.field(), Some(wrong), "{error}");
         }
         let other = BASE.replace("AC0", "AC1");
         assert_eq!(read(&other).expect_err("another's"), Malformed::OtherAccount);

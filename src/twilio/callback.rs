@@ -1,4 +1,4 @@
-//! Twilio's callbacks: an inbound message, and a message's status.
+//! Twilio's webhooks about messages: an inbound message, and a status callback, such as a read receipt.
 //!
 //! Fields vary by channel and are added without notice, so only the needed fields are required.
 
@@ -193,7 +193,9 @@ fn service(fields: &Fields) -> Result<Option<ServiceSid>, Malformed> {
 /// of them was signed.
 fn optional<T>(read: Result<Option<T>, Malformed>) -> Result<Option<T>, Malformed> {
     match read {
-        Err(Malformed::Field { .. } | Malformed::NotAMessage { .. }) => Ok(None),
+        Err(
+            Malformed::Missing { .. } | Malformed::Field { .. } | Malformed::NotAMessage { .. },
+        ) => Ok(None),
         read => read,
     }
 }

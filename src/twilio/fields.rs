@@ -12,9 +12,6 @@ use crate::twilio::json::{Json, member};
 use crate::twilio::placeholder::{is_placeholder, is_shared_placeholder};
 use crate::twilio::timestamps;
 
-/// The error text of a required field that is absent.
-const MISSING: &str = "missing";
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldSpelling {
     /// As in Twilio's callbacks: `MessageSid`.
@@ -251,12 +248,7 @@ pub fn one_account(pairs: &[FormPair<'_>], spelling: FieldSpelling) -> Option<Ac
 
 /// The error for a required field that is absent.
 pub fn missing(field: &'static str) -> Malformed {
-    Malformed::Field { field, expected: MISSING.to_owned() }
-}
-
-/// Whether a required field is absent.
-pub fn is_missing(malformed: &Malformed) -> bool {
-    matches!(malformed, Malformed::Field { expected, .. } if expected == MISSING)
+    Malformed::Missing { field }
 }
 
 /// Whether a name is a spelling of the field, which is given in Twilio's.

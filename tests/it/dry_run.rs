@@ -36,7 +36,7 @@ fn service(store: &Path, twilio: &str, dry_run: bool) -> Service {
     ]);
     let env = |name: &str| (name == "TWILIO_AUTH_TOKEN").then(|| TOKEN.to_owned());
     let none = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
-    let settings = Settings::gather(&args, &env, &none).expect("sound");
+    let settings = Settings::load(&args, &env, &none).expect("sound");
     let bind = || TcpListener::bind("127.0.0.1:0").expect("a port");
     Service::build(&settings, Listeners { public: vec![bind()], ops: vec![bind()] }).expect("built")
 }

@@ -166,7 +166,7 @@ impl Server {
             ]);
             let env = |name: &str| (name == "TWILIO_AUTH_TOKEN").then(|| token.to_owned());
             let none = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
-            let settings = Settings::gather(&args, &env, &none).expect("sound");
+            let settings = Settings::load(&args, &env, &none).expect("sound");
             actix_web::rt::System::new().block_on(async {
                 let service = Service::build(&settings, listeners).expect("built");
                 started.send(addr).expect("somebody waits");

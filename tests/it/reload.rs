@@ -32,12 +32,14 @@ impl Harness {
         let file = folder.path().join("accounts.toml");
         std::fs::write(&file, accounts).expect("written");
         std::fs::write(folder.path().join("phone"), "a key for phone numbers").expect("written");
+        std::fs::write(folder.path().join("click"), "a-secret-of-a-path").expect("written");
         let mut command = command(&folder.path().join("store"), &twilio, &[]);
         command
             .env_remove("TWILIO_ACCOUNT_SID")
             .env_remove("TWILIO_AUTH_TOKEN")
             .env("HEARDBACK_ACCOUNTS_FILE", &file)
             .env("HEARDBACK_PHONE_KEY_FILE", folder.path().join("phone"))
+            .env("HEARDBACK_CLICK_PATH_SECRET_FILE", folder.path().join("click"))
             .env("HEARDBACK_APP_KEYS", APP_KEY);
         let service = Running::start(command);
         Self { service, twilio, folder }
@@ -172,8 +174,13 @@ fn an_invalid_file_is_refused_as_a_whole_and_nothing_changes() {
 fn a_setting_that_needs_a_restart_is_logged_and_stays() {
     let harness = Harness::new(&account(ACCOUNT, &[TOKEN]));
     std::fs::write(harness.path("phone"), "another key for phones").expect("written");
+    std::fs::write(harness.path("click"), "another-secret-of-a-path").expect("written");
     harness.reload(&account(ACCOUNT, &[TOKEN, NEXT]), "done");
-    harness.service.says("HEARDBACK_PHONE_KEY has changed, which has no effect before a restart");
+    for setting in ["HEARDBACK_PHONE_KEY", "HEARDBACK_CLICK_PATH_SECRET"] {
+        harness
+            .service
+            .says(&format!("{setting} has changed, which has no effect before a restart"));
+    }
     assert_eq!(harness.send(&status(ACCOUNT, 1), NEXT), 204, "the other changes are in place");
 }
 

@@ -125,8 +125,10 @@ pub(crate) struct Counts {
     pub(crate) forwarded: usize,
     /// Answers to Twilio that are the app's.
     pub(crate) by_app: usize,
-    /// Answers to Twilio for a failed app: 2xx, and 5xx.
-    pub(crate) in_place: [usize; 2],
+    /// Answers to Twilio in place of a failed app's: 2xx.
+    pub(crate) accepted: usize,
+    /// Answers to Twilio in place of a failed app's: 5xx.
+    pub(crate) failed: usize,
     /// Evidence of forwarded messages and calls that was in memory, because the store could not write.
     pub(crate) deferred: usize,
     /// Texts of a person who sent others at that time.
@@ -150,7 +152,8 @@ pub(crate) fn counts(facts: &Facts<'_>) -> Counts {
     Counts {
         forwarded: facts.forwards.len(),
         by_app: webhooks().filter(|request| request.is_from_app).count(),
-        in_place: [in_place(|status| status < 300), in_place(|status| status >= 500)],
+        accepted: in_place(|status| status < 300),
+        failed: in_place(|status| status >= 500),
         deferred: facts.deferrals.iter().filter(is_persons).count(),
         overlapping: conversations.values().map(Vec::len).sum(),
     }

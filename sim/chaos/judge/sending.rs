@@ -30,13 +30,27 @@ pub(super) fn sent_once(facts: &Facts<'_>) -> Vec<String> {
     broken
 }
 
-/// The number of sends; of these created at Twilio; of these without an acknowledged registration for the app; of these in
-/// the store after the run.
-pub(crate) fn counts(facts: &Facts<'_>) -> [usize; 4] {
+/// The counts of sends. Each is a part of the one before.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct SendCounts {
+    pub(crate) sent: usize,
+    /// Created at Twilio.
+    pub(crate) created: usize,
+    /// Without an acknowledged registration for the app.
+    pub(crate) unacknowledged: usize,
+    /// In the store after the run.
+    pub(crate) stored: usize,
+}
+
+pub(crate) fn counts(facts: &Facts<'_>) -> SendCounts {
     let all: Vec<_> = sends(facts).collect();
     let created = |sid: &str| facts.creations.contains_key(sid);
-    let unheard: Vec<_> =
+    let unacknowledged: Vec<_> =
         all.iter().filter(|(sid, _, send)| created(sid) && !send.is_acked()).collect();
-    let stored = unheard.iter().filter(|(_, message, _)| message.stored.is_some()).count();
-    [all.len(), all.iter().filter(|(sid, ..)| created(sid)).count(), unheard.len(), stored]
+    SendCounts {
+        sent: all.len(),
+        created: all.iter().filter(|(sid, ..)| created(sid)).count(),
+        stored: unacknowledged.iter().filter(|(_, message, _)| message.stored.is_some()).count(),
+        unacknowledged: unacknowledged.len(),
+    }
 }

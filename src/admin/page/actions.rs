@@ -37,7 +37,6 @@ const RESULT_COOKIE: &str = "heardback_done";
 /// The lifetime of the cookie in seconds. The browser follows the redirect long before its end.
 const RESULT_SECS: i64 = 60;
 
-/// The body of the login form.
 #[derive(Deserialize)]
 struct LoginForm {
     /// `HEARDBACK_OPS_TOKEN`, as the operator typed it.
@@ -45,7 +44,6 @@ struct LoginForm {
     token: String,
 }
 
-/// The body of any other form.
 #[derive(Deserialize)]
 struct ActionForm {
     /// The session's CSRF token.

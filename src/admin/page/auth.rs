@@ -21,7 +21,6 @@ use crate::telemetry::clock::monotonic;
 const SESSION_SECS: i64 = 12 * 60 * 60;
 const SESSION_COOKIE: &str = "heardback_operator";
 
-/// Authenticates requests to the page.
 pub(super) struct Authenticator {
     /// `None`: only this machine has access.
     token: Option<TokenKeys>,
@@ -37,7 +36,6 @@ struct TokenKeys {
     sessions: MacKey,
 }
 
-/// An authenticated client.
 pub(super) struct Session {
     /// The session's CSRF token, which its forms must contain.
     pub(super) csrf_token: String,
@@ -46,7 +44,6 @@ pub(super) struct Session {
     is_bearer: bool,
 }
 
-/// Why a request has no access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no access to the operator's page: {self:?}")]
 pub(super) enum DenialReason {
@@ -172,7 +169,6 @@ impl Authenticator {
     }
 }
 
-/// The cookie that ends a session.
 pub(super) fn clear_session() -> String {
     cookie(SESSION_COOKIE, "", 0)
 }

@@ -132,7 +132,6 @@ fn view(periods: &[Period]) -> String {
     format!("0 0 {} {CHART_HEIGHT}", left(periods.len()))
 }
 
-/// The horizontal position of a period.
 #[expect(clippy::cast_precision_loss, reason = "a few dozen")]
 fn left(at: usize) -> f64 {
     at as f64 * PERIOD_WIDTH
@@ -180,7 +179,6 @@ fn bars(periods: &[Period], max: u64, of: impl Fn(&BucketCounts) -> u64) -> Stri
     path
 }
 
-/// The tooltips of the periods.
 fn tooltips(periods: &[Period]) -> Markup {
     html! {
         @for (at, period) in periods.iter().enumerate() {

@@ -18,14 +18,6 @@ fn heading(worst: Option<Severity>) -> (&'static str, &'static str) {
     }
 }
 
-fn class(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Info => "info",
-        Severity::Warning => "warning",
-        Severity::Critical => "critical",
-    }
-}
-
 pub(super) fn health(now: &Snapshot) -> Markup {
     let (title, class) = heading(worst(&now.findings));
     let states = State::ALL.iter().map(|state| (state.as_str(), now.counts.of(*state)));
@@ -54,7 +46,7 @@ pub(super) fn health(now: &Snapshot) -> Markup {
 
 fn item(finding: &Finding, now: &Snapshot) -> Markup {
     html! {
-        li class=(class(finding.severity)) data-finding=(finding.id.as_str()) {
+        li class=(finding.severity.as_str()) data-finding=(finding.id.as_str()) {
             strong { (finding.what) "." }
             @if let Some(since) = finding.since {
                 " " span.since { "Since " (format::timestamp(since, now.taken_at)) ", " (ago(since, now.taken_at)) "." }

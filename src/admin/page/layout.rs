@@ -16,7 +16,6 @@ use crate::domain::redact::plain;
 const CONTENT_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
                               img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// The headers of every response.
 pub(super) fn headers() -> DefaultHeaders {
     DefaultHeaders::new()
         .add((CONTENT_SECURITY_POLICY, CONTENT_POLICY))
@@ -28,7 +27,6 @@ pub(super) fn headers() -> DefaultHeaders {
         .add(("Cross-Origin-Resource-Policy", "same-origin"))
 }
 
-/// The frame of an authenticated page.
 pub(super) struct PageFrame<'a> {
     pub(super) title: &'a str,
     pub(super) session: &'a Session,
@@ -95,7 +93,6 @@ pub(super) fn login_form(status: StatusCode, error: Option<&str>) -> HttpRespons
     document(status, "Log in", &body)
 }
 
-/// A page with one paragraph.
 pub(super) fn notice(status: StatusCode, title: &str, text: &str) -> HttpResponse {
     let body = html! {
         main.notice #main { h1 { (title) } p { (text) } p { a href="/" { "To the operator's page" } } }
@@ -116,7 +113,6 @@ impl ResponseError for DenialReason {
     }
 }
 
-/// The answer to a request without access.
 fn denied(reason: DenialReason) -> HttpResponse {
     match reason {
         DenialReason::NoSession => see_other("/login"),

@@ -66,7 +66,6 @@ pub(super) async fn live(
 }
 
 impl LiveStream {
-    /// Waits for the next change or heartbeat.
     async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
         while self.started_at.elapsed() < MAX_DURATION {
             if self.last_sent.is_some() {

@@ -77,7 +77,6 @@ pub(super) fn no_phone_numbers() -> Markup {
     }
 }
 
-/// Parked and orphaned evidence.
 fn evidence_article(waiting: &[Parked], now: Timestamp) -> Markup {
     html! {
         article aria-labelledby="h-waiting" {

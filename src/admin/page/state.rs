@@ -19,11 +19,9 @@ const MAX_STREAMS: usize = 32;
 pub struct PageState {
     pub(super) monitor: Arc<Monitor>,
     pub(super) auth: Authenticator,
-    /// Permits of `/live` streams.
     pub(super) streams: Arc<Semaphore>,
 }
 
-/// The query of a search.
 #[derive(Deserialize)]
 pub(super) struct SearchQuery {
     pub(super) q: Option<String>,

@@ -12,7 +12,7 @@ use crate::domain::message::{Message, State};
 use crate::domain::redact::redacted;
 use crate::telemetry::readiness::LaneReadiness;
 
-/// Confirmed messages that are not reported yet.
+/// Confirmed messages that are not reported yet. An outbox column is a `th` here and a `td` in [`outbox_row`].
 pub(super) fn outbox(now: &Snapshot) -> Markup {
     let all = now.counts.of(State::Confirmed);
     html! {

@@ -24,21 +24,15 @@ use crate::recording::Recording;
 pub const WATCH_REFUSED: &str = "/refused/watch";
 
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// The longest watch, in seconds.
 const MAX_SECONDS: u64 = 60 * 60;
-/// The most recordings of a watch.
 const MAX_COUNT: u32 = 1000;
 
-/// The limits of a watch.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct WatchRequest {
-    /// The duration, in seconds.
     pub seconds: u64,
-    /// The most recordings.
     pub count: u32,
 }
 
-/// A line of the answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WatchLine {
@@ -47,13 +41,10 @@ pub enum WatchLine {
     End(WatchEnd),
 }
 
-/// Why a watch ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WatchEnd {
-    /// The time is over.
     Time,
-    /// All requested recordings were sent.
     Count,
     /// Another watch has begun.
     Replaced,

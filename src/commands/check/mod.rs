@@ -19,7 +19,6 @@ Leave ?feedback=1 out where your app registers messages (POST /app/messages). Wi
 first seen in its status callback becomes pending, so set it only on messages created with
 ProvideFeedback=true.";
 
-/// The URLs below one public URL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Webhooks {
     pub public_url: String,
@@ -35,7 +34,6 @@ pub(crate) struct Webhooks {
     pub click: String,
     /// For a sink of Event Streams, which accepts no fragment.
     pub event_stream: String,
-    /// Methods and URLs for the app.
     pub app: Vec<String>,
 }
 
@@ -64,7 +62,6 @@ fn warnings(settings: &Settings) -> Vec<String> {
     settings.warnings.iter().cloned().chain(placement_warning(settings)).collect()
 }
 
-/// The report as text.
 pub(crate) fn text(settings: &Settings) -> String {
     let mut lines = vec!["The settings are sound.\n".to_owned()];
     lines.extend(shown(settings).into_iter().map(|(name, value)| format!("  {name:<30} {value}")));
@@ -174,7 +171,7 @@ mod tests {
             "OTEL_EXPORTER_OTLP_HEADERS" => Some("x-key=hush".to_owned()),
             _ => None,
         };
-        Settings::gather(&args, &env, &|_| Err(std::io::ErrorKind::NotFound.into())).expect("sound")
+        Settings::load(&args, &env, &|_| Err(std::io::ErrorKind::NotFound.into())).expect("sound")
     }
 
     #[test]
@@ -218,7 +215,7 @@ mod tests {
             ("HEARDBACK_PUBLIC_URL", "https://hooks.example.com"),
             ("HEARDBACK_ACCOUNTS_FILE", "/run/accounts.toml"),
         ]);
-        let settings = Settings::gather(&args, &|_| None, &|_| Ok(file.to_owned()));
+        let settings = Settings::load(&args, &|_| None, &|_| Ok(file.to_owned()));
         let text = text(&settings.expect("sound"));
         for word in [
             "TWILIO_ACCOUNT_SID             not set",

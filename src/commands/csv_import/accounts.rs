@@ -3,7 +3,7 @@
 
 use crate::commands::csv_import::records::LineError;
 use crate::commands::store_access::UsageError;
-use crate::config::{Env, ReadFile, account_sids};
+use crate::config::{account_sids, process_env, process_file};
 use crate::domain::sid::AccountSid;
 
 pub(super) struct AllowedAccounts {
@@ -15,14 +15,14 @@ pub(super) struct AllowedAccounts {
 
 impl AllowedAccounts {
     /// Reads `TWILIO_ACCOUNT_SID` and `HEARDBACK_ACCOUNTS_FILE`.
-    pub(super) fn from_settings(env: Env<'_>, read: ReadFile<'_>) -> Result<Self, UsageError> {
-        let set = |name: &str| env(name).filter(|value| !value.is_empty());
+    pub(super) fn from_settings() -> Result<Self, UsageError> {
+        let set = |name: &str| process_env(name).filter(|value| !value.is_empty());
         let default = set("TWILIO_ACCOUNT_SID").map(|account| AccountSid::parse(&account));
         let default = default
             .transpose()
             .map_err(|error| UsageError(format!("TWILIO_ACCOUNT_SID: {error}")))?;
         let sids = |path: String| {
-            let text = read(path.as_ref()).map_err(|error| error.to_string());
+            let text = process_file(path.as_ref()).map_err(|error| error.to_string());
             let sids = text.and_then(|text| account_sids(&text));
             sids.map_err(|error| UsageError(format!("HEARDBACK_ACCOUNTS_FILE: {error}")))
         };

@@ -20,9 +20,7 @@ const DIRECTION_NAMES: &[&str] = &["direction"];
 const STATUS_NAMES: &[&str] = &["status", "messagestatus", "smsstatus"];
 const ERROR_NAMES: &[&str] = &["errorcode"];
 
-/// The index of each column.
 pub(super) struct Columns {
-    /// The number of all columns.
     pub(super) count: usize,
     pub(super) fields: Vec<(&'static str, usize)>,
     pub(super) account: Option<usize>,
@@ -35,9 +33,6 @@ pub(super) struct Columns {
 
 impl Columns {
     /// Finds the columns in the first line.
-    ///
-    /// # Errors
-    /// No column has SIDs of messages, or two columns have one meaning.
     pub(super) fn by_name<'a>(heads: impl Iterator<Item = &'a [u8]>) -> anyhow::Result<Self> {
         let heads: Vec<String> = heads.map(normalized).collect();
         let mut fields = Vec::new();

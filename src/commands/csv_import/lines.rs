@@ -23,7 +23,6 @@ pub(super) struct PastDelivery {
     pub(super) fields: Vec<(String, String)>,
 }
 
-/// The lines with their numbers.
 pub(super) struct CsvLines {
     records: CsvRecords,
     columns: Columns,
@@ -129,7 +128,6 @@ fn check_arrival(direction: &str, status: &str, error: &str) -> Result<(), LineE
     Ok(())
 }
 
-/// The time of a message's creation.
 struct CreatedAt {
     at: Timestamp,
     /// The field of an app's event, in the format of the app or of Twilio.

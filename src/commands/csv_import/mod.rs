@@ -27,7 +27,6 @@ use crate::commands::csv_import::records::LineError;
 use crate::commands::pipe_tolerant_stdout::note;
 use crate::commands::progress::bar;
 use crate::commands::store_access::{StoreAccess, UsageError, now};
-use crate::config::{Env, ReadFile};
 
 /// The wait after each new confirmation by default, 10/s: few enough beside the posts of an account's own messages.
 const DEFAULT_INTERVAL: Duration = Duration::from_millis(100);
@@ -45,12 +44,8 @@ pub(super) struct CsvImport {
 
 impl CsvImport {
     /// Opens the file, and reads its first line.
-    pub(super) fn open(
-        args: &ImportArgs,
-        env: Env<'_>,
-        read: ReadFile<'_>,
-    ) -> Result<Self, UsageError> {
-        let accounts = AllowedAccounts::from_settings(env, read)?;
+    pub(super) fn open(args: &ImportArgs) -> Result<Self, UsageError> {
+        let accounts = AllowedAccounts::from_settings()?;
         let shown = args.file.display();
         let file = open(&args.file).map_err(|error| UsageError(format!("{shown}: {error}")))?;
         let lines = CsvLines::begin(file, accounts);
@@ -99,7 +94,7 @@ impl CsvImport {
             };
             let is_new = outcome == LineOutcome::Confirmed;
             counts.add(number, outcome, out)?;
-            bar.add(1);
+            bar.inc(1);
             if is_new && is_served {
                 tokio::select! {
                     () = tokio::time::sleep(interval) => {}
@@ -107,7 +102,7 @@ impl CsvImport {
                 }
             }
         };
-        bar.done();
+        bar.finish_and_clear();
         counts.write(matches!(end, Ok(ImportEnd::EndOfFile)), out)?;
         out.flush()?;
         if counts.confirmed > 0 && !is_served {
@@ -134,9 +129,6 @@ enum ImportEnd {
 }
 
 /// Confirms the message of a line.
-///
-/// # Errors
-/// The store fails, or the service does not respond.
 async fn confirm(
     store: &StoreAccess,
     line: Result<PastDelivery, LineError>,
@@ -172,7 +164,6 @@ fn read_ahead(lines: CsvLines) -> std::io::Result<mpsc::Receiver<Line>> {
     Ok(receive)
 }
 
-/// The outcomes of the lines.
 #[derive(Default)]
 struct CsvImportCounts {
     json: bool,

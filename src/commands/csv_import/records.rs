@@ -34,7 +34,6 @@ pub(super) struct CsvRecords {
     file: Box<dyn BufRead + Send>,
     delimiter: u8,
     parser: csv_core::Reader,
-    /// The number of lines read.
     line: u64,
 }
 
@@ -125,7 +124,6 @@ impl CsvRecords {
     }
 }
 
-/// Whether a record ends with these bytes.
 fn ends_record(parser: &mut csv_core::Reader, mut bytes: &[u8]) -> bool {
     let (mut fields, mut ends) = ([0; 1024], [0; 64]);
     loop {

@@ -68,19 +68,16 @@ impl FakeTwilio {
         format!("http://{}", self.addr)
     }
 
-    /// Every post so far, in order.
     pub(super) fn attempts(&self) -> Vec<FakeTwilioPost> {
         self.state.attempts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Closes the listener and all connections.
     pub(super) async fn stop(&mut self) {
         if let Some(handle) = self.handle.take() {
             handle.stop(false).await;
         }
     }
 
-    /// Listens again at the same address.
     pub(super) fn resume(&mut self, rejects_account: bool) -> anyhow::Result<()> {
         self.state.rejects_account.store(rejects_account, Ordering::Release);
         if self.handle.is_none() {
@@ -122,7 +119,6 @@ fn now() -> Option<String> {
     jiff::fmt::rfc2822::to_string(&now).ok()
 }
 
-/// Creates a message.
 async fn create(account: web::Path<String>, message: web::Form<CreateMessage>) -> HttpResponse {
     let CreateMessage { to, from, messaging_service_sid, status_callback } = message.into_inner();
     let is_known = status_callback.is_some_and(|url| url.contains(SENT_REFERENCE));

@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use futures_util::future::LocalBoxFuture;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use reqwest::redirect::Policy;
@@ -14,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::commands::demo::fake_twilio::FakeTwilio;
-use crate::commands::demo::scenario::{ENDINGS, POSTS, Step, StepSigner};
+use crate::commands::demo::scenario::{ENDINGS, Ending, POSTS, Step, StepSigner};
 use crate::commands::store_access::postgres_options;
 use crate::config::{PostgresUrl, Settings, SettingsArgs, StoreUrl};
 use crate::domain::matching::earlier;
@@ -25,17 +26,13 @@ use crate::twilio::signature::{Content, SigningKey, sign};
 
 /// Starts the service with these settings, on a public and an operator's listener, until the channel stops it. The
 /// program passes `serve`, because commands do not import it.
-pub trait Launch<R>:
-    Fn(&Settings, TcpListener, TcpListener, oneshot::Receiver<()>) -> anyhow::Result<R>
-{
-}
+pub type Launch = fn(
+    &Settings,
+    TcpListener,
+    TcpListener,
+    oneshot::Receiver<()>,
+) -> anyhow::Result<LocalBoxFuture<'static, anyhow::Result<()>>>;
 
-impl<R, F> Launch<R> for F where
-    F: Fn(&Settings, TcpListener, TcpListener, oneshot::Receiver<()>) -> anyhow::Result<R>
-{
-}
-
-/// A running receiver.
 struct DemoReceiver {
     /// The URL of the public listener.
     base: String,
@@ -43,7 +40,6 @@ struct DemoReceiver {
     running: JoinHandle<anyhow::Result<()>>,
 }
 
-/// The account of the recordings.
 const ACCOUNT: &str = "AC11111111111111111111111111111111";
 /// The auth token of the demo. It is not secret.
 pub(super) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -57,24 +53,19 @@ const CREATES: &str = "/Messages.json";
 const LINKS: &str = "/c/";
 const POLL_INTERVAL: Duration = Duration::from_millis(25);
 
-/// The end of a message.
 pub(super) struct DemoOutcome {
-    pub(super) sid: &'static str,
-    pub(super) story: &'static str,
-    pub(super) expected: &'static str,
+    pub(super) ending: &'static Ending,
     pub(super) state: String,
     pub(super) note: String,
 }
 
 pub(super) struct Harness {
     pub(super) twilio: FakeTwilio,
-    /// The URL of the operator's listener.
     pub(super) operator: String,
     /// The URL of the public listener.
     pub(super) base: String,
     pub(super) key: SigningKey,
     http: reqwest::Client,
-    /// The path of the newest click link.
     link: Option<String>,
     /// The first one gets the registrations, the last one all other requests.
     receivers: Vec<DemoReceiver>,
@@ -82,13 +73,10 @@ pub(super) struct Harness {
 }
 
 impl Harness {
-    pub(super) fn build<R>(
-        launch: &impl Launch<R>,
+    pub(super) fn build(
+        launch: Launch,
         database: Option<(&PgConnectOptions, &PostgresUrl)>,
-    ) -> anyhow::Result<Self>
-    where
-        R: Future<Output = anyhow::Result<()>> + 'static,
-    {
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
         let twilio = FakeTwilio::start()?;
         let count = if database.is_some() { 2 } else { 1 };
@@ -180,7 +168,7 @@ impl Harness {
         let settled = async {
             loop {
                 let outcomes = self.outcomes().await?;
-                let as_expected = |outcome: &DemoOutcome| outcome.state == outcome.expected;
+                let as_expected = |outcome: &DemoOutcome| outcome.state == outcome.ending.expected;
                 if outcomes.iter().all(as_expected) && self.twilio.attempts().len() >= POSTS {
                     return anyhow::Ok(outcomes);
                 }
@@ -206,13 +194,7 @@ impl Harness {
             if let Some(status) = at("/refusal/status").and_then(Value::as_u64) {
                 note = format!("{note}, Twilio responded {status}");
             }
-            outcomes.push(DemoOutcome {
-                sid: ending.sid,
-                story: ending.story,
-                expected: ending.expected,
-                state: text("/state"),
-                note,
-            });
+            outcomes.push(DemoOutcome { ending, state: text("/state"), note });
         }
         Ok(outcomes)
     }
@@ -251,7 +233,7 @@ fn settings(folder: &TempDir, base: &str, twilio: &str) -> anyhow::Result<Settin
         ("HEARDBACK_SEND", "on"),
     ]);
     let secrets = |name: &str| (name == "TWILIO_AUTH_TOKEN").then(|| TOKEN.to_owned());
-    Ok(Settings::gather(&args, &secrets, &|path| std::fs::read_to_string(path))?)
+    Ok(Settings::load(&args, &secrets, &|path| std::fs::read_to_string(path))?)
 }
 
 /// Moves the times of a recording to the present, because a reply to an old message proves nothing.
@@ -274,7 +256,6 @@ fn moved_to_now(body: &[u8]) -> Vec<u8> {
     moved.replace("Mon, 23 Nov 2026 10:02:31 +0000", &rfc2822).into_bytes()
 }
 
-/// The host of a URL.
 fn host(location: &str) -> &str {
     let rest = location.split_once("://").map_or(location, |(_, rest)| rest);
     rest.split('/').next().unwrap_or_default()
@@ -283,7 +264,6 @@ fn host(location: &str) -> &str {
 pub(super) struct DemoResponse {
     /// The status, and a word of the body.
     pub(super) text: String,
-    /// The click link in the body.
     link: Option<String>,
 }
 

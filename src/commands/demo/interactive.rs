@@ -47,7 +47,6 @@ impl Harness {
         )
     }
 
-    /// Executes commands until `stop` completes.
     pub(super) async fn execute_commands(
         &mut self,
         control: &mut RemoteControl,

@@ -13,10 +13,10 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use crate::commands::demo::harness::Harness;
 pub use crate::commands::demo::harness::Launch;
+use crate::commands::demo::harness::{DemoOutcome, Harness};
 use crate::commands::demo::remote_control::RemoteControl;
-use crate::commands::demo::scenario::{STEPS, Step};
+use crate::commands::demo::scenario::{Ending, STEPS, Step};
 use crate::commands::pipe_tolerant_stdout::Stdout;
 use crate::config::PostgresUrl;
 use crate::store::postgres::OwnSchema;
@@ -32,18 +32,15 @@ const BAD: Style = AnsiColor::Red.on_default().bold();
 ///
 /// # Errors
 /// The demo cannot run: there is no loopback, or no temporary folder.
-pub async fn run<R>(
-    launch: impl Launch<R>,
+pub async fn run(
+    launch: Launch,
     database: Option<&PostgresUrl>,
     keep: Option<impl Future<Output = ()>>,
-) -> anyhow::Result<bool>
-where
-    R: Future<Output = anyhow::Result<()>> + 'static,
-{
+) -> anyhow::Result<bool> {
     let schema = database.map(|url| OwnSchema::create(&url.connect_options(), SCHEMA));
     let schema = schema.transpose()?;
     let connect = schema.as_ref().map(OwnSchema::connect_options);
-    let passed = match Harness::build(&launch, connect.zip(database)) {
+    let passed = match Harness::build(launch, connect.zip(database)) {
         Ok(harness) => play(harness, schema.as_ref(), keep).await,
         Err(error) => Err(error),
     };
@@ -88,18 +85,14 @@ async fn play(
         )?;
     }
     writeln!(out, "\n{BOLD}{:<34}  {:<23}  {:<8}  by{BOLD:#}", "message", "story", "state")?;
-    for result in &results {
-        let good = result.state == result.expected;
+    for DemoOutcome { ending: Ending { sid, story, expected }, state, note } in &results {
+        let good = state == expected;
         passed &= good;
         let style = if good { GOOD } else { BAD };
-        let by = if result.note.is_empty() { "–" } else { &result.note };
-        writeln!(
-            out,
-            "{:<34}  {:<23}  {style}{:<8}{style:#}  {by}",
-            result.sid, result.story, result.state
-        )?;
+        let by = if note.is_empty() { "–" } else { note };
+        writeln!(out, "{sid:<34}  {story:<23}  {style}{state:<8}{style:#}  {by}")?;
         if !good {
-            writeln!(out, "  {BAD}✗ expected {}{BAD:#}", result.expected)?;
+            writeln!(out, "  {BAD}✗ expected {expected}{BAD:#}")?;
         }
     }
     let tally = |state: &str| results.iter().filter(|result| result.state == state).count();

@@ -16,7 +16,6 @@ const MAX_QUEUED: usize = 8;
 pub(super) enum RemoteCommand {
     /// Register another message, and confirm it by its code.
     Message,
-    /// Stop the fake Twilio.
     Down,
     /// Start the fake Twilio, which rejects the account.
     Revoke,

@@ -1,6 +1,5 @@
 //! The requests of the demo with their expected responses, and the expected end of each message.
 
-/// The signer of a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StepSigner {
     /// Twilio or the app, with the right key.
@@ -11,7 +10,6 @@ pub(super) enum StepSigner {
     Unsigned,
 }
 
-/// One request.
 pub(super) struct Step {
     pub(super) description: &'static str,
     pub(super) recording: &'static [u8],
@@ -43,7 +41,6 @@ const SENDS: &[u8] = b"POST /2010-04-01/Accounts/AC11111111111111111111111111111
     Content-Type: application/x-www-form-urlencoded\r\n\r\n\
     To=%2B15558675399&From=%2B15017122661&Body=Your+code+is+471108&Heardback.Reference=login-sent-through\
     &Heardback.Code=471108";
-/// Its code is entered.
 const SENT_ENTERED: &[u8] = b"POST /app/events HTTP/1.1\r\n\
     Content-Type: application/x-www-form-urlencoded\r\n\r\n\
     Reference=login-sent-through&Code=471108&Type=code_entered";
@@ -51,7 +48,6 @@ const SENT_ENTERED: &[u8] = b"POST /app/events HTTP/1.1\r\n\
 /// The app registers [`FAILS_ONCE`].
 pub(super) const REGISTERED: &[u8] =
     include_bytes!("../../../tests/fixtures/webhooks/app-message.http");
-/// Its code is entered.
 pub(super) const ENTERED: &[u8] =
     include_bytes!("../../../tests/fixtures/webhooks/app-event-code-entered.http");
 

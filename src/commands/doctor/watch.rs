@@ -24,7 +24,6 @@ use crate::recording::{AT_NOTE, HASHED_NOTE, REFUSED_NOTE, Recording};
 const DEFAULT_TIME: Duration = Duration::from_mins(10);
 const DEFAULT_COUNT: u32 = 20;
 
-/// One rejected request.
 #[derive(Serialize)]
 struct WatchedRequest<'a> {
     at: Option<&'a str>,

@@ -9,7 +9,7 @@ mod answer;
 mod plan;
 mod result;
 mod route;
-mod signer;
+pub(super) mod signer;
 mod staleness;
 
 use std::path::Path;
@@ -40,7 +40,6 @@ use crate::recording::Recording;
 /// Twilio's own timeout.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A request with a 2xx.
 struct Sent {
     /// The index of its result.
     at: usize,

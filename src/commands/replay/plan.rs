@@ -24,11 +24,9 @@ const AS_OF_NOW: &str =
     "it does not contain the time of its event, so it would count as of now: see --as-of-now";
 const RESPELLED: &str = "its path changes when it is sent: dot segments, backslashes or the like";
 
-/// A request that can be sent.
 #[derive(Debug)]
 pub(super) struct ReplayPlan {
     pub(super) route: ReplayRoute,
-    /// Signed.
     pub(super) request: Recording,
     /// The message of a status callback.
     pub(super) about: Option<MessageSid>,
@@ -38,7 +36,6 @@ pub(super) struct ReplayPlan {
     pub(super) base: String,
 }
 
-/// The options of all plans.
 pub(super) struct PlanOptions<'a> {
     pub(super) settings: &'a Settings,
     /// The service's address, without a slash at its end.

@@ -4,7 +4,6 @@ use serde::Serialize;
 
 use crate::commands::table::{Table, width};
 
-/// The outcome of a request.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct ReplayOutcome {
     /// One word for programs.
@@ -19,13 +18,11 @@ impl ReplayOutcome {
         Self { result, detail: detail.into(), message_sids: Vec::new() }
     }
 
-    /// With the messages in question.
     pub(super) fn about(self, message_sids: Vec<String>) -> Self {
         Self { message_sids, ..self }
     }
 }
 
-/// A recording and its outcome.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct ReplayResult {
     pub(super) file: String,
@@ -52,7 +49,6 @@ impl ReplaySummary {
         self.0.iter().all(|result| result.is_ok)
     }
 
-    /// A table as wide as the terminal.
     pub(crate) fn text(&self) -> String {
         let mut table = Table::new(&["recording", "request", "status", "result", "message", "why"]);
         for ReplayResult { file, request, status, outcome, .. } in &self.0 {
@@ -68,7 +64,6 @@ impl ReplaySummary {
         table.render(width())
     }
 
-    /// An object on each line.
     pub(crate) fn json(&self) -> Result<String, serde_json::Error> {
         let lines = self.0.iter().map(serde_json::to_string);
         Ok(lines.collect::<Result<Vec<_>, _>>()?.join("\n"))

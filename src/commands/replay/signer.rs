@@ -41,12 +41,12 @@ pub(super) fn proven_account<'a>(
     }
 }
 
-pub(super) struct ReplayKey {
-    pub(super) key: SigningKey,
+pub(crate) struct ReplayKey {
+    pub(crate) key: SigningKey,
     /// Its place in the settings.
     pub(super) name: String,
     /// The header that selects it, if it is a `SharedKey`.
-    pub(super) selects: Option<(String, String)>,
+    pub(crate) selects: Option<(String, String)>,
 }
 
 fn plain((secret, name): (&SecretString, String)) -> ReplayKey {
@@ -60,7 +60,7 @@ fn token(account: &AccountSettings) -> Option<(&SecretString, String)> {
 }
 
 /// Twilio's key for an account.
-pub(super) fn account_key(account: &AccountSettings) -> Result<ReplayKey, String> {
+pub(crate) fn account_key(account: &AccountSettings) -> Result<ReplayKey, String> {
     if let Some(token) = token(account) {
         return Ok(plain(token));
     }

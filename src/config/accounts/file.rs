@@ -301,7 +301,7 @@ impl Row<'_, '_> {
             let key = key_of(kind);
             let Some(text) = self.secret(key) else { continue };
             match read_url(text.expose_secret().trim()) {
-                Ok(to) => *urls.of_mut(kind) = to,
+                Ok(to) => urls.set(kind, to),
                 Err(why) => self.problem(&format!("{key}: {why}")),
             }
         }

@@ -22,7 +22,7 @@ use crate::config::table::settings_under;
 use crate::twilio::api_url::{UpstreamUrl, UpstreamUrlError};
 
 /// Reads the rows of [`TWILIO`], and all accounts. `None` after a problem.
-pub(super) fn gather(reader: &mut SettingsReader<'_>) -> Option<AccountsSettings> {
+pub(super) fn load(reader: &mut SettingsReader<'_>) -> Option<AccountsSettings> {
     reader.rows(settings_under(|heading| heading == TWILIO));
     let path = reader.values.accounts_file.as_ref().map(|path| path.display().to_string());
     let has_own = path.is_none() || environment_names_account(reader);

@@ -14,7 +14,7 @@ const TWO: &str = "AC00000000000000000000000000000002";
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const KEY_SID: &str = "SK0123456789abcdef0123456789abcdef";
 
-fn gather_with(
+fn load_with(
     file: &str,
     env: &[(&str, &str)],
     change: impl FnOnce(SettingsArgs) -> SettingsArgs,
@@ -34,11 +34,11 @@ fn gather_with(
     let env = |name: &str| {
         env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
     };
-    Settings::gather(&args, &env, &read)
+    Settings::load(&args, &env, &read)
 }
 
-fn gather(file: &str) -> Result<Settings, Problems> {
-    gather_with(file, &[], |args| args)
+fn load(file: &str) -> Result<Settings, Problems> {
+    load_with(file, &[], |args| args)
 }
 
 fn exposed(secrets: &[secrecy::SecretString]) -> Vec<&str> {
@@ -68,7 +68,7 @@ fn each_account_has_its_own_secrets_and_its_own_upstream() {
         upstream_url = "https://twilio.example.com"
         "#
     );
-    let settings = gather(&file).expect("valid");
+    let settings = load(&file).expect("valid");
     let [one, two]: [_; 2] =
         settings.accounts.iter().collect::<Vec<_>>().try_into().expect("two accounts");
     assert_eq!(settings.accounts.first().sid.as_str(), ONE, "the file's first is the default");
@@ -95,7 +95,7 @@ fn each_account_has_its_own_secrets_and_its_own_upstream() {
 fn the_environments_account_is_the_default_and_its_upstream_is_that_of_all_accounts() {
     let file = format!("[[account]]\nsid = '{TWO}'\nauth_tokens = ['hush']\n");
     let env = [("TWILIO_AUTH_TOKEN", TOKEN), ("HEARDBACK_APP_KEYS", "an app key of all apps")];
-    let settings = gather_with(&file, &env, |args| {
+    let settings = load_with(&file, &env, |args| {
         args.with("TWILIO_ACCOUNT_SID", ONE)
             .with("TWILIO_EDGE", "sydney")
             .with("TWILIO_REGION", "au1")
@@ -116,9 +116,8 @@ fn the_upstream_url_takes_precedence_over_edges_and_regions_but_not_over_an_acco
         "[[account]]\nsid = '{ONE}'\nauth_tokens = ['a']\nedge = 'dublin'\nregion = 'ie1'\n\
          [[account]]\nsid = '{TWO}'\nauth_tokens = ['b']\nupstream_url = 'https://own.example'\n"
     );
-    let settings = gather_with(&file, &[], |args| {
-        args.with("HEARDBACK_UPSTREAM_URL", "http://127.0.0.1:4010")
-    });
+    let settings =
+        load_with(&file, &[], |args| args.with("HEARDBACK_UPSTREAM_URL", "http://127.0.0.1:4010"));
     let settings = settings.expect("valid");
     let places: Vec<_> = settings.accounts.iter().map(|a| a.upstream.as_str()).collect();
     assert_eq!(places, ["http://127.0.0.1:4010", "https://own.example"]);
@@ -132,11 +131,11 @@ fn a_shared_key_with_an_api_key_replaces_the_token() {
     let posts = format!("api_key = '{KEY_SID}'\napi_secret = 'hush'");
     let account = |more: &str| format!("[[account]]\nsid = '{ONE}'\n{keys}\n{more}\n");
     let own = format!("{posts}\napp_keys = ['an app key of its own']");
-    assert!(gather(&account(&own)).is_ok());
-    let no_app_key = gather(&account(&posts)).expect_err("no key for the app").to_string();
+    assert!(load(&account(&own)).is_ok());
+    let no_app_key = load(&account(&posts)).expect_err("no key for the app").to_string();
     assert!(no_app_key.contains("HEARDBACK_APP_KEYS is missing"), "{no_app_key}");
     let none =
-        gather(&account("app_keys = ['an app key of its own']")).expect_err("no key for posts");
+        load(&account("app_keys = ['an app key of its own']")).expect_err("no key for posts");
     assert!(none.to_string().contains("auth_tokens is missing"), "{none}");
     // And in the environment.
     let env = [
@@ -149,8 +148,8 @@ fn a_shared_key_with_an_api_key_replaces_the_token() {
             .with("TWILIO_ACCOUNT_SID", ONE)
             .with("TWILIO_API_KEY", KEY_SID)
     };
-    assert!(gather_with("", &env, alone).expect("valid").accounts.first().tokens.is_empty());
-    let missing = gather_with("", &env[..1], |args| {
+    assert!(load_with("", &env, alone).expect("valid").accounts.first().tokens.is_empty());
+    let missing = load_with("", &env[..1], |args| {
         args.with("HEARDBACK_ACCOUNTS_FILE", "").with("TWILIO_ACCOUNT_SID", ONE)
     });
     let missing = missing.expect_err("no key for posts").to_string();
@@ -159,7 +158,7 @@ fn a_shared_key_with_an_api_key_replaces_the_token() {
 
 /// The problems of one account with these lines and its SID.
 fn problems_of(lines: &str) -> String {
-    let problems = gather(&format!("[[account]]\nsid = \"{ONE}\"\n{lines}\n")).expect_err(lines);
+    let problems = load(&format!("[[account]]\nsid = \"{ONE}\"\n{lines}\n")).expect_err(lines);
     let text = format!("{problems} {problems:?}");
     assert!(!text.contains("hush"), "{text}");
     problems.to_string()
@@ -231,7 +230,7 @@ fn all_problems_are_reported_at_once() {
     let file = "tokens = ['hush']\n[[account]]\nsid = 'hush'\nauth_tokens = ['hush1']\n\
                 [[account]]\nauth_tokens = 'hush'\nextra = 'hush'\n";
     let env = [("TWILIO_AUTH_TOKEN", "hush-e"), ("TWILIO_SHARED_KEYS", "hush")];
-    let problems = gather_with(file, &env, |args| args.with("HEARDBACK_LISTEN", "x"));
+    let problems = load_with(file, &env, |args| args.with("HEARDBACK_LISTEN", "x"));
     let text = problems.expect_err("many").to_string();
     for words in [
         "TWILIO_ACCOUNT_SID is missing",
@@ -268,12 +267,12 @@ fn a_file_that_is_no_toml_is_a_problem_with_its_place_and_no_quote() {
         ("\u{0}hush", "line 1, column"),
         ("[[account]\nsid = 'hush'", "line 1, column"),
     ] {
-        let problems = gather(file).expect_err(file);
+        let problems = load(file).expect_err(file);
         let text = format!("{problems} {problems:?}");
         assert!(text.contains("HEARDBACK_ACCOUNTS_FILE") && text.contains(words), "{file}: {text}");
         assert!(!text.contains("hush"), "{text}");
     }
-    let none = gather_with("", &[], |args| args.with("HEARDBACK_ACCOUNTS_FILE", "/run/none"));
+    let none = load_with("", &[], |args| args.with("HEARDBACK_ACCOUNTS_FILE", "/run/none"));
     let text = none.expect_err("not there").to_string();
     assert!(text.contains("\"/run/none\" cannot be read"), "{text}");
 }
@@ -306,19 +305,18 @@ fn no_account_and_no_key_occurs_twice() {
         (account(ONE, &shared("a")), account(TWO, &shared("b")), "a SharedKey's id of"),
         (account(ONE, &sending("a")), account(TWO, &sending("b")), "an API key that may send of"),
     ] {
-        let text = gather(&(one + &two)).expect_err(words).to_string();
+        let text = load(&(one + &two)).expect_err(words).to_string();
         assert!(text.contains("account 2 (") && text.contains(words), "{words} is not in\n{text}");
         assert!(text.contains("account 1 (") && !text.contains("hush"), "{text}");
     }
-    let twice = gather_with(
-        &account(ONE, "auth_tokens = ['a']"),
-        &[("TWILIO_AUTH_TOKEN", TOKEN)],
-        |args| args.with("TWILIO_ACCOUNT_SID", ONE),
-    );
+    let twice =
+        load_with(&account(ONE, "auth_tokens = ['a']"), &[("TWILIO_AUTH_TOKEN", TOKEN)], |args| {
+            args.with("TWILIO_ACCOUNT_SID", ONE)
+        });
     let text = twice.expect_err("twice").to_string();
     assert!(text.contains("the SID of TWILIO_ACCOUNT_SID"), "{text}");
     let keys = account(ONE, "auth_tokens = ['a']\napp_keys = ['hush hush hush hush']");
-    let text = gather_with(&keys, &[("HEARDBACK_APP_KEYS", "hush hush hush hush")], |args| args);
+    let text = load_with(&keys, &[("HEARDBACK_APP_KEYS", "hush hush hush hush")], |args| args);
     let text = text.expect_err("twice").to_string();
     assert!(text.contains("HEARDBACK_APP_KEYS") && text.contains("keep it in one place"), "{text}");
     assert!(!text.contains("hush"), "{text}");

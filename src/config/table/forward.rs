@@ -72,5 +72,6 @@ pub(super) static ROWS: &[Setting] = &[
 ];
 
 fn url(reader: &mut SettingsReader<'_>, kind: ForwardKind, text: &str) -> Result<(), String> {
-    set(reader.values.forward.urls.of_mut(kind), read_url(text))
+    reader.values.forward.urls.set(kind, read_url(text)?);
+    Ok(())
 }

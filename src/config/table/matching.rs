@@ -12,29 +12,29 @@ pub(super) static ROWS: &[Setting] = &[
         name: PENDING_TTL,
         value: Value::Text { form: "DURATION", default: "7d" },
         help: "How long a message may stay pending without evidence",
-        parse: |reader, text| set(&mut reader.values.pending_ttl, duration(text)),
-        show: |settings| written(settings.pending_ttl),
+        parse: |reader, text| set(&mut reader.values.policy.pending_ttl, duration(text)),
+        show: |settings| written(settings.policy.pending_ttl),
     },
     Setting {
         name: REPLY_WINDOW,
         value: Value::Text { form: "DURATION", default: "1h" },
         help: "The age up to which a reply or a call confirms a message",
-        parse: |reader, text| set(&mut reader.values.reply_window, duration(text)),
-        show: |settings| written(settings.reply_window),
+        parse: |reader, text| set(&mut reader.values.policy.reply_window, duration(text)),
+        show: |settings| written(settings.policy.reply_window),
     },
     Setting {
         name: EVENT_WINDOW,
         value: Value::Text { form: "DURATION", default: "15m" },
         help: "The age up to which an app's event with only a `To` confirms a message",
-        parse: |reader, text| set(&mut reader.values.event_window, duration(text)),
-        show: |settings| written(settings.event_window),
+        parse: |reader, text| set(&mut reader.values.policy.event_window, duration(text)),
+        show: |settings| written(settings.policy.event_window),
     },
     Setting {
         name: READ_CONFIRMS,
         value: Value::Switch { default: "false" },
         help: "Count the status `read` as evidence",
-        parse: |reader, text| set(&mut reader.values.read_confirms, switch(text)),
-        show: |settings| settings.read_confirms.to_string(),
+        parse: |reader, text| set(&mut reader.values.policy.read_confirms, switch(text)),
+        show: |settings| settings.policy.read_confirms.to_string(),
     },
     Setting {
         name: RESEND,
@@ -43,9 +43,12 @@ pub(super) static ROWS: &[Setting] = &[
                only-deliverable, all or code",
         parse: |reader, text| {
             let expected = "expected newest, only-deliverable, all or code";
-            set(&mut reader.values.resend, one_of(text, Resend::ALL, Resend::as_str, expected))
+            set(
+                &mut reader.values.policy.resend,
+                one_of(text, Resend::ALL, Resend::as_str, expected),
+            )
         },
-        show: |settings| settings.resend.as_str().to_owned(),
+        show: |settings| settings.policy.resend.as_str().to_owned(),
     },
     Setting {
         name: "HEARDBACK_REFERENCE_TAG",

@@ -32,7 +32,6 @@ pub fn every_setting() -> impl Iterator<Item = &'static Setting> {
     settings_under(|_| true)
 }
 
-/// The settings under some headings.
 pub(super) fn settings_under(
     is_wanted: impl Fn(&str) -> bool,
 ) -> impl Iterator<Item = &'static Setting> {

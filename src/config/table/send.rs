@@ -43,7 +43,7 @@ mod tests {
 
     const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-    fn gather(name: &'static str, text: &str) -> Result<Settings, String> {
+    fn load(name: &'static str, text: &str) -> Result<Settings, String> {
         let args = SettingsArgs::of([
             ("HEARDBACK_PUBLIC_URL", "https://a.example.com,https://b.example.com"),
             ("TWILIO_ACCOUNT_SID", "AC0123456789abcdef0123456789abcdef"),
@@ -54,7 +54,7 @@ mod tests {
             _ => None,
         };
         let none = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
-        let settings = Settings::gather(&args.with(name, text), &env, &none);
+        let settings = Settings::load(&args.with(name, text), &env, &none);
         settings.map_err(|problems| problems.to_string())
     }
 
@@ -79,7 +79,7 @@ mod tests {
                 "SK0123456789abcdef0123456789abcdef, SK1123456789abcdef1123456789abcdef",
             ),
         ] {
-            let settings = gather(name, text).expect("valid");
+            let settings = load(name, text).expect("valid");
             let row = every_setting().find(|row| row.name == name).expect("a row");
             assert_eq!((row.show)(&settings), expected, "{name}");
             assert!(!format!("{settings:?}").contains("hush"));
@@ -104,7 +104,7 @@ mod tests {
         ];
         for (name, values) in rows {
             for value in values {
-                let problems = gather(name, value).expect_err(value);
+                let problems = load(name, value).expect_err(value);
                 assert!(problems.contains(name) && !problems.contains("hush"), "{problems}");
             }
         }

@@ -94,8 +94,8 @@ pub(super) static ROWS: &[Setting] = &[
         name: RETENTION,
         value: Value::Text { form: "DURATION", default: "30d" },
         help: "How long finished records are kept",
-        parse: |reader, text| set(&mut reader.values.retention, duration(text)),
-        show: |settings| written(settings.retention),
+        parse: |reader, text| set(&mut reader.values.policy.retention, duration(text)),
+        show: |settings| written(settings.policy.retention),
     },
     Setting {
         name: MAX_MESSAGES,

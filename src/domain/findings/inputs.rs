@@ -7,6 +7,7 @@ use std::iter::Sum;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::domain::clock::Jump;
 use crate::domain::sid::AccountSid;
 
 /// The state of the service at one moment.
@@ -52,7 +53,7 @@ pub struct FindingInputs {
     /// Conversion by sender.
     pub senders: Vec<Traffic>,
     /// A jump of the system clock that is not resolved.
-    pub clock_jump: Option<ClockJump>,
+    pub clock_jump: Option<Jump>,
 }
 
 /// Facts from the start of `serve`.
@@ -314,15 +315,4 @@ pub struct TrafficCount {
     pub sent: u64,
     /// Confirmed.
     pub confirmed: u64,
-}
-
-/// A jump of the system clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ClockJump {
-    /// How far; positive if the clock went forward.
-    pub by: SignedDuration,
-    /// When it was noticed, by the trusted time.
-    pub noticed: Timestamp,
-    /// Whether no record expires or is removed by the clock until a second source agrees.
-    pub is_held_back: bool,
 }

@@ -17,9 +17,9 @@ mod traffic;
 pub use finding::Finding;
 pub use id::{FindingId, OUTSIDE, Severity};
 pub use inputs::{
-    ClaimedAccount, ClockJump, FdLimit, FindingInputs, ForeignServer, ForwardFacts, HeldAccount,
-    KeyFacts, OutboxFacts, PausedLane, RequestFacts, RouteSignatures, SignatureFacts,
-    SignatureFailures, StartFacts, StoreFacts, ThrottledLane, Traffic, TrafficCount, UpstreamFacts,
+    ClaimedAccount, FdLimit, FindingInputs, ForeignServer, ForwardFacts, HeldAccount, KeyFacts,
+    OutboxFacts, PausedLane, RequestFacts, RouteSignatures, SignatureFacts, SignatureFailures,
+    StartFacts, StoreFacts, ThrottledLane, Traffic, TrafficCount, UpstreamFacts,
 };
 pub use rejection::{UNKNOWN_SIDS, pause_advice};
 pub use store::MIN_FREE;

@@ -25,15 +25,15 @@ pub(super) fn derive(now: &FindingInputs, findings: &mut Vec<Finding>) {
         findings.push(Finding::new(FindingId::FdLimit, what).since(now.start.started_at));
     }
     if let Some(jump) = now.clock_jump {
-        let (by, way) =
-            (humanized(jump.by.abs()), if jump.by.is_negative() { "back" } else { "forward" });
-        let sweep = if jump.is_held_back {
+        let by = humanized(jump.ahead.abs());
+        let way = if jump.ahead.is_negative() { "back" } else { "forward" };
+        let sweep = if jump.holds_back() {
             "; no record expires or is removed by it until Twilio's Date or the operator agrees"
         } else {
             ""
         };
         let what = format!("The system clock jumped {way} by {by}{sweep}");
-        findings.push(Finding::new(FindingId::ClockJump, what).since(jump.noticed));
+        findings.push(Finding::new(FindingId::ClockJump, what).since(jump.since));
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;
+use crate::domain::clock::Jump;
 
 /// Minutes after some moment.
 pub(super) fn at(minute: i64) -> Timestamp {
@@ -248,10 +249,7 @@ fn provocations() -> Vec<(FindingId, Severity, Change, Change)> {
         (
             Id::ClockJump,
             Warning,
-            |now| {
-                let (by, noticed) = (HOUR * 960, at(9_999));
-                now.clock_jump = Some(ClockJump { by, noticed, is_held_back: true });
-            },
+            |now| now.clock_jump = Some(Jump { ahead: HOUR * 960, since: at(9_999) }),
             |_| {},
         ),
         (Id::StoreFull, Warning, |now| now.store.forgotten_early = 1, |_| {}),

@@ -55,7 +55,7 @@ impl From<Timestamp> for Now {
 }
 
 /// The settings that judgement depends on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Policy {
     /// How long a message stays pending.
     pub pending_ttl: Duration,

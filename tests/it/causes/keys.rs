@@ -151,7 +151,7 @@ fn a_key_of_another_configured_account_is_distinguished_from_one_of_an_unknown_a
     ]);
     let env = |name: &str| (name == "TWILIO_AUTH_TOKEN").then(|| TOKEN.to_owned());
     let file = format!("[[account]]\nsid = '{OTHER}'\nauth_tokens = ['{OTHER_TOKEN}']\n");
-    let settings = Settings::gather(&args, &env, &|_| Ok(file.clone())).expect("sound");
+    let settings = Settings::load(&args, &env, &|_| Ok(file.clone())).expect("sound");
     let url = format!("{BASE}{TARGET}");
     let body = BODY.replace(ACCOUNT, OTHER);
     let found = |body: &str, key: &str| {

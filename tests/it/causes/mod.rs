@@ -38,7 +38,7 @@ fn settings_for(public: &str) -> Settings {
         };
         Some(value)
     };
-    Settings::gather(&args, &env, &|_| Err(std::io::ErrorKind::NotFound.into())).expect("sound")
+    Settings::load(&args, &env, &|_| Err(std::io::ErrorKind::NotFound.into())).expect("sound")
 }
 
 /// Signs a form for a URL.

@@ -84,8 +84,8 @@ impl Line {
     }
 
     /// Whether the service closes the connection within this time and sends nothing before.
-    pub(crate) fn is_closed_within(&mut self, patience: Duration) -> bool {
-        let is_closed = self.0.is_closed_within(patience).expect("set");
+    pub(crate) fn is_closed_within(&mut self, timeout: Duration) -> bool {
+        let is_closed = self.0.is_closed_within(timeout).expect("set");
         self.0.set_timeout(LONG).expect("set");
         is_closed
     }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use heardback::admin::scrape::{ReadDisk, read_gauges};
-use heardback::store::Store;
+use heardback::admin::store_gauges::StoreGauges;
+use heardback::store::sled::Usage;
+use heardback::store::{PoolFigures, Store};
 use heardback::telemetry::metrics::Metrics;
-use heardback::telemetry::store_gauges::{Disk, PoolGauges, StoreGauges};
 
 use crate::contract::{Backend as _, backends};
 use crate::given::{Hands, account, address, direct, registered, service, shared};
@@ -42,10 +43,9 @@ const PEOPLE: [&str; 24] = [
 ];
 
 async fn scrape(store: &Arc<dyn Store>, hands: &Hands) -> String {
-    let disk: ReadDisk = Arc::new(|| Ok(Disk { used: 1, free: 2 }));
-    let metrics = Metrics::new();
-    metrics.set_store_gauges(read_gauges(store, &hands.clock(), &disk).await);
-    metrics.render()
+    let disk: ReadDisk = Arc::new(|| Ok(Usage { used: 1, free: 2 }));
+    let gauges = read_gauges(store, &hands.clock(), &disk).await;
+    Metrics::new().render_with(Box::new(gauges))
 }
 
 /// Every label of a scrape with its value.
@@ -170,12 +170,9 @@ async fn a_scrape_of_a_closed_store_is_answered_and_reports_it() {
 
 /// A scrape of a receiver with a database.
 pub(super) fn of_a_database() -> String {
-    let connections = [("in_use", 1), ("idle", 2)];
-    let transactions = vec![("committed", 1)];
-    let pool = Some(PoolGauges { connections, transactions, ..PoolGauges::default() });
-    let metrics = Metrics::new();
-    metrics.set_store_gauges(StoreGauges { pool, ..StoreGauges::default() });
-    metrics.render()
+    let pool = Some(PoolFigures { in_use: 1, idle: 2, committed: 1, ..PoolFigures::default() });
+    let gauges = StoreGauges { pool, ..StoreGauges::default() };
+    Metrics::new().render_with(Box::new(gauges))
 }
 
 #[tokio::test]

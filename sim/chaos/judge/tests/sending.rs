@@ -1,7 +1,7 @@
 //! Messages that are sent through.
 
 use super::*;
-use crate::judge::sending::counts;
+use crate::judge::sending::{SendCounts, counts};
 use crate::sending::SEND;
 
 fn created(history: &mut HistoryBuilder) {
@@ -35,5 +35,6 @@ fn a_send_without_an_answer_is_counted_and_breaks_nothing() {
     history.signal(SEND, Role::Honest, SID, REGISTERS, None);
     created(&mut history);
     assert_eq!(broken(&history), 0);
-    assert_eq!(counts(&Facts::of(&history.events)), [1, 1, 1, 0]);
+    let expected = SendCounts { sent: 1, created: 1, unacknowledged: 1, stored: 0 };
+    assert_eq!(counts(&Facts::of(&history.events)), expected);
 }

@@ -3,8 +3,9 @@
 //! Only with `--ask-app`, because the app runs its own code on each request. The form names the account and nothing else:
 //! no message, no call, no address. A second request has an invalid signature, which a validating app refuses.
 
-use crate::commands::doctor::live::report::{Check, CheckStatus};
-use crate::config::{AccountSettings, Settings};
+use crate::commands::doctor::live::report::{Check, CheckStatus, Judgement, fail, ok, warn};
+use crate::commands::replay::signer::account_key;
+use crate::config::Settings;
 use crate::domain::forward::{ForwardFailure, ForwardKind};
 use crate::domain::sid::AccountSid;
 use crate::forward::{AppAnswer, AppRequest, Failed, ForwardConfig, Forwarder, Limits};
@@ -29,9 +30,9 @@ pub(super) async fn checks(settings: &Settings, asks_app: bool) -> anyhow::Resul
     let mut checks = Vec::new();
     for ((sid, kind), url) in targets {
         let account = settings.accounts.iter().find(|account| account.sid == sid);
-        let Some((key, signature_settings)) = account.and_then(first_key) else { continue };
-        let request = |key| request((sid, kind), key, signature_settings.clone());
-        let signed = forwarder.forward(request(key)).await;
+        let Some(Ok(key)) = account.map(account_key) else { continue };
+        let request = |signing: SigningKey| request((sid, kind), signing, key.selects.as_ref());
+        let signed = forwarder.forward(request(key.key.clone())).await;
         let forged = forwarder.forward(request(SigningKey::new(b"no key of the app's"))).await;
         let (mark, says) = judge(&signed, &forged);
         checks.push(Check::new("app", mark, format!("{url} ({}): {says}", kind.as_str())));
@@ -39,78 +40,53 @@ pub(super) async fn checks(settings: &Settings, asks_app: bool) -> anyhow::Resul
     Ok(checks)
 }
 
-/// The key that Twilio signs with first, and its settings header if it is a `SharedKey`.
-fn first_key(account: &AccountSettings) -> Option<(SigningKey, Option<String>)> {
-    use secrecy::ExposeSecret as _;
-    let token = account.tokens.first();
-    let token = token.map(|token| (SigningKey::new(token.expose_secret().as_bytes()), None));
-    token.or_else(|| {
-        let key = account.shared_keys.first()?;
-        let header = format!("key={},algorithm={}", key.id.as_str(), key.algorithm.as_str());
-        Some((key.signing_key(), Some(header)))
-    })
-}
-
 fn request(
     (account, kind): (AccountSid, ForwardKind),
     key: SigningKey,
-    signature_settings: Option<String>,
+    selects: Option<&(String, String)>,
 ) -> AppRequest {
     let header = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
     let mut headers = vec![
         header("Content-Type", "application/x-www-form-urlencoded"),
         header("User-Agent", concat!("heardback/", env!("CARGO_PKG_VERSION"), " doctor")),
     ];
-    let settings = signature_settings;
-    headers.extend(settings.map(|it| header("X-Twilio-Webhooks-Signature-Settings", &it)));
+    headers.extend(selects.map(|(name, value)| header(name, value)));
     let body = format!("AccountSid={account}&ApiVersion=2010-04-01").into_bytes();
     let query = String::new();
     AppRequest { account, kind, key, is_get: false, query, headers, body, person: None }
 }
 
-/// The meaning of both answers.
-fn judge(
-    signed: &Result<AppAnswer, Failed>,
-    forged: &Result<AppAnswer, Failed>,
-) -> (CheckStatus, String) {
+fn judge(signed: &Result<AppAnswer, Failed>, forged: &Result<AppAnswer, Failed>) -> Judgement {
     let has = |answer: &Result<AppAnswer, Failed>, statuses: &[u16]| {
         answer.as_ref().is_ok_and(|answer| statuses.contains(&answer.status))
     };
     // Some apps hide a route from a wrong signature.
     let is_refused = has(forged, &[400, 401, 403, 404]);
     match signed {
-        Ok(AppAnswer { status, .. }) if has(signed, &[404, 405]) && has(forged, &[404, 405]) => (
-            CheckStatus::Fail,
-            format!(
+        Ok(AppAnswer { status, .. }) if has(signed, &[404, 405]) && has(forged, &[404, 405]) => {
+            fail(format!(
                 "the app has no route for POST at this path ({status} for a valid and for a wrong signature): \
                  correct the path of the URL, or the app's route"
-            ),
-        ),
-        Ok(AppAnswer { status, .. }) if has(signed, &[400, 401, 403]) && is_refused => (
-            CheckStatus::Fail,
-            format!(
+            ))
+        }
+        Ok(AppAnswer { status, .. }) if has(signed, &[400, 401, 403]) && is_refused => {
+            fail(format!(
                 "the app refuses Heardback's signature ({status}), or every request without a message: it must \
                  validate for this very URL, with this account's auth token"
-            ),
-        ),
+            ))
+        }
         Ok(AppAnswer { status, .. }) if is_refused => {
-            (CheckStatus::Ok, format!("the app accepts Heardback's signature ({status})"))
+            ok(format!("the app accepts Heardback's signature ({status})"))
         }
         // A webhook without a message may well be an error of the app, after it accepted the signature.
-        Err(Failed { failure: ForwardFailure::ServerError, detail }) if is_refused => (
-            CheckStatus::Ok,
-            format!(
-                "the app accepts Heardback's signature, and fails on a form without a message ({detail})"
-            ),
-        ),
-        Ok(AppAnswer { status, .. }) => (
-            CheckStatus::Warn,
-            format!(
-                "the app answers ({status}), but accepts a wrong signature, too: anyone can send it webhooks"
-            ),
-        ),
+        Err(Failed { failure: ForwardFailure::ServerError, detail }) if is_refused => ok(format!(
+            "the app accepts Heardback's signature, and fails on a form without a message ({detail})"
+        )),
+        Ok(AppAnswer { status, .. }) => warn(format!(
+            "the app answers ({status}), but accepts a wrong signature, too: anyone can send it webhooks"
+        )),
         Err(Failed { failure, detail }) => {
-            (CheckStatus::Fail, format!("the app did not answer: {} ({detail})", failure.as_str()))
+            fail(format!("the app did not answer: {} ({detail})", failure.as_str()))
         }
     }
 }

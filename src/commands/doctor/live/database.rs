@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::commands::doctor::live::report::{Check, CheckStatus};
+use crate::commands::doctor::live::report::{Check, CheckStatus, Judgement, fail, ok, warn};
 use crate::commands::store_access::{now, postgres_options};
 use crate::config::{PostgresUrl, Values};
 use crate::domain::span::humanized;
@@ -34,121 +34,96 @@ fn of_facts(facts: &DatabaseFacts, url: &PostgresUrl, wall: Timestamp) -> Vec<Ch
     rows.into_iter().map(|(status, text)| Check::new("store", status, text)).collect()
 }
 
-fn server(facts: &DatabaseFacts, url: &PostgresUrl) -> (CheckStatus, String) {
+fn server(facts: &DatabaseFacts, url: &PostgresUrl) -> Judgement {
     let version = &facts.server_version;
     if facts.is_read_only {
-        let text = format!("{url} is read-only, as a standby is; connect to the primary");
-        return (CheckStatus::Fail, text);
+        return fail(format!("{url} is read-only, as a standby is; connect to the primary"));
     }
     let major = version.split(['.', ' ']).next().and_then(|major| major.parse::<u32>().ok());
     if major.is_some_and(|major| major < OLDEST_VERSION) {
-        let text =
-            format!("{url} is PostgreSQL {version}, which gets no fixes any more; upgrade it");
-        return (CheckStatus::Warn, text);
+        return warn(format!(
+            "{url} is PostgreSQL {version}, which gets no fixes any more; upgrade it"
+        ));
     }
-    (CheckStatus::Ok, format!("{url} answers: PostgreSQL {version}"))
+    ok(format!("{url} answers: PostgreSQL {version}"))
 }
 
-fn schema(facts: &DatabaseFacts) -> (CheckStatus, String) {
+fn schema(facts: &DatabaseFacts) -> Judgement {
     match facts.schema_version {
-        SCHEMA_VERSION => (CheckStatus::Ok, format!("the schema has version {SCHEMA_VERSION}")),
-        0 => {
-            let text = "the database has no schema; run `heardback store migrate`".to_owned();
-            (CheckStatus::Fail, text)
-        }
-        found if found < SCHEMA_VERSION => {
-            let text = format!(
-                "the schema has version {found}, this release needs {SCHEMA_VERSION}; run `heardback store migrate`"
-            );
-            (CheckStatus::Fail, text)
-        }
-        found => {
-            let text = format!(
-                "the schema has version {found}, newer than this release's {SCHEMA_VERSION}; finish the deploy"
-            );
-            (CheckStatus::Warn, text)
-        }
+        SCHEMA_VERSION => ok(format!("the schema has version {SCHEMA_VERSION}")),
+        0 => fail("the database has no schema; run `heardback store migrate`"),
+        found if found < SCHEMA_VERSION => fail(format!(
+            "the schema has version {found}, this release needs {SCHEMA_VERSION}; run `heardback store migrate`"
+        )),
+        found => warn(format!(
+            "the schema has version {found}, newer than this release's {SCHEMA_VERSION}; finish the deploy"
+        )),
     }
 }
 
-fn rights(facts: &DatabaseFacts) -> (CheckStatus, String) {
+fn rights(facts: &DatabaseFacts) -> Judgement {
     let role = &facts.role;
     if facts.excess_rights.is_empty() {
-        return (CheckStatus::Ok, format!("the role {role} has no right beyond rows"));
+        return ok(format!("the role {role} has no right beyond rows"));
     }
     let rights = facts.excess_rights.join(", ");
-    let text = format!(
+    warn(format!(
         "the role {role} has rights that the service does not need: {rights}; give it only those of docs/postgres.md"
-    );
-    (CheckStatus::Warn, text)
+    ))
 }
 
-fn tls(facts: &DatabaseFacts) -> (CheckStatus, String) {
-    let text = match &facts.tls {
+fn tls(facts: &DatabaseFacts) -> Judgement {
+    ok(match &facts.tls {
         Some(version) => format!("the connection is encrypted with {version}"),
         None => "the connection is not encrypted; that is right on this machine only".to_owned(),
-    };
-    (CheckStatus::Ok, text)
+    })
 }
 
 /// A 2xx means that a commit is on the server's disk.
-fn durability(facts: &DatabaseFacts) -> (CheckStatus, String) {
+fn durability(facts: &DatabaseFacts) -> Judgement {
     let DatabaseFacts { fsync, synchronous_commit, .. } = facts;
     if fsync == "off" {
-        let text =
-            "fsync is off: a power cut of the server loses acknowledged records; set fsync=on"
-                .to_owned();
-        return (CheckStatus::Fail, text);
+        return fail(
+            "fsync is off: a power cut of the server loses acknowledged records; set fsync=on",
+        );
     }
-    let text = match synchronous_commit.as_str() {
+    ok(match synchronous_commit.as_str() {
         "off" => {
             "synchronous_commit is off; this service sets it to on for its own commits".to_owned()
         }
         value => format!("fsync is on, synchronous_commit is {value}"),
-    };
-    (CheckStatus::Ok, text)
+    })
 }
 
-fn standbys(facts: &DatabaseFacts) -> (CheckStatus, String) {
+fn standbys(facts: &DatabaseFacts) -> Judgement {
     let DatabaseFacts { standbys, synchronous_standbys, hidden_standbys, .. } = facts;
     let names = facts.synchronous_standby_names.trim();
     if *hidden_standbys > 0 {
-        let text = format!(
+        return warn(format!(
             "{standbys} standbys, but the role may not see whether they are synchronous; ask the provider, or grant \
              pg_monitor: a failover to an asynchronous standby loses acknowledged records"
-        );
-        return (CheckStatus::Warn, text);
+        ));
     }
     if *synchronous_standbys > 0 && facts.synchronous_commit == "local" {
-        let text = "synchronous_commit is local: a commit does not wait for the synchronous standby, and a failover \
-                    loses acknowledged records; set it to on"
-            .to_owned();
-        return (CheckStatus::Warn, text);
+        return warn(
+            "synchronous_commit is local: a commit does not wait for the synchronous standby, and a failover \
+                    loses acknowledged records; set it to on",
+        );
     }
     match (*standbys, *synchronous_standbys) {
-        (0, _) if !names.is_empty() => {
-            let text = "synchronous_standby_names is set, and no standby is connected: commits wait for one".to_owned();
-            (CheckStatus::Warn, text)
-        }
-        (0, _) => {
-            let text = "no standby: the server's own disk is the only copy of what is acknowledged"
-                .to_owned();
-            (CheckStatus::Ok, text)
-        }
-        (_, 0) => {
-            let text = format!(
-                "ASYNCHRONOUS STANDBYS ({standbys}): a failover to one of them loses records that were acknowledged; \
+        (0, _) if !names.is_empty() => warn(
+            "synchronous_standby_names is set, and no standby is connected: commits wait for one",
+        ),
+        (0, _) => ok("no standby: the server's own disk is the only copy of what is acknowledged"),
+        (_, 0) => warn(format!(
+            "ASYNCHRONOUS STANDBYS ({standbys}): a failover to one of them loses records that were acknowledged; \
                  set synchronous_standby_names (docs/postgres.md)"
-            );
-            (CheckStatus::Warn, text)
-        }
-        (all, synchronous) => {
-            (CheckStatus::Ok, format!("{synchronous} of {all} standbys confirm each commit"))
-        }
+        )),
+        (all, synchronous) => ok(format!("{synchronous} of {all} standbys confirm each commit")),
     }
 }
 
-fn connections(facts: &DatabaseFacts) -> (CheckStatus, String) {
+fn connections(facts: &DatabaseFacts) -> Judgement {
     let DatabaseFacts { connections, max_connections, max_locks_per_transaction, .. } = facts;
     let text = format!(
         "{connections} of {max_connections} connections are in use; max_locks_per_transaction is \
@@ -159,7 +134,7 @@ fn connections(facts: &DatabaseFacts) -> (CheckStatus, String) {
 }
 
 /// The server's clock decides when a message is due; this machine's clock judges the times that apps sign.
-fn clocks(facts: &DatabaseFacts, wall: Timestamp) -> (CheckStatus, String) {
+fn clocks(facts: &DatabaseFacts, wall: Timestamp) -> Judgement {
     let server = Timestamp::from_millisecond(facts.now_ms).unwrap_or(wall);
     let apart = wall.duration_since(server);
     let text =

@@ -11,12 +11,11 @@ mod service;
 mod twilio;
 
 use crate::commands::check::{placement_warning, webhooks};
-use crate::commands::doctor::live::report::{Check, CheckStatus, DoctorReport};
+use crate::commands::doctor::live::report::{Check, CheckStatus, DoctorReport, fail, ok, warn};
 use crate::config::{Settings, StoreUrl};
 use crate::store::sled::{StoreProbe, probe};
 use std::path::Path;
 
-/// Makes every check.
 pub(crate) async fn run_checks(
     settings: &Settings,
     asks_app: bool,
@@ -49,22 +48,17 @@ fn store_checks(settings: &Settings) -> Vec<Check> {
 fn sled_check(path: &Path) -> Check {
     let shown = path.display();
     let (mark, says) = match probe(path) {
-        Ok(StoreProbe::InUse { holder }) => (
-            CheckStatus::Ok,
-            format!("{shown} is in use ({holder}), as expected of a running service"),
-        ),
-        Ok(StoreProbe::Free) => (
-            CheckStatus::Ok,
-            format!(
-                "{shown} exists, no service has it open; its records were not read: `heardback verify-store` \
+        Ok(StoreProbe::InUse { holder }) => {
+            ok(format!("{shown} is in use ({holder}), as expected of a running service"))
+        }
+        Ok(StoreProbe::Free) => ok(format!(
+            "{shown} exists, no service has it open; its records were not read: `heardback verify-store` \
                  does that"
-            ),
-        ),
-        Ok(StoreProbe::Absent) => (
-            CheckStatus::Warn,
-            format!("there is no store at {shown} yet; `heardback serve` makes it"),
-        ),
-        Err(error) => (CheckStatus::Fail, error.to_string()),
+        )),
+        Ok(StoreProbe::Absent) => {
+            warn(format!("there is no store at {shown} yet; `heardback serve` makes it"))
+        }
+        Err(error) => fail(error.to_string()),
     };
     Check::new("store", mark, says)
 }

@@ -4,13 +4,12 @@
 
 use std::time::Duration;
 
-use crate::commands::doctor::live::report::{Check, CheckStatus};
+use crate::commands::doctor::live::report::{Check, ok, warn};
 use crate::domain::root_cause::root_cause;
 use crate::twilio::public_url::PublicUrl;
 
 /// Twilio waits 5 s for a connection.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// The answer to `GET /`.
 const GREETING: &str = "heardback";
 /// Bounds the answer of another server.
 const MAX_BODY: usize = 1 << 20;
@@ -27,16 +26,14 @@ pub(super) fn client() -> reqwest::Result<reqwest::Client> {
 pub(super) async fn public_url_check(http: &reqwest::Client, url: &PublicUrl) -> Check {
     let (mark, says) = match get(http, &format!("{url}/")).await {
         Ok((200, body)) if body.starts_with(GREETING) => {
-            (CheckStatus::Ok, format!("{url}/ answers with our greeting"))
+            ok(format!("{url}/ answers with our greeting"))
         }
-        Ok((status, _)) => (
-            CheckStatus::Warn,
-            format!("{url}/ answers {status}, but not as Heardback does: does it lead here?"),
-        ),
-        Err(error) => (
-            CheckStatus::Warn,
-            format!("{url}/ cannot be reached from here ({error}); Twilio has to reach it"),
-        ),
+        Ok((status, _)) => {
+            warn(format!("{url}/ answers {status}, but not as Heardback does: does it lead here?"))
+        }
+        Err(error) => {
+            warn(format!("{url}/ cannot be reached from here ({error}); Twilio has to reach it"))
+        }
     };
     Check::new("public url", mark, says)
 }

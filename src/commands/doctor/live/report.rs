@@ -11,9 +11,23 @@ use crate::commands::check::Webhooks;
 #[serde(rename_all = "snake_case")]
 pub(super) enum CheckStatus {
     Ok,
-    /// May be fine.
     Warn,
     Fail,
+}
+
+/// The status of a check, and its text.
+pub(super) type Judgement = (CheckStatus, String);
+
+pub(super) fn ok(says: impl Into<String>) -> Judgement {
+    (CheckStatus::Ok, says.into())
+}
+
+pub(super) fn warn(says: impl Into<String>) -> Judgement {
+    (CheckStatus::Warn, says.into())
+}
+
+pub(super) fn fail(says: impl Into<String>) -> Judgement {
+    (CheckStatus::Fail, says.into())
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -34,7 +48,6 @@ impl Check {
 /// All checks in their order, and the webhook URLs for each public URL.
 #[derive(Debug, Serialize)]
 pub(crate) struct DoctorReport {
-    /// Whether no check failed.
     pub ok: bool,
     pub(super) checks: Vec<Check>,
     pub(super) webhooks: Vec<Webhooks>,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::commands::doctor::live::report::{Check, CheckStatus};
+use crate::commands::doctor::live::report::{Check, Judgement, fail, ok, warn};
 use crate::config::{AccountSettings, Settings};
 use crate::domain::feedback::OutcomeDetail;
 use crate::upstream::{Credential, CredentialProbe, Upstream, UpstreamConfig};
@@ -49,36 +49,27 @@ fn named_credentials(account: &AccountSettings) -> Vec<(String, Credential)> {
     numbered.collect()
 }
 
-fn describe(
-    host: &str,
-    name: &str,
-    probed: &CredentialProbe,
-    one_works: bool,
-) -> (CheckStatus, String) {
+fn describe(host: &str, name: &str, probed: &CredentialProbe, one_works: bool) -> Judgement {
     match probed {
         CredentialProbe::Good { status: Some(status) } if status != "active" => {
-            (CheckStatus::Fail, format!("{host} accepts {name}, but the account is {status}"))
+            fail(format!("{host} accepts {name}, but the account is {status}"))
         }
-        CredentialProbe::Good { .. } => (CheckStatus::Ok, format!("{host} accepts {name}")),
-        CredentialProbe::Limited => (
-            CheckStatus::Ok,
-            format!(
-                "{host} accepts {name}, which may not read the account; that is fine if it is a Standard \
+        CredentialProbe::Good { .. } => ok(format!("{host} accepts {name}")),
+        CredentialProbe::Limited => ok(format!(
+            "{host} accepts {name}, which may not read the account; that is fine if it is a Standard \
                  key, or has /twilio/messaging/messages.feedback/create"
-            ),
-        ),
+        )),
         CredentialProbe::Denied(error) => {
             let (mark, reason) = if one_works {
-                (CheckStatus::Warn, "another one works, so this one is old")
+                warn("another one works, so this one is old")
             } else {
-                (CheckStatus::Fail, "wrong or old, another account's, or another region's")
+                fail("wrong or old, another account's, or another region's")
             };
             (mark, format!("{host} rejects {name} ({}): {reason}", shown(error)))
         }
-        CredentialProbe::Unknown(error) => (
-            CheckStatus::Fail,
-            format!("{host} did not answer as Twilio about {name}: {}", shown(error)),
-        ),
+        CredentialProbe::Unknown(error) => {
+            fail(format!("{host} did not answer as Twilio about {name}: {}", shown(error)))
+        }
     }
 }
 

@@ -9,7 +9,6 @@ pub(super) struct Hashes<'a> {
     case: &'a Case<'a>,
     signed: Vec<String>,
     actual: String,
-    /// Whether the signed content is as expected.
     is_expected: bool,
 }
 

@@ -74,7 +74,6 @@ impl<'a> Case<'a> {
         recorded.unwrap_or_else(|| signature::body_hash(&self.recording.body))
     }
 
-    /// The account that the request names.
     pub(super) fn account(&self) -> Option<String> {
         let mut pairs = self.query_parameters();
         pairs.extend(match self.media {

@@ -20,7 +20,6 @@ use crate::domain::route::RouteSigner::{App, Twilio};
 use crate::recording::NEAREST_NOTE;
 use crate::twilio::public_url::CONNECTION_OVERRIDES;
 
-/// A row of the table.
 pub(super) struct Cause {
     /// One word for programs, stable between releases.
     pub(super) id: &'static str,
@@ -36,9 +35,7 @@ pub(super) struct Cause {
 pub(super) enum Transform {
     /// The request has no signature that can be verified. The first that applies counts.
     Unverifiable(fn(&Case<'_>) -> Option<String>),
-    /// Repairs the signature header.
     Header(fn(&str) -> String),
-    /// The receiver rejects a key.
     Key(fn(&KeySource, &Case<'_>) -> Option<String>),
     /// Other forms of a part of the URL.
     UrlPart(Part, fn(&Case<'_>, &Url) -> Forms),

@@ -22,7 +22,6 @@ struct DiagnosedFile {
     diagnosis: Diagnosis,
 }
 
-/// Reads and diagnoses each file.
 pub(crate) fn files(settings: &Settings, paths: &[PathBuf]) -> Result<Diagnosed, String> {
     let read = |path: &PathBuf| {
         let file = path.display().to_string();

@@ -27,12 +27,10 @@ pub(super) fn no_detail(applies: bool) -> Option<String> {
 pub enum DiagnosisOutcome {
     /// The signature is valid under the current settings.
     Good,
-    /// The causes of the mismatch were found.
     Found,
     NotFound,
 }
 
-/// The size of the search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Tried {
     pub urls: usize,
@@ -40,11 +38,9 @@ pub struct Tried {
     pub keys: usize,
     /// Computed signatures. Each URL counts with and without the default port.
     pub signatures: usize,
-    /// Whether the search stopped at its limit.
     pub cut_short: bool,
 }
 
-/// The diagnosis of one request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnosis {
     pub outcome: DiagnosisOutcome,
@@ -54,7 +50,6 @@ pub struct Diagnosis {
     pub key: Option<String>,
     /// The signed URL: origin and route, without values.
     pub signed_url: Option<String>,
-    /// Further checks, likeliest first.
     pub hints: Vec<String>,
     pub tried: Tried,
 }
@@ -109,7 +104,6 @@ pub(super) fn shown_name(name: &[u8]) -> String {
     String::from_utf8_lossy(name).into_owned()
 }
 
-/// A host with or without a port.
 pub(super) fn shown_host(host: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:[]_".contains(&byte);
     if host.is_empty() || host.len() > 253 || !host.bytes().all(is_plain) {

@@ -11,7 +11,6 @@ use crate::twilio::form;
 
 /// The search drops each of this many parameters. A callback of Twilio has some thirty.
 pub(super) const MAX_DROPPED: usize = 64;
-/// The characters that form encoders escape.
 const ESCAPED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
 const PLACES: [&str; 8] =
     ["FromCity", "FromState", "FromZip", "FromCountry", "ToCity", "ToState", "ToZip", "ToCountry"];
@@ -41,7 +40,6 @@ pub(super) fn replaced(mut text: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Values with CRLF instead of LF.
 pub(super) fn crlf(value: &[u8]) -> Vec<u8> {
     replaced(&replaced(value, b"\r\n", b"\n"), b"\n", b"\r\n")
 }

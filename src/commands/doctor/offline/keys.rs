@@ -16,7 +16,6 @@ use crate::twilio::signature::{Algorithm, Content, KeyId, Presented, SigningKey,
 const TRIED_ID: &str = "doctor";
 const TRIED_SETTINGS: &[u8] = b"key=doctor,algorithm=HMAC_SHA256";
 
-/// A secret, and its kind.
 pub(super) struct KeySource {
     pub(super) name: String,
     pub(super) secret: Vec<u8>,

@@ -48,7 +48,6 @@ impl<T: Clone + Eq + Hash> Candidates<T> {
         Self { list: Vec::new(), seen: HashSet::new(), max }
     }
 
-    /// Returns whether it is new.
     fn add(&mut self, value: T, causes: &[&Deviation]) -> bool {
         let is_new = self.list.len() < self.max && self.seen.insert(value.clone());
         if is_new {
@@ -130,7 +129,6 @@ pub(super) struct ClaimedHeader {
     header: String,
     /// By its length.
     algorithm: Algorithm,
-    /// The damage of the header.
     pub(super) repaired: Option<Deviation>,
 }
 
@@ -230,7 +228,6 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// The match with the fewest causes.
     fn run(&mut self, claim: &ClaimedHeader) -> Option<SearchMatch> {
         let keys = keys(self.case, claim.algorithm);
         self.tried.keys = keys.len();
@@ -326,7 +323,7 @@ mod tests {
         ]);
         let env = |name: &str| (name == "TWILIO_AUTH_TOKEN").then(|| "f00dbabe".repeat(4));
         let read = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
-        let settings = Settings::gather(&args, &env, &read).expect("valid settings");
+        let settings = Settings::load(&args, &env, &read).expect("valid settings");
         let signature = ("X-Twilio-Signature".to_owned(), format!("{}=", "A".repeat(27)));
         let recording = Recording {
             method: "GET".to_owned(),

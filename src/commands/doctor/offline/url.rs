@@ -31,9 +31,7 @@ pub(super) enum Part {
     Host,
     /// With its colon, or empty.
     Port,
-    /// Path prefix of the public URL.
     Prefix,
-    /// Path on the request line.
     Path,
     /// With its `?`, or empty.
     Query,
@@ -129,7 +127,6 @@ pub(super) fn ports(case: &Case<'_>, _: &Url) -> Forms {
     ports.map(|digits| format!(":{digits}")).map(|port| (port.clone(), port)).collect()
 }
 
-/// The URL without this part.
 pub(super) fn without(url: &Url, part: Part) -> Forms {
     vec![(String::new(), url.get(part).to_owned())]
 }

@@ -146,13 +146,13 @@ impl Folder<'_> {
     }
 
     /// Waits for sled's own lock. It outlives our handles briefly, and longer if another tool has opened the folder.
-    pub(crate) fn wait_for_sled_lock(&self, patience: Duration) -> Result<(), OpenError> {
+    pub(crate) fn wait_for_sled_lock(&self, timeout: Duration) -> Result<(), OpenError> {
         let db = match File::open(self.path.join(DB_FILE)) {
             Ok(db) => db,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(self.io("open", error)),
         };
-        if try_lock_for(&db, patience).map_err(|error| self.io("lock", error))? {
+        if try_lock_for(&db, timeout).map_err(|error| self.io("lock", error))? {
             return Ok(());
         }
         let holder = "unknown; it holds only sled's own lock".to_owned();
@@ -197,7 +197,7 @@ impl Folder<'_> {
 
     /// Locks the store, and waits this long for another process: a rolling restart needs a moment, and sled's own lock
     /// does not wait.
-    pub(crate) fn lock(&self, patience: Duration) -> Result<StoreLock, OpenError> {
+    pub(crate) fn lock(&self, timeout: Duration) -> Result<StoreLock, OpenError> {
         let mut file = File::options()
             .create(true)
             .truncate(false)
@@ -205,8 +205,8 @@ impl Folder<'_> {
             .write(true)
             .open(self.path.join(LOCK_FILE))
             .map_err(|error| self.io("open the lock file of", error))?;
-        if try_lock_for(&file, patience).map_err(|error| self.io("lock", error))? {
-            let claim = retry_for(patience, || Ok(PathClaim::take(self.path)))
+        if try_lock_for(&file, timeout).map_err(|error| self.io("lock", error))? {
+            let claim = retry_for(timeout, || Ok(PathClaim::take(self.path)))
                 .map_err(|error| self.io("claim the path", error))?;
             return match claim {
                 Some(claim) => Ok(StoreLock { file, _claim: claim }),
@@ -294,8 +294,8 @@ impl Folder<'_> {
 }
 
 /// Tries for this long to lock a file. Returns whether it is locked now.
-pub(crate) fn try_lock_for(file: &File, patience: Duration) -> io::Result<bool> {
-    let lock = retry_for(patience, || match file.try_lock() {
+pub(crate) fn try_lock_for(file: &File, timeout: Duration) -> io::Result<bool> {
+    let lock = retry_for(timeout, || match file.try_lock() {
         Ok(()) => Ok(Some(())),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(error),
@@ -309,13 +309,13 @@ pub(crate) fn try_lock_for(file: &File, patience: Duration) -> io::Result<bool> 
     reason = "measures the wait for a lock, before any clock is injected"
 )]
 fn retry_for<T>(
-    patience: Duration,
+    timeout: Duration,
     mut attempt: impl FnMut() -> io::Result<Option<T>>,
 ) -> io::Result<Option<T>> {
     let began = Instant::now();
     loop {
         let result = attempt()?;
-        if result.is_some() || began.elapsed() >= patience {
+        if result.is_some() || began.elapsed() >= timeout {
             return Ok(result);
         }
         std::thread::park_timeout(LOCK_RETRY);

@@ -53,7 +53,7 @@ pub(crate) struct Opened {
 }
 
 pub(crate) fn open(options: &Options) -> Result<Opened, OpenError> {
-    let Options { path, lock_timeout: patience, .. } = options;
+    let Options { path, lock_timeout, .. } = options;
     let folder = Folder { path };
     let marker = options.marks_path.then(|| PathMarker::of(path)).flatten();
     if options.must_exist {
@@ -62,7 +62,7 @@ pub(crate) fn open(options: &Options) -> Result<Opened, OpenError> {
         marker.as_ref().map_or(Ok(()), |marker| folder.check_not_gone(marker))?;
         folder.create()?;
     }
-    let lock = folder.lock(*patience)?;
+    let lock = folder.lock(*lock_timeout)?;
     let complete = folder.check_format()?;
     if options.must_exist && !complete {
         return Err(OpenError::Absent { path: folder.name() });
@@ -70,7 +70,7 @@ pub(crate) fn open(options: &Options) -> Result<Opened, OpenError> {
     let sealed = complete.then(|| folder.sealed_count()).transpose()?;
     let note = if options.must_exist { note_holder } else { note_starting };
     note(&lock).map_err(|error| folder.io("write the lock file of", error))?;
-    folder.wait_for_sled_lock(*patience)?;
+    folder.wait_for_sled_lock(*lock_timeout)?;
     let (ScannedDb { db, tree, scan }, (recipient_hash_key, own_recipient_hash_key)) = folder
         .with_copy(&options.free_space, || {
             let index = IndexBuilder::by(options.policy);
@@ -126,17 +126,17 @@ pub(crate) fn open(options: &Options) -> Result<Opened, OpenError> {
 
 /// Opens a store to read it, not to serve it: interrupted posts stay claimed, and the recipient hash key is not
 /// touched.
-pub(crate) fn open_read_only(path: &Path, patience: Duration) -> Result<ReadOnlyStore, OpenError> {
+pub(crate) fn open_read_only(path: &Path, timeout: Duration) -> Result<ReadOnlyStore, OpenError> {
     let folder = Folder { path };
     folder.check_exists()?;
-    let lock = folder.lock(patience)?;
+    let lock = folder.lock(timeout)?;
     let complete = folder.check_format()?;
     if !complete {
         return Err(OpenError::Absent { path: folder.name() });
     }
     let sealed = Some(folder.sealed_count()?);
     note_holder(&lock).map_err(|error| folder.io("write the lock file of", error))?;
-    folder.wait_for_sled_lock(patience)?;
+    folder.wait_for_sled_lock(timeout)?;
     let read = folder
         .with_copy(&free_space(path), || folder.open_and_scan(sealed, READ_ONLY_CACHE, None))?;
     let file = File::open(path.join(DB_FILE)).map_err(|error| folder.io("open", error))?;

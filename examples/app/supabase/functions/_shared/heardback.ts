@@ -19,7 +19,7 @@ async function report(fields: Record<string, string>): Promise<void> {
       const answer = await fetch(url, { method: "POST", headers, body, signal: AbortSignal.timeout(2000) });
       if (answer.ok) return;
       console.error(url, answer.status, await answer.text());
-      if ([400, 409, 413, 415].includes(answer.status)) return; // the same request would be refused again
+      if ([400, 409, 413, 414, 415].includes(answer.status)) return; // the same request would be refused again
     } catch (error) {
       console.error(url, error); // a timeout, or no connection
     }
