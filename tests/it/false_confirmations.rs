@@ -78,6 +78,15 @@ fn a_code_selects_its_message_however_it_is_written_and_never_the_newest() {
         ("K7M2QP", "Z9X8CV", "it says k7m 2qp"),
         ("G-111111", "G-222222", "g-111111"),
         ("111-111", "222-222", "111111"),
+        ("111111", "222222", "你好我收到的验证码是111111请帮我登录"),
+        ("111111", "222222", "รหัสของฉันคือ111111ครับขอบคุณ"),
+        ("111111", "222222", "mycodeis111111"),
+        ("111111", "222222", "①①①①①①"),
+        ("ABC-123", "DEF-456", "abc 123"),
+        ("WDJB-MJHT", "QRST-VWXZ", "it says wdjb-mjht"),
+        ("WDJB-MJHT", "QRST-VWXZ", "wdjb mjht"),
+        ("correct horse", "battery staple", "Correct horse"),
+        ("123456789012345678", "876543210987654321", "123456789012345678"),
     ] {
         let mut book = book(&[coded(1, first, 0), coded(2, second, 10)]);
         let observed = book.observe(&typed(text, reply(1, 30)));
@@ -88,8 +97,19 @@ fn a_code_selects_its_message_however_it_is_written_and_never_the_newest() {
 
 #[test]
 fn a_text_that_looks_like_a_code_but_matches_none_proves_nothing() {
-    for text in ["333333", "the code is 33 33 33", "q1w2e3", "۳۳۳۳۳۳", "order 4711", "at 10:30"]
-    {
+    for text in [
+        "333333",
+        "the code is 33 33 33",
+        "q1w2e3",
+        "۳۳۳۳۳۳",
+        "order 4711",
+        "at 10:30",
+        "我收到的号码好像是333333吧请帮我看一下",
+        "333333333333333333",
+        "WDJB-MJHX",
+        "abc-333",
+        "ⅠⅡⅢⅣⅤⅥ",
+    ] {
         let mut book = book(&[coded(1, "111111", 0), coded(2, "222222", 10)]);
         let observed = book.observe(&typed(text, reply(1, 30)));
         assert_eq!(reason(&observed), Some(Reason::OtherCode), "{text}");
