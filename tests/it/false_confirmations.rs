@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use heardback::domain::code::{CodeKey, Probe};
 use heardback::domain::matching::{AUTOMATIC_FOR, ObserveOutcome, Policy, Reason, Resend};
-use heardback::domain::message::{Basis, State};
+use heardback::domain::message::{Basis, State, Status};
 use heardback::domain::sid::AccountSid;
 use heardback::domain::signal::{
     Evidence, EvidenceTarget, MessageUpdate, SenderHint, Signal, SignalSource, TimeSource,
@@ -599,6 +599,13 @@ fn an_automatic_sender_that_quotes_or_has_the_code_still_counts_as_do_a_call_and
     let call = EvidenceTarget::Caller { recipient: person(1), whatsapp, sender };
     let mut called = book(&[registered(1, 0)]);
     assert_eq!(called.observe(&signal(call, 2)), ObserveOutcome::Confirmed(sid(1)));
+}
+
+#[test]
+fn a_text_beside_a_message_that_is_scheduled_for_later_is_not_automatic() {
+    let scheduled = MessageUpdate { status: Some(Status::Scheduled), ..registered(2, 58) };
+    let mut book = book(&[registered(1, 0), scheduled]);
+    assert_eq!(book.observe(&reply(1, MINUTE)), ObserveOutcome::Confirmed(sid(1)));
 }
 
 #[test]
