@@ -14,9 +14,18 @@ fn field(answer: &Answer) -> String {
 #[test]
 fn a_reference_that_stands_for_a_missing_value_is_refused_by_its_field_on_every_route() {
     let harness = Harness::new(&[]);
-    for reference in
-        ["undefined", "null", "None", "NaN", "[object Object]", "login-undefined", "${id}", "0"]
-    {
+    for reference in [
+        "undefined",
+        "null",
+        "None",
+        "NaN",
+        "[object Object]",
+        "login-undefined",
+        "${id}",
+        "0",
+        "login-",
+        "$userId",
+    ] {
         let sid = sid(1);
         for request in [
             json_post("/app/messages", &json!({ "MessageSid": sid, "Reference": reference })),
@@ -69,6 +78,18 @@ fn a_zero_time_is_refused_by_its_field() {
             let answer = harness.send(&form(target, &[("MessageSid", &sid(1)), (name, zero)]));
             assert_eq!((answer.status, field(&answer).as_str()), (400, name), "{zero}");
         }
+    }
+    assert!(harness.message(1).is_none());
+}
+
+#[test]
+fn a_reference_that_contains_a_persons_address_is_refused_and_not_repeated() {
+    let harness = Harness::new(&[]);
+    for reference in ["user:+15551234567", "jane@example.com"] {
+        let fields = [("MessageSid", &*sid(1)), ("Reference", reference)];
+        let answer = harness.send(&form("/app/messages", &fields));
+        assert_eq!((answer.status, field(&answer).as_str()), (400, "Reference"), "{reference}");
+        assert!(!answer.text().contains("1555") && !answer.text().contains("jane"));
     }
     assert!(harness.message(1).is_none());
 }
