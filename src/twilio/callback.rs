@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::domain::address::{Address, Recipient, RecipientHashKey, RecipientNames, Sender};
 use crate::domain::code::{CodeKey, Probe};
 use crate::domain::matching::{CLOCK_SKEW, Reason};
-use crate::domain::message::Status;
+use crate::domain::message::{Reference, Status};
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid, kind};
 use crate::domain::signal::{
     DedupId, Evidence, EvidenceTarget, Malformed, MessageUpdate, SenderHint, Signal, SignalSource,
@@ -16,7 +16,7 @@ use crate::domain::signal::{
 use crate::domain::switch;
 use crate::domain::trace::TraceParent;
 use crate::twilio::direction;
-use crate::twilio::fields::{Fields, missing};
+use crate::twilio::fields::{FieldSpelling, Fields, missing};
 
 /// The facts besides its fields that a signal is parsed with.
 #[derive(Debug, Clone, Copy)]
@@ -234,7 +234,15 @@ pub(super) fn registered(
     query: &Fields,
 ) -> Result<MessageUpdate, Malformed> {
     let tracked = feedback_words(query).any(|word| switch::parse(word) == Some(true));
-    Ok(MessageUpdate { tracked, reference: query.reference("reference")?, ..update })
+    Ok(MessageUpdate { tracked, reference: reference_in_url(query)?, ..update })
+}
+
+/// The reference in a status callback URL, whose name people type in any case.
+fn reference_in_url(query: &Fields) -> Result<Option<Reference>, Malformed> {
+    const FIELD: &str = "reference";
+    let text = query.values_ignoring_case(FIELD).find(|text| !text.is_empty());
+    let Some(text) = text else { return Ok(None) };
+    Fields::single(FIELD, text, FieldSpelling::Twilio).reference(FIELD)
 }
 
 /// The first value of `feedback` in a status callback URL that is neither true nor false: its message is not tracked.

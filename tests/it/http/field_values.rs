@@ -144,6 +144,13 @@ fn feedback_in_a_callback_url_is_parsed_like_a_setting_and_an_unreadable_word_is
         assert_eq!(harness.state(number).as_deref(), Some("untracked"), "{query}");
     }
     assert!(!harness.service.logs().contains("is not tracked"));
+    for (number, query) in
+        (10..).zip(["reference=login-9", "Reference=login-9", "REFERENCE=login-9"])
+    {
+        assert_eq!(harness.send(&status(number, &format!("feedback=1&{query}"))).status, 204);
+        let message = harness.message(number).expect("registered");
+        assert_eq!(message.get("reference"), Some(&json!("login-9")), "{query}");
+    }
     for (number, query) in (30..).zip(["feedback=maybe", "feedback=", "feedback"]) {
         assert_eq!(harness.send(&status(number, query)).status, 204);
         assert_eq!(harness.state(number).as_deref(), Some("untracked"), "{query}");
