@@ -178,12 +178,16 @@ fn evidence_target(
     sender: SenderHint,
 ) -> Result<Result<EvidenceTarget, Reason>, Malformed> {
     const QUOTED: &str = "OriginalRepliedMessageSid";
+    const QUOTED_SENDER: &str = "OriginalRepliedMessageSender";
     if is_opt_out(fields) {
         return Ok(Err(Reason::OptOut));
     }
     match optional(fields.sid::<kind::MessageKind>(QUOTED, None))? {
         Some(sid) => Ok(Ok(EvidenceTarget::Message(sid))),
-        None if fields.get(QUOTED).is_some() => Ok(Err(Reason::QuoteUnknown)),
+        // Twilio names the message only if it is not too old.
+        None if [QUOTED, QUOTED_SENDER].iter().any(|field| fields.get(field).is_some()) => {
+            Ok(Err(Reason::QuoteUnknown))
+        }
         None => Ok(Ok(EvidenceTarget::Person { recipient, sender })),
     }
 }

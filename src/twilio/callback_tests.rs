@@ -65,9 +65,13 @@ fn a_quoted_message_is_named_directly() {
 
 #[test]
 fn a_reply_that_quotes_an_unknown_message_proves_nothing_and_is_not_rejected() {
-    let quoted = "OriginalRepliedMessageSid=wamid.HBgLMTU1NTEyMzQ1Njc";
-    let signal = read(&format!("{BASE}{quoted}")).expect("read");
-    assert_eq!(signal.evidence, Err(Reason::QuoteUnknown));
+    for quoted in [
+        "OriginalRepliedMessageSid=wamid.HBgLMTU1NTEyMzQ1Njc",
+        "OriginalRepliedMessageSender=whatsapp%3A%2B14155238886",
+    ] {
+        let signal = read(&format!("{BASE}{quoted}")).expect("read");
+        assert_eq!(signal.evidence, Err(Reason::QuoteUnknown), "{quoted}");
+    }
 }
 
 #[test]
