@@ -97,10 +97,13 @@ impl ParseContext<'_> {
 }
 
 /// Replies that are about the sender and not about the message: Twilio's default keywords (Messaging, "Advanced
-/// Opt-Out"), those of 47 CFR 64.1200(a)(10), and Canada's French ones. Only letters and digits count: `Opt-out.`
-/// matches. `YES` is left out, because it opts in, but may also be an answer.
+/// Opt-Out"), those of 47 CFR 64.1200(a)(10), Canada's French ones, and the usual words for stop and help in other
+/// languages. Only letters and digits count: `Opt-out.` matches. `YES` is left out, because it opts in, but may also be
+/// an answer.
 const OPT_OUT_WORDS: &str = "STOP STOPALL UNSUBSCRIBE CANCEL END QUIT REVOKE OPTOUT OPTIN START UNSTOP HELP INFO \
-     ARRET ARRÊT";
+     ARRET ARRÊT ARRETER ARRÊTER DESABONNER DÉSABONNER AIDE ALTO PARAR PARE BAJA CANCELAR AYUDA SAIR AJUDA STOPP \
+     ABMELDEN HILFE ANNULLA AIUTO AFMELDEN СТОП ОТПИСАТЬСЯ ПОМОЩЬ הסר הסרה עצור إيقاف ايقاف توقف إلغاء الغاء 停止 退订 退訂 \
+     取消 配信停止 ヘルプ 수신거부 DUR İPTAL IPTAL BERHENTI HUỶ HỦY";
 
 /// Parses an inbound message.
 ///
