@@ -214,6 +214,10 @@ fn batches(body: &[u8], context: &ParseContext<'_>) {
     for Event { incoming, .. } in &alone {
         match incoming {
             Incoming::Status(sighting) => is_seen(sighting, context),
+            Incoming::WithoutReference(sighting, why) => {
+                is_seen(sighting, context);
+                assert!(sighting.reference.is_none() && !sighting.tracked, "{why}");
+            }
             Incoming::Signal(signal) => is_ours(signal, context),
             Incoming::Malformed(why) => assert_ne!(*why, Malformed::OtherAccount),
             Incoming::Ignored | Incoming::OtherAccount => {}

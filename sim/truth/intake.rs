@@ -148,7 +148,9 @@ impl RequestParser<'_> {
         let first = batch.into_iter().next().map(|event| event.incoming);
         match first {
             Some(Incoming::Signal(signal)) => Ok(ParsedRequest::Signal(signal)),
-            Some(Incoming::Status(update)) => Ok(ParsedRequest::Update(update)),
+            Some(Incoming::Status(update) | Incoming::WithoutReference(update, _)) => {
+                Ok(ParsedRequest::Update(update))
+            }
             Some(Incoming::Malformed(malformed)) => Err(malformed),
             Some(Incoming::OtherAccount) => Err(Malformed::OtherAccount),
             Some(Incoming::Ignored) | None => Ok(ParsedRequest::Ignored),

@@ -10,6 +10,7 @@ pub mod click_link;
 pub mod click_secret;
 pub mod clock;
 pub mod code;
+pub mod digit;
 pub mod erasure;
 pub mod evidence;
 pub mod feedback;

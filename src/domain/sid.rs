@@ -205,7 +205,11 @@ fn other_kind(prefix: &str) -> Option<(&'static str, &'static str)> {
         ),
         "SK" => ("an API key's SID", "It belongs into TWILIO_API_KEY."),
         "PN" => ("a phone number's SID", "Send the SID of the message."),
-        "OR" | "IS" | "CH" | "IM" => ("a conversation's SID", "Send the SID of the message."),
+        "IM" => (
+            "the SID of a message in a conversation",
+            "Send the SID that the message has on its channel (ChannelMessageSid of its delivery receipt).",
+        ),
+        "OR" | "IS" | "CH" => ("a conversation's SID", "Send the SID of the message."),
         _ => return None,
     })
 }

@@ -200,6 +200,7 @@ fn created_at(fields: &Fields) -> Result<Option<Timestamp>, Malformed> {
 mod tests {
     use super::*;
     use crate::domain::address::RecipientHashKey;
+    use crate::domain::signal::TimeSource;
     use crate::twilio::callback::Relay;
     use crate::twilio::fields::FieldSpelling;
 
@@ -315,9 +316,17 @@ mod tests {
     }
 
     #[test]
-    fn the_future_is_now() {
-        let signal = read(r#"{"To":"+15551234567","OccurredAt":"2036-01-01T00:00:00Z"}"#, event);
-        let evidence = signal.expect("read").evidence.expect("evidence");
-        assert_eq!(evidence.occurred_at, "2026-11-23T10:00:00Z".parse().expect("valid"));
+    fn a_time_in_the_future_is_now_and_far_in_the_future_it_is_no_time() {
+        for (stated, source) in [
+            ("2026-11-23T10:04:59Z", TimeSource::App),
+            ("2026-11-23T10:05:01Z", TimeSource::Unknown),
+            ("2036-01-01T00:00:00Z", TimeSource::Unknown),
+        ] {
+            let signal =
+                read(&format!(r#"{{"To":"+15551234567","OccurredAt":"{stated}"}}"#), event);
+            let evidence = signal.expect("read").evidence.expect("evidence");
+            assert_eq!(evidence.occurred_at, "2026-11-23T10:00:00Z".parse().expect("valid"));
+            assert_eq!(evidence.time_source, source, "{stated}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::domain::address::{Address, Recipient, RecipientHashKey, RecipientNames, Sender};
 use crate::domain::code::{CodeKey, Probe};
 use crate::domain::matching::{CLOCK_SKEW, Reason};
-use crate::domain::message::Status;
+use crate::domain::message::{Reference, Status};
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid, kind};
 use crate::domain::signal::{
     DedupId, Evidence, EvidenceTarget, Malformed, MessageUpdate, SenderHint, Signal, SignalSource,
@@ -16,7 +16,7 @@ use crate::domain::signal::{
 use crate::domain::switch;
 use crate::domain::trace::TraceParent;
 use crate::twilio::direction;
-use crate::twilio::fields::{Fields, missing};
+use crate::twilio::fields::{FieldSpelling, Fields, missing};
 
 /// The facts besides its fields that a signal is parsed with.
 #[derive(Debug, Clone, Copy)]
@@ -72,7 +72,10 @@ impl ParseContext<'_> {
             }
             Some(_) | None => (stated, source),
         };
-        // An event cannot lie in the future: such a clock is wrong.
+        // An event cannot lie in the future. A clock that is wrong by more than the allowed skew, such as local time with
+        // the offset of UTC, tells no time.
+        let is_wrong = at.duration_since(self.now) > skew;
+        let source = if is_wrong { TimeSource::Unknown } else { source };
         Ok(When { at: at.min(self.now), source })
     }
 
@@ -94,10 +97,13 @@ impl ParseContext<'_> {
 }
 
 /// Replies that are about the sender and not about the message: Twilio's default keywords (Messaging, "Advanced
-/// Opt-Out"), those of 47 CFR 64.1200(a)(10), and Canada's French ones. Only letters and digits count: `Opt-out.`
-/// matches. `YES` is left out, because it opts in, but may also be an answer.
+/// Opt-Out"), those of 47 CFR 64.1200(a)(10), Canada's French ones, and the usual words for stop and help in other
+/// languages. Only letters and digits count: `Opt-out.` matches. `YES` is left out, because it opts in, but may also be
+/// an answer.
 const OPT_OUT_WORDS: &str = "STOP STOPALL UNSUBSCRIBE CANCEL END QUIT REVOKE OPTOUT OPTIN START UNSTOP HELP INFO \
-     ARRET ARRÊT";
+     ARRET ARRÊT ARRETER ARRÊTER DESABONNER DÉSABONNER AIDE ALTO PARAR PARE BAJA CANCELAR AYUDA SAIR AJUDA STOPP \
+     ABMELDEN HILFE ANNULLA AIUTO AFMELDEN СТОП ОТПИСАТЬСЯ ПОМОЩЬ הסר הסרה עצור إيقاف ايقاف توقف إلغاء الغاء 停止 退订 退訂 \
+     取消 配信停止 ヘルプ 수신거부 DUR İPTAL IPTAL BERHENTI HUỶ HỦY";
 
 /// Parses an inbound message.
 ///
@@ -175,12 +181,16 @@ fn evidence_target(
     sender: SenderHint,
 ) -> Result<Result<EvidenceTarget, Reason>, Malformed> {
     const QUOTED: &str = "OriginalRepliedMessageSid";
+    const QUOTED_SENDER: &str = "OriginalRepliedMessageSender";
     if is_opt_out(fields) {
         return Ok(Err(Reason::OptOut));
     }
     match optional(fields.sid::<kind::MessageKind>(QUOTED, None))? {
         Some(sid) => Ok(Ok(EvidenceTarget::Message(sid))),
-        None if fields.get(QUOTED).is_some() => Ok(Err(Reason::QuoteUnknown)),
+        // Twilio names the message only if it is not too old.
+        None if [QUOTED, QUOTED_SENDER].iter().any(|field| fields.get(field).is_some()) => {
+            Ok(Err(Reason::QuoteUnknown))
+        }
         None => Ok(Ok(EvidenceTarget::Person { recipient, sender })),
     }
 }
@@ -233,7 +243,15 @@ pub(super) fn registered(
     query: &Fields,
 ) -> Result<MessageUpdate, Malformed> {
     let tracked = feedback_words(query).any(|word| switch::parse(word) == Some(true));
-    Ok(MessageUpdate { tracked, reference: query.reference("reference")?, ..update })
+    Ok(MessageUpdate { tracked, reference: reference_in_url(query)?, ..update })
+}
+
+/// The reference in a status callback URL, whose name people type in any case.
+fn reference_in_url(query: &Fields) -> Result<Option<Reference>, Malformed> {
+    const FIELD: &str = "reference";
+    let text = query.values_ignoring_case(FIELD).find(|text| !text.is_empty());
+    let Some(text) = text else { return Ok(None) };
+    Fields::single(FIELD, text, FieldSpelling::Twilio).reference(FIELD)
 }
 
 /// The first value of `feedback` in a status callback URL that is neither true nor false: its message is not tracked.

@@ -46,6 +46,10 @@ fn opting_out_or_in_and_asking_for_help_is_no_evidence() {
         "Body=+Stop.%0A",
         "Body=UNSUBSCRIBE",
         "Body=help",
+        "Body=Arre%CC%82t",
+        "Body=%D1%81%D1%82%D0%BE%D0%BF",
+        "Body=%E9%80%80%E8%AE%A2",
+        "Body=ayuda%21",
     ] {
         let signal = read(&format!("{BASE}{end}")).expect(end);
         assert_eq!(signal.evidence, Err(Reason::OptOut), "{end}");
@@ -65,9 +69,13 @@ fn a_quoted_message_is_named_directly() {
 
 #[test]
 fn a_reply_that_quotes_an_unknown_message_proves_nothing_and_is_not_rejected() {
-    let quoted = "OriginalRepliedMessageSid=wamid.HBgLMTU1NTEyMzQ1Njc";
-    let signal = read(&format!("{BASE}{quoted}")).expect("read");
-    assert_eq!(signal.evidence, Err(Reason::QuoteUnknown));
+    for quoted in [
+        "OriginalRepliedMessageSid=wamid.HBgLMTU1NTEyMzQ1Njc",
+        "OriginalRepliedMessageSender=whatsapp%3A%2B14155238886",
+    ] {
+        let signal = read(&format!("{BASE}{quoted}")).expect("read");
+        assert_eq!(signal.evidence, Err(Reason::QuoteUnknown), "{quoted}");
+    }
 }
 
 #[test]

@@ -14,8 +14,13 @@ enum Direction {
 }
 
 const STATUS: [&str; 2] = ["MessageStatus", "SmsStatus"];
-/// Fields that only status callbacks have.
+/// Fields that only status callbacks have, and fields that only inbound messages have. They count if no status tells the
+/// direction.
 const RECEIPTS: [&str; 3] = ["RawDlrDoneDate", "ChannelStatusMessage", "ChannelPrefix"];
+const INBOUND: [&str; 4] =
+    ["SmsMessageSid", "FromCountry", "OptOutType", "OriginalRepliedMessageSid"];
+/// The fields of each inbound message. No event of an app has all of them.
+const CONTENT: [&str; 4] = ["Body", "MessageSid", "From", "To"];
 
 /// Each field of a form that shows a direction, with that direction.
 fn evidence_of_direction(fields: &Fields) -> impl Iterator<Item = (&'static str, Direction)> {
@@ -32,10 +37,13 @@ fn evidence_of_direction(fields: &Fields) -> impl Iterator<Item = (&'static str,
             _ => is_outbound.then_some(Direction::Outbound),
         }
     });
-    let by_receipt = RECEIPTS.into_iter().filter(|field| fields.get(field).is_some());
-    by_status
-        .chain(by_resource.map(|direction| ("Direction", direction)))
-        .chain(by_receipt.map(|field| (field, Direction::Outbound)))
+    let has_status = STATUS.into_iter().any(|field| fields.get(field).is_some());
+    let by_content = RECEIPTS
+        .map(|field| (field, Direction::Outbound))
+        .into_iter()
+        .chain(INBOUND.map(|field| (field, Direction::Inbound)))
+        .filter(move |(field, _)| !has_status && fields.get(field).is_some());
+    by_status.chain(by_resource.map(|direction| ("Direction", direction))).chain(by_content)
 }
 
 /// The first field that shows a different direction.
@@ -75,7 +83,10 @@ pub(super) fn outbound(fields: &Fields) -> Result<(), Malformed> {
 pub(super) fn neither(fields: &Fields) -> Result<(), Malformed> {
     const EXPECTED: &str = "expected an event of your app; this is a form of Twilio's. Pass inbound messages on to \
                             /app/twilio/message and status callbacks to /app/twilio/status";
-    evidence_of_direction(fields).next().map_or(Ok(()), |(field, _)| Err(refusal(field, EXPECTED)))
+    let by_direction = evidence_of_direction(fields).map(|(field, _)| field).next();
+    let is_message = CONTENT.into_iter().all(|field| fields.get(field).is_some());
+    let by_content = is_message.then_some("Body");
+    by_direction.or(by_content).map_or(Ok(()), |field| Err(refusal(field, EXPECTED)))
 }
 
 #[cfg(test)]
@@ -96,7 +107,9 @@ mod tests {
             ("Direction", "inbound", true, false),
             ("Direction", "northbound", true, true),
             ("RawDlrDoneDate", "2611231002", false, true),
-            ("Body", "sent", true, true),
+            ("SmsMessageSid", "SM0", true, false),
+            ("OriginalRepliedMessageSid", "SM0", true, false),
+            ("Type", "sent", true, true),
         ] {
             let json = format!(r#"{{"{field}":"{word}"}}"#);
             let fields = Fields::from_json(json.as_bytes(), FieldSpelling::Any).expect("an object");
@@ -104,6 +117,29 @@ mod tests {
             assert_eq!(outbound(&fields).is_ok(), is_outbound, "{field}={word}");
             assert_eq!(neither(&fields).is_ok(), is_inbound && is_outbound, "{field}={word}");
         }
+    }
+
+    #[test]
+    fn a_status_decides_before_the_fields_of_one_direction() {
+        for (json, is_inbound) in [
+            (r#"{"MessageStatus":"sent","FromCountry":"US"}"#, false),
+            (r#"{"SmsStatus":"received","ChannelPrefix":"whatsapp"}"#, true),
+        ] {
+            let fields = Fields::from_json(json.as_bytes(), FieldSpelling::Any).expect("an object");
+            assert_eq!(
+                (inbound(&fields).is_ok(), outbound(&fields).is_ok()),
+                (is_inbound, !is_inbound)
+            );
+        }
+    }
+
+    #[test]
+    fn a_form_with_all_fields_of_an_inbound_message_is_no_event() {
+        let of = |json: &[u8]| Fields::from_json(json, FieldSpelling::Any).expect("an object");
+        let form = of(br#"{"Body":"hi","MessageSid":"SM0","From":"+1","To":"+2"}"#);
+        assert!(neither(&form).is_err() && outbound(&form).is_ok());
+        let event = of(br#"{"Body":"hi","MessageSid":"SM0","To":"+2"}"#);
+        assert!(neither(&event).is_ok());
     }
 
     #[test]

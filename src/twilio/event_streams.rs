@@ -87,6 +87,9 @@ impl EventKind {
 pub enum Incoming {
     /// Facts about a message.
     Status(Box<MessageUpdate>),
+    /// Facts about a message without its reference, which the error is about. Without the facts, the message would not count
+    /// as the newest to its recipient.
+    WithoutReference(Box<MessageUpdate>, Malformed),
     /// An act of a recipient.
     Signal(Box<Signal>),
     /// A type that is not used.
@@ -184,7 +187,7 @@ impl<'a> ParsedEvent<'a> {
     fn read(&self) -> Result<Incoming, Malformed> {
         let (data, context, account, meta) = (&self.data, self.context, self.account, &self.meta);
         let signal = match self.kind {
-            EventKind::Message => return self.status().map(|of| Incoming::Status(Box::new(of))),
+            EventKind::Message => return self.status(),
             EventKind::InboundMessage => Some(self.reply()?),
             EventKind::LinkClicked => clicked(data, context, account, meta)?,
             EventKind::Call => Some(self.call()?),
@@ -208,15 +211,18 @@ impl<'a> ParsedEvent<'a> {
         Ok(signal)
     }
 
-    fn status(&self) -> Result<MessageUpdate, Malformed> {
+    fn status(&self) -> Result<Incoming, Malformed> {
         let sid = message_sid(&self.data)?;
         let word = self.data.get("MessageStatus").unwrap_or(self.last);
         let update = message_update(&self.data, self.context, self.account, sid, word)?;
-        let update = self.registered(update)?;
         // The message existed at the time of the status, even if the event arrives later.
         let late = earlier(self.context.now, MAX_STATUS_DELAY);
         let seen_at = self.meta.when.map(|when| when.at).filter(|at: &Timestamp| *at >= late);
-        Ok(MessageUpdate { seen_at: seen_at.unwrap_or(self.context.now), ..update })
+        let update = MessageUpdate { seen_at: seen_at.unwrap_or(self.context.now), ..update };
+        Ok(match self.registered(update.clone()) {
+            Ok(update) => Incoming::Status(Box::new(update)),
+            Err(malformed) => Incoming::WithoutReference(Box::new(update), malformed),
+        })
     }
 
     /// Adds the facts of the status callback URL (schema 8), read as `/twilio/status` reads it, and of the tag. So a

@@ -307,10 +307,15 @@ fn a_status_event_registers_its_message_by_callback_url_or_tag() {
                 let reference = update.reference.map(|known| known.as_str().to_owned());
                 Some((update.tracked, reference))
             }
+            Incoming::WithoutReference(update, error) => {
+                assert!(!update.tracked && update.reference.is_none() && update.status.is_some());
+                assert!(!error.to_string().contains("1555"), "{error}");
+                None
+            }
             Incoming::Signal(_)
             | Incoming::Ignored
             | Incoming::OtherAccount
-            | Incoming::Malformed(_) => None,
+            | Incoming::Malformed(_) => panic!("{more}"),
         }
     };
     let login = |name: &str| Some((true, Some(name.to_owned())));

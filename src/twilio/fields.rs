@@ -269,16 +269,40 @@ fn is_named(name: &str, field: &str, spelling: FieldSpelling) -> bool {
         || name.chars().eq(field.chars().enumerate().flat_map(snake))
 }
 
-/// Rejects a person's address, because references and types are stored unencrypted.
+/// Rejects a person's address, or a text that contains one, because references and types are stored unencrypted.
 ///
 /// # Errors
 /// [`Malformed::Field`].
 pub(super) fn reject_personal(field: &'static str, text: &str) -> Result<(), Malformed> {
-    if !Address::is_personal(text) {
+    if !Address::is_personal(text) && !contains_number(text) && !contains_email(text) {
         return Ok(());
     }
     let expected = "expected an identifier without personal data, such as an order ID; it is stored unencrypted";
     Err(Malformed::Field { field, expected: expected.to_owned() })
+}
+
+/// Whether a text contains a full number with its plus, such as `user:+15551234567`.
+fn contains_number(text: &str) -> bool {
+    let digits = |rest: &str| rest.bytes().take_while(u8::is_ascii_digit).count();
+    text.match_indices('+').any(|(at, _)| {
+        let before = text.get(..at).and_then(|before| before.chars().next_back());
+        let is_start = before.is_none_or(|c| !c.is_alphanumeric());
+        is_start && text.get(at + 1..).is_some_and(|rest| (7..=15).contains(&digits(rest)))
+    })
+}
+
+/// Whether a text contains an e-mail address.
+fn contains_email(text: &str) -> bool {
+    text.match_indices('@').any(|(at, _)| {
+        let (local, from) = text.split_at(at);
+        let domain = from.get(1..).unwrap_or_default();
+        let is_in_name = |c: char| c.is_alphanumeric() || ".-".contains(c);
+        let domain = domain.split(|c| !is_in_name(c)).next().unwrap_or_default();
+        let top = domain.trim_end_matches('.').rsplit_once('.').map_or("", |(_, top)| top);
+        local.chars().next_back().is_some_and(|c| !c.is_whitespace())
+            && top.chars().count() >= 2
+            && top.chars().all(char::is_alphabetic)
+    })
 }
 
 #[cfg(test)]
@@ -398,6 +422,33 @@ mod tests {
             let pairs = form::pairs(form.as_bytes());
             let fields = Fields::from_pairs(&pairs, FieldSpelling::Any);
             assert_eq!(fields.map(|_| ()), Err(Malformed::Encoding), "{form}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_contains_a_persons_address_is_personal() {
+        for text in [
+            "+15551234567",
+            "user:+15551234567",
+            "login-4711/+447911123456",
+            "jane@example.com",
+            "mailto:jane.doe@mail.example.co.uk",
+            "login <jane@example.org>",
+        ] {
+            assert!(reject_personal("Reference", text).is_err(), "{text}");
+        }
+        for text in [
+            "login-4711",
+            "aGVsbG8+1234567890",
+            "a+b",
+            "+123",
+            "@jane",
+            "user@host",
+            "v1@2.3",
+            "a @ b.com",
+            "15551234567",
+        ] {
+            assert!(reject_personal("Reference", text).is_ok(), "{text}");
         }
     }
 }

@@ -115,6 +115,9 @@ impl OwnParameters {
             let expected = format!("expected at most {MAX_CODE} bytes");
             return Err(Malformed::Field { field: CODE, expected });
         }
+        if let Some(code) = code {
+            Fields::single(CODE, code, FieldSpelling::Twilio).reject_placeholders(&[CODE])?;
+        }
         let reference = match one(own, REFERENCE)? {
             None => None,
             Some(text) => {
@@ -153,7 +156,11 @@ fn check_escapes(segment: &[u8]) -> Result<(), Malformed> {
     let is_digit = |byte: &u8| byte.is_ascii_hexdigit();
     let mut escapes = segment.split(|byte| *byte == b'%').skip(1);
     let is_broken = escapes.any(|rest| !rest.get(..2).is_some_and(|two| two.iter().all(is_digit)));
-    if is_broken { Err(Malformed::Encoding) } else { Ok(()) }
+    if !is_broken {
+        return Ok(());
+    }
+    let expected = "expected two hexadecimal digits after each %".to_owned();
+    Err(Malformed::Field { field: "the form", expected })
 }
 
 /// The URL for the status callbacks of one message.
@@ -276,6 +283,7 @@ mod tests {
             "Heardback.Reference=a&heardback.reference=b",
             "Heardback.Reference=%2B15551234567",
             "Heardback.Reference=undefined",
+            "Heardback.Code=undefined",
         ] {
             let error = rewritten(body).expect_err(body).to_string();
             assert!(!error.contains("12345") && !error.contains("1555"), "{error}");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use heardback::domain::code::{CodeKey, Probe};
 use heardback::domain::matching::{AUTOMATIC_FOR, ObserveOutcome, Policy, Reason, Resend};
-use heardback::domain::message::{Basis, State};
+use heardback::domain::message::{Basis, State, Status};
 use heardback::domain::sid::AccountSid;
 use heardback::domain::signal::{
     Evidence, EvidenceTarget, MessageUpdate, SenderHint, Signal, SignalSource, TimeSource,
@@ -78,6 +78,15 @@ fn a_code_selects_its_message_however_it_is_written_and_never_the_newest() {
         ("K7M2QP", "Z9X8CV", "it says k7m 2qp"),
         ("G-111111", "G-222222", "g-111111"),
         ("111-111", "222-222", "111111"),
+        ("111111", "222222", "你好我收到的验证码是111111请帮我登录"),
+        ("111111", "222222", "รหัสของฉันคือ111111ครับขอบคุณ"),
+        ("111111", "222222", "mycodeis111111"),
+        ("111111", "222222", "①①①①①①"),
+        ("ABC-123", "DEF-456", "abc 123"),
+        ("WDJB-MJHT", "QRST-VWXZ", "it says wdjb-mjht"),
+        ("WDJB-MJHT", "QRST-VWXZ", "wdjb mjht"),
+        ("correct horse", "battery staple", "Correct horse"),
+        ("123456789012345678", "876543210987654321", "123456789012345678"),
     ] {
         let mut book = book(&[coded(1, first, 0), coded(2, second, 10)]);
         let observed = book.observe(&typed(text, reply(1, 30)));
@@ -88,8 +97,19 @@ fn a_code_selects_its_message_however_it_is_written_and_never_the_newest() {
 
 #[test]
 fn a_text_that_looks_like_a_code_but_matches_none_proves_nothing() {
-    for text in ["333333", "the code is 33 33 33", "q1w2e3", "۳۳۳۳۳۳", "order 4711", "at 10:30"]
-    {
+    for text in [
+        "333333",
+        "the code is 33 33 33",
+        "q1w2e3",
+        "۳۳۳۳۳۳",
+        "order 4711",
+        "at 10:30",
+        "我收到的号码好像是333333吧请帮我看一下",
+        "333333333333333333",
+        "WDJB-MJHX",
+        "abc-333",
+        "ⅠⅡⅢⅣⅤⅥ",
+    ] {
         let mut book = book(&[coded(1, "111111", 0), coded(2, "222222", 10)]);
         let observed = book.observe(&typed(text, reply(1, 30)));
         assert_eq!(reason(&observed), Some(Reason::OtherCode), "{text}");
@@ -579,6 +599,13 @@ fn an_automatic_sender_that_quotes_or_has_the_code_still_counts_as_do_a_call_and
     let call = EvidenceTarget::Caller { recipient: person(1), whatsapp, sender };
     let mut called = book(&[registered(1, 0)]);
     assert_eq!(called.observe(&signal(call, 2)), ObserveOutcome::Confirmed(sid(1)));
+}
+
+#[test]
+fn a_text_beside_a_message_that_is_scheduled_for_later_is_not_automatic() {
+    let scheduled = MessageUpdate { status: Some(Status::Scheduled), ..registered(2, 58) };
+    let mut book = book(&[registered(1, 0), scheduled]);
+    assert_eq!(book.observe(&reply(1, MINUTE)), ObserveOutcome::Confirmed(sid(1)));
 }
 
 #[test]

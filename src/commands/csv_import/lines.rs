@@ -37,6 +37,9 @@ impl CsvLines {
     ) -> anyhow::Result<Self> {
         let mut file: Box<dyn BufRead + Send> = Box::new(BufReader::new(file));
         let start = file.fill_buf().context("cannot be read")?;
+        if start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff") {
+            bail!("it is UTF-16; save it as CSV in UTF-8");
+        }
         let delimiter = delimiter(start);
         if start.starts_with(BOM) {
             file.consume(BOM.len());

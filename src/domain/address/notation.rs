@@ -3,16 +3,7 @@
 //! Decimal digits of every script, full-width characters, and the various signs for plus, hyphen and space become ASCII.
 //! Invisible characters are removed, and a control character is an error.
 
-/// The digit zero of each script with decimal digits outside ASCII: general category Nd, Unicode 14. In each
-/// script the digits one to nine follow it.
-const ZEROS: [u32; 65] = [
-    0x0660, 0x06F0, 0x07C0, 0x0966, 0x09E6, 0x0A66, 0x0AE6, 0x0B66, 0x0BE6, 0x0C66, 0x0CE6, 0x0D66,
-    0x0DE6, 0x0E50, 0x0ED0, 0x0F20, 0x1040, 0x1090, 0x17E0, 0x1810, 0x1946, 0x19D0, 0x1A80, 0x1A90,
-    0x1B50, 0x1BB0, 0x1C40, 0x1C50, 0xA620, 0xA8D0, 0xA900, 0xA9D0, 0xA9F0, 0xAA50, 0xABF0, 0xFF10,
-    0x104A0, 0x10D30, 0x11066, 0x110F0, 0x11136, 0x111D0, 0x112F0, 0x11450, 0x114D0, 0x11650,
-    0x116C0, 0x11730, 0x118E0, 0x11950, 0x11C50, 0x11D50, 0x11DA0, 0x16A60, 0x16AC0, 0x16B50,
-    0x1D7CE, 0x1D7D8, 0x1D7E2, 0x1D7EC, 0x1D7F6, 0x1E140, 0x1E2F0, 0x1E950, 0x1FBF0,
-];
+use crate::domain::digit::ascii_digit;
 
 /// The text with ASCII equivalents, without invisible characters and surrounding blanks.
 ///
@@ -31,7 +22,7 @@ fn to_ascii(c: char) -> char {
     if c.is_ascii() {
         return c;
     }
-    if let Some(digit) = digit(c) {
+    if let Some(digit) = ascii_digit(c) {
         return digit;
     }
     match c {
@@ -53,13 +44,6 @@ fn to_ascii(c: char) -> char {
     }
 }
 
-fn digit(c: char) -> Option<char> {
-    let point = u32::from(c);
-    let at = ZEROS.partition_point(|zero| *zero <= point).checked_sub(1)?;
-    let value = point.checked_sub(*ZEROS.get(at)?)?;
-    char::from_digit(value, 10)
-}
-
 /// Whether a character is invisible: marks of direction, joiners, byte order marks, variation selectors (general
 /// category Cf and `Default_Ignorable_Code_Point`).
 fn is_invisible(c: char) -> bool {
@@ -73,17 +57,6 @@ fn is_invisible(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_zeros_are_in_order_so_that_each_is_found() {
-        assert!(ZEROS.is_sorted());
-        for zero in ZEROS {
-            let one = char::from_u32(zero + 1).expect("a character");
-            assert_eq!(to_ascii(one), '1', "{zero:x}");
-            let nine = char::from_u32(zero + 9).expect("a character");
-            assert_eq!(to_ascii(nine), '9', "{zero:x}");
-        }
-    }
 
     #[test]
     fn a_control_character_is_named_and_blanks_at_the_ends_are_not_one() {

@@ -76,7 +76,8 @@ fn at_the_earliest(created_at: Timestamp) -> Timestamp {
     if is_rounded_up { earlier(created_at, Duration::from_millis(999)) } else { created_at }
 }
 
-/// Whether a text came within seconds of the creation of a message to that person from that sender.
+/// Whether a text came within seconds of the creation of a message to that person from that sender. No machine answers a
+/// scheduled message before it goes out.
 /// `requires_known_creation` admits only messages with a known creation time.
 pub(super) fn is_too_fast(
     evidence: &Evidence,
@@ -89,6 +90,7 @@ pub(super) fn is_too_fast(
     known.values().any(|message| {
         let created_at = at_the_earliest(message.created_at);
         message.account == evidence.account
+            && !message.is_yet_to_go_out()
             && people.is_to(message, recipient.person)
             && (message.created_at_known || !requires_known_creation)
             && created_at > after

@@ -89,6 +89,16 @@ async fn store_event(
             register(request, receiver, *update).await?;
             "remembered"
         }
+        Incoming::WithoutReference(update, malformed) => {
+            let (sid, trace_id) = (update.sid, trace::id(request));
+            register(request, receiver, *update).await?;
+            tracing::warn!(
+                message_sid = %sid, source, reason = "malformed", detail = %malformed, trace_id,
+                "{sid} is not tracked: the reference in its status callback URL or its tag is unusable: {malformed}. \
+                 Correct it where the app creates the message"
+            );
+            "malformed"
+        }
         Incoming::Signal(signal) => observe(request, receiver, *signal).await?.as_str(),
         Incoming::Ignored => "ignored",
         Incoming::OtherAccount => "other_account",

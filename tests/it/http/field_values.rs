@@ -14,9 +14,18 @@ fn field(answer: &Answer) -> String {
 #[test]
 fn a_reference_that_stands_for_a_missing_value_is_refused_by_its_field_on_every_route() {
     let harness = Harness::new(&[]);
-    for reference in
-        ["undefined", "null", "None", "NaN", "[object Object]", "login-undefined", "${id}", "0"]
-    {
+    for reference in [
+        "undefined",
+        "null",
+        "None",
+        "NaN",
+        "[object Object]",
+        "login-undefined",
+        "${id}",
+        "0",
+        "login-",
+        "$userId",
+    ] {
         let sid = sid(1);
         for request in [
             json_post("/app/messages", &json!({ "MessageSid": sid, "Reference": reference })),
@@ -74,6 +83,18 @@ fn a_zero_time_is_refused_by_its_field() {
 }
 
 #[test]
+fn a_reference_that_contains_a_persons_address_is_refused_and_not_repeated() {
+    let harness = Harness::new(&[]);
+    for reference in ["user:+15551234567", "jane@example.com"] {
+        let fields = [("MessageSid", &*sid(1)), ("Reference", reference)];
+        let answer = harness.send(&form("/app/messages", &fields));
+        assert_eq!((answer.status, field(&answer).as_str()), (400, "Reference"), "{reference}");
+        assert!(!answer.text().contains("1555") && !answer.text().contains("jane"));
+    }
+    assert!(harness.message(1).is_none());
+}
+
+#[test]
 fn twilios_response_is_accepted_in_the_spelling_of_each_helper_library() {
     let harness = Harness::new(&[]);
     let second = "2026-11-23T09:59:58.999Z";
@@ -123,6 +144,13 @@ fn feedback_in_a_callback_url_is_parsed_like_a_setting_and_an_unreadable_word_is
         assert_eq!(harness.state(number).as_deref(), Some("untracked"), "{query}");
     }
     assert!(!harness.service.logs().contains("is not tracked"));
+    for (number, query) in
+        (10..).zip(["reference=login-9", "Reference=login-9", "REFERENCE=login-9"])
+    {
+        assert_eq!(harness.send(&status(number, &format!("feedback=1&{query}"))).status, 204);
+        let message = harness.message(number).expect("registered");
+        assert_eq!(message.get("reference"), Some(&json!("login-9")), "{query}");
+    }
     for (number, query) in (30..).zip(["feedback=maybe", "feedback=", "feedback"]) {
         assert_eq!(harness.send(&status(number, query)).status, 204);
         assert_eq!(harness.state(number).as_deref(), Some("untracked"), "{query}");

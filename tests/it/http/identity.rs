@@ -233,6 +233,13 @@ fn a_form_at_the_route_of_the_other_direction_is_refused_and_nothing_of_it_is_st
         let more = [&inbound[..], &[("SmsStatus", "received")]].concat();
         send(target, &more, "/twilio/message");
     }
+    // Apps pass on some of the fields, often without the status.
+    for target in ["/app/messages", "/app/events"] {
+        let own = sid(99);
+        let more = [&inbound[..], &[("Body", "hi"), ("SmsMessageSid", &own)]].concat();
+        send(target, &more, "/twilio/message");
+    }
+    send("/app/events", &[&inbound[..], &[("Body", "hi")]].concat(), "/app/twilio/message");
     // A status callback is no evidence of a person's act.
     send(
         "/app/events",

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::harness::http_client;
 use crate::harness::{
     ACCOUNT, Harness, OTHER_ACCOUNT, RECIPIENT, SENDER, form, get, json as json_post, post, sid,
+    status_callback,
 };
 use crate::http::reply;
 
@@ -303,4 +304,39 @@ fn a_form_forwarded_late_counts_at_its_given_time_and_without_one_proves_nothing
     let target = format!("/app/twilio/message?OccurredAt={at}");
     assert_eq!(harness.send(&form(&target, &inbound)).status, 204);
     assert_eq!(states(), ["confirmed", "pending"], "2 did not exist when the person wrote");
+}
+
+/// Local time with the offset of UTC is hours ahead in half of the world.
+#[test]
+fn a_time_far_in_the_future_is_no_time_on_every_road() {
+    let now = jiff::Timestamp::now();
+    let at = |seconds| (now + jiff::SignedDuration::from_secs(seconds)).to_string();
+    let harness = Harness::new(&[("HEARDBACK_DRY_RUN", "true")]);
+    for (number, seconds) in [(1, -600), (2, -30)] {
+        let (sid, created) = (sid(number), at(seconds));
+        let fields = [
+            ("MessageSid", &*sid),
+            ("To", RECIPIENT),
+            ("From", SENDER),
+            ("CreatedAt", &created),
+            ("Reference", "login 7"),
+        ];
+        assert_eq!(harness.send(&form("/app/messages", &fields)).status, 201);
+    }
+    assert_eq!(harness.send(&status_callback(2, "delivered")).status, 204);
+    let (later, inbound, ringing) = (at(7200), sid(101), call_sid(1));
+    let time = ("OccurredAt", &*later);
+    for request in [
+        form("/app/twilio/message", &[reply(&inbound, &[("Body", "thanks")]), vec![time]].concat()),
+        form("/app/events", &[("To", RECIPIENT), ("From", SENDER), time]),
+        form("/app/events", &[("Reference", "login 7"), time]),
+        Recording {
+            target: "/app/twilio/call".to_owned(),
+            ..call(&ringing, RECIPIENT, &[("CallStatus", "ringing"), time])
+        },
+    ] {
+        assert!(harness.send(&request).status < 300);
+        let states = [1, 2].map(|number| state(&harness, number));
+        assert_eq!(states, ["pending", "pending"], "{}", request.target);
+    }
 }

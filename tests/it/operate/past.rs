@@ -229,9 +229,12 @@ fn a_wrong_argument_or_a_missing_file_exits_with_2_and_opens_no_store() {
         assert_eq!((code, stdout.as_str()), (Some(2), ""), "{words:?} {stderr}");
         assert!(stderr.contains(expected), "{words:?} {stderr}");
     }
-    for file in [none, empty] {
+    let mut utf16 = tempfile::NamedTempFile::new().expect("a file");
+    utf16.write_all(b"\xff\xfeS\0i\0d\0\r\0\n\0").expect("written");
+    let column = "no column MessageSid";
+    for (file, why) in [(none, column), (empty, column), (utf16, "save it as CSV in UTF-8")] {
         let (code, _, stderr) = run(&["import", "--csv", &text(file.path())], folder.path());
-        assert_eq!((code, stderr.contains("no column MessageSid")), (Some(2), true), "{stderr}");
+        assert_eq!((code, stderr.contains(why)), (Some(2), true), "{stderr}");
     }
     assert_eq!(fs::read_dir(folder.path()).expect("readable").count(), 0);
 }
