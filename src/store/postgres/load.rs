@@ -18,76 +18,12 @@ use crate::store::postgres::account_use;
 use crate::store::postgres::cache::{Loaded, Read};
 use crate::store::postgres::error::TransactionError;
 use crate::store::postgres::keys::{ParkedKey, dedup, kind_number, waits_for};
+use crate::store::postgres::parts::{
+    ACCOUNTS_WITH_DUE, AUTOMATIC, COUNTED, DUE_AFTER, EVIDENCE, HOLDS, LAST_DUE_BY, LINKS,
+    MESSAGES, NAMES, PERSONS, REFERENCES, SENDERS, UNBOUND, UNTIED,
+};
 
 type Result<T> = std::result::Result<T, TransactionError>;
-
-// The rows by key and by search, in one round trip. `search` is the number of a search in its arrays; Rust sorts and cuts
-// the rows of a search. A statement has only the parts that a transaction needs: the server prepares to read each part.
-const MESSAGES: &str =
-    "SELECT 0, 0::bigint, NULL::text, rev, body::text FROM message WHERE sid = ANY($1)";
-const EVIDENCE: &str = "
-    SELECT 1, 0::bigint, NULL::text, NULL::bigint, body::text FROM parked WHERE waits_for = ANY($2)
-    UNION ALL
-    SELECT 2, 0::bigint, NULL::text, rev, body::text FROM message WHERE held_by = ANY($2)";
-const COUNTED: &str = "SELECT 3, 0::bigint, key, at, NULL::text FROM counted WHERE key = ANY($3)";
-const LINKS: &str =
-    "SELECT 4, 0::bigint, id, NULL::bigint, body::text FROM link WHERE id = ANY($4)";
-const AUTOMATIC: &str = "
-    SELECT 5, 0::bigint, encode(person, 'hex'), NULL::bigint, body::text
-    FROM automatic WHERE person = ANY($5)";
-const NAMES: &str = "
-    SELECT 6, k.search, NULL::text, NULL::bigint, row.body::text
-    FROM unnest($6::text[], $7::bytea[]) WITH ORDINALITY AS k(account, person, search)
-    CROSS JOIN LATERAL (SELECT body FROM tied_name
-                        WHERE account = k.account AND person = k.person LIMIT 1) row";
-const SENDERS: &str = "
-    SELECT 7, k.search, row.service, NULL::bigint, NULL::text
-    FROM unnest($8::text[], $9::text[]) WITH ORDINALITY AS k(account, address, search)
-    CROSS JOIN LATERAL (SELECT service FROM sender
-                        WHERE account = k.account AND address = k.address LIMIT 1) row";
-const PERSONS: &str = "
-    SELECT 8, k.search, NULL::text, row.rev, row.body::text
-    FROM unnest($10::bytea[], $11::bigint[], $12::bigint[], $13::bigint[])
-         WITH ORDINALITY AS k(person, first, last, most, search)
-    CROSS JOIN LATERAL (SELECT rev, body FROM message
-                        WHERE person = k.person AND created_at BETWEEN k.first AND k.last
-                        ORDER BY created_at DESC, sid DESC LIMIT k.most) row
-    UNION ALL
-    SELECT 8, k.search, NULL::text, row.rev, row.body::text
-    FROM unnest($10::bytea[], $11::bigint[], $12::bigint[], $13::bigint[])
-         WITH ORDINALITY AS k(person, first, last, most, search)
-    CROSS JOIN LATERAL (SELECT rev, body FROM message
-                        WHERE alias = k.person AND person IS DISTINCT FROM k.person
-                          AND created_at BETWEEN k.first AND k.last
-                        ORDER BY created_at DESC, sid DESC LIMIT k.most) row";
-const UNTIED: &str = "
-    SELECT 9, k.search, NULL::text, row.rev, row.body::text
-    FROM unnest($14::text[], $15::smallint[], $16::bigint[], $17::bigint[], $18::bigint[])
-         WITH ORDINALITY AS k(account, kind, first, last, most, search)
-    CROSS JOIN LATERAL (SELECT rev, body FROM message
-                        WHERE account = k.account AND untied = k.kind
-                          AND created_at BETWEEN k.first AND k.last
-                        ORDER BY created_at DESC, sid DESC LIMIT k.most) row";
-const REFERENCES: &str = "
-    SELECT 10, k.search, NULL::text, row.rev, row.body::text
-    FROM unnest($19::text[], $20::text[], $21::bigint[])
-         WITH ORDINALITY AS k(account, reference, most, search)
-    CROSS JOIN LATERAL (SELECT rev, body FROM message
-                        WHERE account = k.account AND reference = k.reference
-                        ORDER BY created_at DESC, sid DESC LIMIT k.most) row";
-const UNBOUND: &str = "
-    SELECT 11, k.search, row.id, NULL::bigint, NULL::text
-    FROM unnest($22::text[], $23::text[], $24::bigint[])
-         WITH ORDINALITY AS k(account, reference, most, search)
-    CROSS JOIN LATERAL (SELECT id FROM link
-                        WHERE account = k.account AND reference = k.reference AND unbound
-                        ORDER BY id DESC LIMIT k.most) row";
-
-const DUE_AFTER: &str = "SELECT due_at, rev, body::text FROM message
-    WHERE account = $1 AND due_kind = $2 AND due_at > $3 AND sid <> ALL($5) ORDER BY due_at, sid LIMIT $4";
-const LAST_DUE_BY: &str = "SELECT due_at, rev, body::text FROM message
-    WHERE account = $1 AND due_kind = $2 AND due_at <= $3 AND sid <> ALL($5)
-    ORDER BY due_at DESC, sid DESC LIMIT $4";
 
 /// A row by key or by search: its kind, the number of the search from 1 on, a key, a revision or a time, and the body.
 type Row = (i32, i64, Option<String>, Option<i64>, Option<String>);
@@ -106,12 +42,9 @@ pub(super) async fn load(
         }
     }
     if others.len() < reads.len() {
-        let rows = keys.rows(connection).await?;
+        let rows = keys.rows(connection, &loaded.claimed_elsewhere).await?;
         keys.insert(loaded, rows)?;
     }
-    let (due_reads, others): (Vec<&Read>, Vec<&Read>) =
-        others.iter().partition(|read| matches!(read, Read::DueAfter(..) | Read::LastDueBy(..)));
-    due(connection, loaded, &due_reads).await?;
     let accounts = reads.iter().filter_map(|read| {
         if let Read::AccountUse(account, now) = read { Some((*account, *now)) } else { None }
     });
@@ -155,6 +88,36 @@ struct Keys<'a> {
     untied_spans: Spans,
     references: Vec<(&'a Read, AccountSid, &'a str, i64)>,
     unbound: Vec<(&'a Read, AccountSid, &'a str, i64)>,
+    due_after: Due<'a>,
+    last_due_by: Due<'a>,
+    holds: bool,
+    accounts_with_due: bool,
+}
+
+/// Searches for due messages.
+#[derive(Default)]
+struct Due<'a> {
+    reads: Vec<&'a Read>,
+    accounts: Vec<&'a str>,
+    kinds: Vec<i16>,
+    at: Vec<i64>,
+    most: Vec<i64>,
+}
+
+impl<'a> Due<'a> {
+    fn push(
+        &mut self,
+        read: &'a Read,
+        account: &'a AccountSid,
+        kind: DueKind,
+        (at, most): (Timestamp, usize),
+    ) {
+        self.reads.push(read);
+        self.accounts.push(account.as_str());
+        self.kinds.push(due_kind(kind));
+        self.at.push(at.as_millisecond());
+        self.most.push(at_most(most));
+    }
 }
 
 impl<'a> Keys<'a> {
@@ -184,13 +147,15 @@ impl<'a> Keys<'a> {
             Read::Sender(account, address) => self.senders.push((*account, address)),
             Read::Names(account, person) => self.names.push((*account, *person)),
             Read::Automatic(person) => self.automatic.push(*person),
-            Read::ParkedRows
-            | Read::Holds
-            | Read::Evictable(..)
-            | Read::AccountsWithDue
-            | Read::AccountUse(..)
-            | Read::DueAfter(..)
-            | Read::LastDueBy(..) => return false,
+            Read::DueAfter(account, kind, at, most) => {
+                self.due_after.push(read, account, *kind, (*at, *most));
+            }
+            Read::LastDueBy(account, kind, at, most) => {
+                self.last_due_by.push(read, account, *kind, (*at, *most));
+            }
+            Read::Holds => self.holds = true,
+            Read::AccountsWithDue => self.accounts_with_due = true,
+            Read::ParkedRows | Read::Evictable(..) | Read::AccountUse(..) => return false,
         }
         true
     }
@@ -209,12 +174,20 @@ impl<'a> Keys<'a> {
             (UNTIED, self.untied.is_empty()),
             (REFERENCES, self.references.is_empty()),
             (UNBOUND, self.unbound.is_empty()),
+            (DUE_AFTER, self.due_after.reads.is_empty()),
+            (LAST_DUE_BY, self.last_due_by.reads.is_empty()),
+            (HOLDS, !self.holds),
+            (ACCOUNTS_WITH_DUE, !self.accounts_with_due),
         ];
         let parts = parts.into_iter().filter(|(_, is_empty)| !is_empty);
         parts.map(|(part, _)| part).collect::<Vec<_>>().join(" UNION ALL ")
     }
 
-    async fn rows(&self, connection: &mut PgConnection) -> Result<Vec<Row>> {
+    async fn rows(
+        &self,
+        connection: &mut PgConnection,
+        claimed_elsewhere: &BTreeSet<MessageSid>,
+    ) -> Result<Vec<Row>> {
         let bytes = |person: &RecipientHash| person.as_bytes().to_vec();
         let by_name = |reads: &[(&Read, AccountSid, &str, i64)]| {
             let accounts: Vec<String> = reads.iter().map(|read| read.1.to_string()).collect();
@@ -249,6 +222,15 @@ impl<'a> Keys<'a> {
             .bind(unbound.0)
             .bind(unbound.1)
             .bind(unbound.2)
+            .bind(&self.due_after.accounts)
+            .bind(&self.due_after.kinds)
+            .bind(&self.due_after.at)
+            .bind(&self.due_after.most)
+            .bind(&self.last_due_by.accounts)
+            .bind(&self.last_due_by.kinds)
+            .bind(&self.last_due_by.at)
+            .bind(&self.last_due_by.most)
+            .bind(claimed_elsewhere.iter().map(MessageSid::as_str).collect::<Vec<_>>())
             .fetch_all(connection)
             .await?;
         Ok(rows)
@@ -267,6 +249,9 @@ impl<'a> Keys<'a> {
         }
         for (read, ..) in &self.unbound {
             loaded.unbound.insert(Read::clone(read), Vec::new());
+        }
+        for read in self.due_after.reads.iter().chain(&self.last_due_by.reads) {
+            loaded.due.insert(Read::clone(read), Vec::new());
         }
         for (kind, search, name, number, body) in rows {
             let body = body.unwrap_or_default();
@@ -318,6 +303,21 @@ impl<'a> Keys<'a> {
                     });
                     loaded.senders.extend(key);
                 }
+                12 | 13 => {
+                    let due = if kind == 12 { &self.due_after } else { &self.last_due_by };
+                    let at = name.parse().map(timestamp);
+                    let at = at.map_err(|_| TransactionError::Damaged("due_at".to_owned()))?;
+                    let sid = add_message(loaded, number, &body)?;
+                    let list = due.reads.get(search).and_then(|read| loaded.due.get_mut(*read));
+                    if let Some(list) = list {
+                        list.push((at, sid));
+                    }
+                }
+                14 => {
+                    let account: Option<AccountSid> = name.parse().ok();
+                    loaded.holds.extend(account.map(|account| (account, timestamp(number))));
+                }
+                15 => loaded.accounts_with_due.extend(name.parse::<AccountSid>().ok()),
                 _ => {
                     let list = self.unbound.get(search);
                     let list = list.and_then(|(read, ..)| loaded.unbound.get_mut(*read));
@@ -334,6 +334,13 @@ impl<'a> Keys<'a> {
                 sids.truncate(*most);
             }
             loaded.to.insert(read.clone(), sids);
+        }
+        for read in &self.due_after.reads {
+            loaded.due.get_mut(*read).into_iter().for_each(|due| due.sort_unstable());
+        }
+        for read in &self.last_due_by.reads {
+            let list = loaded.due.get_mut(*read).into_iter();
+            list.for_each(|due| due.sort_unstable_by(|one, other| other.cmp(one)));
         }
         for ids in loaded.unbound.values_mut() {
             ids.sort_unstable_by(|one, other| other.cmp(one));
@@ -371,35 +378,7 @@ fn add_holder(loaded: &mut Loaded, rev: i64, body: &str) -> Result<()> {
     Ok(())
 }
 
-/// Due messages, without those that another receiver claims at the moment.
-#[expect(clippy::wildcard_enum_match_arm, reason = "`Keys` and `other` load all other rows")]
-async fn due(connection: &mut PgConnection, loaded: &mut Loaded, reads: &[&Read]) -> Result<()> {
-    let excluded: Vec<String> =
-        loaded.claimed_elsewhere.iter().map(MessageSid::to_string).collect();
-    for read in reads {
-        let (account, kind, at, limit, statement) = match read {
-            Read::DueAfter(account, kind, after, limit) => (account, kind, after, limit, DUE_AFTER),
-            Read::LastDueBy(account, kind, by, limit) => (account, kind, by, limit, LAST_DUE_BY),
-            _ => continue,
-        };
-        let rows: Vec<(i64, i64, String)> = sqlx::query_as(statement)
-            .bind(account.as_str())
-            .bind(due_kind(*kind))
-            .bind(at.as_millisecond())
-            .bind(i64::try_from(*limit).unwrap_or(i64::MAX))
-            .bind(&excluded)
-            .fetch_all(&mut *connection)
-            .await?;
-        let mut due = Vec::with_capacity(rows.len());
-        for (at, rev, body) in rows {
-            due.push((timestamp(at), add_message(loaded, rev, &body)?));
-        }
-        loaded.due.insert(Read::clone(read), due);
-    }
-    Ok(())
-}
-
-#[expect(clippy::wildcard_enum_match_arm, reason = "`Keys` and `due` load all other rows")]
+#[expect(clippy::wildcard_enum_match_arm, reason = "`Keys` loads all other rows")]
 async fn other(connection: &mut PgConnection, loaded: &mut Loaded, read: &Read) -> Result<()> {
     match read {
         Read::ParkedRows => {
@@ -412,14 +391,6 @@ async fn other(connection: &mut PgConnection, loaded: &mut Loaded, read: &Read) 
                 Some((account.parse::<AccountSid>().ok()?, u64::try_from(*n).ok()?))
             });
             loaded.parked_rows = ParkedRows::from_counts(rows);
-        }
-        Read::Holds => {
-            let rows: Vec<(String, i64)> =
-                sqlx::query_as("SELECT account, since FROM hold").fetch_all(connection).await?;
-            let rows = rows.iter();
-            loaded.holds = rows
-                .filter_map(|(account, since)| Some((account.parse().ok()?, timestamp(*since))))
-                .collect();
         }
         Read::Evictable(by, limit) => {
             let rows: Vec<(i64, String)> = sqlx::query_as(
@@ -435,22 +406,6 @@ async fn other(connection: &mut PgConnection, loaded: &mut Loaded, read: &Read) 
                 let sid = add_message(loaded, rev, &body)?;
                 loaded.evictable.push(sid);
             }
-        }
-        Read::AccountsWithDue => {
-            // A loose index scan: one probe for each account.
-            let rows: Vec<(String,)> = sqlx::query_as(
-                "WITH RECURSIVE accounts AS (
-                     (SELECT account FROM message WHERE due_at IS NOT NULL ORDER BY account LIMIT 1)
-                     UNION ALL
-                     SELECT (SELECT account FROM message WHERE due_at IS NOT NULL AND account > accounts.account
-                             ORDER BY account LIMIT 1)
-                     FROM accounts WHERE accounts.account IS NOT NULL)
-                 SELECT account FROM accounts WHERE account IS NOT NULL",
-            )
-            .fetch_all(connection)
-            .await?;
-            let accounts = rows.iter().filter_map(|(account,)| account.parse().ok());
-            loaded.accounts_with_due = accounts.collect();
         }
         _ => {}
     }

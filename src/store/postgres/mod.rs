@@ -24,6 +24,7 @@ mod open_error;
 mod options;
 mod own_schema;
 mod pages;
+mod parts;
 mod queries;
 mod queue;
 mod recount;

@@ -23,8 +23,12 @@ const NEARLY: u64 = 10_000;
 
 /// New and changed messages, deduplication keys and counters: the rows of most commands, in one round trip. Returns the
 /// number of messages that had the expected revision. An insert with a later revision than the first is none of them: another
-/// transaction has removed the row.
-const WRITE: &str = "
+/// transaction has removed the row. All transactions have their rows in the order of Rust's keys, and a scan of `unnest` keeps
+/// it, so that no two of them wait for each other. A sort of one row would cost more than its write.
+macro_rules! write_statement {
+    ($further:literal) => {
+        concat!(
+            "
 WITH written AS (
     INSERT INTO message (sid, account, state, person, alias, untied, reference, created_at, stands_since,
                          due_at, due_kind, held_by, evict_rank, evict_from, evict_own, rev, body)
@@ -35,7 +39,6 @@ WITH written AS (
                 $14::bigint[], $15::bigint[], $16::text[])
          AS row(sid, account, state, person, alias, untied, reference, created_at, stands_since,
                 due_at, due_kind, held_by, evict_rank, evict_from, rev, body)
-    ORDER BY sid
     ON CONFLICT (sid) DO UPDATE SET
         account = excluded.account, state = excluded.state, person = excluded.person,
         alias = excluded.alias, untied = excluded.untied, reference = excluded.reference,
@@ -46,15 +49,24 @@ WITH written AS (
         body = excluded.body
     WHERE message.rev = excluded.rev - 1
     RETURNING message.xmax = 0 AND message.rev > 1 AS is_revived
-), added AS (
-    INSERT INTO counted (key, at) SELECT key, at FROM unnest($17::text[], $18::bigint[]) AS row(key, at) ORDER BY key
-    ON CONFLICT (key) DO UPDATE SET at = excluded.at
 ), tallied AS (
     INSERT INTO tally (key, slot, n)
-    SELECT key, $19, n FROM unnest($20::text[], $21::bigint[]) AS row(key, n) ORDER BY key
+    SELECT key, $17, n FROM unnest($18::text[], $19::bigint[]) AS row(key, n)
     ON CONFLICT (key, slot) DO UPDATE SET n = tally.n + excluded.n
-)
-SELECT count(*) FROM written WHERE NOT is_revived";
+)",
+            $further,
+            " SELECT count(*) FROM written WHERE NOT is_revived"
+        )
+    };
+}
+
+const WRITE: &str = write_statement!("");
+const WRITE_WITH_KEYS: &str = write_statement!(
+    ", added AS (
+    INSERT INTO counted (key, at) SELECT key, at FROM unnest($20::text[], $21::bigint[]) AS row(key, at)
+    ON CONFLICT (key) DO UPDATE SET at = excluded.at
+)"
+);
 
 /// Writes all changes. A row that another transaction has changed since it was read is a conflict.
 pub(super) async fn write(
@@ -167,7 +179,8 @@ async fn upsert(
     }
     let (counters, counts): (Vec<String>, Vec<i64>) = sums.into_iter().unzip();
     let expected = columns.sids.len();
-    let (written,): (i64,) = sqlx::query_as(WRITE)
+    let statement = if keys.is_empty() { WRITE } else { WRITE_WITH_KEYS };
+    let (written,): (i64,) = sqlx::query_as(statement)
         .bind(columns.sids)
         .bind(columns.accounts)
         .bind(columns.states)
@@ -184,11 +197,11 @@ async fn upsert(
         .bind(columns.evict_from)
         .bind(columns.revs)
         .bind(columns.bodies)
-        .bind(keys)
-        .bind(times)
         .bind(slot)
         .bind(counters)
         .bind(counts)
+        .bind(keys)
+        .bind(times)
         .fetch_one(connection)
         .await?;
     if usize::try_from(written).ok() == Some(expected) { Ok(()) } else { Err(changed_meanwhile()) }
