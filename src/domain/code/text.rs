@@ -158,8 +158,8 @@ fn folded(text: &str) -> String {
 
 fn digit(c: char) -> Option<char> {
     let code = u32::from(c);
-    let zero = ZEROS.iter().find(|zero| (**zero..**zero + 10).contains(&code))?;
-    char::from_digit(code - zero, 10)
+    let at = ZEROS.partition_point(|zero| *zero <= code).checked_sub(1)?;
+    char::from_digit(code - ZEROS.get(at)?, 10)
 }
 
 fn letter(c: char) -> Option<char> {
@@ -247,6 +247,7 @@ mod tests {
 
     #[test]
     fn every_zero_begins_ten_digits() {
+        assert!(ZEROS.is_sorted());
         for zero in ZEROS {
             for value in 0..10 {
                 let c = char::from_u32(zero + value).expect("a character");
