@@ -455,7 +455,7 @@ impl Backend for SledBackend {
         mutation.count_stats(&mut self.stats);
         self.evicted += mutation.evicted;
         for (before, after) in &mutation.messages {
-            self.put_message(before.as_ref(), after.as_ref())?;
+            self.put_message(before.as_deref(), after.as_deref())?;
         }
         for (before, after) in &mutation.parked {
             self.put_parked(before.as_ref(), after.as_ref())?;
