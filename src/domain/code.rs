@@ -98,9 +98,11 @@ pub struct Probe {
 impl Probe {
     /// The possible codes in a text. `None` without any, or without a key.
     pub fn new(text: &str, keys: &[CodeKey]) -> Option<Self> {
+        if keys.is_empty() {
+            return None;
+        }
         let text::CodesInText { spellings, has_code_shape } = text::possible_codes(text);
-        let is_usable = !spellings.is_empty() && !keys.is_empty();
-        is_usable.then(|| Self {
+        (!spellings.is_empty()).then(|| Self {
             spellings,
             keys: keys.to_vec(),
             has_code_shape,

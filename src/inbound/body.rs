@@ -9,7 +9,7 @@ use std::time::Duration;
 use actix_web::dev::Payload;
 use actix_web::http::header::CONTENT_LENGTH;
 use actix_web::{FromRequest, HttpRequest};
-use futures_util::StreamExt;
+use futures_util::{FutureExt as _, StreamExt};
 
 use crate::inbound::limits::connections::{Connection, LARGE_BODY};
 use crate::inbound::rejection::Rejection;
@@ -117,7 +117,14 @@ pub(super) async fn read(
         }
         Ok(body)
     };
-    let result = tokio::time::timeout(BODY_DEADLINE, collect).await;
+    let result = {
+        let mut collect = std::pin::pin!(collect);
+        // Most bodies come with their heads, and need no timer.
+        match collect.as_mut().now_or_never() {
+            Some(result) => Ok(result),
+            None => tokio::time::timeout(BODY_DEADLINE, collect).await,
+        }
+    };
     let result = result.unwrap_or(Err(Rejection::TooSlow { deadline: BODY_DEADLINE }));
     if matches!(result, Err(Rejection::TooLarge { .. })) {
         drain(request, payload).await;

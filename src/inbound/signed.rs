@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use actix_web::dev::Payload;
 use actix_web::http::Method;
-use actix_web::http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::{FromRequest, HttpRequest, web};
 use jiff::Timestamp;
 use smallvec::SmallVec;
@@ -48,8 +48,8 @@ use crate::twilio::signature::{
 /// 64 KiB, far above Twilio's largest callback. A route may allow more JSON.
 pub(super) const MAX_BODY: usize = 64 << 10;
 const FORM_TYPE: &str = "application/x-www-form-urlencoded";
-const SIGNATURE_HEADER: &str = "X-Twilio-Signature";
-const SETTINGS_HEADER: &str = "X-Twilio-Webhooks-Signature-Settings";
+const SIGNATURE_HEADER: HeaderName = HeaderName::from_static("x-twilio-signature");
+const SETTINGS_HEADER: HeaderName = HeaderName::from_static("x-twilio-webhooks-signature-settings");
 
 /// How a route authenticates its requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

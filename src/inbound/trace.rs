@@ -8,14 +8,14 @@ use std::rc::Rc;
 use std::time::SystemTime;
 
 use actix_web::dev::ServiceRequest;
-use actix_web::http::header::HeaderValue;
+use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{HttpMessage as _, HttpRequest};
 
 use crate::domain::trace::TraceParent;
 use crate::inbound::route_label::route_label;
 use crate::telemetry::traces::{RequestSpan, Traces, now};
 
-const TRACEPARENT: &str = "traceparent";
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// A request whose span may be opened. The request's extensions hold a clone.
 #[derive(Clone)]

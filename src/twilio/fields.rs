@@ -107,12 +107,11 @@ impl Fields {
     /// The values of fields with this name, in any case and with any `_` and `-`; empty values included. For URLs that
     /// people type.
     pub(super) fn values_ignoring_case<'a>(&'a self, field: &str) -> impl Iterator<Item = &'a str> {
-        let normalized = |name: &str| -> String {
+        fn letters(name: &str) -> impl Iterator<Item = char> {
             let letters = name.chars().filter(|c| !matches!(c, '_' | '-'));
-            letters.flat_map(char::to_lowercase).collect()
-        };
-        let field = normalized(field);
-        let named = self.pairs().filter(move |(name, _)| normalized(name) == field);
+            letters.flat_map(char::to_lowercase)
+        }
+        let named = self.pairs().filter(move |(name, _)| letters(name).eq(letters(field)));
         named.map(|(_, value)| value)
     }
 

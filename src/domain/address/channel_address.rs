@@ -251,6 +251,9 @@ fn user_id(text: &str) -> Option<String> {
 
 /// A number without its decoration; `None` for anything else, such as an alphanumeric sender.
 fn number(value: &str) -> Result<Option<String>, AddressError> {
+    if value.strip_prefix('+').is_some_and(is_digits) {
+        return Ok(Some(value.to_owned()));
+    }
     let is_decoration = |c: char| DECORATION.contains(c);
     let digits = value.bytes().filter(u8::is_ascii_digit).count();
     let is_meant = value.split('+').skip(1).any(|after| {

@@ -10,6 +10,10 @@ use crate::domain::digit::ascii_digit;
 /// # Errors
 /// A control character between other characters: that character.
 pub(super) fn folded(text: &str) -> Result<String, char> {
+    let is_plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+    if text.bytes().all(is_plain) {
+        return Ok(text.trim().to_owned());
+    }
     let visible: String = text.chars().filter(|c| !is_invisible(*c)).collect();
     let visible = visible.trim();
     match visible.chars().find(|c| c.is_control()) {

@@ -73,9 +73,8 @@ impl RecipientHashKey {
 
     /// The person as a call would name them, if that is another hash.
     pub fn by_number(&self, account: AccountSid, address: &Address) -> Option<RecipientHash> {
-        let (by_number, _) = self.caller(account, address)?;
-        let person = self.recipient(account, address).person;
-        (by_number.person != person).then_some(by_number.person)
+        let number = address.to_number().filter(|number| number != address)?;
+        Some(self.recipient(account, &number).person)
     }
 
     /// The tag of a record of a store. It reveals nothing of the record without the key.
