@@ -236,16 +236,10 @@ impl<'a> Keys<'a> {
         Ok(rows)
     }
 
-    fn insert(&self, loaded: &mut Loaded, rows: Vec<Row>) -> Result<()> {
+    /// Notes what was searched for, so that a search without rows is known, too. Returns the lists to fill.
+    fn note_searches(&self, loaded: &mut Loaded) -> BTreeMap<&Read, Vec<MessageSid>> {
         for sid in &self.messages {
             loaded.messages.entry(*sid).or_insert(None);
-        }
-        let mut lists: BTreeMap<&Read, Vec<MessageSid>> = BTreeMap::new();
-        let persons = self.persons.iter().map(|(read, ..)| *read);
-        let untied = self.untied.iter().map(|(read, ..)| *read);
-        let references = self.references.iter().map(|(read, ..)| *read);
-        for read in persons.chain(untied).chain(references) {
-            lists.insert(read, Vec::new());
         }
         for (read, ..) in &self.unbound {
             loaded.unbound.insert(Read::clone(read), Vec::new());
@@ -253,6 +247,14 @@ impl<'a> Keys<'a> {
         for read in self.due_after.reads.iter().chain(&self.last_due_by.reads) {
             loaded.due.insert(Read::clone(read), Vec::new());
         }
+        let persons = self.persons.iter().map(|(read, ..)| *read);
+        let untied = self.untied.iter().map(|(read, ..)| *read);
+        let references = self.references.iter().map(|(read, ..)| *read);
+        persons.chain(untied).chain(references).map(|read| (read, Vec::new())).collect()
+    }
+
+    fn insert(&self, loaded: &mut Loaded, rows: Vec<Row>) -> Result<()> {
+        let mut lists = self.note_searches(loaded);
         for (kind, search, name, number, body) in rows {
             let body = body.unwrap_or_default();
             let (name, number) = (name.unwrap_or_default(), number.unwrap_or_default());
