@@ -137,6 +137,15 @@ fn a_repeated_code_leaves_the_choice_to_the_policy() {
 }
 
 #[test]
+fn a_repeated_code_is_about_the_message_that_no_receipt_denies() {
+    let denied = status(2, "undelivered", 20);
+    let mut book = book(Resend::Newest, &[coded(1, "111111", 0), coded(2, "111111", 10), denied]);
+    book.observe(&typed("111111", shared("x", 30)));
+    assert_eq!(book.confirmed(), [sid(1)].into());
+    assert_eq!(basis(&book, 1), Some(Basis::Shared));
+}
+
+#[test]
 fn a_repeated_code_is_never_direct_for_the_remaining_messages() {
     // The app's own retry: the first event confirms one of them, whose code is then erased.
     let seen = [coded(1, "111111", 0), coded(2, "111111", 10)];

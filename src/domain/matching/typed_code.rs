@@ -58,6 +58,10 @@ impl<'m> Coded<'m> {
             several => {
                 let mut likely = newest_first(several);
                 likely.retain(|message| !is_younger(message, evidence));
+                // A denied message confirms nothing, so it must not keep the code from the others.
+                if likely.iter().any(|message| message.may_have_arrived()) {
+                    likely.retain(|message| message.may_have_arrived());
+                }
                 Self::Likely(likely)
             }
         }
