@@ -84,17 +84,10 @@ fn single(path: &str) -> Vec<String> {
     vec![path.to_owned()]
 }
 
-/// The spellings of a path: with or without a trailing slash, with one or two leading ones, and with two before its last
-/// segment. Two come from a base URL that ends with a slash.
+/// The spellings of a path: with or without a trailing slash, and with one or two leading ones. Two come from a base URL
+/// that ends with a slash.
 fn spellings(path: &str) -> Vec<String> {
-    let (start, end) = path.rsplit_once('/').unwrap_or_default();
-    vec![
-        path.to_owned(),
-        format!("{path}/"),
-        format!("/{path}"),
-        format!("/{path}/"),
-        format!("{start}//{end}"),
-    ]
+    vec![path.to_owned(), format!("{path}/"), format!("/{path}"), format!("/{path}/")]
 }
 
 /// The methods of a route, as the header `Allow` lists them.

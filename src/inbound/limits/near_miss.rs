@@ -1,4 +1,4 @@
-//! Paths that are close to a route. A path with one extra slash is served as the route; any other logs a warning with the
+//! Paths that are close to a route. A path with an extra slash is served as the route; any other logs a warning with the
 //! nearest route, because Twilio shows a 404 only in its debugger, and an app often logs none.
 //!
 //! The signature covers the URL as it was requested, so an extra slash weakens nothing. Each route is logged at most once a

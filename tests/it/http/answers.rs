@@ -254,10 +254,10 @@ fn a_doubled_slash_reaches_the_route_and_another_near_miss_is_logged_with_the_ne
     let harness = Harness::new(&[]);
     let sid = sid(1);
     let fields = [("MessageSid", sid.as_str()), ("AccountSid", ACCOUNT), ("MessageStatus", "sent")];
-    for path in ["/twilio/status/", "//twilio/status", "//twilio/status/", "/twilio//status"] {
+    for path in ["/twilio/status/", "//twilio/status", "//twilio/status/"] {
         assert_eq!(harness.send(&form(path, &fields)).status, 204, "{path}");
     }
-    for path in ["/app/messages/", "//app/messages", "/app//messages"] {
+    for path in ["/app/messages/", "//app/messages"] {
         let answer = harness.send(&form(path, &[("MessageSid", &sid)]));
         assert!(matches!(answer.status, 200 | 201), "{path}: {}", answer.text());
     }
