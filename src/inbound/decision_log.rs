@@ -163,7 +163,7 @@ pub(super) fn registered(
         metrics.evidence("parked", "withdrawn");
         tracing::info!(
             message_sid = %withdrawn, %account_sid,
-            "confirmation of {withdrawn} withdrawn before it was posted: newer facts contradict it"
+            "confirmation of {withdrawn} withdrawn before Twilio had it: newer facts contradict it"
         );
     }
 }

@@ -411,6 +411,63 @@ async fn an_expired_lease_is_claimed_again_and_the_old_claim_cannot_settle_it() 
 }
 
 #[tokio::test]
+async fn a_failing_receipt_undoes_a_confirmation_that_twilio_has_only_declined() {
+    for backend in every_backend() {
+        let store = backend.usual(&Hands::default());
+        for (n, status_code, expected) in [
+            (1, Some(503), State::Undelivered),
+            (2, Some(429), State::Undelivered),
+            // It may have reached Twilio.
+            (3, None, State::Confirmed),
+            (4, Some(200), State::Confirmed),
+        ] {
+            let message = MessageUpdate { recipient: Some(person(n)), ..registered(n, 0) };
+            store.remember(message).await.expect("remembered");
+            let observed = store.observe(acted(person(n), Some(SENDER), 0)).await;
+            assert_eq!(observed.expect("observed"), ObserveOutcome::Confirmed(sid(n)));
+            let claimed = claim(&store).await[0];
+            let under_way = store.remember(status(n, "undelivered", 0)).await.expect("remembered");
+            assert_eq!(under_way.withdrawn, [], "its post is under way");
+            let attempt = LastAttempt {
+                number: 1,
+                ended_at: at(0),
+                took_ms: 1,
+                status: status_code,
+                code: None,
+                message: String::new(),
+            };
+            let retry = Settlement::Retry { after: Duration::from_mins(1), spent: Duration::ZERO };
+            store.settle(claimed.lease, retry, Some(attempt)).await.expect("settled");
+            store.remember(status(n, "undelivered", 1)).await.expect("remembered");
+            assert_eq!(state(&store, n).await, Some(expected), "{status_code:?}");
+            assert_eq!(store.counts(), recount(&store).await);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_retry_keeps_its_due_time_whatever_else_is_known_about_its_message() {
+    for backend in every_backend() {
+        let store = backend.usual(&Hands::default());
+        confirmed(&store, 1, 0).await;
+        let claimed = claim(&store).await[0];
+        let attempt = LastAttempt {
+            number: 1,
+            ended_at: at(0),
+            took_ms: 1,
+            status: Some(503),
+            code: None,
+            message: String::new(),
+        };
+        let retry = Settlement::Retry { after: Duration::from_mins(1), spent: Duration::ZERO };
+        store.settle(claimed.lease, retry, Some(attempt)).await.expect("settled");
+        store.remember(status(1, "delivered", 1)).await.expect("remembered");
+        let due = store.next_due(&Quotas::default()).await.expect("known");
+        assert_eq!(due, Some(Duration::from_mins(1)));
+    }
+}
+
+#[tokio::test]
 async fn an_attempt_that_a_crash_interrupted_counts_and_is_repeated() {
     for backend in every_backend() {
         let hands = Hands::default();

@@ -163,7 +163,7 @@ fn is_further(present: &Message, incoming: &Message) -> bool {
     is_further && !is_requeued && !is_under_way
 }
 
-/// The progress of a message. After the first attempt to report it, a confirmation is not judged again.
+/// The progress of a message. Once a post may have reached Twilio, a confirmation is not judged again.
 fn progress(message: &Message) -> u8 {
     match message.state {
         State::Untracked | State::Pending | State::Expired | State::Undelivered => 0,

@@ -23,7 +23,7 @@ pub struct RegisterOutcome {
     pub new: bool,
     /// The messages that were confirmed, by parked evidence or by the status `read`.
     pub confirmed: Vec<MessageSid>,
-    /// The messages that are not confirmed any more. No post was attempted for them.
+    /// The messages that are not confirmed any more. Twilio has no confirmation of them.
     pub withdrawn: Vec<MessageSid>,
 }
 

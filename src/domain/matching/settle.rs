@@ -1,6 +1,6 @@
 //! Settles evidence: all loaded evidence is judged together, in a fixed order, so the order of arrival changes nothing.
 //!
-//! Until the first attempt to post it, a confirmation is provisional, and its message holds the evidence. Each command
+//! Until a post of it may have reached Twilio, a confirmation is provisional, and its message holds the evidence. Each command
 //! takes these confirmations back, and judges their evidence again with the parked and the new evidence. Unchanged rows
 //! are not written.
 

@@ -207,7 +207,7 @@ pub struct Message {
     /// The HMAC of its code, if registered. It counts until the end of the pending lifetime. The sweep removes it an hour
     /// later.
     pub code: Option<CodeHmac>,
-    /// The evidence that proved it, kept until the first attempt to report it. Until then, it can be judged again.
+    /// The evidence that proved it, kept until a post may have reached Twilio. Until then, it can be judged again.
     #[serde(rename = "held")]
     pub parked_evidence: Option<Box<Parked>>,
     /// The message with the same reference that was confirmed instead of this one.
@@ -362,11 +362,10 @@ impl Message {
         }
     }
 
-    /// Whether it is confirmed, and no report of it was attempted yet: new facts may still undo the confirmation.
+    /// Whether it is confirmed, and no post of it can have reached Twilio: new facts may still undo the confirmation.
     pub fn is_provisional(&self) -> bool {
         self.state == State::Confirmed
             && self.parked_evidence.is_some()
-            && self.delivery.attempts == 0
             && self.delivery.lease.is_none()
     }
 

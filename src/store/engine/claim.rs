@@ -48,8 +48,10 @@ pub fn claim<B: Backend>(
         delivery.attempts = delivery.attempts.saturating_add(1);
         delivery.lease = Some(token);
         delivery.due_at = Some(later(now, lease));
-        // An attempted confirmation is never withdrawn, so its evidence is not needed any more.
-        message.parked_evidence = None;
+        // The result of an attempt whose lease ran out is unknown: its post may have reached Twilio.
+        if before.delivery.lease.is_some() {
+            message.parked_evidence = None;
+        }
         claims.push(Claim {
             feedback: Feedback { account: message.account, message: sid },
             lease: Lease { message: sid, token },

@@ -27,6 +27,10 @@ pub fn settle<B: Backend>(
     let mut message = before.clone();
     message.delivery.lease = None;
     message.delivery.due_at = None;
+    // New facts may withdraw a confirmation only while Twilio certainly does not have it.
+    let is_declined = attempt.as_ref().and_then(|attempt| attempt.status).is_some_and(is_error);
+    let is_untried = matches!(settlement, Settlement::Release { .. });
+    message.parked_evidence = message.parked_evidence.filter(|_| is_declined || is_untried);
     if let Some(attempt) = attempt {
         message.note_attempt(attempt);
     }
@@ -46,19 +50,26 @@ pub fn settle<B: Backend>(
         Settlement::Refused(refusal) => {
             message.enter(State::Refused, now);
             message.refusal = Some(refusal);
+            message.parked_evidence = None;
         }
     }
     backend.replace(before, message)?;
     Ok(Ok(SettleOutcome::Applied))
 }
 
-/// Ends the lease of an attempt that a process began before it ended. The message is due now.
+fn is_error(status: u16) -> bool {
+    status >= 400
+}
+
+/// Ends the lease of an attempt that a process began before it ended. The message is due now, and its post may have reached
+/// Twilio.
 ///
 /// # Errors
 /// The backend cannot go on.
 pub fn release_interrupted<B: Backend>(backend: &mut B, before: Message) -> Result<(), B::Error> {
     let mut message = before.clone();
     message.delivery.lease = None;
+    message.parked_evidence = None;
     message.delivery.due_at = Some(backend.now());
     backend.replace(before, message)
 }

@@ -1,7 +1,7 @@
 //! The messages that hold the evidence that confirmed them, by the key of that evidence.
 //!
-//! This index is built from the records when the store opens. A message holds evidence only until its first attempt is
-//! claimed, so few messages do, except in a dry run or an outage. The index has no evidence and no key, only a hash of
+//! This index is built from the records when the store opens. A message holds evidence only until a post of it may have
+//! reached Twilio, so few messages do, except in a dry run or an outage. The index has no evidence and no key, only a hash of
 //! eight bytes: the message's record has the evidence.
 
 use std::collections::BTreeMap;
