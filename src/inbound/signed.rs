@@ -321,7 +321,7 @@ fn verify<'a, T: SignedPayload>(
         && receiver.failure_limiter.is_over_limit(request)
     {
         let counted = receiver.failure_limiter.count_failure(request);
-        // Also if the network is within its limit again by now: the request costs no further work.
+        // A network that is within its limit again by now is refused, too, so that the request costs no further work.
         return Err(counted.err().unwrap_or(Rejection::Limited));
     }
     let content = match media {

@@ -72,8 +72,8 @@ impl ParseContext<'_> {
             }
             Some(_) | None => (stated, source),
         };
-        // An event cannot lie in the future. A clock that is wrong by more than the allowed skew, such as local time with
-        // the offset of UTC, tells no time.
+        // An event cannot lie in the future. If the stated time does so by more than the allowed skew, such as local time
+        // with the offset of UTC, the time of the event is unknown.
         let is_wrong = at.duration_since(self.now) > skew;
         let source = if is_wrong { TimeSource::Unknown } else { source };
         Ok(When { at: at.min(self.now), source })

@@ -14,8 +14,8 @@ enum Direction {
 }
 
 const STATUS: [&str; 2] = ["MessageStatus", "SmsStatus"];
-/// Fields that only status callbacks have, and fields that only inbound messages have. They count if no status tells the
-/// direction.
+/// Fields that only status callbacks have, and fields that only inbound messages have. They decide only about a form without
+/// a status.
 const RECEIPTS: [&str; 3] = ["RawDlrDoneDate", "ChannelStatusMessage", "ChannelPrefix"];
 const INBOUND: [&str; 4] =
     ["SmsMessageSid", "FromCountry", "OptOutType", "OriginalRepliedMessageSid"];
