@@ -28,9 +28,12 @@ pub fn settle<B: Backend>(
     message.delivery.lease = None;
     message.delivery.due_at = None;
     // New facts may withdraw a confirmation only while Twilio certainly does not have it.
-    let is_declined = attempt.as_ref().and_then(|attempt| attempt.status).is_some_and(is_error);
-    let is_untried = matches!(settlement, Settlement::Release { .. });
-    message.parked_evidence = message.parked_evidence.filter(|_| is_declined || is_untried);
+    let may_withdraw = match &settlement {
+        Settlement::Release { .. } => true,
+        Settlement::Retry { .. } => attempt.as_ref().is_some_and(is_declined),
+        Settlement::Reported | Settlement::Refused(_) => false,
+    };
+    message.parked_evidence = message.parked_evidence.filter(|_| may_withdraw);
     if let Some(attempt) = attempt {
         message.note_attempt(attempt);
     }
@@ -50,15 +53,15 @@ pub fn settle<B: Backend>(
         Settlement::Refused(refusal) => {
             message.enter(State::Refused, now);
             message.refusal = Some(refusal);
-            message.parked_evidence = None;
         }
     }
     backend.replace(before, message)?;
     Ok(Ok(SettleOutcome::Applied))
 }
 
-fn is_error(status: u16) -> bool {
-    status >= 400
+/// Whether Twilio answered that it did not accept the feedback.
+fn is_declined(attempt: &LastAttempt) -> bool {
+    attempt.status.is_some_and(|status| status >= 400)
 }
 
 /// Ends the lease of an attempt that a process began before it ended. The message is due now, and its post may have reached

@@ -18,7 +18,7 @@ use crate::store::postgres::account_use;
 use crate::store::postgres::cache::{Loaded, Read};
 use crate::store::postgres::error::TransactionError;
 use crate::store::postgres::keys::{ParkedKey, dedup, kind_number, waits_for};
-use crate::store::postgres::parts::{
+use crate::store::postgres::load_parts::{
     ACCOUNTS_WITH_DUE, AUTOMATIC, COUNTED, DUE_AFTER, EVIDENCE, HOLDS, LAST_DUE_BY, LINKS,
     MESSAGES, NAMES, PERSONS, REFERENCES, SENDERS, UNBOUND, UNTIED,
 };

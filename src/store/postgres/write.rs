@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::domain::hex;
 use crate::domain::matching::{EvictionRank, ParkedKind, Policy, WaitsFor};
@@ -25,10 +25,7 @@ const NEARLY: u64 = 10_000;
 /// number of messages that had the expected revision. An insert with a later revision than the first is none of them: another
 /// transaction has removed the row. All transactions have their rows in the order of Rust's keys, and a scan of `unnest` keeps
 /// it, so that no two of them wait for each other. A sort of one row would cost more than its write.
-macro_rules! write_statement {
-    ($further:literal) => {
-        concat!(
-            "
+const WRITE: &str = "
 WITH written AS (
     INSERT INTO message (sid, account, state, person, alias, untied, reference, created_at, stands_since,
                          due_at, due_kind, held_by, evict_rank, evict_from, evict_own, rev, body)
@@ -53,20 +50,13 @@ WITH written AS (
     INSERT INTO tally (key, slot, n)
     SELECT key, $17, n FROM unnest($18::text[], $19::bigint[]) AS row(key, n)
     ON CONFLICT (key, slot) DO UPDATE SET n = tally.n + excluded.n
-)",
-            $further,
-            " SELECT count(*) FROM written WHERE NOT is_revived"
-        )
-    };
-}
-
-const WRITE: &str = write_statement!("");
-const WRITE_WITH_KEYS: &str = write_statement!(
-    ", added AS (
+)";
+/// The part of the statement for deduplication keys, if there are some.
+const ADD_KEYS: &str = ", added AS (
     INSERT INTO counted (key, at) SELECT key, at FROM unnest($20::text[], $21::bigint[]) AS row(key, at)
     ON CONFLICT (key) DO UPDATE SET at = excluded.at
-)"
-);
+)";
+const COUNT_WRITTEN: &str = " SELECT count(*) FROM written WHERE NOT is_revived";
 
 /// Writes all changes. A row that another transaction has changed since it was read is a conflict.
 pub(super) async fn write(
@@ -179,8 +169,9 @@ async fn upsert(
     }
     let (counters, counts): (Vec<String>, Vec<i64>) = sums.into_iter().unzip();
     let expected = columns.sids.len();
-    let statement = if keys.is_empty() { WRITE } else { WRITE_WITH_KEYS };
-    let (written,): (i64,) = sqlx::query_as(statement)
+    let add_keys = if keys.is_empty() { "" } else { ADD_KEYS };
+    let statement = [WRITE, add_keys, COUNT_WRITTEN].concat();
+    let (written,): (i64,) = sqlx::query_as(AssertSqlSafe(statement))
         .bind(columns.sids)
         .bind(columns.accounts)
         .bind(columns.states)
