@@ -16,9 +16,8 @@ bin=$1 folder=$2
 shift 2
 control() { "$bin/pg_ctl" -D "$folder/data" -m immediate "$@" >>"$folder/log" 2>&1; }
 start() {
-    # After a crash of the postmaster its backends end first, and the new one refuses to start until then.
-    # A refusal takes some 10 ms.
-    for attempt in $(seq 1000); do
+    # A start fails while the server before it is still ending.
+    for attempt in 1 2 3 4 5 6 7 8 9 10; do
         "$bin/postgres" -D "$folder/data" -k "$folder" -c listen_addresses= -c fsync=on "$@" \
             >>"$folder/log" 2>&1 3>&- </dev/null &
         while kill -0 $!; do
@@ -28,6 +27,15 @@ start() {
     done
     return 1
 }
+# The backends of a killed postmaster still answer for a moment, so the crash is complete once they have ended.
+crash() {
+    postmaster=$(head -n 1 "$folder/data/postmaster.pid")
+    backends=$(grep -ls "^PPid:[[:space:]]*$postmaster$" /proc/[0-9]*/status)
+    kill -9 "$postmaster" || return 1
+    for backend in $backends; do
+        while [ -e "$backend" ]; do :; done
+    done
+}
 "$bin/initdb" -D "$folder/data" -U owner --auth=trust --no-sync >"$folder/log" 2>&1 || exit 1
 start "$@" || exit 1
 echo started
@@ -36,7 +44,7 @@ while read -r word; do
         start) start "$@" ;;
         stop) control stop ;;
         restart) control stop && start "$@" ;;
-        crash) kill -9 "$(head -n 1 "$folder/data/postmaster.pid")" ;;
+        crash) crash ;;
     esac || exit 1
     echo "$word"
 done
