@@ -9,6 +9,25 @@ use crate::world::{
     Act, Cause, DAY, Event, EvidenceKind, HOUR, Line, MINUTE, Message, Purpose, SECOND, World,
 };
 
+/// When people without a code ask for another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum People {
+    /// After 25 seconds to 2 minutes, while the first message may still be on its way.
+    Impatient,
+    /// After 2 to 10 minutes.
+    Patient,
+}
+
+impl People {
+    /// The shortest and the longest wait, in milliseconds.
+    pub(crate) fn wait(self) -> (i64, i64) {
+        match self {
+            Self::Impatient => (25 * SECOND, 2 * MINUTE),
+            Self::Patient => (2 * MINUTE, 10 * MINUTE),
+        }
+    }
+}
+
 /// Properties of a world besides its brands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct WorldOptions {
@@ -16,6 +35,7 @@ pub(crate) struct WorldOptions {
     pub(crate) days: i64,
     /// Apps that name a login by its reference also register their messages late, from a queue.
     pub(crate) registers_late: bool,
+    pub(crate) people: People,
 }
 
 /// A world that is being generated.
@@ -23,7 +43,7 @@ pub(crate) struct Generator {
     pub(crate) random: Random,
     pub(crate) world: World,
     pub(crate) logins: u32,
-    options: WorldOptions,
+    pub(crate) options: WorldOptions,
     dedup_number: u64,
 }
 

@@ -43,15 +43,16 @@ impl Generator {
         }
         let mut now = at;
         loop {
-            let patience = now + self.random.between(25 * SECOND, 2 * MINUTE);
-            if let Some((number, typed)) = self.next_typed(&login, now, patience) {
+            let (least, most) = self.options.people.wait();
+            let asks_again = now + self.random.between(least, most);
+            if let Some((number, typed)) = self.next_typed(&login, now, asks_again) {
                 return self.report_code(&login, number, typed);
             }
             if login.sent.len() >= MOST || self.random.chance(1_500) {
                 break;
             }
-            self.send_code(&mut login, patience);
-            now = patience;
+            self.send_code(&mut login, asks_again);
+            now = asks_again;
         }
         // The page stays open for some minutes.
         if let Some((number, typed)) = self.next_typed(&login, now, now + 9 * MINUTE) {

@@ -1,6 +1,6 @@
 //! Truth: a simulated world that knows which messages arrived, against the real matching and the real store.
 //!
-//! `cargo run --release --example truth -- --seed N --messages N`
+//! `cargo run --release --example truth -- --seed N --messages N --people impatient|patient`
 //!
 //! Prints the precision and recall of each kind of evidence and of each policy (`docs/truth.md` describes the model).
 //! The exit code is 1 after a violation, and the first ten are printed. Violations, and the defence against each:
@@ -48,7 +48,7 @@ use anyhow::{Context as _, anyhow};
 use clap::Parser;
 use heardback::domain::message::Basis;
 
-use crate::generator::{Generator, WorldOptions};
+use crate::generator::{Generator, People, WorldOptions};
 use crate::judge::{Judgement, judge};
 use crate::runner::{Settings, run};
 use crate::support::random::hash;
@@ -79,15 +79,18 @@ struct Arguments {
     /// Messages of the world for the comparison of policies; 0 skips the comparison
     #[arg(long, default_value_t = 10_000)]
     compare: usize,
+    /// When people without a code ask for another one
+    #[arg(long, default_value = "impatient")]
+    people: People,
     /// The folder for temporary stores [default: /dev/shm if it exists]
     #[arg(long)]
     dir: Option<PathBuf>,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
-    let Arguments { seed, messages, compare, dir } = Arguments::parse();
+    let Arguments { seed, messages, compare, people, dir } = Arguments::parse();
     let seed = seed.map_or_else(getrandom::u64, Ok).context("no random numbers")?;
-    println!("seed {seed}, {messages} messages");
+    println!("seed {seed}, {messages} messages, {people:?} people");
     let in_memory = Path::new("/dev/shm");
     let folder = match &dir {
         Some(dir) => tempfile::tempdir_in(dir)?,
@@ -95,12 +98,12 @@ fn main() -> anyhow::Result<ExitCode> {
         None => tempfile::tempdir()?,
     };
     let began = Instant::now();
-    let judgement = all(seed, messages, folder.path())?;
+    let judgement = all(seed, messages, people, folder.path())?;
     println!("\n## Evidence\n");
     tables::kinds(&judgement);
     if compare > 0 {
         println!("\n## Policies, on {compare} messages\n");
-        policies::compare(hash(seed), compare, folder.path())?;
+        policies::compare(hash(seed), compare, people, folder.path())?;
     }
     println!("\ndigest {:016x}, {} s", judgement.digest, began.elapsed().as_secs());
     Ok(verdict(&judgement))
@@ -131,11 +134,11 @@ fn verdict(judgement: &Judgement) -> ExitCode {
 }
 
 /// Runs all worlds.
-fn all(seed: u64, messages: usize, folder: &Path) -> anyhow::Result<Judgement> {
+fn all(seed: u64, messages: usize, people: People, folder: &Path) -> anyhow::Result<Judgement> {
     let worlds = messages.div_ceil(MESSAGES_PER_WORLD).next_multiple_of(2);
     let one = |number: usize| {
         let days = if number < 2 { LONG_DAYS } else { SHORT_DAYS };
-        let options = WorldOptions { days, registers_late: false };
+        let options = WorldOptions { days, registers_late: false, people };
         let world =
             Generator::generate(hash(seed.wrapping_add(number as u64)), messages / worlds, options);
         result(&world, policies::defaults(), &folder.join(number.to_string()))

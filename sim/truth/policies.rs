@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use heardback::domain::matching::{Policy, Resend};
 
-use crate::generator::{Generator, WorldOptions};
+use crate::generator::{Generator, People, WorldOptions};
 use crate::runner::Settings;
 use crate::support::store::default_policy;
 use crate::tables;
@@ -56,9 +56,14 @@ fn variants() -> Vec<Variant> {
 ///
 /// # Errors
 /// A store fails.
-pub(crate) fn compare(seed: u64, messages: usize, folder: &Path) -> anyhow::Result<()> {
+pub(crate) fn compare(
+    seed: u64,
+    messages: usize,
+    people: People,
+    folder: &Path,
+) -> anyhow::Result<()> {
     let world = |registers_late| {
-        Generator::generate(seed, messages, WorldOptions { days: 3, registers_late })
+        Generator::generate(seed, messages, WorldOptions { days: 3, registers_late, people })
     };
     let (usual, registers_late) = (world(false), world(true));
     tables::policies_head();

@@ -1,38 +1,34 @@
-//! The runner: applies the world's timeline to the real store, step by step.
+//! The runner: applies the world's timeline to the real store, event by event.
 //!
-//! All commands of a step are concurrent, as in the service. Each request is parsed at its own time. The store's clock
-//! is at the end of the step, which affects only expiry. The store is closed and reopened in between.
+//! Each confirmation is posted at once, so no later receipt corrects it. The store is closed and reopened in between.
 
 use std::collections::HashMap;
-use std::future::Future;
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::task::{Context, Waker};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use heardback::domain::click_link::{Link, LinkId};
 use heardback::domain::code::CodeKey;
+use heardback::domain::feedback::Settlement;
 use heardback::domain::matching::{ObserveOutcome, Policy};
 use heardback::domain::message::{Message as Record, State};
 use heardback::domain::sid::MessageSid;
 use heardback::domain::signal::Malformed;
 use heardback::store::sled::{Options, SledStore};
-use heardback::store::{Filter, ListEntry, Store, StoreError};
+use heardback::store::{Filter, ListEntry, Quotas, Store, StoreError};
 use jiff::Timestamp;
 
 use crate::intake::{ParsedRequest, RequestParser};
 use crate::requests::timestamp;
 use crate::support::store::list_all;
-use crate::world::{Cause, Event, MINUTE, World};
+use crate::world::{Cause, Event, World};
 
-/// The time of a step; each step needs at least one sync.
-const STEP: i64 = 5 * MINUTE;
 /// Large enough for the store of a world.
 const CACHE: u64 = 256 << 20;
-/// Concurrent commands; the store's queue has 1024.
-const UNDER_WAY: usize = 800;
+/// The lease of a post, which ends at once.
+const LEASE: Duration = Duration::from_secs(30);
 
 /// The settings of a run.
 #[derive(Debug, Clone, Copy)]
@@ -73,8 +69,6 @@ enum Answer {
     Contradicted,
 }
 
-type PendingCommand<'a> = Pin<Box<dyn Future<Output = anyhow::Result<Answer>> + 'a>>;
-
 struct Runner<'w> {
     world: &'w World,
     settings: Settings,
@@ -97,18 +91,17 @@ pub(crate) async fn run(
     let runner = Runner { world, settings, folder, clock, code_keys };
     let mut result = RunResult::default();
     let mut store = runner.open()?;
-    let mut rest = world.timeline.as_slice();
-    while let Some((first, _)) = rest.first() {
-        let step = (first / STEP + 1) * STEP;
-        let ends = rest.partition_point(|(at, _)| *at < step).min(UNDER_WAY);
-        let (now, later) = rest.split_at(ends);
-        rest = later;
-        runner.clock.store(now.last().map_or(0, |(at, _)| *at), Ordering::Relaxed);
-        runner.act(&store, now, &mut result).await?;
-        if now.iter().any(|(_, word)| *word == Event::Sweep) {
+    for (at, event) in &world.timeline {
+        runner.clock.store(*at, Ordering::Relaxed);
+        let confirmed = result.confirmed.len();
+        runner.act(&store, (*at, *event), &mut result).await?;
+        if result.confirmed.len() > confirmed {
+            report(&store).await?;
+        }
+        if *event == Event::Sweep {
             while !store.expire(100).await?.complete {}
         }
-        if now.iter().any(|(_, word)| *word == Event::Restart) {
+        if *event == Event::Restart {
             store.close().await;
             drop(store);
             store = runner.open()?;
@@ -139,11 +132,11 @@ impl Runner<'_> {
         SledStore::open(options).context("the store does not open")
     }
 
-    /// Sends all commands of a step in order, then waits for their results.
+    /// Sends the command of an event.
     async fn act(
         &self,
         store: &SledStore,
-        words: &[(i64, Event)],
+        (at, event): (i64, Event),
         result: &mut RunResult,
     ) -> anyhow::Result<()> {
         let parser = RequestParser {
@@ -153,33 +146,20 @@ impl Runner<'_> {
             ignores_crawlers: self.settings.ignores_crawlers,
             confirms_on_get: self.settings.confirms_on_get,
         };
-        let mut asked: Vec<PendingCommand<'_>> = Vec::with_capacity(words.len());
-        for (at, word) in words {
-            let parsed = parser.read(*word, *at);
-            self.note(*word, &parsed, result);
-            let mut future: PendingCommand<'_> = match parsed {
-                Ok(ParsedRequest::Update(update)) => Box::pin(remember(store, *update)),
-                Ok(ParsedRequest::Signal(signal)) => Box::pin(observe(store, *signal)),
-                Ok(ParsedRequest::Link(id, link)) => Box::pin(keep(store, id, link)),
-                Ok(ParsedRequest::Ignored) => continue,
-                Err(Malformed::OtherAccount) => {
-                    result.refused += 1;
-                    continue;
-                }
-                Err(malformed) => bail!("{word:?} is malformed: {malformed}"),
-            };
-            // The first poll queues the command, so commands keep their order.
-            let looked = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-            if let std::task::Poll::Ready(answer) = looked {
-                result.take(answer?);
-            } else {
-                asked.push(future);
+        let parsed = parser.read(event, at);
+        self.note(event, &parsed, result);
+        let answer = match parsed {
+            Ok(ParsedRequest::Update(update)) => remember(store, *update).await?,
+            Ok(ParsedRequest::Signal(signal)) => observe(store, *signal).await?,
+            Ok(ParsedRequest::Link(id, link)) => keep(store, id, link).await?,
+            Ok(ParsedRequest::Ignored) => return Ok(()),
+            Err(Malformed::OtherAccount) => {
+                result.refused += 1;
+                return Ok(());
             }
-        }
-        for future in asked {
-            let answer = future.await?;
-            result.take(answer);
-        }
+            Err(malformed) => bail!("{event:?} is malformed: {malformed}"),
+        };
+        result.take(answer);
         Ok(())
     }
 
@@ -239,6 +219,14 @@ async fn remember(
     // An untracked message expires after a day.
     let kept = number.filter(|_| remembered.message.state != State::Untracked);
     Ok(Answer::Remembered(kept, remembered.confirmed))
+}
+
+/// Reports every confirmed message to a Twilio that accepts it.
+async fn report(store: &SledStore) -> anyhow::Result<()> {
+    for claim in store.claim(100, LEASE, &Quotas::default()).await? {
+        store.settle(claim.lease, Settlement::Reported, None).await?;
+    }
+    Ok(())
 }
 
 async fn keep(store: &SledStore, id: LinkId, link: Link) -> anyhow::Result<Answer> {

@@ -30,12 +30,33 @@ const WORDS: [&str; 7] =
 #[derive(Debug, Clone)]
 enum Fact {
     Register(u32),
-    Status(u32, usize),
+    /// A status, this many seconds after the usual time.
+    Status(u32, usize, i64),
     Direct(u32, i64),
-    Shared { which: usize, at: i64, time: usize, code: Option<u32> },
-    Event { who: u32, sender: Option<usize>, at: i64, time: usize, code: Option<u32> },
-    Reply { who: u32, sender: usize, at: i64, code: Option<u32> },
-    Call { who: u32, sender: usize, at: i64 },
+    Shared {
+        which: usize,
+        at: i64,
+        time: usize,
+        code: Option<u32>,
+    },
+    Event {
+        who: u32,
+        sender: Option<usize>,
+        at: i64,
+        time: usize,
+        code: Option<u32>,
+    },
+    Reply {
+        who: u32,
+        sender: usize,
+        at: i64,
+        code: Option<u32>,
+    },
+    Call {
+        who: u32,
+        sender: usize,
+        at: i64,
+    },
     Click(i64),
 }
 
@@ -69,13 +90,13 @@ impl Truth {
     fn sighting(&self, fact: &Fact) -> Option<MessageUpdate> {
         match fact {
             Fact::Register(n) => Some(self.message(*n)),
-            Fact::Status(n, word) => {
+            Fact::Status(n, word, late) => {
                 let truth = self.message(*n);
                 // Message 3 has the link and is never scheduled: for a scheduled message, the allowed error of its
                 // time differs.
                 let word = if *n == 3 { &(*word).max(1) } else { word };
-                let seen_at =
-                    self.created[*n as usize - 1] + 2 + i64::try_from(*word).expect("small");
+                let after = 2 + i64::try_from(*word).expect("small") + late;
+                let seen_at = self.created[*n as usize - 1] + after;
                 Some(MessageUpdate {
                     recipient: truth.recipient,
                     number: truth.number,
@@ -143,7 +164,8 @@ fn truths() -> impl Strategy<Value = Truth> {
 fn facts() -> impl Strategy<Value = Fact> {
     let code = || prop::option::weighted(0.4, 1..=MESSAGES);
     prop_oneof![
-        4 => (1..=MESSAGES, 0..WORDS.len()).prop_map(|(n, word)| Fact::Status(n, word)),
+        4 => (1..=MESSAGES, 0..WORDS.len(), prop::sample::select(vec![0, 20, 150]))
+            .prop_map(|(n, word, late)| Fact::Status(n, word, late)),
         1 => (1..=MESSAGES, -100..500_i64).prop_map(|(n, at)| Fact::Direct(n, at)),
         3 => (0..2_usize, -100..500_i64, 0..3_usize, code())
             .prop_map(|(which, at, time, code)| Fact::Shared { which, at, time, code }),

@@ -1,6 +1,8 @@
 //! Several messages under one reference, codes and calls: which message is confirmed by an act
 //! about one of several.
 
+use std::collections::BTreeSet;
+
 use heardback::domain::address::RecipientHashKey;
 use heardback::domain::code::{CodeKey, Probe};
 use heardback::domain::matching::{ObserveOutcome, Policy, Reason, Resend};
@@ -63,6 +65,106 @@ fn newest_confirms_the_newest_and_marks_the_others() {
     assert_eq!((basis(&book, 2), superseded_by(&book, 2)), (Some(Basis::Shared), None));
     assert_eq!(book.state(sid(1)), State::Pending);
     assert_eq!(superseded_by(&book, 1), Some(sid(2)));
+}
+
+/// Message 1 is created at 0 and arrives at `first`; message 2 is created at 60, and its receipt comes at `second`. The
+/// act is at 70. Returns the confirmed messages, for the receipt of message 2 before the act and after it.
+fn after_receipts(first: Option<i64>, second: Option<i64>, act: &Signal) -> BTreeSet<MessageSid> {
+    let receipt = |n, at: Option<i64>| at.map(|at| status_bearing(n, "delivered", at));
+    let before = [Some(bearing(1, 0)), receipt(1, first), Some(bearing(2, 60))];
+    let before: Vec<_> = before.into_iter().flatten().collect();
+    let last = receipt(2, second);
+    let mut early = book(Resend::Newest, &[before.as_slice(), last.as_slice()].concat());
+    early.observe(act);
+    let mut late = book(Resend::Newest, &before);
+    late.observe(act);
+    if let Some(receipt) = last {
+        late.remember(&receipt);
+    }
+    assert_eq!(early.confirmed(), late.confirmed(), "in either order");
+    late.confirmed()
+}
+
+#[test]
+fn a_newest_message_that_arrived_long_after_the_act_is_passed_over_for_one_that_had_arrived() {
+    let by_reference = shared("x", 70);
+    let by_to = acted(person(1), None, 70);
+    for act in [&by_reference, &by_to] {
+        for (first, second, confirmed, why) in [
+            (Some(3), Some(86), 1, "16 s after the act"),
+            (Some(70), Some(500), 1, "message 1 arrived at the time of the act"),
+            (Some(3), Some(85), 2, "receipts come late by some seconds"),
+            (Some(3), Some(65), 2, "it had arrived"),
+            (None, Some(86), 2, "no receipt of message 1"),
+            (Some(71), Some(86), 2, "message 1 arrived after the act, too"),
+        ] {
+            assert_eq!(after_receipts(first, second, act), [sid(confirmed)].into(), "{why}");
+        }
+    }
+}
+
+#[test]
+fn beside_an_older_message_that_had_arrived_the_newest_needs_a_receipt() {
+    let act = shared("x", 70);
+    assert_eq!(after_receipts(Some(3), None, &act), BTreeSet::new());
+    assert_eq!(after_receipts(Some(3), Some(75), &act), [sid(2)].into());
+    assert_eq!(after_receipts(None, None, &act), [sid(2)].into(), "no receipt of either");
+    assert_eq!(after_receipts(Some(71), None, &act), [sid(2)].into(), "it arrived after the act");
+    let seen = [bearing(1, 0), status(1, "delivered", 3), bearing(2, 60)];
+    let mut book = book(Resend::Newest, &seen);
+    assert_eq!(parked_because(&book.observe(&act)), Some(Reason::OlderPending));
+    book.remember(&status(2, "undelivered", 90));
+    assert_eq!(book.confirmed(), [sid(1)].into());
+}
+
+#[test]
+fn a_code_that_two_messages_repeat_is_about_the_one_that_had_arrived() {
+    let seen = [coded(1, "111111", 0), status(1, "delivered", 3), coded(2, "111111", 60)];
+    for act in [shared("x", 70), acted(person(1), None, 70)] {
+        let mut book = book(Resend::Newest, &seen);
+        book.observe(&typed("111111", act));
+        book.remember(&status(2, "delivered", 90));
+        assert_eq!(book.confirmed(), [sid(1)].into());
+    }
+}
+
+#[test]
+fn a_reply_and_a_call_before_the_newest_message_arrived_prove_nothing_while_an_older_one_is_pending()
+ {
+    let hint = SenderHint { address: Some(SENDER.to_owned()), service: None };
+    let (recipient, whatsapp) = (person(1), person(99).person);
+    let called = EvidenceTarget::Caller { recipient, whatsapp, sender: hint };
+    let mut called = signal(called, 70);
+    called.evidence.as_mut().expect("evidence").source = SignalSource::Call;
+    for act in [reply(1, 70), called] {
+        assert_eq!(after_receipts(Some(3), Some(120), &act), BTreeSet::new());
+        assert_eq!(after_receipts(Some(3), Some(75), &act), [sid(2)].into());
+        let seen = [bearing(1, 0), status(1, "delivered", 3), bearing(2, 60)];
+        let mut book = book(Resend::Newest, &seen);
+        book.observe(&direct(1, 50));
+        book.observe(&act);
+        book.remember(&status(2, "delivered", 120));
+        assert_eq!(book.confirmed(), [sid(1)].into(), "the message that was answered is proven");
+    }
+}
+
+#[test]
+fn a_newest_message_that_an_earlier_act_proves_is_not_passed_over() {
+    let seen = [bearing(1, 0), status(1, "delivered", 3), bearing(2, 60)];
+    let mut book = book(Resend::Newest, &seen);
+    book.observe(&direct(2, 65));
+    book.observe(&shared("x", 70));
+    book.remember(&status(2, "delivered", 120));
+    assert_eq!(book.confirmed(), [sid(2)].into());
+}
+
+#[test]
+fn no_message_of_a_former_login_replaces_one_that_arrived_late() {
+    let seen = [bearing(1, -16 * 60), status(1, "delivered", -950), bearing(2, 60)];
+    let mut book = book(Resend::Newest, &seen);
+    book.observe(&shared("x", 70));
+    book.remember(&status(2, "delivered", 120));
+    assert_eq!(book.confirmed(), [sid(2)].into());
 }
 
 #[test]
@@ -180,7 +282,7 @@ fn a_fallback_from_whatsapp_to_sms_is_two_messages_under_one_reference() {
     };
     let late_receipt = MessageUpdate { recipient: None, from: None, ..status(1, "read", 40) };
     for (resend, expected) in [
-        (Resend::Newest, Ok(ObserveOutcome::Confirmed(sid(2)))),
+        (Resend::Newest, Err(Reason::OlderPending)),
         (Resend::All, Ok(ObserveOutcome::Confirmed(sid(2)))),
         (Resend::Code, Err(Reason::Ambiguous)),
     ] {

@@ -52,9 +52,14 @@ fn fill(message: &mut Message, update: &MessageUpdate, policy: &Policy, now: Tim
     }
     if let Some(status) = update.status {
         message.receipts.add(status);
+        let earliest = |known: Option<Timestamp>| {
+            Some(known.map_or(update.seen_at, |known| known.min(update.seen_at)))
+        };
         if status.is_under_way() {
-            let seen_at = update.seen_at;
-            message.went_out_at = Some(message.went_out_at.map_or(seen_at, |at| at.min(seen_at)));
+            message.went_out_at = earliest(message.went_out_at);
+        }
+        if status.is_arrival() {
+            message.arrived_at = earliest(message.arrived_at);
         }
     }
     if update.status > message.status {

@@ -10,7 +10,9 @@ use crate::domain::address::RecipientHash;
 use crate::domain::evidence::{Evidence, Reason, TimeSource};
 use crate::domain::matching::automatic::AutomaticSpan;
 use crate::domain::matching::people::People;
-use crate::domain::matching::policy::{CLOCK_SKEW, Policy, UNSAID_FOR};
+use crate::domain::matching::policy::{
+    CLOCK_SKEW, Policy, RECEIPT_WITHIN, REFERENCE_FRESH_FOR, UNSAID_FOR,
+};
 use crate::domain::matching::rows::WaitsFor;
 use crate::domain::message::{Basis, Message, State};
 use crate::domain::sid::{MessageSid, ServiceSid};
@@ -118,6 +120,30 @@ pub(super) fn newest_first<'m>(messages: &[&'m Message]) -> Vec<&'m Message> {
 /// The SID breaks ties, so the order is the same in every backend and for every order of arrival.
 pub(super) fn age_order(message: &Message) -> (Timestamp, MessageSid) {
     (message.created_at, message.sid)
+}
+
+/// The given messages, newest first, without the newer ones whose receipts came too late after the act, if an older one
+/// had arrived by then.
+pub(super) fn arrived_by<'s, 'm>(
+    evidence: &Evidence,
+    newest_first: &'s [&'m Message],
+) -> &'s [&'m Message] {
+    let at = evidence.occurred_at;
+    let is_late = |message: &&Message| {
+        message.arrived_at.is_some_and(|arrived| arrived > later(at, RECEIPT_WITHIN))
+            && message.proof.as_ref().is_none_or(|proof| proof.occurred_at > at)
+    };
+    let late = newest_first.iter().take_while(|message| is_late(message)).count();
+    let others = newest_first.get(late..).unwrap_or_default();
+    let had_arrived = others.first().is_some_and(|older| had_arrived(older, evidence));
+    if had_arrived { others } else { newest_first }
+}
+
+/// Whether a receipt says that a recent message had arrived at the time of the act.
+pub(super) fn had_arrived(message: &Message, evidence: &Evidence) -> bool {
+    let at = evidence.occurred_at;
+    message.created_at >= earlier(at, REFERENCE_FRESH_FOR)
+        && message.arrived_at.is_some_and(|arrived| arrived <= at)
 }
 
 /// Direct evidence confirms an undelivered or expired message too, but no message that was never sent.

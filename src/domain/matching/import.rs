@@ -137,6 +137,7 @@ fn filled(present: &Message, incoming: &Message, policy: &Policy, now: Timestamp
     };
     let mut message = present.clone();
     message.receipts.merge(incoming.receipts);
+    message.arrived_at = [message.arrived_at, incoming.arrived_at].into_iter().flatten().min();
     message.remembered_at = message.remembered_at.min(incoming.remembered_at);
     if message.proof.is_none() {
         message.superseded_by = message.superseded_by.or(incoming.superseded_by);

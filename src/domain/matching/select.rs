@@ -8,8 +8,8 @@ use crate::domain::evidence::{
 };
 use crate::domain::matching::automatic::is_too_fast;
 use crate::domain::matching::candidates::{
-    Candidates, Fitting, Selection, age_order, direct, indirect, is_within_skew, is_younger,
-    newest_first,
+    Candidates, Fitting, Selection, age_order, arrived_by, direct, had_arrived, indirect,
+    is_within_skew, is_younger, newest_first,
 };
 use crate::domain::matching::people::shielded;
 use crate::domain::matching::policy::{CLOCK_SKEW, REFERENCE_FRESH_FOR, Resend, UNSAID_FOR};
@@ -157,7 +157,8 @@ impl Candidates<'_> {
                 Coded::Repeated => return Selection::Wait(Reason::Ambiguous),
                 Coded::Only(only) => return direct(Some(only)),
                 Coded::Likely(several) => {
-                    return indirect(several.first().copied(), Basis::Inferred);
+                    let arrived = arrived_by(evidence, &several);
+                    return indirect(arrived.first().copied(), Basis::Inferred);
                 }
             }
         }
@@ -181,7 +182,11 @@ impl Candidates<'_> {
         if !is_timed {
             return self.by_person_at_no_time(evidence, &fitting, theirs);
         }
-        match sent_by(&fitting.older, sender, self.services, calls) {
+        let mut from_sender = fitting.older.clone();
+        from_sender.retain(|message| may_be_from(message));
+        let older = arrived_by(evidence, &from_sender);
+        let is_passed_over = older.len() < from_sender.len();
+        match sent_by(older, sender, self.services, calls) {
             // Without an older message, the clocks differ: the only message within the allowed skew is meant.
             Ok(None) if fitting.younger.len() == 1 && fitting.all.len() == 1 => {
                 match sent_by(&fitting.younger, sender, self.services, calls) {
@@ -190,16 +195,20 @@ impl Candidates<'_> {
                 }
             }
             // A message of unknown age proves nothing, and no older message is selected instead of it.
-            Ok(Some(newest)) if newest.created_at > evidence.occurred_at => {
-                match fitting.older.as_slice() {
-                    [only] if fitting.all.len() == 1 && is_within_skew(only, evidence) => {
-                        indirect(Some(only), Basis::Inferred)
-                    }
-                    _ => Selection::Wait(Reason::TimeUnknown),
+            Ok(Some(newest)) if newest.created_at > evidence.occurred_at => match older {
+                [only] if fitting.all.len() == 1 && is_within_skew(only, evidence) => {
+                    indirect(Some(only), Basis::Inferred)
                 }
+                _ => Selection::Wait(Reason::TimeUnknown),
+            },
+            Ok(Some(newest)) if has_older_pending(newest, older) => {
+                Selection::Wait(Reason::OlderPending)
             }
-            Ok(Some(newest))
-                if has_older_pending(newest, &fitting.older, (sender, calls), self) =>
+            // A person may answer a message without having read the newest one, so only an app's event proves the older one.
+            Ok(Some(older))
+                if is_passed_over
+                    && older.state == State::Pending
+                    && evidence.source != SignalSource::App =>
             {
                 Selection::Wait(Reason::OlderPending)
             }
@@ -251,7 +260,7 @@ impl Candidates<'_> {
                 Coded::None => {}
                 Coded::Repeated => return Selection::Wait(Reason::Ambiguous),
                 Coded::Only(only) => return direct(Some(only)),
-                Coded::Likely(several) => return self.resent(&several),
+                Coded::Likely(several) => return self.resent(evidence, &several),
             }
             if let Some(selection) = by_unknown_code(typed, &all, |_| true, Basis::Shared) {
                 return selection;
@@ -272,7 +281,7 @@ impl Candidates<'_> {
             (_, [_, ..]) if self.is_in_the_way(evidence, &younger) => {
                 Selection::Wait(Reason::TimeUnknown)
             }
-            (older, _) => self.resent(older),
+            (older, _) => self.resent(evidence, older),
         }
     }
 
@@ -366,9 +375,20 @@ impl Candidates<'_> {
     }
 
     /// Selects among several messages with one reference, newest first.
-    fn resent(&self, candidates: &[&Message]) -> Selection {
+    fn resent(&self, evidence: &Evidence, candidates: &[&Message]) -> Selection {
         match (self.policy.resend, candidates) {
-            (Resend::Newest, _) | (Resend::OnlyDeliverable | Resend::Code, [] | [_]) => {
+            (Resend::Newest, _) => {
+                let left = arrived_by(evidence, candidates);
+                let Some((newest, older)) = left.split_first() else {
+                    return Selection::Wait(Reason::NoMessage);
+                };
+                let older = older.iter().filter(|older| had_arrived(older, evidence));
+                if has_older_pending(newest, older) {
+                    return Selection::Wait(Reason::OlderPending);
+                }
+                indirect(Some(newest), Basis::Shared)
+            }
+            (Resend::OnlyDeliverable | Resend::Code, [] | [_]) => {
                 indirect(candidates.first().copied(), Basis::Shared)
             }
             // A later receipt may exclude one of them; later evidence with a code may select one.
@@ -386,21 +406,16 @@ impl Candidates<'_> {
     }
 }
 
-/// Whether an older message from the same sender is pending beside the newest, and no receipt says that the newest
-/// arrived. Then the person may have acted upon the older one.
-fn has_older_pending(
+/// Whether one of these older messages is pending, and so is the newest, without a receipt that it arrived. Then the person
+/// may have acted upon the older one.
+fn has_older_pending<'m>(
     newest: &Message,
-    older: &[&Message],
-    (sender, calls): (&SenderHint, bool),
-    candidates: &Candidates<'_>,
+    older: impl IntoIterator<Item = &'m &'m Message>,
 ) -> bool {
     let waits = |message: &&Message| {
-        message.state == State::Pending
-            && message.sid != newest.sid
-            && age_order(message) < age_order(newest)
-            && is_from(message, sender, candidates.services, calls) != Some(false)
+        message.state == State::Pending && age_order(message) < age_order(newest)
     };
-    newest.state == State::Pending && !newest.receipts.arrived && older.iter().any(waits)
+    newest.state == State::Pending && !newest.receipts.arrived && older.into_iter().any(waits)
 }
 
 /// The messages that may have arrived, newest first.

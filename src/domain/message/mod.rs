@@ -181,6 +181,9 @@ pub struct Message {
     /// When a status first said that Twilio began to send it.
     #[serde(with = "crate::domain::timestamp_serde::optional")]
     pub went_out_at: Option<Timestamp>,
+    /// When a receipt first said that it, or a part of it, arrived.
+    #[serde(default, with = "crate::domain::timestamp_serde::optional")]
+    pub arrived_at: Option<Timestamp>,
     /// Twilio's error code that came with a failing status.
     pub error_code: Option<u32>,
     /// Its creation time if known, otherwise the time of the first request about it. Never too early: evidence may count
@@ -236,6 +239,7 @@ impl Message {
             status: None,
             receipts: Receipts::default(),
             went_out_at: None,
+            arrived_at: None,
             error_code: None,
             created_at: at,
             created_at_known: false,

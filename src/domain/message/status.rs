@@ -73,6 +73,11 @@ impl Status {
         }
     }
 
+    /// Whether it says that the message, or a part of it, arrived.
+    pub fn is_arrival(self) -> bool {
+        matches!(self, Self::PartiallyDelivered | Self::Delivered | Self::Read)
+    }
+
     /// Whether it says that the message did not arrive.
     pub fn is_undelivered(self) -> bool {
         self >= Self::Failed

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// The version of all records of this format.
-const VERSION: u8 = 5;
+const VERSION: u8 = 6;
 /// The capacity of a new record, in bytes. Most records fit.
 const TYPICAL_LEN: usize = 192;
 
@@ -87,6 +87,7 @@ mod tests {
             reference: reference.clone(),
             status: Some(Status::PartiallyDelivered),
             went_out_at: Some(at(0)),
+            arrived_at: Some(at(9)),
             error_code: Some(30_003),
             created_at: at(1),
             proof: Some(Proof {
@@ -159,7 +160,7 @@ mod tests {
 
     /// A type may change for the sake of JSON, but its bytes on disk must stay.
     #[test]
-    fn records_have_the_bytes_of_format_5() {
+    fn records_have_the_bytes_of_format_6() {
         let (message, caller, opened, link) = full();
         let sums = [
             sum(&encode(&message).expect("encoded")),
@@ -168,10 +169,10 @@ mod tests {
             sum(&encode(&link).expect("encoded")),
         ];
         let expected = [
-            "546 bytes, fc1cbd438c7dac3d",
-            "197 bytes, 082c6db1b2902e82",
-            "145 bytes, 33ad7e8749722fcc",
-            "100 bytes, 6d74d120bfa05a35",
+            "553 bytes, 175a2afe9b00de5f",
+            "197 bytes, 10b00464881f9ec8",
+            "145 bytes, f8c8c762be2b8ab1",
+            "100 bytes, 5f733e73419804cf",
         ];
         assert_eq!(sums, expected);
         assert_eq!(decode::<Message>(&encode(&message).expect("encoded")).expect("read"), message);

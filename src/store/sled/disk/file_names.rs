@@ -1,7 +1,7 @@
 //! The store's format number, its file names, and the exit code for a missing store.
 
 /// The only format that this release reads and writes. No older format was released.
-pub(crate) const FORMAT: u32 = 5;
+pub(crate) const FORMAT: u32 = 6;
 pub(crate) const FORMAT_FILE: &str = "FORMAT";
 /// The content of the `FORMAT` file during a restore. It is not a number, so no release opens the store.
 pub(crate) const RESTORING: &str = "restoring";
