@@ -14,7 +14,7 @@ async fn a_store_of_an_older_format_is_refused_unchanged_with_the_steps_to_trans
     store.close().await;
     drop(store);
     let db = fs::read(folder.path().join("db")).expect("there");
-    for found in 1..5 {
+    for found in 1..6 {
         fs::write(folder.path().join("FORMAT"), format!("{found}\n")).expect("written");
         let refused = try_sled(folder.path(), Hands::default().clock()).err().expect("refused");
         assert!(matches!(refused, OpenError::OlderFormat { .. }), "{refused}");
@@ -24,6 +24,6 @@ async fn a_store_of_an_older_format_is_refused_unchanged_with_the_steps_to_trans
         }
         assert_eq!(fs::read(folder.path().join("db")).expect("there"), db);
     }
-    fs::write(folder.path().join("FORMAT"), "5\n").expect("written");
+    fs::write(folder.path().join("FORMAT"), "6\n").expect("written");
     assert_eq!(sled(folder.path(), Hands::default().clock()).counts().total(), 1);
 }

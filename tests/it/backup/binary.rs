@@ -147,7 +147,7 @@ fn verify_store_reports_the_contents_of_a_served_store_a_stopped_store_and_a_bac
     let served = verified(&[], &harness.store());
     assert_eq!(
         (messages(&served), &served["format"], &served["seal"]),
-        (31, &5.into(), &"sound".into())
+        (31, &6.into(), &"sound".into())
     );
     assert_eq!(served["messages"]["confirmed"], 1);
     assert_eq!(served["person_key_inside"], true);
@@ -287,7 +287,7 @@ fn a_restore_that_is_killed_at_any_step_leaves_no_partial_store_and_can_be_repea
         child.kill().expect("killed");
         child.wait().expect("ended");
         let format = fs::read_to_string(store.join("FORMAT")).unwrap_or_default();
-        if format == "5\n" {
+        if format == "6\n" {
             whole += 1;
             assert_eq!(messages(&verified(&[], &store)), 1500, "step {step}");
             fs::remove_dir_all(&store).expect("removed");

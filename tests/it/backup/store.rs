@@ -338,7 +338,7 @@ async fn a_stopped_store_is_verified_and_backed_up_without_a_change() {
     let before = entries(image(folder.path()).path());
 
     let seen = verify(folder.path(), Duration::ZERO).expect("sound");
-    assert_eq!((seen.counts.total(), seen.format, seen.has_recipient_hash_key), (1, 5, false));
+    assert_eq!((seen.counts.total(), seen.format, seen.has_recipient_hash_key), (1, 6, false));
     let mut file = Vec::new();
     backup(folder.path(), Duration::ZERO, at(0), &mut file).expect("backed up");
     // No key was created, and no lease was released.
