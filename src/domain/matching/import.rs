@@ -137,13 +137,14 @@ fn filled(present: &Message, incoming: &Message, policy: &Policy, now: Timestamp
     };
     let mut message = present.clone();
     message.receipts.merge(incoming.receipts);
-    message.arrived_at = [message.arrived_at, incoming.arrived_at].into_iter().flatten().min();
     message.remembered_at = message.remembered_at.min(incoming.remembered_at);
     if message.proof.is_none() {
         message.superseded_by = message.superseded_by.or(incoming.superseded_by);
     }
     let message = merged(&message, &registration, policy, now);
     let mut message = merged(&message, &status, policy, now);
+    // The status has no time of its own here.
+    message.arrived_at = [present.arrived_at, incoming.arrived_at].into_iter().flatten().min();
     if present.state == State::Untracked && registration.tracked {
         message.expires_at = incoming.expires_at;
     }

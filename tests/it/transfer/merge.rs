@@ -63,6 +63,21 @@ fn an_attempt_under_way_is_replaced_by_a_report_only() {
 }
 
 #[test]
+fn an_import_keeps_the_time_of_the_first_receipt_of_arrival() {
+    let delivered = |arrived_at| {
+        let mut message = message(State::Pending, 1);
+        message.status = Some(Status::Delivered);
+        message.receipts.add(Status::Delivered);
+        Message { went_out_at: Some(at(2)), arrived_at, ..message }
+    };
+    let (first, later) = (delivered(Some(at(90))), delivered(Some(at(95))));
+    for (here, there) in [(&first, &later), (&later, &first), (&message(State::Pending, 1), &first)]
+    {
+        assert_eq!(merged_here(here, there).arrived_at, Some(at(90)));
+    }
+}
+
+#[test]
 fn a_registration_completes_a_status_callback_and_overwrites_no_field() {
     let mut here = message(State::Untracked, 5);
     here.from = Some("+15550001111".to_owned());
