@@ -124,7 +124,7 @@ fn a_store_of_a_newer_format_or_of_another_program_is_refused_and_left_alone() {
     assert!(harness.service.ends_within(DRAINED).success());
     let format = harness.store().join("FORMAT");
     for (content, said) in
-        [(&b"6\n"[..], "format 6"), (b"99 creating\n", "format 99"), (b"?", "no number")]
+        [(&b"7\n"[..], "format 7"), (b"99 creating\n", "format 99"), (b"?", "no number")]
     {
         std::fs::write(&format, content).expect("written");
         let before = files(&harness.store());

@@ -139,10 +139,10 @@ fn the_folder_can_be_opened_and_released_many_times_in_a_row() {
 #[tokio::test]
 async fn a_newer_format_is_refused_and_no_file_changed() {
     let folder = filled(10).await;
-    fs::write(folder.path().join("FORMAT"), "6\n").expect("written");
+    fs::write(folder.path().join("FORMAT"), "7\n").expect("written");
     let before = files(folder.path());
     let error = opened(folder.path()).err().expect("refused");
-    assert!(matches!(error, OpenError::NewerFormat { found: 6, .. }), "{error}");
+    assert!(matches!(error, OpenError::NewerFormat { found: 7, .. }), "{error}");
     assert_eq!(files(folder.path()), before);
 }
 
@@ -185,14 +185,14 @@ async fn a_store_without_its_db_file_is_damaged_not_new() {
 #[tokio::test]
 async fn a_store_whose_creation_was_interrupted_is_created_again() {
     let folder = tempfile::tempdir().expect("a folder");
-    fs::write(folder.path().join("FORMAT"), "5 creating\n").expect("written");
+    fs::write(folder.path().join("FORMAT"), "6 creating\n").expect("written");
     fs::write(folder.path().join("conf"), b"").expect("written");
     fs::write(folder.path().join("db"), b"").expect("written");
     let store = opened(folder.path()).expect("no request was ever acknowledged");
     store.remember(registered(1, 0)).await.expect("remembered");
     drop(store);
     assert_eq!(opened(folder.path()).expect("opens").counts().total(), 1);
-    assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).expect("there"), "5\n");
+    assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).expect("there"), "6\n");
 }
 
 fn snapshot(folder: &Path) -> std::path::PathBuf {
