@@ -165,7 +165,7 @@ fn a_demo_with_keep_continues_when_its_output_is_closed() {
         answer.text().await.expect("a body")
     };
     eventually("all is played", LONG, || {
-        runtime.block_on(metrics()).contains("heardback_messages{state=\"reported\"} 7\n")
+        runtime.block_on(metrics()).contains("heardback_messages{state=\"reported\"} 8\n")
     });
     kill_process(Pid::from_child(&demo.0), Signal::TERM).expect("it is there");
     assert!(demo.0.wait().expect("it ends").success());
