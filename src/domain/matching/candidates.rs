@@ -129,9 +129,10 @@ pub(super) fn arrived_by<'s, 'm>(
     newest_first: &'s [&'m Message],
 ) -> &'s [&'m Message] {
     let at = evidence.occurred_at;
+    // Of repeated direct evidence only one time is kept, so the time of a proof must not decide.
     let is_late = |message: &&Message| {
-        message.arrived_at.is_some_and(|arrived| arrived > later(at, RECEIPT_WITHIN))
-            && message.proof.as_ref().is_none_or(|proof| proof.occurred_at > at)
+        message.proof.is_none()
+            && message.arrived_at.is_some_and(|arrived| arrived > later(at, RECEIPT_WITHIN))
     };
     let late = newest_first.iter().take_while(|message| is_late(message)).count();
     let others = newest_first.get(late..).unwrap_or_default();
