@@ -26,37 +26,17 @@ const REFERENCES: [&str; 2] = ["x", "y"];
 const WORDS: [&str; 7] =
     ["scheduled", "sent", "delivered", "read", "undelivered", "failed", "canceled"];
 
-/// An event of the history. All facts about message `n` follow from `n` and [`Truth`].
+/// An event of the history. All facts about message `n` follow from `n` and [`Truth`]. The last field of a status is its
+/// delay in seconds.
 #[derive(Debug, Clone)]
 enum Fact {
     Register(u32),
-    /// A status, this many seconds after the usual time.
     Status(u32, usize, i64),
     Direct(u32, i64),
-    Shared {
-        which: usize,
-        at: i64,
-        time: usize,
-        code: Option<u32>,
-    },
-    Event {
-        who: u32,
-        sender: Option<usize>,
-        at: i64,
-        time: usize,
-        code: Option<u32>,
-    },
-    Reply {
-        who: u32,
-        sender: usize,
-        at: i64,
-        code: Option<u32>,
-    },
-    Call {
-        who: u32,
-        sender: usize,
-        at: i64,
-    },
+    Shared { which: usize, at: i64, time: usize, code: Option<u32> },
+    Event { who: u32, sender: Option<usize>, at: i64, time: usize, code: Option<u32> },
+    Reply { who: u32, sender: usize, at: i64, code: Option<u32> },
+    Call { who: u32, sender: usize, at: i64 },
     Click(i64),
 }
 

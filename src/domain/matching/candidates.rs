@@ -122,8 +122,8 @@ pub(super) fn age_order(message: &Message) -> (Timestamp, MessageSid) {
     (message.created_at, message.sid)
 }
 
-/// The given messages, newest first, without the newer ones whose receipts came too late after the act, if an older one
-/// had arrived by then.
+/// Leaves out the newest messages whose first receipts of arrival came too late after the act. Leaves out none unless a
+/// receipt says that the next message had arrived.
 pub(super) fn arrived_by<'s, 'm>(
     evidence: &Evidence,
     newest_first: &'s [&'m Message],
@@ -136,8 +136,8 @@ pub(super) fn arrived_by<'s, 'm>(
     };
     let late = newest_first.iter().take_while(|message| is_late(message)).count();
     let others = newest_first.get(late..).unwrap_or_default();
-    let had_arrived = others.first().is_some_and(|older| had_arrived(older, evidence));
-    if had_arrived { others } else { newest_first }
+    let is_sure = others.first().is_some_and(|next| had_arrived(next, evidence));
+    if is_sure { others } else { newest_first }
 }
 
 /// Whether a receipt says that a recent message had arrived at the time of the act.

@@ -26,8 +26,8 @@ pub const CLOCK_SKEW: Duration = Duration::from_mins(5);
 /// reference waits for [`REGISTERED_WITHIN`](crate::domain::evidence::REGISTERED_WITHIN) before it confirms such a message.
 pub const REFERENCE_FRESH_FOR: Duration = Duration::from_mins(15);
 
-/// How soon after an arrival its receipt usually comes. A message whose first receipt came later than this after an act had
-/// probably not arrived at the time of the act.
+/// How soon after an arrival its receipt usually comes. If the first receipt of arrival comes later than this after an act,
+/// the message had probably not arrived at the time of the act.
 pub(super) const RECEIPT_WITHIN: Duration = Duration::from_secs(15);
 
 /// No person reads a message and answers it within this time of its creation.

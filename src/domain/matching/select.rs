@@ -204,7 +204,7 @@ impl Candidates<'_> {
             Ok(Some(newest)) if has_older_pending(newest, older) => {
                 Selection::Wait(Reason::OlderPending)
             }
-            // A person may answer a message without having read the newest one, so only an app's event proves the older one.
+            // A reply or a call never proves an older message than the newest. An app's event may be about an older code.
             Ok(Some(older))
                 if is_passed_over
                     && older.state == State::Pending
@@ -406,8 +406,8 @@ impl Candidates<'_> {
     }
 }
 
-/// Whether one of these older messages is pending, and so is the newest, without a receipt that it arrived. Then the person
-/// may have acted upon the older one.
+/// Whether the newest message is pending without a receipt of arrival, and one of these older messages is pending too. Then
+/// the person may have acted upon the older one.
 fn has_older_pending<'m>(
     newest: &Message,
     older: impl IntoIterator<Item = &'m &'m Message>,

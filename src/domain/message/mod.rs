@@ -181,7 +181,7 @@ pub struct Message {
     /// When a status first said that Twilio began to send it.
     #[serde(with = "crate::domain::timestamp_serde::optional")]
     pub went_out_at: Option<Timestamp>,
-    /// When a receipt first said that it, or a part of it, arrived.
+    /// When the first receipt of its arrival, or of a part's, reached this service.
     #[serde(default, with = "crate::domain::timestamp_serde::optional")]
     pub arrived_at: Option<Timestamp>,
     /// Twilio's error code that came with a failing status.
