@@ -225,7 +225,7 @@ pub enum Reason {
     Outbound,
     /// The caller is unknown.
     Anonymous,
-    /// Several messages under the reference may have arrived, and the policy does not choose.
+    /// Several messages under the reference may have arrived, or have the code, and no rule chooses.
     Ambiguous,
     /// The evidence contains a code that belongs to no known message.
     OtherCode,
@@ -233,7 +233,7 @@ pub enum Reason {
     Known,
     /// Its message is much older than the act: a newer one may still be registered.
     NewerMayCome,
-    /// An older message is pending beside the newest one, and no receipt says that the newest arrived.
+    /// No receipt says that the newest message had arrived by then, and the act may be about an older one.
     OlderPending,
     /// The evidence came faster than a person reads, or from a sender that answers automatically.
     Automatic,

@@ -85,67 +85,167 @@ fn after_receipts(first: Option<i64>, second: Option<i64>, act: &Signal) -> BTre
     late.confirmed()
 }
 
-#[test]
-fn a_newest_message_that_arrived_long_after_the_act_is_passed_over_for_one_that_had_arrived() {
-    let by_reference = shared("x", 70);
-    let by_to = acted(person(1), None, 70);
-    for act in [&by_reference, &by_to] {
-        for (first, second, confirmed, why) in [
-            (Some(3), Some(86), 1, "16 s after the act"),
-            (Some(70), Some(500), 1, "message 1 arrived at the time of the act"),
-            (Some(3), Some(85), 2, "receipts come late by some seconds"),
-            (Some(3), Some(65), 2, "it had arrived"),
-            (None, Some(86), 2, "no receipt of message 1"),
-            (Some(71), Some(86), 2, "message 1 arrived after the act, too"),
-        ] {
-            assert_eq!(after_receipts(first, second, act), [sid(confirmed)].into(), "{why}");
-        }
-    }
-}
-
-#[test]
-fn beside_an_older_message_that_had_arrived_the_newest_needs_a_receipt() {
-    let act = shared("x", 70);
-    assert_eq!(after_receipts(Some(3), None, &act), BTreeSet::new());
-    assert_eq!(after_receipts(Some(3), Some(75), &act), [sid(2)].into());
-    assert_eq!(after_receipts(None, None, &act), [sid(2)].into(), "no receipt of either");
-    assert_eq!(after_receipts(Some(71), None, &act), [sid(2)].into(), "it arrived after the act");
-    let seen = [bearing(1, 0), status(1, "delivered", 3), bearing(2, 60)];
-    let mut book = book(Resend::Newest, &seen);
-    assert_eq!(parked_because(&book.observe(&act)), Some(Reason::OlderPending));
-    book.remember(&status(2, "undelivered", 90));
-    assert_eq!(book.confirmed(), [sid(1)].into());
-}
-
-#[test]
-fn a_code_that_two_messages_repeat_is_about_the_one_that_had_arrived() {
-    let seen = [coded(1, "111111", 0), status(1, "delivered", 3), coded(2, "111111", 60)];
-    for act in [shared("x", 70), acted(person(1), None, 70)] {
-        let mut book = book(Resend::Newest, &seen);
-        book.observe(&typed("111111", act));
-        book.remember(&status(2, "delivered", 90));
-        assert_eq!(book.confirmed(), [sid(1)].into());
-    }
-}
-
-#[test]
-fn a_reply_and_a_call_before_the_newest_message_arrived_prove_nothing_while_an_older_one_is_pending()
- {
+/// A reply and a call at 70.
+fn answers() -> [Signal; 2] {
     let hint = SenderHint { address: Some(SENDER.to_owned()), service: None };
     let (recipient, whatsapp) = (person(1), person(99).person);
     let called = EvidenceTarget::Caller { recipient, whatsapp, sender: hint };
     let mut called = signal(called, 70);
     called.evidence.as_mut().expect("evidence").source = SignalSource::Call;
-    for act in [reply(1, 70), called] {
-        assert_eq!(after_receipts(Some(3), Some(120), &act), BTreeSet::new());
-        assert_eq!(after_receipts(Some(3), Some(75), &act), [sid(2)].into());
-        let seen = [bearing(1, 0), status(1, "delivered", 3), bearing(2, 60)];
-        let mut book = book(Resend::Newest, &seen);
-        book.observe(&direct(1, 50));
-        book.observe(&act);
-        book.remember(&status(2, "delivered", 120));
-        assert_eq!(book.confirmed(), [sid(1)].into(), "the message that was answered is proven");
+    [reply(1, 70), called]
+}
+
+fn by_to(seconds: i64) -> Signal {
+    acted(person(1), None, seconds)
+}
+
+/// Message 2, if it is expected.
+fn second_if(is_expected: bool) -> BTreeSet<MessageSid> {
+    is_expected.then(|| sid(2)).into_iter().collect()
+}
+
+#[test]
+fn an_act_before_the_newest_message_arrived_proves_nothing_if_an_older_one_had_arrived() {
+    for (first, second, is_newest, why) in [
+        (Some(3), Some(65), true, "it had arrived"),
+        (Some(3), Some(85), true, "receipts come late by some seconds"),
+        (Some(3), Some(86), false, "16 s after the act"),
+        (Some(70), Some(500), false, "message 1 arrived at the time of the act"),
+        (Some(85), Some(86), false, "the receipt of message 1 may be late, too"),
+        (Some(3), None, false, "no receipt of message 2"),
+    ] {
+        let [replied, called] = answers();
+        for act in [shared("x", 70), by_to(70), replied, called] {
+            let confirmed = after_receipts(first, second, &act);
+            assert_eq!(confirmed, second_if(is_newest), "{why}: {act:?}");
+        }
     }
+}
+
+#[test]
+fn without_a_receipt_of_an_older_message_a_reference_means_the_newest_and_a_person_neither() {
+    for (first, second) in [(None, None), (None, Some(86)), (Some(86), Some(87))] {
+        assert_eq!(after_receipts(first, second, &shared("x", 70)), second_if(true));
+        let [replied, called] = answers();
+        for act in [by_to(70), replied, called] {
+            assert_eq!(after_receipts(first, second, &act), second_if(false), "{act:?}");
+        }
+    }
+    let mut alone = book(Resend::Newest, &[bearing(2, 60), status(2, "delivered", 500)]);
+    alone.observe(&by_to(70));
+    assert_eq!(alone.confirmed(), second_if(true), "there is only one message");
+}
+
+#[test]
+fn a_receipt_that_denies_the_newest_message_leaves_the_older_one() {
+    let seen = [bearing(1, 0), status(1, "delivered", 3), bearing(2, 60)];
+    for act in [shared("x", 70), by_to(70)] {
+        let mut book = book(Resend::Newest, &seen);
+        assert_eq!(parked_because(&book.observe(&act)), Some(Reason::OlderPending));
+        book.remember(&status(2, "undelivered", 90));
+        assert_eq!(book.confirmed(), [sid(1)].into());
+    }
+}
+
+#[test]
+fn a_message_without_a_receipt_between_two_others_changes_nothing() {
+    for second in [None, Some(200)] {
+        let mut book = book(Resend::Newest, &[bearing(1, 0), bearing(2, 40), bearing(3, 60)]);
+        book.remember(&status(1, "delivered", 3));
+        book.observe(&shared("x", 70));
+        for (n, at) in [(2, second), (3, Some(120))] {
+            at.map(|at| book.remember(&status(n, "delivered", at)));
+        }
+        assert_eq!(book.confirmed(), BTreeSet::new());
+    }
+}
+
+#[test]
+fn a_code_that_several_messages_repeat_needs_a_receipt_of_the_newest() {
+    let seen = [coded(1, "111111", 0), status(1, "delivered", 3), coded(2, "111111", 60)];
+    for act in [shared("x", 70), by_to(70)] {
+        for (receipt, is_newest) in [(None, false), (Some(75), true), (Some(90), false)] {
+            let mut book = book(Resend::Newest, &seen);
+            book.observe(&typed("111111", act.clone()));
+            receipt.map(|at| book.remember(&status(2, "delivered", at)));
+            assert_eq!(book.confirmed(), second_if(is_newest), "{receipt:?}: {act:?}");
+        }
+        let mut denied = book(Resend::Newest, &seen);
+        denied.observe(&typed("111111", act));
+        denied.remember(&status(2, "undelivered", 90));
+        assert_eq!(denied.confirmed(), [sid(1)].into());
+    }
+}
+
+#[test]
+fn an_event_that_names_one_message_with_a_code_of_several_others_proves_nothing() {
+    let seen = [coded(1, "111111", 0), coded(2, "111111", 60), coded(3, "222222", -5)];
+    let mut book = book(Resend::Newest, &seen);
+    let observed = book.observe(&typed("111111", direct(3, 70)));
+    assert_eq!(observed, ObserveOutcome::NotConfirmed(Reason::Ambiguous));
+    assert_eq!(book.observe(&typed("111111", direct(2, 70))), ObserveOutcome::Confirmed(sid(2)));
+}
+
+#[test]
+fn an_older_message_counts_also_if_it_is_proven_or_sent_without_a_request_for_feedback() {
+    let [replied, called] = answers();
+    for act in [shared("x", 70), by_to(70), replied, called] {
+        let receipt = status(1, "delivered", 3);
+        let mut proven = book(Resend::Newest, &[bearing(1, 0), receipt.clone(), bearing(2, 60)]);
+        proven.observe(&direct(1, 50));
+        proven.observe(&act);
+        proven.remember(&status(2, "delivered", 120));
+        assert_eq!(proven.confirmed(), [sid(1)].into(), "{act:?}");
+        for late in [None, Some(120)] {
+            let untracked = MessageUpdate { tracked: false, strict: false, ..bearing(1, 0) };
+            let mut book = book(Resend::Newest, &[untracked, receipt.clone(), bearing(2, 60)]);
+            book.observe(&act);
+            late.map(|at| book.remember(&status(2, "delivered", at)));
+            assert_eq!(book.confirmed(), BTreeSet::new(), "{act:?}");
+        }
+    }
+}
+
+#[test]
+fn all_excludes_a_message_that_arrived_after_the_act_beside_one_that_had_arrived() {
+    for (first, second, confirmed) in [
+        (3, Some(65), vec![1, 2]),
+        (3, Some(86), vec![1]),
+        (3, None, vec![1, 2]),
+        (90, Some(86), vec![1, 2]),
+    ] {
+        let seen = [bearing(1, 0), status(1, "delivered", first), bearing(2, 60)];
+        let mut book = book(Resend::All, &seen);
+        second.map(|at| book.remember(&status(2, "delivered", at)));
+        book.observe(&shared("x", 70));
+        assert_eq!(book.confirmed(), confirmed.into_iter().map(sid).collect());
+    }
+    let seen = [bearing(1, 0), status(1, "delivered", 3), bearing(2, 60)];
+    let mut proven = book(Resend::All, &seen);
+    proven.observe(&direct(1, 50));
+    proven.remember(&status(2, "delivered", 86));
+    proven.observe(&shared("x", 70));
+    assert_eq!(proven.confirmed(), [sid(1)].into());
+}
+
+#[test]
+fn a_message_of_unknown_age_is_not_passed_over() {
+    let unsaid = MessageUpdate { created_at: None, ..bearing(2, 75) };
+    let seen = [bearing(1, 0), status(1, "delivered", 3), unsaid, status(2, "delivered", 120)];
+    for act in [shared("x", 70), by_to(70)] {
+        let mut book = book(Resend::Newest, &seen);
+        assert_eq!(parked_because(&book.observe(&act)), Some(Reason::TimeUnknown));
+    }
+}
+
+#[test]
+fn a_later_receipt_does_not_date_an_arrival_of_an_unknown_time() {
+    let seen = [bearing(1, 0), status(1, "delivered", 3), bearing(2, 60)];
+    let mut book = book(Resend::Newest, &seen);
+    book.remember(&status(2, "delivered", 65));
+    book.messages.get_mut(&sid(2)).expect("known").arrived_at = None;
+    book.remember(&status(2, "read", 500));
+    assert_eq!(book.observe(&shared("x", 70)), ObserveOutcome::Confirmed(sid(2)));
 }
 
 #[test]
@@ -162,12 +262,16 @@ fn a_newest_message_that_another_act_proves_is_not_passed_over() {
 }
 
 #[test]
-fn no_message_of_a_former_login_replaces_one_that_arrived_late() {
-    let seen = [bearing(1, -16 * 60), status(1, "delivered", -950), bearing(2, 60)];
-    let mut book = book(Resend::Newest, &seen);
-    book.observe(&shared("x", 70));
-    book.remember(&status(2, "delivered", 120));
-    assert_eq!(book.confirmed(), [sid(2)].into());
+fn a_message_beside_the_newest_counts_for_five_minutes() {
+    for (created, is_newest) in [(-231, true), (-230, false)] {
+        let seen = [bearing(1, created), status(1, "delivered", created + 3), bearing(2, 60)];
+        for receipt in [None, Some(120)] {
+            let mut book = book(Resend::Newest, &seen);
+            book.observe(&shared("x", 70));
+            receipt.map(|at| book.remember(&status(2, "delivered", at)));
+            assert_eq!(book.confirmed(), second_if(is_newest), "{created}");
+        }
+    }
 }
 
 #[test]

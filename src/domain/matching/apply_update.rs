@@ -51,16 +51,17 @@ fn fill(message: &mut Message, update: &MessageUpdate, policy: &Policy, now: Tim
         message.created_at_known = true;
     }
     if let Some(status) = update.status {
-        message.receipts.add(status);
         let earliest = |known: Option<Timestamp>| {
             Some(known.map_or(update.seen_at, |known| known.min(update.seen_at)))
         };
         if status.is_under_way() {
             message.went_out_at = earliest(message.went_out_at);
         }
-        if status.is_arrival() {
+        // An older export says that a message had arrived, but not when. A later receipt must not date it.
+        if status.is_arrival() && (message.arrived_at.is_some() || !message.receipts.arrived) {
             message.arrived_at = earliest(message.arrived_at);
         }
+        message.receipts.add(status);
     }
     if update.status > message.status {
         message.status = update.status;

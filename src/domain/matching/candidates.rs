@@ -10,9 +10,7 @@ use crate::domain::address::RecipientHash;
 use crate::domain::evidence::{Evidence, Reason, TimeSource};
 use crate::domain::matching::automatic::AutomaticSpan;
 use crate::domain::matching::people::People;
-use crate::domain::matching::policy::{
-    CLOCK_SKEW, Policy, RECEIPT_WITHIN, REFERENCE_FRESH_FOR, UNSAID_FOR,
-};
+use crate::domain::matching::policy::{CLOCK_SKEW, Policy, UNSAID_FOR};
 use crate::domain::matching::rows::WaitsFor;
 use crate::domain::message::{Basis, Message, State};
 use crate::domain::sid::{MessageSid, ServiceSid};
@@ -120,31 +118,6 @@ pub(super) fn newest_first<'m>(messages: &[&'m Message]) -> Vec<&'m Message> {
 /// The SID breaks ties, so the order is the same in every backend and for every order of arrival.
 pub(super) fn age_order(message: &Message) -> (Timestamp, MessageSid) {
     (message.created_at, message.sid)
-}
-
-/// Leaves out the newest messages whose first receipts of arrival came too late after the act. Leaves out none unless a
-/// receipt says that the next message had arrived.
-pub(super) fn arrived_by<'s, 'm>(
-    evidence: &Evidence,
-    newest_first: &'s [&'m Message],
-) -> &'s [&'m Message] {
-    let at = evidence.occurred_at;
-    // Of repeated direct evidence only one time is kept, so the time of a proof must not decide.
-    let is_late = |message: &&Message| {
-        message.proof.is_none()
-            && message.arrived_at.is_some_and(|arrived| arrived > later(at, RECEIPT_WITHIN))
-    };
-    let late = newest_first.iter().take_while(|message| is_late(message)).count();
-    let others = newest_first.get(late..).unwrap_or_default();
-    let is_sure = others.first().is_some_and(|next| had_arrived(next, evidence));
-    if is_sure { others } else { newest_first }
-}
-
-/// Whether a receipt says that a recent message had arrived at the time of the act.
-pub(super) fn had_arrived(message: &Message, evidence: &Evidence) -> bool {
-    let at = evidence.occurred_at;
-    message.created_at >= earlier(at, REFERENCE_FRESH_FOR)
-        && message.arrived_at.is_some_and(|arrived| arrived <= at)
 }
 
 /// Direct evidence confirms an undelivered or expired message too, but no message that was never sent.

@@ -143,8 +143,12 @@ fn filled(present: &Message, incoming: &Message, policy: &Policy, now: Timestamp
     }
     let message = merged(&message, &registration, policy, now);
     let mut message = merged(&message, &status, policy, now);
-    // The status has no time of its own here.
+    // The status has no time of its own here. An older export says that a message had arrived, but not when.
+    let is_undated = |message: &Message| message.receipts.arrived && message.arrived_at.is_none();
     message.arrived_at = [present.arrived_at, incoming.arrived_at].into_iter().flatten().min();
+    if is_undated(present) || is_undated(incoming) {
+        message.arrived_at = None;
+    }
     if present.state == State::Untracked && registration.tracked {
         message.expires_at = incoming.expires_at;
     }

@@ -4,6 +4,7 @@
 //! [`observe`], and writes the [`Changes`]. docs/design.md, "Matching", has the rules; each function names its own.
 
 mod apply_update;
+mod arrival;
 mod automatic;
 mod candidates;
 mod decide;

@@ -30,6 +30,10 @@ pub const REFERENCE_FRESH_FOR: Duration = Duration::from_mins(15);
 /// the message had probably not arrived at the time of the act.
 pub(super) const RECEIPT_WITHIN: Duration = Duration::from_secs(15);
 
+/// How old a message may be for an act to be about it, if a newer one was sent but had not arrived. Mostly a person asks
+/// for another message within minutes.
+pub(super) const OLDER_WITHIN: Duration = Duration::from_mins(5);
+
 /// No person reads a message and answers it within this time of its creation.
 pub const AUTOMATIC_WITHIN: Duration = Duration::from_secs(5);
 

@@ -6,10 +6,10 @@ use crate::domain::evidence::{
     Evidence, EvidenceTarget, Parked, REGISTERED_WITHIN, Reason, SenderHint, SignalSource,
     TimeSource,
 };
+use crate::domain::matching::arrival::{Arrival, arrival, newest_of};
 use crate::domain::matching::automatic::is_too_fast;
 use crate::domain::matching::candidates::{
-    Candidates, Fitting, Selection, age_order, arrived_by, direct, had_arrived, indirect,
-    is_within_skew, is_younger, newest_first,
+    Candidates, Fitting, Selection, age_order, direct, indirect, is_within_skew, newest_first,
 };
 use crate::domain::matching::people::shielded;
 use crate::domain::matching::policy::{CLOCK_SKEW, REFERENCE_FRESH_FOR, Resend, UNSAID_FOR};
@@ -136,12 +136,8 @@ impl Candidates<'_> {
             [] if typed.not_matching.contains(&sid) => Selection::Wait(Reason::OtherCode),
             [] => direct(ours(&sid)),
             [only] => direct(ours(only)),
-            several => {
-                let there = several.iter().filter_map(ours);
-                let there = there.filter(|message| !is_younger(message, &parked.evidence));
-                let newest = there.max_by_key(|message| age_order(message));
-                indirect(newest, Basis::Shared)
-            }
+            // Receipts of these messages do not lead to evidence that names another one, so it is not parked.
+            _ => Selection::Nothing(Reason::Ambiguous),
         }
     }
 
@@ -156,10 +152,7 @@ impl Candidates<'_> {
                 Coded::None => {}
                 Coded::Repeated => return Selection::Wait(Reason::Ambiguous),
                 Coded::Only(only) => return direct(Some(only)),
-                Coded::Likely(several) => {
-                    let arrived = arrived_by(evidence, &several);
-                    return indirect(arrived.first().copied(), Basis::Inferred);
-                }
+                Coded::Likely(several) => return newest_of(evidence, &several, Basis::Inferred),
             }
         }
         let is_timed = evidence.time_source != TimeSource::Unknown;
@@ -184,9 +177,7 @@ impl Candidates<'_> {
         }
         let mut from_sender = fitting.older.clone();
         from_sender.retain(|message| may_be_from(message));
-        let older = arrived_by(evidence, &from_sender);
-        let is_passed_over = older.len() < from_sender.len();
-        match sent_by(older, sender, self.services, calls) {
+        match sent_by(&from_sender, sender, self.services, calls) {
             // Without an older message, the clocks differ: the only message within the allowed skew is meant.
             Ok(None) if fitting.younger.len() == 1 && fitting.all.len() == 1 => {
                 match sent_by(&fitting.younger, sender, self.services, calls) {
@@ -195,24 +186,27 @@ impl Candidates<'_> {
                 }
             }
             // A message of unknown age proves nothing, and no older message is selected instead of it.
-            Ok(Some(newest)) if newest.created_at > evidence.occurred_at => match older {
-                [only] if fitting.all.len() == 1 && is_within_skew(only, evidence) => {
-                    indirect(Some(only), Basis::Inferred)
+            Ok(Some(newest)) if newest.created_at > evidence.occurred_at => {
+                match from_sender.as_slice() {
+                    [only] if fitting.all.len() == 1 && is_within_skew(only, evidence) => {
+                        indirect(Some(only), Basis::Inferred)
+                    }
+                    _ => Selection::Wait(Reason::TimeUnknown),
                 }
-                _ => Selection::Wait(Reason::TimeUnknown),
-            },
-            Ok(Some(newest)) if has_older_pending(newest, older) => {
-                Selection::Wait(Reason::OlderPending)
             }
-            // A reply or a call never proves an older message than the newest. An app's event may be about an older code.
-            Ok(Some(older))
-                if is_passed_over
-                    && older.state == State::Pending
-                    && evidence.source != SignalSource::App =>
-            {
-                Selection::Wait(Reason::OlderPending)
+            Ok(Some(newest)) => {
+                from_sender.retain(|message| age_order(message) <= age_order(newest));
+                // A person without a reference may answer any message, also one without a receipt.
+                let needs_receipt = from_sender.iter().skip(1).any(|older| older.proof.is_none());
+                if needs_receipt
+                    && newest.state == State::Pending
+                    && arrival(newest, evidence) != Arrival::Before
+                {
+                    return Selection::Wait(Reason::OlderPending);
+                }
+                newest_of(evidence, &from_sender, Basis::Inferred)
             }
-            Ok(newest) => indirect(newest, Basis::Inferred),
+            Ok(None) => indirect(None, Basis::Inferred),
             Err(reason) => Selection::Wait(reason),
         }
     }
@@ -377,45 +371,31 @@ impl Candidates<'_> {
     /// Selects among several messages with one reference, newest first.
     fn resent(&self, evidence: &Evidence, candidates: &[&Message]) -> Selection {
         match (self.policy.resend, candidates) {
-            (Resend::Newest, _) => {
-                let left = arrived_by(evidence, candidates);
-                let Some((newest, older)) = left.split_first() else {
-                    return Selection::Wait(Reason::NoMessage);
-                };
-                let older = older.iter().filter(|older| had_arrived(older, evidence));
-                if has_older_pending(newest, older) {
-                    return Selection::Wait(Reason::OlderPending);
-                }
-                indirect(Some(newest), Basis::Shared)
-            }
+            (Resend::Newest, _) => newest_of(evidence, candidates, Basis::Shared),
             (Resend::OnlyDeliverable | Resend::Code, [] | [_]) => {
                 indirect(candidates.first().copied(), Basis::Shared)
             }
             // A later receipt may exclude one of them; later evidence with a code may select one.
             (Resend::OnlyDeliverable | Resend::Code, _) => Selection::Wait(Reason::Ambiguous),
             (Resend::All, _) => {
-                let pending = candidates.iter().filter(|message| message.state == State::Pending);
+                // Late receipts exclude a message only beside one whose receipts were in time.
+                let is_timely = |message: &&&Message| arrival(message, evidence) == Arrival::Before;
+                let is_excluded = |message: &Message| {
+                    arrival(message, evidence) == Arrival::After
+                        && candidates.iter().any(|message| is_timely(&message))
+                };
+                let pending = candidates
+                    .iter()
+                    .filter(|message| message.state == State::Pending && !is_excluded(message));
                 let pending: Vec<MessageSid> = pending.map(|message| message.sid).collect();
                 if pending.is_empty() {
-                    indirect(candidates.first().copied(), Basis::Shared)
+                    newest_of(evidence, candidates, Basis::Shared)
                 } else {
                     Selection::Confirms(pending, Basis::Shared)
                 }
             }
         }
     }
-}
-
-/// Whether the newest message is pending without a receipt of arrival, and one of these older messages is pending too. Then
-/// the person may have acted upon the older one.
-fn has_older_pending<'m>(
-    newest: &Message,
-    older: impl IntoIterator<Item = &'m &'m Message>,
-) -> bool {
-    let waits = |message: &&Message| {
-        message.state == State::Pending && age_order(message) < age_order(newest)
-    };
-    newest.state == State::Pending && !newest.receipts.arrived && older.into_iter().any(waits)
 }
 
 /// The messages that may have arrived, newest first.
