@@ -7,7 +7,6 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use smallvec::SmallVec;
 
 /// Length of every SID in bytes: two letters and 32 hexadecimal digits.
 pub const SID_LEN: usize = 34;
@@ -140,16 +139,17 @@ impl<K: SidKind> Sid<K> {
 
     /// Appends the SID in its compact form: 17 bytes if the digits are lower case, otherwise 33.
     /// No packed SID is a prefix of another.
-    pub fn pack_into(&self, out: &mut impl Extend<u8>) {
+    pub fn pack_into(&self, out: &mut Vec<u8>) {
         let (prefix, digits) = self.text.split_at(2);
         let tag = K::PREFIXES.iter().position(|known| known.as_bytes() == prefix).unwrap_or(0);
         let tag = u8::try_from(tag).unwrap_or(0);
         if digits.iter().any(u8::is_ascii_uppercase) {
-            out.extend(std::iter::once(tag | AS_WRITTEN).chain(digits.iter().copied()));
+            out.push(tag | AS_WRITTEN);
+            out.extend_from_slice(digits);
         } else {
+            out.push(tag);
             let (pairs, _) = digits.as_chunks::<2>();
-            let bytes = pairs.iter().map(|[high, low]| (nibble(*high) << 4) | nibble(*low));
-            out.extend(std::iter::once(tag).chain(bytes));
+            out.extend(pairs.iter().map(|[high, low]| (nibble(*high) << 4) | nibble(*low)));
         }
     }
 
@@ -162,20 +162,14 @@ impl<K: SidKind> Sid<K> {
     pub fn unpack(bytes: &[u8]) -> Option<Self> {
         let (&tag, rest) = bytes.split_first()?;
         let prefix = K::PREFIXES.get(usize::from(tag & !AS_WRITTEN))?;
-        let mut text = [0; SID_LEN];
-        let (start, digits) = text.split_at_mut(prefix.len());
-        start.copy_from_slice(prefix.as_bytes());
+        let mut text = Vec::with_capacity(SID_LEN);
+        text.extend_from_slice(prefix.as_bytes());
         if tag & AS_WRITTEN == 0 {
-            let packed: &[u8; SID_LEN / 2 - 1] = rest.try_into().ok()?;
-            for (to, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(packed) {
-                *to = [digit(byte >> 4), digit(byte & 0x0f)];
-            }
-        } else if digits.len() == rest.len() && rest.iter().all(u8::is_ascii_hexdigit) {
-            digits.copy_from_slice(rest);
+            text.extend(rest.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0x0f)]));
         } else {
-            return None;
+            text.extend_from_slice(rest);
         }
-        Some(Self { text, kind: PhantomData })
+        Self::parse(std::str::from_utf8(&text).ok()?).ok()
     }
 }
 
@@ -245,7 +239,7 @@ impl<K: SidKind> Serialize for Sid<K> {
         if serializer.is_human_readable() {
             return serializer.serialize_str(self.as_str());
         }
-        let mut packed = SmallVec::<[u8; 36]>::new();
+        let mut packed = Vec::with_capacity(SID_LEN);
         self.pack_into(&mut packed);
         serializer.serialize_bytes(&packed)
     }

@@ -50,7 +50,7 @@ impl AutomaticSpan {
 /// Adds the spans that follow from these pieces of evidence to the known spans.
 pub(super) fn add_spans<'a>(
     pieces: impl Iterator<Item = &'a Parked>,
-    known: &BTreeMap<MessageSid, Box<Message>>,
+    known: &BTreeMap<MessageSid, Message>,
     (services, people): (&BTreeMap<String, ServiceSid>, &People),
     automatic: &mut BTreeMap<RecipientHash, AutomaticSpan>,
 ) {
@@ -81,7 +81,7 @@ fn at_the_earliest(created_at: Timestamp) -> Timestamp {
 /// `requires_known_creation` admits only messages with a known creation time.
 pub(super) fn is_too_fast(
     evidence: &Evidence,
-    known: &BTreeMap<MessageSid, Box<Message>>,
+    known: &BTreeMap<MessageSid, Message>,
     (services, people): (&BTreeMap<String, ServiceSid>, &People),
     requires_known_creation: bool,
 ) -> bool {

@@ -30,7 +30,7 @@ pub(super) enum Selection {
 }
 
 /// The loaded messages.
-pub(super) type KnownMessages = BTreeMap<MessageSid, Box<Message>>;
+pub(super) type KnownMessages = BTreeMap<MessageSid, Message>;
 
 /// The rows to select from, and the rules to select by.
 pub(super) struct Candidates<'a> {
@@ -73,14 +73,6 @@ pub(super) fn is_younger(message: &Message, evidence: &Evidence) -> bool {
 }
 
 impl Candidates<'_> {
-    pub(super) fn messages(&self) -> impl Iterator<Item = &Message> {
-        self.known.values().map(Box::as_ref)
-    }
-
-    pub(super) fn message(&self, sid: MessageSid) -> Option<&Message> {
-        self.known.get(&sid).map(Box::as_ref)
-    }
-
     /// The messages that an act of this person may be about: created before it and within the window, whatever their
     /// state except undelivered.
     pub(super) fn fitting<'m>(&self, evidence: &Evidence, theirs: &[&'m Message]) -> Fitting<'m> {

@@ -36,7 +36,7 @@ pub fn remember(
     let new = working.apply_update(update)?;
     working.settle();
     working.record_changes();
-    let message = working.known.get(&update.sid).map(|message| (**message).clone());
+    let message = working.known.get(&update.sid).cloned();
     let CommandResult { changes, confirmed, withdrawn } = working.close();
     // `apply_update` has just added it; a new message has the same facts.
     let message = message.unwrap_or_else(|| fresh(update, policy, now.wall));
@@ -113,7 +113,7 @@ impl WorkingRows<'_> {
         }
         let known = self.known.get(&update.sid).cloned();
         let new = known.is_none();
-        let update = &self.bind(update, known.as_deref())?;
+        let update = &self.bind(update, known.as_ref())?;
         let message = match &known {
             None => fresh(update, self.policy, self.now),
             Some(known) => {
@@ -124,7 +124,7 @@ impl WorkingRows<'_> {
                 merged(known, update, self.policy, self.now)
             }
         };
-        self.known.insert(message.sid, Box::new(message));
+        self.known.insert(message.sid, message);
         self.add_read_receipt(update);
         Ok(new)
     }

@@ -308,7 +308,7 @@ impl<S: RowSource> Loading<'_, S> {
                 self.found(&held.evidence);
             }
         }
-        self.rows.messages.insert(message.sid, Box::new(message));
+        self.rows.messages.insert(message.sid, message);
     }
 
     /// The creation times of the messages that the loaded evidence may be about.

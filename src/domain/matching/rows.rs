@@ -181,9 +181,7 @@ pub struct Rows {
     /// The account of the command. `None`: no rows were loaded.
     pub account: Option<AccountSid>,
     /// All messages that the command may change, or that must be compared with those messages.
-    ///
-    /// Boxed: a map's node has room for eleven values, and would be too large for the allocator's cache.
-    pub messages: BTreeMap<MessageSid, Box<Message>>,
+    pub messages: BTreeMap<MessageSid, Message>,
     /// Whether the inbound message was counted before.
     pub seen: bool,
     /// The click link of the command, and unbound links of the loaded references.

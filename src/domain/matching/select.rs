@@ -81,10 +81,10 @@ impl Candidates<'_> {
         evidence: &Evidence,
         target: &EvidenceTarget,
     ) -> Vec<(&Message, bool)> {
-        let ours = self.messages().filter(|message| message.account == evidence.account);
+        let ours = self.known.values().filter(|message| message.account == evidence.account);
         match target {
             EvidenceTarget::Message(sid) => {
-                let about = self.message(*sid);
+                let about = self.known.get(sid);
                 let reference = about.and_then(|about| about.reference.as_ref());
                 let is_theirs = |message: &Message| {
                     about.is_some_and(|about| {
@@ -122,13 +122,13 @@ impl Candidates<'_> {
             message.account == evidence.account
                 && message.names().any(|name| persons.contains(&name))
         };
-        self.messages().filter(is_theirs).collect()
+        self.known.values().filter(is_theirs).collect()
     }
 
     /// The SID names its message. A code has priority: it was read in its message, and an app may reuse one SID.
     fn by_sid(&self, parked: &Parked, sid: MessageSid) -> Selection {
         let ours = |sid: &MessageSid| {
-            self.message(*sid).filter(|message| message.account == parked.evidence.account)
+            self.known.get(sid).filter(|message| message.account == parked.evidence.account)
         };
         let Some(typed) = &parked.code else { return direct(ours(&sid)) };
         match typed.matching.as_slice() {
@@ -244,7 +244,7 @@ impl Candidates<'_> {
     /// So it confirms only a pending message that may have arrived.
     fn by_reference(&self, parked: &Parked, name: &Reference) -> Selection {
         let evidence = &parked.evidence;
-        let ours = self.messages().filter(|message| message.account == evidence.account);
+        let ours = self.known.values().filter(|message| message.account == evidence.account);
         let bearing: Vec<&Message> =
             ours.filter(|message| message.reference.as_ref() == Some(name)).collect();
         let (older, younger) = Self::before_and_after(evidence, &bearing);
@@ -314,7 +314,7 @@ impl Candidates<'_> {
         // step back of the clock, the evidence only waits longer.
         let is_over = later(parked.parked_at, REGISTERED_WITHIN) <= self.now
             || parked.parked_at > later(self.latest, MAX_JUMP);
-        let newest = sids.first().and_then(|sid| self.message(*sid));
+        let newest = sids.first().and_then(|sid| self.known.get(sid));
         let fresh_from = earlier(parked.evidence.occurred_at, REFERENCE_FRESH_FOR);
         match newest {
             Some(newest) if !is_over && newest.created_at < fresh_from => {
@@ -341,7 +341,7 @@ impl Candidates<'_> {
             | Selection::Nothing(_)
             | Selection::Wait(_) => None,
         };
-        let Some(older) = older.and_then(|sid| self.message(*sid)) else { return selection };
+        let Some(older) = older.and_then(|sid| self.known.get(sid)) else { return selection };
         if parked.code.as_ref().is_some_and(|typed| typed.matching.contains(&older.sid)) {
             return selection;
         }
@@ -354,7 +354,8 @@ impl Candidates<'_> {
         let calls = matches!(evidence.target, EvidenceTarget::Caller { .. });
         // A message that has gained a second name since loading has a known recipient, so it does not shield.
         let is_unsaid = |message: &&Message| {
-            self.message(message.sid)
+            self.known
+                .get(&message.sid)
                 .is_none_or(|known| known.recipient == message.recipient && known.alias.is_none())
                 && message.sid != older.sid
         };

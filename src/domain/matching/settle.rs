@@ -26,7 +26,7 @@ impl WorkingRows<'_> {
         let mut taken = BTreeSet::new();
         let now = self.now;
         // A signed request that names another account's message must not change it.
-        let is_ours = |message: &&mut Box<Message>| {
+        let is_ours = |message: &&mut Message| {
             Some(message.account) == self.account && message.is_provisional()
         };
         for message in self.known.values_mut().filter(is_ours) {

@@ -142,9 +142,7 @@ impl<'a> WorkingRows<'a> {
                 (true, false) => withdrawn.push(sid),
                 (true, true) | (false, false) => {}
             }
-            // Mostly, one message changes. A vector without this would begin with room for four.
-            self.changes.messages.reserve_exact(1);
-            self.changes.messages.push(*message);
+            self.changes.messages.push(message);
         }
         let is_new = |(person, span): &(RecipientHash, AutomaticSpan)| {
             self.automatic_before.get(person) != Some(span)

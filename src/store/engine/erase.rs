@@ -61,7 +61,7 @@ pub fn erase<B: Backend>(
                 let Some(message) = backend.message(*sid)? else { continue };
                 forgotten.messages += 1;
                 forgotten.unreported += u64::from(message.state == State::Confirmed);
-                mutation.messages.push((Some(Box::new(message)), None));
+                mutation.messages.push((Some(message), None));
             }
             PersonalRow::Link(id) => {
                 let Some(link) = backend.link(*id)? else { continue };
@@ -81,7 +81,7 @@ pub fn erase<B: Backend>(
                 let Some(before) = backend.message(*sid)? else { continue };
                 let Some(without) = erasure.without_reference(&before) else { continue };
                 forgotten.references += 1;
-                mutation.messages.push((Some(Box::new(before)), Some(Box::new(without))));
+                mutation.messages.push((Some(before), Some(without)));
             }
         }
         backend.apply(mutation)?;

@@ -142,9 +142,8 @@ fn write<B: Backend, T>(
         return Ok(Err(too_many("messages", backend.config())));
     };
     let mut mutation = Mutation { evicted: evicted.len(), ..Mutation::default() };
-    let after = changes.messages.into_iter().map(|message| Some(Box::new(message)));
-    mutation.messages.extend(before.into_iter().map(|before| before.map(Box::new)).zip(after));
-    mutation.messages.extend(evicted.into_iter().map(|message| (Some(Box::new(message)), None)));
+    mutation.messages.extend(before.into_iter().zip(changes.messages.into_iter().map(Some)));
+    mutation.messages.extend(evicted.into_iter().map(|message| (Some(message), None)));
     for (before, after) in changes.parked {
         let Some(parked) = after.as_ref().or(before.as_ref()) else { continue };
         // Evidence of the same act and the same millisecond has one row, so two changes may follow each other in it.

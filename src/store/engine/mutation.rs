@@ -17,8 +17,7 @@ pub type Change<T> = (Option<T>, Option<T>);
 /// The rows that one command changes: all of them or none.
 #[derive(Debug, Default)]
 pub struct Mutation {
-    /// Boxed: a message has some 700 bytes, and is moved and passed on often.
-    pub messages: Vec<Change<Box<Message>>>,
+    pub messages: Vec<Change<Message>>,
     pub parked: Vec<Change<Parked>>,
     pub links: Vec<(LinkId, Change<Link>)>,
     /// The keys of counted messages, calls and events, with the time of the count. `None`: the key is removed.
@@ -36,7 +35,7 @@ pub struct Mutation {
 
 impl Mutation {
     pub fn of_message(before: Option<Message>, after: Option<Message>) -> Self {
-        Self { messages: vec![(before.map(Box::new), after.map(Box::new))], ..Self::default() }
+        Self { messages: vec![(before, after)], ..Self::default() }
     }
 
     pub fn of_parked(before: Option<Parked>, after: Option<Parked>) -> Self {
@@ -57,8 +56,7 @@ impl Mutation {
     /// Updates the number of records.
     pub fn count(&self, counts: &mut RecordCounts) {
         for (before, after) in &self.messages {
-            let state =
-                |message: &Option<Box<Message>>| message.as_ref().map(|message| message.state);
+            let state = |message: &Option<Message>| message.as_ref().map(|message| message.state);
             counts.move_message(state(before), state(after));
         }
         for (before, after) in &self.parked {
@@ -81,7 +79,7 @@ impl Mutation {
     pub fn count_stats(&self, stats: &mut MessageStats) {
         for (before, after) in &self.messages {
             let record =
-                |message: &Option<Box<Message>>| message.as_deref().map(CountedRecord::of_message);
+                |message: &Option<Message>| message.as_ref().map(CountedRecord::of_message);
             self.count_record(stats, record(before), record(after));
         }
         for (before, after) in &self.parked {

@@ -446,7 +446,7 @@ impl Backend for RowCache {
         let changed = &mut self.changed;
         for (before, after) in &mutation.messages {
             if let Some(message) = after.as_ref().or(before.as_ref()) {
-                changed.messages.insert(message.sid, after.as_deref().cloned());
+                changed.messages.insert(message.sid, after.clone());
                 changed.postponed.retain(|_, (_, blocker)| *blocker != message.sid);
             }
         }

@@ -23,8 +23,8 @@ pub(super) fn add(sums: &mut BTreeMap<String, i64>, mutation: &Mutation) {
         }
     }
     for (before, after) in &mutation.messages {
-        add_record(sums, before.as_deref(), -1);
-        add_record(sums, after.as_deref(), 1);
+        add_record(sums, before.as_ref(), -1);
+        add_record(sums, after.as_ref(), 1);
     }
 }
 

@@ -6,7 +6,6 @@
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
-use smallvec::{SmallVec, smallvec};
 
 use crate::domain::address::RecipientHash;
 use crate::domain::click_link::{Link, LinkId};
@@ -37,9 +36,8 @@ const REFERENCE: u8 = b'r';
 /// Messaging Services by account and sender.
 pub(super) const SENDER: u8 = b's';
 
-/// A key. Most fit without the heap.
-pub(super) type Key = SmallVec<[u8; 64]>;
-
+/// The capacity of a new key, in bytes. Most keys fit.
+const TYPICAL_LEN: usize = 48;
 /// The length of a hash or of a click link's id in a key.
 const HASH_LEN: usize = 16;
 /// The length of a time in a key.
@@ -86,23 +84,25 @@ pub(super) fn read_last_seen(value: &[u8]) -> Option<LastSeen> {
 }
 
 /// The beginning of a key.
-fn begin(kind: u8) -> Key {
-    smallvec![kind]
+fn begin(kind: u8) -> Vec<u8> {
+    let mut key = Vec::with_capacity(TYPICAL_LEN);
+    key.push(kind);
+    key
 }
 
-fn begin_parked(kind: u8) -> Key {
+fn begin_parked(kind: u8) -> Vec<u8> {
     let mut key = begin(PARKED);
     key.push(kind);
     key
 }
 
-pub(super) fn message(sid: MessageSid) -> Key {
+pub(super) fn message(sid: MessageSid) -> Vec<u8> {
     let mut key = begin(MESSAGE);
     sid.pack_into(&mut key);
     key
 }
 
-pub(super) fn hold(account: AccountSid) -> Key {
+pub(super) fn hold(account: AccountSid) -> Vec<u8> {
     let mut key = begin(HOLD);
     account.pack_into(&mut key);
     key
@@ -113,7 +113,7 @@ pub(super) fn read_hold(key: &[u8]) -> Option<AccountSid> {
 }
 
 /// A call's SID follows a `c`, and an event's hash an `e`. A message's packed SID begins with a tag that is no letter.
-pub(super) fn dedup(dedup_key: &DedupKey) -> Key {
+pub(super) fn dedup(dedup_key: &DedupKey) -> Vec<u8> {
     let mut key = begin(DEDUP);
     match dedup_key {
         DedupKey::Message(sid) => sid.pack_into(&mut key),
@@ -137,21 +137,21 @@ pub(super) fn read_dedup(key: &[u8]) -> Option<DedupKey> {
     }
 }
 
-pub(super) fn link(id: LinkId) -> Key {
+pub(super) fn link(id: LinkId) -> Vec<u8> {
     let mut key = begin(LINK);
     key.extend_from_slice(id.as_bytes());
     key
 }
 
 /// The prefix of the click links of a reference that are not in a message yet.
-pub(super) fn links_prefix(account: AccountSid, reference: &Reference) -> Key {
+pub(super) fn links_prefix(account: AccountSid, reference: &Reference) -> Vec<u8> {
     let mut key = begin(LINK_REFERENCE);
     key.extend_from_slice(&reference_hash(account, reference));
     key
 }
 
 /// The key by which a click link is found from its reference, if it has one.
-pub(super) fn link_reference_entry(id: LinkId, link: &Link) -> Option<Key> {
+pub(super) fn link_reference_entry(id: LinkId, link: &Link) -> Option<Vec<u8>> {
     let mut key = links_prefix(link.account, link.reference.as_ref()?);
     key.extend_from_slice(id.as_bytes());
     Some(key)
@@ -162,7 +162,7 @@ pub(super) fn read_link(key: &[u8]) -> Option<LinkId> {
     key.last_chunk().copied().map(LinkId::from_bytes)
 }
 
-pub(super) fn sender(account: AccountSid, address: &str) -> Key {
+pub(super) fn sender(account: AccountSid, address: &str) -> Vec<u8> {
     let mut key = begin(SENDER);
     account.pack_into(&mut key);
     key.extend_from_slice(address.as_bytes());
@@ -175,7 +175,7 @@ pub(super) fn read_sender(key: &[u8]) -> Option<(AccountSid, &str)> {
     Some((AccountSid::unpack(account)?, std::str::from_utf8(address).ok()?))
 }
 
-pub(super) fn automatic(person: RecipientHash) -> Key {
+pub(super) fn automatic(person: RecipientHash) -> Vec<u8> {
     let mut key = begin(AUTOMATIC);
     key.extend_from_slice(person.as_bytes());
     key
@@ -185,7 +185,7 @@ pub(super) fn read_automatic(key: &[u8]) -> Option<RecipientHash> {
     key.get(1..)?.try_into().ok().map(RecipientHash::from_bytes)
 }
 
-pub(super) fn names(account: AccountSid, person: RecipientHash) -> Key {
+pub(super) fn names(account: AccountSid, person: RecipientHash) -> Vec<u8> {
     let mut key = begin(NAMES);
     account.pack_into(&mut key);
     key.extend_from_slice(person.as_bytes());
@@ -199,14 +199,14 @@ pub(super) fn read_names(key: &[u8]) -> Option<(AccountSid, RecipientHash)> {
 }
 
 /// The prefix of the messages with a reference.
-pub(super) fn reference_prefix(account: AccountSid, reference: &Reference) -> Key {
+pub(super) fn reference_prefix(account: AccountSid, reference: &Reference) -> Vec<u8> {
     let mut key = begin(REFERENCE);
     key.extend_from_slice(&reference_hash(account, reference));
     key
 }
 
 /// Appends a time, by which the keys with this prefix sort.
-fn with_time(mut prefix: Key, at: Timestamp) -> Key {
+fn with_time(mut prefix: Vec<u8>, at: Timestamp) -> Vec<u8> {
     prefix.extend_from_slice(&timestamp_bytes(at));
     prefix
 }
@@ -217,7 +217,7 @@ pub(super) fn read_reference_entry(key: &[u8]) -> Option<MessageSid> {
 }
 
 /// The key by which a message is found from its reference, if it has one.
-pub(super) fn reference_entry(message: &Message) -> Option<Key> {
+pub(super) fn reference_entry(message: &Message) -> Option<Vec<u8>> {
     let name = message.reference.as_ref()?;
     let mut key = with_time(reference_prefix(message.account, name), message.created_at);
     message.sid.pack_into(&mut key);
@@ -225,7 +225,7 @@ pub(super) fn reference_entry(message: &Message) -> Option<Key> {
 }
 
 /// The prefix of the evidence that is parked under a key.
-pub(super) fn parked_prefix(key: &WaitsFor) -> Key {
+pub(super) fn parked_prefix(key: &WaitsFor) -> Vec<u8> {
     match key {
         WaitsFor::Message(sid) => {
             let mut key = begin_parked(b'm');
@@ -263,10 +263,10 @@ pub(super) fn scan_prefix(key: &[u8]) -> Option<&[u8]> {
 }
 
 /// The hash at the end distinguishes pieces of evidence that were parked under one key at one time.
-pub(super) fn parked(parked: &Parked, value: &[u8]) -> Key {
+pub(super) fn parked(parked: &Parked, value: &[u8]) -> Vec<u8> {
     let prefix = parked_prefix(&WaitsFor::of(&parked.evidence));
     let mut key = with_time(prefix, parked.parked_at);
-    key.extend(Sha256::digest(value).into_iter().take(DIGEST_LEN));
+    key.extend(Sha256::digest(value).iter().take(DIGEST_LEN));
     key
 }
 

@@ -61,7 +61,7 @@ pub(crate) fn hold_since(since: Timestamp) -> Result<Vec<u8>, Damaged> {
 }
 
 /// The key of parked evidence. It does not change when the evidence becomes orphaned.
-pub(crate) fn parked_key(parked: &Parked) -> Result<keys::Key, Damaged> {
+pub(crate) fn parked_key(parked: &Parked) -> Result<Vec<u8>, Damaged> {
     Ok(keys::parked(parked, &encode(&parked.evidence)?))
 }
 

@@ -344,8 +344,8 @@ impl Backend for Model {
         mutation.count(&mut self.counts);
         for (before, after) in mutation.messages {
             let sid = after.as_ref().or(before.as_ref()).expect("a message").sid;
-            assert_eq!(before.as_deref(), self.messages.get(&sid), "the row before");
-            put(&mut self.messages, sid, after.map(|after| *after));
+            assert_eq!(before.as_ref(), self.messages.get(&sid), "the row before");
+            put(&mut self.messages, sid, after);
         }
         for (before, after) in mutation.parked {
             let row = after.as_ref().or(before.as_ref()).expect("evidence");

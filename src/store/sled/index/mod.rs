@@ -25,7 +25,7 @@ use crate::store::engine::DueKind;
 use crate::store::sled::index::candidates::EvictionCandidates;
 use crate::store::sled::index::key_set::{KeySet, PartitionedKeySet, PartitionedKeySetBuilder};
 use crate::store::sled::index::time_key::{
-    BY_TIME_LEN, KeyBytes, SID_LEN, by_time, packed, read_by_time, timestamp_bytes,
+    BY_TIME_LEN, SID_LEN, by_time, packed, read_by_time, timestamp_bytes,
 };
 
 /// The number of bytes of a person's hash in a key. They are few, because a million messages take 40 MiB in the index.
@@ -103,10 +103,9 @@ impl IndexBuilder {
 
     fn add_entry(&mut self, entry: IndexEntry) {
         for person in entry.persons.into_iter().flatten() {
-            let key = by_person(person, entry.created_at, &packed(entry.sid));
-            match key.as_slice().try_into() {
+            match by_person(person, entry.created_at, &packed(entry.sid)).try_into() {
                 Ok(key) => self.persons.push(key),
-                Err(_) => self.index.persons.insert(&key),
+                Err(longer) => self.index.persons.insert(&longer),
             }
         }
         self.index.insert(&IndexEntry { persons: [None; 2], ..entry });
@@ -235,10 +234,9 @@ pub(crate) fn untied(account: AccountSid, kind: NameKind) -> Option<RecipientHas
     digest.finalize().first_chunk().copied().map(RecipientHash::from_bytes)
 }
 
-fn by_person(person: RecipientHash, at: Timestamp, sid: &[u8]) -> KeyBytes {
-    let mut key: KeyBytes = person.as_bytes().iter().copied().take(PERSON_LEN).collect();
-    key.extend_from_slice(&by_time(at, sid));
-    key
+fn by_person(person: RecipientHash, at: Timestamp, sid: &[u8]) -> Vec<u8> {
+    let part = person.as_bytes().first_chunk::<PERSON_LEN>().copied().unwrap_or_default();
+    [&part[..], &timestamp_bytes(at), sid].concat()
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Keys of the index by time: milliseconds, then the message SID.
 
 use jiff::Timestamp;
-use smallvec::SmallVec;
 
 use crate::domain::sid::MessageSid;
 
@@ -10,19 +9,14 @@ pub(crate) const SID_LEN: usize = 17;
 /// The length of a key: milliseconds and the SID.
 pub(crate) const BY_TIME_LEN: usize = 6 + SID_LEN;
 
-/// A key of the index, or a part of one. Nearly all fit without the heap.
-pub(crate) type KeyBytes = SmallVec<[u8; 32]>;
-
-pub(crate) fn packed(sid: MessageSid) -> KeyBytes {
-    let mut packed = KeyBytes::new();
+pub(crate) fn packed(sid: MessageSid) -> Vec<u8> {
+    let mut packed = Vec::with_capacity(SID_LEN);
     sid.pack_into(&mut packed);
     packed
 }
 
-pub(crate) fn by_time(at: Timestamp, sid: &[u8]) -> KeyBytes {
-    let mut key = KeyBytes::from_slice(&timestamp_bytes(at));
-    key.extend_from_slice(sid);
-    key
+pub(crate) fn by_time(at: Timestamp, sid: &[u8]) -> Vec<u8> {
+    [&timestamp_bytes(at)[..], sid].concat()
 }
 
 pub(crate) fn read_by_time(key: &[u8]) -> Option<(Timestamp, MessageSid)> {

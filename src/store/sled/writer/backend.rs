@@ -127,10 +127,10 @@ impl SledBackend {
     pub(crate) fn write(&mut self) -> Result<(), Fatal> {
         self.seal.batches += 1;
         if let Some(at) = self.last_seen_is_stale() {
-            self.overlay.set(keys::LAST_SEEN, Some(&keys::last_seen(at)));
+            self.overlay.set(keys::LAST_SEEN.to_vec(), Some(keys::last_seen(at)));
             self.last_seen = Some(at);
         }
-        self.overlay.set(keys::SEAL, Some(&self.seal.to_bytes()));
+        self.overlay.set(keys::SEAL.to_vec(), Some(self.seal.to_bytes().to_vec()));
         if let Some(tee) = &mut self.tee {
             tee.note(&self.overlay);
         }
@@ -148,16 +148,16 @@ impl SledBackend {
     }
 
     /// Writes or removes one entry.
-    pub(crate) fn put(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), Fatal> {
+    pub(crate) fn put(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) -> Result<(), Fatal> {
         self.written += 1;
         if key.first() != Some(&keys::META_PREFIX) {
-            let prefix = keys::scan_prefix(key);
-            if let Some(old) = self.overlay.get(key)? {
-                self.seal.remove(key, &old);
+            let prefix = keys::scan_prefix(&key);
+            if let Some(old) = self.overlay.get(&key)? {
+                self.seal.remove(&key, &old);
                 prefix.inspect(|prefix| self.presence.remove(prefix));
             }
-            if let Some(new) = value {
-                self.seal.insert(key, new);
+            if let Some(new) = &value {
+                self.seal.insert(&key, new);
                 prefix.inspect(|prefix| self.presence.insert(prefix));
             }
         }
@@ -221,15 +221,15 @@ impl SledBackend {
             (before.and_then(keys::reference_entry), after.and_then(keys::reference_entry));
         if old != new {
             if let Some(key) = old {
-                self.put(&key, None)?;
+                self.put(key, None)?;
             }
             if let Some(key) = new {
-                self.put(&key, Some(&[]))?;
+                self.put(key, Some(Vec::new()))?;
             }
         }
         match (before, after) {
-            (_, Some(after)) => self.put(&keys::message(after.sid), Some(&encode(after)?)),
-            (Some(before), None) => self.put(&keys::message(before.sid), None),
+            (_, Some(after)) => self.put(keys::message(after.sid), Some(encode(after)?)),
+            (Some(before), None) => self.put(keys::message(before.sid), None),
             (None, None) => Ok(()),
         }
     }
@@ -243,8 +243,8 @@ impl SledBackend {
             self.parked.insert(after.evidence.account);
         }
         match (before, after) {
-            (_, Some(after)) => self.put(&parked_key(after)?, Some(&encode(after)?)),
-            (Some(before), None) => self.put(&parked_key(before)?, None),
+            (_, Some(after)) => self.put(parked_key(after)?, Some(encode(after)?)),
+            (Some(before), None) => self.put(parked_key(before)?, None),
             (None, None) => Ok(()),
         }
     }
@@ -262,13 +262,13 @@ impl SledBackend {
         let (old, new) = (before.and_then(unbound), after.and_then(unbound));
         if old != new {
             if let Some(key) = old {
-                self.put(&key, None)?;
+                self.put(key, None)?;
             }
             if let Some(key) = new {
-                self.put(&key, Some(&[]))?;
+                self.put(key, Some(Vec::new()))?;
             }
         }
-        self.put(&keys::link(id), after.map(encode).transpose()?.as_deref())
+        self.put(keys::link(id), after.map(encode).transpose()?)
     }
 }
 
@@ -455,7 +455,7 @@ impl Backend for SledBackend {
         mutation.count_stats(&mut self.stats);
         self.evicted += mutation.evicted;
         for (before, after) in &mutation.messages {
-            self.put_message(before.as_deref(), after.as_deref())?;
+            self.put_message(before.as_ref(), after.as_ref())?;
         }
         for (before, after) in &mutation.parked {
             self.put_parked(before.as_ref(), after.as_ref())?;
@@ -468,21 +468,19 @@ impl Backend for SledBackend {
             self.put_link(*id, before.as_ref(), after.as_ref())?;
         }
         for (key, at) in mutation.dedup_keys {
-            self.put(&keys::dedup(&key), at.map(counted_at).as_deref())?;
+            self.put(keys::dedup(&key), at.map(counted_at))?;
         }
         for (account, sender, service) in mutation.senders {
-            self.put(&keys::sender(account, &sender), Some(&encode(&service)?))?;
+            self.put(keys::sender(account, &sender), Some(encode(&service)?))?;
         }
         for (account, person, tied) in mutation.names {
-            let tied = tied.as_ref().map(encode).transpose()?;
-            self.put(&keys::names(account, person), tied.as_deref())?;
+            self.put(keys::names(account, person), tied.as_ref().map(encode).transpose()?)?;
         }
         for (person, automatic) in mutation.automatic {
-            let automatic = automatic.as_ref().map(encode).transpose()?;
-            self.put(&keys::automatic(person), automatic.as_deref())?;
+            self.put(keys::automatic(person), automatic.as_ref().map(encode).transpose()?)?;
         }
         for (account, since) in mutation.holds {
-            self.put(&keys::hold(account), since.map(hold_since).transpose()?.as_deref())?;
+            self.put(keys::hold(account), since.map(hold_since).transpose()?)?;
             match since {
                 Some(since) => self.holds.insert(account, since),
                 None => self.holds.remove(&account),

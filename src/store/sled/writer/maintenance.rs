@@ -74,7 +74,7 @@ impl SledBackend {
         if let Err(full) = self.check_space(SpaceFor::Records) {
             return Ok(Err(full));
         }
-        self.put(keys::HEALTH, Some(&counted_at(self.now())))?;
+        self.put(keys::HEALTH.to_vec(), Some(counted_at(self.now())))?;
         Ok(Ok(()))
     }
 }

@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::ops::{Bound, Range};
+use std::ops::Range;
 
 use ::sled::{Batch, IVec, Tree};
 
@@ -23,10 +23,10 @@ pub(crate) enum RangeEnd {
 pub(crate) struct Overlay {
     tree: Tree,
     /// The new value of each key. `None`: the key is removed.
-    entries: BTreeMap<IVec, Option<IVec>>,
+    entries: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     /// The values that were read from sled for this group. A command reads a key more than once: to decide, to keep the
     /// value before the change, and to remove it from the seal.
-    cache: RefCell<HashMap<IVec, Option<IVec>>>,
+    cache: RefCell<HashMap<Vec<u8>, Option<IVec>>>,
 }
 
 impl Overlay {
@@ -36,22 +36,22 @@ impl Overlay {
 
     pub(crate) fn get(&self, key: &[u8]) -> ::sled::Result<Option<IVec>> {
         if let Some(uncommitted) = self.entries.get(key) {
-            return Ok(uncommitted.clone());
+            return Ok(uncommitted.as_deref().map(IVec::from));
         }
         if let Some(cached) = self.cache.borrow().get(key) {
             return Ok(cached.clone());
         }
         let stored = self.tree.get(key)?;
-        self.cache.borrow_mut().insert(IVec::from(key), stored.clone());
+        self.cache.borrow_mut().insert(key.to_vec(), stored.clone());
         Ok(stored)
     }
 
-    pub(crate) fn set(&mut self, key: &[u8], value: Option<&[u8]>) {
-        self.entries.insert(key.into(), value.map(IVec::from));
+    pub(crate) fn set(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
+        self.entries.insert(key, value);
     }
 
     /// The uncommitted entries.
-    pub(crate) fn entries(&self) -> &BTreeMap<IVec, Option<IVec>> {
+    pub(crate) fn entries(&self) -> &BTreeMap<Vec<u8>, Option<Vec<u8>>> {
         &self.entries
     }
 
@@ -65,7 +65,7 @@ impl Overlay {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        let uncommitted = || self.entries.range::<[u8], _>(bounds(&keys));
+        let uncommitted = || self.entries.range(keys.clone());
         // At most this many of sled's entries are replaced or removed.
         let replaced = uncommitted().count();
         let enough = limit.saturating_add(replaced);
@@ -76,8 +76,12 @@ impl Overlay {
         };
         let mut pairs = stored?;
         if replaced > 0 {
-            pairs.retain(|(key, _)| !self.entries.contains_key(key));
-            let live = uncommitted().filter_map(|(key, value)| Some((key.clone(), value.clone()?)));
+            pairs.retain(|(key, _)| !self.entries.contains_key(key.as_ref()));
+            let live = uncommitted().filter_map(|(key, value)| {
+                value
+                    .as_ref()
+                    .map(|value| (IVec::from(key.as_slice()), IVec::from(value.as_slice())))
+            });
             pairs.extend(live);
             pairs.sort_unstable();
             if from == RangeEnd::End {
@@ -117,10 +121,6 @@ impl Overlay {
     }
 }
 
-fn bounds(keys: &Range<Vec<u8>>) -> (Bound<&[u8]>, Bound<&[u8]>) {
-    (Bound::Included(&keys.start), Bound::Excluded(&keys.end))
-}
-
 /// The first key after all keys with this prefix. It always exists, because a key begins with an ASCII letter or `!`.
 fn prefix_end(prefix: &[u8]) -> Vec<u8> {
     let mut end = prefix.to_vec();
@@ -156,7 +156,7 @@ mod tests {
             }
             let mut overlay = Overlay::over((*db).clone());
             for (key, value) in uncommitted {
-                overlay.set(&[key], value.as_ref().map(std::slice::from_ref));
+                overlay.set(vec![key], value.map(|value| vec![value]));
                 match value {
                     Some(value) => truth.insert(key, value),
                     None => truth.remove(&key),
