@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::domain::signal::Malformed;
 
@@ -30,7 +30,9 @@ impl Json {
         serde_json::from_slice(text).map_err(|error| {
             let what = match error.classify() {
                 serde_json::error::Category::Eof => "it ends too early",
-                serde_json::error::Category::Data => "something else was found",
+                serde_json::error::Category::Data => {
+                    "a number is too long to be exact; write it as a string"
+                }
                 serde_json::error::Category::Syntax | serde_json::error::Category::Io => {
                     "syntax error"
                 }
@@ -59,6 +61,9 @@ impl<'de> Deserialize<'de> for Json {
     }
 }
 
+/// 2⁵³. From here on, neighbouring integers have one floating-point value, so two references would become one.
+const INEXACT_FROM: f64 = 9_007_199_254_740_992.0;
+
 struct Any;
 
 impl<'de> Visitor<'de> for Any {
@@ -78,7 +83,10 @@ impl<'de> Visitor<'de> for Any {
     fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
         Ok(Json::Scalar(value.to_string()))
     }
-    fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Json, E> {
+        if value.abs() >= INEXACT_FROM {
+            return Err(E::custom("a number is too long to be exact"));
+        }
         Ok(Json::Scalar(value.to_string()))
     }
     fn visit_unit<E>(self) -> Result<Json, E> {
@@ -111,6 +119,20 @@ mod tests {
         assert_eq!(members.len(), 4);
         assert_eq!(member(members, "a"), Some(&Json::Scalar("x".to_owned())));
         assert_eq!(member(members, "c"), None);
+    }
+
+    #[test]
+    fn a_number_keeps_its_digits_or_is_malformed() {
+        let max = u64::MAX;
+        for text in [max.to_string(), i64::MIN.to_string(), "-1.5".to_owned(), "0".to_owned()] {
+            assert_eq!(Json::parse(text.as_bytes()), Ok(Json::Scalar(text)));
+        }
+        for text in ["18446744073709551616", "-9223372036854775809", "1e17", "9007199254740992.0"] {
+            let Err(Malformed::Json(error)) = Json::parse(text.as_bytes()) else {
+                panic!("{text}")
+            };
+            assert!(error.starts_with("a number is too long"), "{error}");
+        }
     }
 
     #[test]

@@ -191,11 +191,14 @@ fn an_older_message_counts_also_if_it_is_proven_or_sent_without_a_request_for_fe
     let [replied, called] = answers();
     for act in [shared("x", 70), by_to(70), replied, called] {
         let receipt = status(1, "delivered", 3);
-        let mut proven = book(Resend::Newest, &[bearing(1, 0), receipt.clone(), bearing(2, 60)]);
-        proven.observe(&direct(1, 50));
-        proven.observe(&act);
-        proven.remember(&status(2, "delivered", 120));
-        assert_eq!(proven.confirmed(), [sid(1)].into(), "{act:?}");
+        for seen in [vec![bearing(1, 0), receipt.clone()], vec![bearing(1, 0)]] {
+            let mut proven = book(Resend::Newest, &seen);
+            proven.remember(&bearing(2, 60));
+            proven.observe(&direct(1, 50));
+            proven.observe(&act);
+            proven.remember(&status(2, "delivered", 120));
+            assert_eq!(proven.confirmed(), [sid(1)].into(), "{act:?}");
+        }
         for late in [None, Some(120)] {
             let untracked = MessageUpdate { tracked: false, strict: false, ..bearing(1, 0) };
             let mut book = book(Resend::Newest, &[untracked, receipt.clone(), bearing(2, 60)]);

@@ -20,8 +20,8 @@ pub(super) enum Arrival {
     Unknown,
 }
 
-/// Whether a message had arrived at the time of an act. A proven message had, because of repeated direct evidence only
-/// one time is kept: that time must not decide.
+/// Whether a message had arrived at the time of an act. A proven message had, whatever its receipts say and whenever it
+/// was proven: of repeated direct evidence only one time is kept, so that time must not decide.
 pub(super) fn arrival(message: &Message, evidence: &Evidence) -> Arrival {
     let until = later(evidence.occurred_at, RECEIPT_WITHIN);
     match message.arrived_at {
