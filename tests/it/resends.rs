@@ -8,11 +8,13 @@ use heardback::domain::code::{CodeKey, Probe};
 use heardback::domain::matching::{ObserveOutcome, Policy, Reason, Resend};
 use heardback::domain::message::{Basis, State, Status};
 use heardback::domain::sid::{AccountSid, MessageSid};
-use heardback::domain::signal::{EvidenceTarget, MessageUpdate, SenderHint, Signal, SignalSource};
+use heardback::domain::signal::{
+    EvidenceTarget, MessageUpdate, SenderHint, Signal, SignalSource, TimeSource,
+};
 
 use crate::given::{
     DAY, HOUR, SENDER, account, acted, address, direct, person, policy, reference, registered,
-    reply, shared, sid, signal, status,
+    reply, shared, sid, signal, status, timed,
 };
 use crate::reference_store::ReferenceStore;
 
@@ -178,6 +180,44 @@ fn a_code_that_several_messages_repeat_needs_a_receipt_of_the_newest() {
 }
 
 #[test]
+fn of_messages_with_one_code_the_older_one_counts_whatever_its_age() {
+    let seen = [coded(1, "111111", 0), status(1, "delivered", 3), coded(2, "111111", 400)];
+    for act in [shared("x", 410), by_to(410)] {
+        for late in [None, Some(460)] {
+            let mut book = book(Resend::Newest, &seen);
+            book.observe(&typed("111111", act.clone()));
+            late.map(|at| book.remember(&status(2, "delivered", at)));
+            assert_eq!(book.confirmed(), BTreeSet::new(), "{act:?}");
+        }
+    }
+}
+
+#[test]
+fn a_code_that_was_read_before_its_message_arrived_was_read_in_one_without_a_known_code() {
+    let seen = [bearing(1, 0), status(1, "delivered", 3), coded(2, "111111", 60)];
+    for act in [shared("x", 70), by_to(70)] {
+        for (second, is_newest) in [(None, true), (Some(85), true), (Some(86), false)] {
+            let mut book = book(Resend::Newest, &seen);
+            second.map(|at| book.remember(&status(2, "delivered", at)));
+            book.observe(&typed("111111", act.clone()));
+            assert_eq!(book.confirmed(), second_if(is_newest), "{second:?}: {act:?}");
+        }
+    }
+}
+
+#[test]
+fn a_repeated_code_without_a_time_proves_nothing() {
+    let seen = [coded(1, "111111", 0), coded(2, "111111", 60), status(2, "delivered", 65)];
+    for act in [shared("x", 70), by_to(70)] {
+        for (source, is_newest) in [(TimeSource::Unknown, false), (TimeSource::Exact, true)] {
+            let mut book = book(Resend::Newest, &seen);
+            book.observe(&typed("111111", timed(act.clone(), source)));
+            assert_eq!(book.confirmed(), second_if(is_newest), "{source:?}: {act:?}");
+        }
+    }
+}
+
+#[test]
 fn an_event_that_names_one_message_with_a_code_of_several_others_proves_nothing() {
     let seen = [coded(1, "111111", 0), coded(2, "111111", 60), coded(3, "222222", -5)];
     let mut book = book(Resend::Newest, &seen);
@@ -191,13 +231,20 @@ fn an_older_message_counts_also_if_it_is_proven_or_sent_without_a_request_for_fe
     let [replied, called] = answers();
     for act in [shared("x", 70), by_to(70), replied, called] {
         let receipt = status(1, "delivered", 3);
-        for seen in [vec![bearing(1, 0), receipt.clone()], vec![bearing(1, 0)]] {
-            let mut proven = book(Resend::Newest, &seen);
-            proven.remember(&bearing(2, 60));
-            proven.observe(&direct(1, 50));
+        for (first, second, confirmed, why) in [
+            (true, Some(120), vec![1], "it arrived after the act"),
+            (false, Some(120), vec![1], "the proof says that message 1 had arrived"),
+            (true, None, vec![1, 2], "no receipt, and message 1 has had its act"),
+            (true, Some(75), vec![1, 2], "it had arrived"),
+            (false, None, vec![1, 2], "no receipts at all"),
+        ] {
+            let mut proven = book(Resend::Newest, &[bearing(1, 0), bearing(2, 60)]);
+            first.then(|| proven.remember(&receipt));
             proven.observe(&act);
-            proven.remember(&status(2, "delivered", 120));
-            assert_eq!(proven.confirmed(), [sid(1)].into(), "{act:?}");
+            proven.observe(&direct(1, 50));
+            second.map(|at| proven.remember(&status(2, "delivered", at)));
+            let confirmed = confirmed.into_iter().map(sid).collect();
+            assert_eq!(proven.confirmed(), confirmed, "{why}: {act:?}");
         }
         for late in [None, Some(120)] {
             let untracked = MessageUpdate { tracked: false, strict: false, ..bearing(1, 0) };
@@ -223,6 +270,11 @@ fn all_excludes_a_message_that_arrived_after_the_act_beside_one_that_had_arrived
         book.observe(&shared("x", 70));
         assert_eq!(book.confirmed(), confirmed.into_iter().map(sid).collect());
     }
+    let hour_old = [bearing(1, -HOUR), status(1, "delivered", 3 - HOUR), bearing(2, 60)];
+    let mut former = book(Resend::All, &hour_old);
+    former.remember(&status(2, "delivered", 86));
+    former.observe(&shared("x", 70));
+    assert!(former.confirmed().contains(&sid(2)), "an old message excludes none");
     let seen = [bearing(1, 0), status(1, "delivered", 3), bearing(2, 60)];
     let mut proven = book(Resend::All, &seen);
     proven.observe(&direct(1, 50));
@@ -232,7 +284,7 @@ fn all_excludes_a_message_that_arrived_after_the_act_beside_one_that_had_arrived
 }
 
 #[test]
-fn a_message_of_unknown_age_is_not_passed_over() {
+fn a_newest_message_of_unknown_age_proves_nothing_beside_one_that_had_arrived() {
     let unsaid = MessageUpdate { created_at: None, ..bearing(2, 75) };
     let seen = [bearing(1, 0), status(1, "delivered", 3), unsaid, status(2, "delivered", 120)];
     for act in [shared("x", 70), by_to(70)] {
@@ -252,27 +304,20 @@ fn a_later_receipt_does_not_date_an_arrival_of_an_unknown_time() {
 }
 
 #[test]
-fn a_newest_message_that_another_act_proves_is_not_passed_over() {
-    let seen = [bearing(1, 0), status(1, "delivered", 3), bearing(2, 60)];
-    for (first, second) in [(65, 200), (200, 65)] {
-        let mut book = book(Resend::Newest, &seen);
-        book.observe(&direct(2, first));
-        book.observe(&direct(2, second));
-        book.observe(&shared("x", 70));
-        book.remember(&status(2, "delivered", 120));
-        assert_eq!(book.confirmed(), [sid(2)].into(), "{first}, {second}");
-    }
-}
-
-#[test]
 fn a_message_beside_the_newest_counts_for_five_minutes() {
+    let [replied, called] = answers();
     for (created, is_newest) in [(-231, true), (-230, false)] {
         let seen = [bearing(1, created), status(1, "delivered", created + 3), bearing(2, 60)];
-        for receipt in [None, Some(120)] {
+        let by_reference = [(None, shared("x", 70), false), (Some(120), shared("x", 70), false)];
+        // Evidence about a person leaves an unproven message of any age possible.
+        let others = [by_to(70), replied.clone(), called.clone()];
+        let others = others.into_iter().map(|act| (Some(120), act, true));
+        for (receipt, act, is_proven) in by_reference.into_iter().chain(others) {
             let mut book = book(Resend::Newest, &seen);
-            book.observe(&shared("x", 70));
+            is_proven.then(|| book.observe(&direct(1, created + 10)));
+            book.observe(&act);
             receipt.map(|at| book.remember(&status(2, "delivered", at)));
-            assert_eq!(book.confirmed(), second_if(is_newest), "{created}");
+            assert_eq!(book.confirmed().contains(&sid(2)), is_newest, "{created}: {act:?}");
         }
     }
 }

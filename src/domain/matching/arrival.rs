@@ -1,7 +1,7 @@
 //! Which of several messages had arrived when a person acted, as far as receipts say.
 //!
-//! Shared and inferred evidence is about the newest message. If the newest had not arrived, the act was about an older one.
-//! The evidence does not say about which one, so it proves nothing.
+//! Shared and inferred evidence is about the newest message. If an older message had arrived and the newest had not, the act
+//! was about an older one. The evidence does not say about which one, so it proves nothing.
 
 use crate::domain::evidence::{Evidence, Reason};
 use crate::domain::matching::candidates::{Selection, indirect};
@@ -34,21 +34,43 @@ pub(super) fn arrival(message: &Message, evidence: &Evidence) -> Arrival {
     }
 }
 
-/// Selects the newest message, unless it had not arrived and a recent older one had.
-pub(super) fn newest_of(evidence: &Evidence, newest_first: &[&Message], basis: Basis) -> Selection {
-    let Some((newest, older)) = newest_first.split_first() else { return indirect(None, basis) };
-    let mut recent = older.iter().filter(|message| {
-        message.created_at >= earlier(evidence.occurred_at, OLDER_WITHIN)
-            && arrival(message, evidence) == Arrival::Before
-    });
-    let is_older_meant = newest.state == State::Pending
-        && match arrival(newest, evidence) {
-            Arrival::Before => false,
-            Arrival::Unknown => recent.any(|message| message.proof.is_none()),
-            Arrival::After => recent.next().is_some(),
-        };
-    if is_older_meant {
+/// The messages that are recent enough for an act to be about them although a newer one was sent.
+pub(super) fn recent<'m>(evidence: &Evidence, older: &[&'m Message]) -> Vec<&'m Message> {
+    let since = earlier(evidence.occurred_at, OLDER_WITHIN);
+    older.iter().copied().filter(|message| message.created_at >= since).collect()
+}
+
+/// Selects the newest message, unless it had not arrived and one of these older messages had.
+pub(super) fn newest_of(
+    evidence: &Evidence,
+    newest: Option<&Message>,
+    older: &[&Message],
+    basis: Basis,
+) -> Selection {
+    let had_arrived = |message: &&Message| arrival(message, evidence) == Arrival::Before;
+    let is_older_meant = |newest: &Message| match arrival(newest, evidence) {
+        Arrival::Before => false,
+        Arrival::After => older.iter().any(had_arrived),
+        // Some apps get no receipts at all, so the older message must have one. A proven message has had its act.
+        Arrival::Unknown => older.iter().any(|it| it.proof.is_none() && had_arrived(it)),
+    };
+    match newest {
+        Some(newest) if newest.state == State::Pending && is_older_meant(newest) => {
+            Selection::Wait(Reason::OlderPending)
+        }
+        _ => indirect(newest, basis),
+    }
+}
+
+/// The same for evidence that names only a person, who may act upon any unproven message, whatever its age and receipts.
+pub(super) fn newest_to_person(
+    evidence: &Evidence,
+    newest: &Message,
+    older: &[&Message],
+) -> Selection {
+    let is_unsure = newest.state == State::Pending && arrival(newest, evidence) != Arrival::Before;
+    if is_unsure && older.iter().any(|message| message.proof.is_none()) {
         return Selection::Wait(Reason::OlderPending);
     }
-    indirect(Some(newest), basis)
+    newest_of(evidence, Some(newest), &recent(evidence, older), Basis::Inferred)
 }

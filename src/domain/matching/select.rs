@@ -6,7 +6,7 @@ use crate::domain::evidence::{
     Evidence, EvidenceTarget, Parked, REGISTERED_WITHIN, Reason, SenderHint, SignalSource,
     TimeSource,
 };
-use crate::domain::matching::arrival::{Arrival, arrival, newest_of};
+use crate::domain::matching::arrival::{Arrival, arrival, newest_of, newest_to_person, recent};
 use crate::domain::matching::automatic::is_too_fast;
 use crate::domain::matching::candidates::{
     Candidates, Fitting, Selection, age_order, direct, indirect, is_within_skew, newest_first,
@@ -150,9 +150,12 @@ impl Candidates<'_> {
         if let Some(typed) = &parked.code {
             match Coded::of(typed, theirs, &fitting.all, evidence) {
                 Coded::None => {}
-                Coded::Repeated => return Selection::Wait(Reason::Ambiguous),
+                Coded::Ambiguous => return Selection::Wait(Reason::Ambiguous),
                 Coded::Only(only) => return direct(Some(only)),
-                Coded::Likely(several) => return newest_of(evidence, &several, Basis::Inferred),
+                Coded::Likely(several) => {
+                    let older = several.get(1..).unwrap_or_default();
+                    return newest_of(evidence, several.first().copied(), older, Basis::Inferred);
+                }
             }
         }
         let is_timed = evidence.time_source != TimeSource::Unknown;
@@ -195,16 +198,8 @@ impl Candidates<'_> {
                 }
             }
             Ok(Some(newest)) => {
-                from_sender.retain(|message| age_order(message) <= age_order(newest));
-                // A person without a reference may answer any message, also one without a receipt.
-                let needs_receipt = from_sender.iter().skip(1).any(|older| older.proof.is_none());
-                if needs_receipt
-                    && newest.state == State::Pending
-                    && arrival(newest, evidence) != Arrival::Before
-                {
-                    return Selection::Wait(Reason::OlderPending);
-                }
-                newest_of(evidence, &from_sender, Basis::Inferred)
+                from_sender.retain(|message| age_order(message) < age_order(newest));
+                newest_to_person(evidence, newest, &from_sender)
             }
             Ok(None) => indirect(None, Basis::Inferred),
             Err(reason) => Selection::Wait(reason),
@@ -252,9 +247,12 @@ impl Candidates<'_> {
         if let Some(typed) = &parked.code {
             match Coded::of(typed, &bearing, &all, evidence) {
                 Coded::None => {}
-                Coded::Repeated => return Selection::Wait(Reason::Ambiguous),
+                Coded::Ambiguous => return Selection::Wait(Reason::Ambiguous),
                 Coded::Only(only) => return direct(Some(only)),
-                Coded::Likely(several) => return self.resent(evidence, &several),
+                Coded::Likely(several) => {
+                    let older = several.get(1..).unwrap_or_default();
+                    return self.resent(evidence, &several, older);
+                }
             }
             if let Some(selection) = by_unknown_code(typed, &all, |_| true, Basis::Shared) {
                 return selection;
@@ -275,7 +273,7 @@ impl Candidates<'_> {
             (_, [_, ..]) if self.is_in_the_way(evidence, &younger) => {
                 Selection::Wait(Reason::TimeUnknown)
             }
-            (older, _) => self.resent(evidence, older),
+            ([_, rest @ ..], _) => self.resent(evidence, &older, &recent(evidence, rest)),
         }
     }
 
@@ -369,28 +367,34 @@ impl Candidates<'_> {
         if shields { Selection::Wait(Reason::RecipientUnknown) } else { selection }
     }
 
-    /// Selects among several messages with one reference, newest first.
-    fn resent(&self, evidence: &Evidence, candidates: &[&Message]) -> Selection {
+    /// Selects among several messages with one reference, newest first. The act may be about one of `older` if the newest
+    /// had not arrived.
+    fn resent(
+        &self,
+        evidence: &Evidence,
+        candidates: &[&Message],
+        older: &[&Message],
+    ) -> Selection {
+        let newest = candidates.first().copied();
         match (self.policy.resend, candidates) {
-            (Resend::Newest, _) => newest_of(evidence, candidates, Basis::Shared),
+            (Resend::Newest, _) => newest_of(evidence, newest, older, Basis::Shared),
             (Resend::OnlyDeliverable | Resend::Code, [] | [_]) => {
                 indirect(candidates.first().copied(), Basis::Shared)
             }
             // A later receipt may exclude one of them; later evidence with a code may select one.
             (Resend::OnlyDeliverable | Resend::Code, _) => Selection::Wait(Reason::Ambiguous),
             (Resend::All, _) => {
-                // Late receipts exclude a message only beside one whose receipts were in time.
-                let is_timely = |message: &&&Message| arrival(message, evidence) == Arrival::Before;
-                let is_excluded = |message: &Message| {
-                    arrival(message, evidence) == Arrival::After
-                        && candidates.iter().any(|message| is_timely(&message))
-                };
-                let pending = candidates
-                    .iter()
-                    .filter(|message| message.state == State::Pending && !is_excluded(message));
+                let mut compared = newest.iter().chain(older);
+                // If all receipts are late, they exclude no message.
+                let is_any_before =
+                    compared.any(|message| arrival(message, evidence) == Arrival::Before);
+                let is_after = |message: &Message| arrival(message, evidence) == Arrival::After;
+                let pending = candidates.iter().filter(|message| {
+                    message.state == State::Pending && !(is_any_before && is_after(message))
+                });
                 let pending: Vec<MessageSid> = pending.map(|message| message.sid).collect();
                 if pending.is_empty() {
-                    newest_of(evidence, candidates, Basis::Shared)
+                    newest_of(evidence, newest, older, Basis::Shared)
                 } else {
                     Selection::Confirms(pending, Basis::Shared)
                 }

@@ -1,7 +1,8 @@
 //! Selects by a typed code: the messages that have it, and those that may have it.
 
 use crate::domain::code::TypedCode;
-use crate::domain::evidence::{Evidence, Reason};
+use crate::domain::evidence::{Evidence, Reason, TimeSource};
+use crate::domain::matching::arrival::{Arrival, arrival};
 use crate::domain::matching::candidates::{Selection, indirect, is_younger, newest_first};
 use crate::domain::message::{Basis, Message};
 use crate::domain::sid::MessageSid;
@@ -28,8 +29,8 @@ pub(super) fn by_unknown_code(
 pub(super) enum Coded<'m> {
     /// No known message.
     None,
-    /// One message, but another one was registered with a code later: it may be the same code.
-    Repeated,
+    /// One or several messages, and nothing shows in which one the person read the code.
+    Ambiguous,
     /// One message, and each other message has another code.
     Only(&'m Message),
     /// Several messages, or one beside a message without a known code, which may contain the same code. The newest
@@ -53,8 +54,17 @@ impl<'m> Coded<'m> {
         };
         match of.as_slice() {
             [] => Self::None,
-            [_] if near.iter().any(|message| may_be_of(typed, message)) => Self::Repeated,
+            // Another one was registered with a code later: it may be the same code.
+            [_] if near.iter().any(|message| may_be_of(typed, message)) => Self::Ambiguous,
             [only] if !near.iter().any(|other| may_hold(other, only)) => Self::Only(only),
+            [only]
+                if arrival(only, evidence) == Arrival::After
+                    && near.iter().any(|other| {
+                        may_hold(other, only) && arrival(other, evidence) == Arrival::Before
+                    }) =>
+            {
+                Self::Ambiguous
+            }
             several => {
                 let mut likely = newest_first(several);
                 likely.retain(|message| !is_younger(message, evidence));
@@ -62,7 +72,9 @@ impl<'m> Coded<'m> {
                 if likely.iter().any(|message| message.may_have_arrived()) {
                     likely.retain(|message| message.may_have_arrived());
                 }
-                Self::Likely(likely)
+                // Without a time, nothing shows which of them existed.
+                let is_timed = evidence.time_source != TimeSource::Unknown;
+                if is_timed || likely.len() < 2 { Self::Likely(likely) } else { Self::Ambiguous }
             }
         }
     }

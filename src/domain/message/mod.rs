@@ -181,7 +181,7 @@ pub struct Message {
     /// When a status first said that Twilio began to send it.
     #[serde(with = "crate::domain::timestamp_serde::optional")]
     pub went_out_at: Option<Timestamp>,
-    /// When the first receipt of its arrival, or of a part's, reached this service.
+    /// The earliest receipt of its arrival, or of a part's: Twilio's time in Event Streams, otherwise the request's.
     #[serde(default, with = "crate::domain::timestamp_serde::optional")]
     pub arrived_at: Option<Timestamp>,
     /// Twilio's error code that came with a failing status.
