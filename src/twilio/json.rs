@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::domain::signal::Malformed;
 
@@ -30,9 +30,7 @@ impl Json {
         serde_json::from_slice(text).map_err(|error| {
             let what = match error.classify() {
                 serde_json::error::Category::Eof => "it ends too early",
-                serde_json::error::Category::Data => {
-                    "a number is too long to be exact; write it as a string"
-                }
+                serde_json::error::Category::Data => "something else was found",
                 serde_json::error::Category::Syntax | serde_json::error::Category::Io => {
                     "syntax error"
                 }
@@ -61,7 +59,8 @@ impl<'de> Deserialize<'de> for Json {
     }
 }
 
-/// 2⁵³. From here on, neighbouring integers have one floating-point value, so two references would become one.
+/// 2⁵³. From here on, neighbouring integers have one floating-point value: two references would become one. Such a
+/// number counts as absent.
 const INEXACT_FROM: f64 = 9_007_199_254_740_992.0;
 
 struct Any;
@@ -83,11 +82,9 @@ impl<'de> Visitor<'de> for Any {
     fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
         Ok(Json::Scalar(value.to_string()))
     }
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Json, E> {
-        if value.abs() >= INEXACT_FROM {
-            return Err(E::custom("a number is too long to be exact"));
-        }
-        Ok(Json::Scalar(value.to_string()))
+    fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
+        let is_exact = value.abs() < INEXACT_FROM;
+        Ok(if is_exact { Json::Scalar(value.to_string()) } else { Json::Null })
     }
     fn visit_unit<E>(self) -> Result<Json, E> {
         Ok(Json::Null)
@@ -122,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_keeps_its_digits_or_is_malformed() {
+    fn a_number_keeps_its_digits_or_counts_as_absent() {
         let max = u64::MAX;
         for text in [max.to_string(), i64::MIN.to_string(), "-1.5".to_owned(), "0".to_owned()] {
             assert_eq!(Json::parse(text.as_bytes()), Ok(Json::Scalar(text)));
