@@ -125,10 +125,7 @@ mod tests {
             assert_eq!(Json::parse(text.as_bytes()), Ok(Json::Scalar(text)));
         }
         for text in ["18446744073709551616", "-9223372036854775809", "1e17", "9007199254740992.0"] {
-            let Err(Malformed::Json(error)) = Json::parse(text.as_bytes()) else {
-                panic!("{text}")
-            };
-            assert!(error.starts_with("a number is too long"), "{error}");
+            assert_eq!(Json::parse(text.as_bytes()), Ok(Json::Null), "{text}");
         }
     }
 
