@@ -25,8 +25,9 @@ use crate::store::postgres::load_parts::{
 
 type Result<T> = std::result::Result<T, TransactionError>;
 
-/// A row by key or by search: its kind, the number of the search from 1 on, a key, a revision or a time, and the body.
-type Row = (i32, i64, Option<String>, Option<i64>, Option<String>);
+/// A row by key or by search: its part of the statement, the number of the search from 1 on, a key, a revision or a time,
+/// and the body.
+type Row = (String, i64, Option<String>, Option<i64>, Option<String>);
 
 /// Loads rows, and notes that the database has answered these reads.
 pub(super) async fn load(
@@ -255,14 +256,14 @@ impl<'a> Keys<'a> {
 
     fn insert(&self, loaded: &mut Loaded, rows: Vec<Row>) -> Result<()> {
         let mut lists = self.note_searches(loaded);
-        for (kind, search, name, number, body) in rows {
+        for (part, search, name, number, body) in rows {
             let body = body.unwrap_or_default();
             let (name, number) = (name.unwrap_or_default(), number.unwrap_or_default());
             let search = usize::try_from(search - 1).unwrap_or(usize::MAX);
-            let read = match kind {
-                8 => self.persons.get(search).map(|(read, ..)| *read),
-                9 => self.untied.get(search).map(|(read, ..)| *read),
-                10 => self.references.get(search).map(|(read, ..)| *read),
+            let read = match part.as_str() {
+                "person" => self.persons.get(search).map(|(read, ..)| *read),
+                "untied" => self.untied.get(search).map(|(read, ..)| *read),
+                "reference" => self.references.get(search).map(|(read, ..)| *read),
                 _ => None,
             };
             if let Some(read) = read {
@@ -270,43 +271,43 @@ impl<'a> Keys<'a> {
                 lists.entry(read).or_default().push(sid);
                 continue;
             }
-            match kind {
-                0 => {
+            match part.as_str() {
+                "message" => {
                     add_message(loaded, number, &body)?;
                 }
-                1 => {
+                "parked" => {
                     let parked: Parked = serde_json::from_str(&body)?;
                     loaded.parked.insert(ParkedKey::of(&parked), parked);
                 }
-                2 => add_holder(loaded, number, &body)?,
-                3 => {
+                "holder" => add_holder(loaded, number, &body)?,
+                "counted" => {
                     let key = self.counted.get(&name).copied();
                     loaded.counted.extend(key.map(|key| (key, timestamp(number))));
                 }
-                4 => {
+                "link" => {
                     if let Some(id) = hex::bytes(&name).map(LinkId::from_bytes) {
                         loaded.links.insert(id, serde_json::from_str(&body)?);
                     }
                 }
-                5 => {
+                "automatic" => {
                     if let Some(person) = hex::bytes(&name).map(RecipientHash::from_bytes) {
                         loaded.automatic.insert(person, serde_json::from_str(&body)?);
                     }
                 }
-                6 => {
+                "names" => {
                     if let Some(key) = self.names.get(search) {
                         loaded.names.insert(*key, serde_json::from_str(&body)?);
                     }
                 }
-                7 => {
+                "sender" => {
                     let key = self.senders.get(search).zip(name.parse().ok());
                     let key = key.map(|((account, address), service)| {
                         ((*account, (*address).to_owned()), service)
                     });
                     loaded.senders.extend(key);
                 }
-                12 | 13 => {
-                    let due = if kind == 12 { &self.due_after } else { &self.last_due_by };
+                "due_after" | "last_due_by" => {
+                    let due = if part == "due_after" { &self.due_after } else { &self.last_due_by };
                     let at = name.parse().map(timestamp);
                     let at = at.map_err(|_| TransactionError::Damaged("due_at".to_owned()))?;
                     let sid = add_message(loaded, number, &body)?;
@@ -315,12 +316,14 @@ impl<'a> Keys<'a> {
                         list.push((at, sid));
                     }
                 }
-                14 => {
+                "hold" => {
                     let account: Option<AccountSid> = name.parse().ok();
                     loaded.holds.extend(account.map(|account| (account, timestamp(number))));
                 }
-                15 => loaded.accounts_with_due.extend(name.parse::<AccountSid>().ok()),
-                _ => {
+                "account_with_due" => {
+                    loaded.accounts_with_due.extend(name.parse::<AccountSid>().ok())
+                }
+                "unbound_link" => {
                     let list = self.unbound.get(search);
                     let list = list.and_then(|(read, ..)| loaded.unbound.get_mut(*read));
                     let id = hex::bytes(&name).map(LinkId::from_bytes);
@@ -328,6 +331,7 @@ impl<'a> Keys<'a> {
                         list.extend(id);
                     }
                 }
+                _ => return Err(TransactionError::Damaged(part)),
             }
         }
         for (read, mut sids) in lists {
