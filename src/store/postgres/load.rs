@@ -321,7 +321,7 @@ impl<'a> Keys<'a> {
                     loaded.holds.extend(account.map(|account| (account, timestamp(number))));
                 }
                 "account_with_due" => {
-                    loaded.accounts_with_due.extend(name.parse::<AccountSid>().ok())
+                    loaded.accounts_with_due.extend(name.parse::<AccountSid>().ok());
                 }
                 "unbound_link" => {
                     let list = self.unbound.get(search);
