@@ -57,7 +57,7 @@ impl Process {
     pub(crate) fn listens(&mut self, port: u16) -> anyhow::Result<()> {
         let began = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            ensure!(self.0.end()?.is_none(), "the process ended at its start");
+            ensure!(self.0.try_exit_status()?.is_none(), "the process ended at its start");
             ensure!(began.elapsed() < TIMEOUT, "the process does not listen");
             std::thread::park_timeout(Duration::from_millis(5));
         }
@@ -133,7 +133,7 @@ impl Heardback {
         let began = Instant::now();
         let (mut process, log) = ChildProcess::logged(&mut command)?;
         let wait = |process: &mut ChildProcess, log: &LogFile| -> anyhow::Result<()> {
-            ensure!(process.end()?.is_none(), "the service ended: {}", log.text()?);
+            ensure!(process.try_exit_status()?.is_none(), "the service ended: {}", log.text()?);
             ensure!(began.elapsed() < TIMEOUT, "the service is not ready: {}", log.text()?);
             std::thread::park_timeout(Duration::from_millis(1));
             Ok(())

@@ -146,7 +146,7 @@ impl Service {
         if self.ended {
             return Ok(true);
         }
-        let Some(status) = self.process.end()? else { return Ok(false) };
+        let Some(status) = self.process.try_exit_status()? else { return Ok(false) };
         self.ended = true;
         self.reader.take().map(JoinHandle::join);
         let how = if expected { status.to_string() } else { format!("{status}\n{}", self.tail()) };

@@ -101,8 +101,8 @@ impl ChildProcess {
         Ok(kill_process(self.pid(), signal)?)
     }
 
-    /// `None` while it runs.
-    pub(crate) fn end(&mut self) -> io::Result<Option<ExitStatus>> {
+    /// The exit status; `None` while the process runs.
+    pub(crate) fn try_exit_status(&mut self) -> io::Result<Option<ExitStatus>> {
         self.child.try_wait()
     }
 

@@ -168,7 +168,7 @@ impl Judgement {
                 return false;
             }
         };
-        if !right && case.act.is_some_and(|act| act.is_wrong) {
+        if !right && case.act.is_some_and(|act| act.is_wrong || is_read_in_unknown(case, act)) {
             *self.app_errors.entry(kind).or_default() += 1;
             return false;
         }
@@ -226,6 +226,18 @@ impl Judgement {
             }
         }
     }
+}
+
+/// Whether the app sent one code in two messages, and only the other one was known when the code was reported.
+fn is_read_in_unknown(case: &Case<'_>, act: &Act) -> bool {
+    let Cause::Message(read) = act.cause else { return false };
+    let is_repeated =
+        case.world.messages.get(read).is_some_and(|other| other.code == case.message.code);
+    let is_known = case.world.timeline.iter().any(|(at, event)| {
+        *at <= act.received
+            && matches!(event, Event::Register(other) | Event::Status(other, _) if *other == read)
+    });
+    case.proof.basis == Basis::Direct && read != case.number && is_repeated && !is_known
 }
 
 /// The violation, if this confirmation is one.

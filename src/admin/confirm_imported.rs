@@ -25,7 +25,7 @@ pub enum LineOutcome {
     },
     /// The line is malformed or contradicts the store.
     Rejected {
-        /// The malformed field, in Twilio's spelling.
+        /// The rejected field in Twilio's spelling, or `line` if the error is not about one field.
         field: String,
         /// The error, without the value of the field.
         why: String,

@@ -15,7 +15,7 @@ pub struct Identity {
 }
 
 pub(super) fn identity(store: &dyn Store) -> Identity {
-    let key_check = hex(&store.recipient_hash_key().check());
+    let key_check = hex(&store.recipient_hash_key().fingerprint());
     Identity { key_check, is_empty: store.counts() == RecordCounts::default() }
 }
 

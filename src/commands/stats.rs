@@ -12,7 +12,7 @@ use crate::domain::findings::pause_advice;
 use crate::domain::message::State;
 use crate::telemetry::readiness::{LaneDetail, LaneReadiness};
 
-/// Rows of the tables by calling code and sender. JSON has all of them.
+/// The most rows that each table prints. `--json` prints all.
 const MAX_ROWS: usize = 10;
 
 /// Prints the statistics.
@@ -73,7 +73,7 @@ fn text(summary: &Summary, out: &mut impl Write) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Why the lane of an account does not post.
+/// Whether Twilio accepts the account's posts, and otherwise why not.
 fn lane_text(account: &str, lane: &LaneDetail, now: Timestamp) -> String {
     let long = lane.since.map(|since| format!(" for {}", age(now, since))).unwrap_or_default();
     let why = lane.why.as_deref().unwrap_or_default();

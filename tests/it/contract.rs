@@ -180,12 +180,12 @@ async fn every_acknowledged_record_is_there_after_closing_and_opening_again() {
         store.observe(reply(1, 1)).await.expect("observed");
         store.observe(direct(77, 1)).await.expect("observed");
         let (messages, counts) = (entries(&store, Filter::messages(), 10).await, store.counts());
-        let recipient = store.recipient_hash_key().check();
+        let recipient = store.recipient_hash_key().fingerprint();
         drop(store);
         let store = backend.usual(&hands);
         assert_eq!(entries(&store, Filter::messages(), 10).await, messages);
         assert_eq!(store.counts(), counts);
-        assert_eq!(store.recipient_hash_key().check(), recipient, "the key is the store's own");
+        assert_eq!(store.recipient_hash_key().fingerprint(), recipient, "the key is the store's own");
         let again = store.observe(reply(1, 9)).await.expect("observed");
         assert_eq!(
             again,

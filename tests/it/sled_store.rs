@@ -546,7 +546,7 @@ async fn a_store_without_its_own_key_gets_no_other_one() {
     let key = || Some(b"the key in the settings".to_vec());
     let store = SledStore::open(Options { recipient_hash_key: key(), ..given() }).expect("opens");
     store.remember(registered(1, 0)).await.expect("remembered");
-    let somebody = store.recipient_hash_key().check();
+    let somebody = store.recipient_hash_key().fingerprint();
     store.close().await;
     drop(store);
     let error = SledStore::open(given()).err().expect("refused");
@@ -554,7 +554,7 @@ async fn a_store_without_its_own_key_gets_no_other_one() {
     assert!(error.to_string().contains("set that to the key it had"), "{error}");
     let store =
         SledStore::open(Options { recipient_hash_key: key(), ..given() }).expect("opens again");
-    assert_eq!((store.recipient_hash_key().check(), store.counts().total()), (somebody, 1));
+    assert_eq!((store.recipient_hash_key().fingerprint(), store.counts().total()), (somebody, 1));
 }
 
 #[test]

@@ -170,7 +170,7 @@ impl Server {
     fn is_running(&mut self) -> anyhow::Result<bool> {
         Ok(match &mut self.process {
             None => false,
-            Some(process) => process.end()?.is_none(),
+            Some(process) => process.try_exit_status()?.is_none(),
         })
     }
 

@@ -1,7 +1,7 @@
 //! The records of a CSV (RFC 4180), of a bounded length. A field in quotes may contain line breaks.
 //!
 //! A stray quote looks like the start of such a field, which then includes the lines after it. So a record of several
-//! lines is used only if it has strict RFC 4180 quotes and the SID of one message.
+//! lines is used only if its quotes follow RFC 4180 strictly and it contains at most one message's SID.
 
 use std::fmt::Display;
 use std::io::{self, BufRead};
@@ -14,7 +14,7 @@ use crate::domain::sid::MessageSid;
 /// The longest record. A message with all its columns has a few thousand bytes.
 const MAX_RECORD_BYTES: usize = 64 << 10;
 
-/// Why a line cannot be used: the field and the reason, without its value.
+/// Why a record cannot be used. `why` begins with the field's name, and never contains the field's value.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct LineError {
     pub(super) field: &'static str,

@@ -67,7 +67,7 @@ pub(super) struct Harness {
     pub(super) key: SigningKey,
     http: reqwest::Client,
     link: Option<String>,
-    /// The first one gets the registrations, the last one all other requests.
+    /// The first gets registrations and queries, the last all other requests: they share one database.
     receivers: Vec<DemoReceiver>,
     folder: TempDir,
 }
@@ -93,7 +93,7 @@ impl Harness {
             settings.store = StoreUrl::Postgres(url.with(connect.clone()));
             settings.phone_key = Some(TOKEN.as_bytes().to_vec().into());
             settings.pool.connections = CONNECTIONS;
-            // A slow machine makes the demo slow, and no result wrong.
+            // With a short timeout, the demo would fail on a slow machine.
             settings.pool.acquire_timeout = TIMEOUT;
             PostgresStore::migrate(postgres_options(&settings, &url.with(connect.clone())))?;
         }
@@ -163,7 +163,8 @@ impl Harness {
         Ok(request.send().await?)
     }
 
-    /// The end of each message, after the posts of all confirmed ones.
+    /// Waits until every message has its expected state and all posts were attempted. After [`TIMEOUT`] the outcomes are
+    /// returned as they are.
     pub(super) async fn results(&self) -> anyhow::Result<Vec<DemoOutcome>> {
         let settled = async {
             loop {

@@ -24,7 +24,7 @@ impl RecipientHash {
 
 impl fmt::Debug for RecipientHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Person(…)")
+        f.write_str("RecipientHash(…)")
     }
 }
 
@@ -47,8 +47,8 @@ impl RecipientHashKey {
         Self(MacKey::new(secret))
     }
 
-    /// Sixteen bytes that identify the key and reveal no other property of it.
-    pub fn check(&self) -> [u8; 16] {
+    /// Identifies the key without revealing it, so that a store can detect that it is opened with another one.
+    pub fn fingerprint(&self) -> [u8; 16] {
         self.hash(&["check"])
     }
 
@@ -59,8 +59,8 @@ impl RecipientHashKey {
         Recipient { person, calling_code: address.calling_code(), kind: address.kind() }
     }
 
-    /// The caller from this number: the recipient of plain messages, and the person on WhatsApp. `None` if the address is
-    /// no number.
+    /// The hashes under which a caller may be stored: of the number itself, and of its WhatsApp address. `None` if the
+    /// address has no number.
     pub fn caller(
         &self,
         account: AccountSid,
@@ -71,13 +71,13 @@ impl RecipientHashKey {
         Some((self.recipient(account, &number), self.recipient(account, &whatsapp).person))
     }
 
-    /// The person as a call would name them, if that is another hash.
+    /// The hash of the plain number. `None` if the address has no number, or is one already.
     pub fn by_number(&self, account: AccountSid, address: &Address) -> Option<RecipientHash> {
         let number = address.to_number().filter(|number| number != address)?;
         Some(self.recipient(account, &number).person)
     }
 
-    /// The tag of a record of a store. It reveals nothing of the record without the key.
+    /// A MAC of a stored record. Without the key it reveals only whether two records are equal.
     pub fn record_tag(&self, record: &[u8]) -> [u8; 16] {
         let tag = self.0.tag([b"record\0".as_slice(), record]);
         tag.first_chunk().copied().unwrap_or_default()

@@ -60,7 +60,10 @@ fn without_the_key_no_person_can_be_guessed() {
     let person = |key: &[u8]| RecipientHashKey::new(key).recipient(account, &address).person;
     assert_eq!(person(b"one"), person(b"one"));
     assert_ne!(person(b"one"), person(b"another"));
-    assert_ne!(RecipientHashKey::new(b"one").check(), RecipientHashKey::new(b"another").check());
+    assert_ne!(
+        RecipientHashKey::new(b"one").fingerprint(),
+        RecipientHashKey::new(b"another").fingerprint()
+    );
 }
 
 #[test]

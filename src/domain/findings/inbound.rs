@@ -14,9 +14,9 @@ use crate::domain::span::rough;
 
 /// Without a verified request for this long, the service is not known to work.
 const QUIET: SignedDuration = SignedDuration::from_hours(24);
-/// More signed requests than this that fail, while none verifies, are an alert.
+/// More requests than this with an invalid signature, while none verifies, are critical.
 const MAX_FAILURES: u64 = 10;
-/// The threshold of failures that are compared with those of a day ago.
+/// So many failures or fewer are not reported, whatever the number of a day ago was.
 const MANY_FAILURES: u64 = 20;
 const TIMES_YESTERDAY: u64 = 3;
 const MAX_UNUSABLE: u64 = 20;
@@ -28,9 +28,9 @@ const IN_USE: SignedDuration = SignedDuration::from_hours(1);
 
 pub(super) fn derive(now: &FindingInputs, findings: &mut Vec<Finding>) {
     let before = findings.len();
-    let is_new = now.twilio.last_verified.max(now.app.last_verified).is_none();
+    let is_nothing_verified = now.twilio.last_verified.max(now.app.last_verified).is_none();
     for (side, facts) in [("twilio", &now.twilio), ("app", &now.app)] {
-        match nothing_verifies(side, facts, is_new) {
+        match nothing_verifies(side, facts, is_nothing_verified) {
             Some(finding) => findings.push(finding),
             None => findings.extend(narrower(side, &now.signatures)),
         }
@@ -101,25 +101,30 @@ pub(super) fn derive(now: &FindingInputs, findings: &mut Vec<Finding>) {
     findings.extend(idle_keys(now));
 }
 
-/// Judged for each side: Twilio and the app sign with different keys. A side that never verified counts its failures of
-/// one hour; of all time only while the other side has not verified either. So a forged request to an unused side does
-/// not stay an outage.
-fn nothing_verifies(side: &str, facts: &SignatureFacts, is_new: bool) -> Option<Finding> {
+/// Judged for each side, because Twilio and the app sign with different keys. Until any request verifies, all failures
+/// count. Later a side without a verified request counts those of the last hour: otherwise one forged request to an unused
+/// side would look like a lasting outage.
+fn nothing_verifies(
+    side: &str,
+    facts: &SignatureFacts,
+    is_nothing_verified: bool,
+) -> Option<Finding> {
     let finding = |what: String| Finding::new(FindingId::NothingVerifies, what).about(side);
     if facts.last_verified.is_none() {
-        let failed = if is_new { facts.since_start } else { facts.in_an_hour };
+        let failed = if is_nothing_verified { facts.since_start } else { facts.in_an_hour };
         let start = format!("No request to /{side}/ has verified since the start");
+        let period = if is_nothing_verified { "" } else { " in the last hour" };
         return match failed {
             SignatureFailures { refused: 0, unsigned: 0 } => None,
             // A scanner may have sent these.
             SignatureFailures { refused: 0, unsigned } => {
                 let what = format!(
-                    "{start}; {unsigned} had no readable signature, or named an account that is not configured"
+                    "{start}; {unsigned}{period} had no readable signature, or named an account that is not configured"
                 );
                 Some(finding(what).at_most(Severity::Warning))
             }
             SignatureFailures { refused, .. } => {
-                Some(finding(format!("{start}; {refused} were refused for the signature")))
+                Some(finding(format!("{start}; {refused}{period} had an invalid signature")))
             }
         };
     }
@@ -127,7 +132,7 @@ fn nothing_verifies(side: &str, facts: &SignatureFacts, is_new: bool) -> Option<
         return None;
     }
     let what = format!(
-        "No request to /{side}/ has verified for 15 minutes; {} were refused for the signature",
+        "No request to /{side}/ has verified for 15 minutes; {} had an invalid signature",
         facts.refused
     );
     let severity =
@@ -138,8 +143,8 @@ fn nothing_verifies(side: &str, facts: &SignatureFacts, is_new: bool) -> Option<
 /// A part of a side's requests: the subject of its finding, and the words for it.
 type FindingScope = (String, String);
 
-/// For a side that verifies requests, but none of one route or account. Each refused request is in one
-/// finding: the finding of the widest scope without a verified request.
+/// Reports routes, then accounts, then accounts on one route, that have refused requests and no verified one, on a side
+/// that verifies others. What one finding covers starts no further finding, but may count in one.
 fn narrower(side: &str, all: &[RouteSignatures]) -> Vec<Finding> {
     let all: Vec<_> = all.iter().filter(|one| one.side == side).collect();
     let mut uncovered = all.clone();
@@ -185,14 +190,14 @@ fn of_account_on_route(one: &RouteSignatures) -> Option<FindingScope> {
     Some((format!("{account} {}", one.route), format!("to {} for {account}", one.route)))
 }
 
-/// Critical from as many failures on as the alert needs: a single forged request to an unused route is no outage.
+/// Critical only above [`MAX_FAILURES`], because one forged request to an unused route is no outage.
 fn nothing_verifies_of((subject, words): &FindingScope, facts: &SignatureFacts) -> Option<Finding> {
-    let (refused, period) = match facts.last_verified {
-        None => (facts.in_an_hour.refused, "since the start"),
-        Some(_) => (facts.refused, "for 15 minutes"),
+    let (refused, (quiet, period)) = match facts.last_verified {
+        None => (facts.in_an_hour.refused, ("since the start", " in the last hour")),
+        Some(_) => (facts.refused, ("for 15 minutes", "")),
     };
     let what = format!(
-        "No request {words} has verified {period}; {refused} were refused for the signature"
+        "No request {words} has verified {quiet}; {refused}{period} had an invalid signature"
     );
     let severity = if refused > MAX_FAILURES { Severity::Critical } else { Severity::Warning };
     let finding = Finding::new(FindingId::NothingVerifies, what).about(subject).at_most(severity);

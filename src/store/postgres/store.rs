@@ -78,7 +78,7 @@ impl PostgresStore {
     pub fn open(options: PostgresOptions) -> Result<Self, PostgresOpenError> {
         let runtime = OwnRuntime::start()?;
         let recipient_hash_key = RecipientHashKey::new(&options.recipient_hash_key);
-        let check = recipient_hash_key.check();
+        let check = recipient_hash_key.fingerprint();
         let clock = options.clock.clone();
         let wall = clock.clone().unwrap_or_else(|| Arc::new(wall_clock));
         let guard = options.clock_guard.clone().unwrap_or_else(|| ClockGuard::believing(wall));

@@ -57,7 +57,7 @@ impl Running {
         let (mut process, log) = ChildProcess::logged(&mut command).expect("started");
         let began = Instant::now();
         let (public, ops) = loop {
-            let is_gone = process.end().expect("a child").is_some();
+            let is_gone = process.try_exit_status().expect("a child").is_some();
             if let Some(addresses) = log.addresses().expect("readable") {
                 break addresses;
             }
@@ -121,7 +121,7 @@ impl Running {
     pub(crate) fn still_runs_after(&mut self, wait: Duration) -> bool {
         let began = Instant::now();
         while began.elapsed() < wait {
-            if self.process.end().expect("a child").is_some() {
+            if self.process.try_exit_status().expect("a child").is_some() {
                 return false;
             }
             std::thread::park_timeout(POLL_INTERVAL);
@@ -133,7 +133,7 @@ impl Running {
     pub(crate) fn ends_within(&mut self, deadline: Duration) -> ExitStatus {
         let mut end = None;
         eventually("it ends", deadline, || {
-            end = self.process.end().expect("a child");
+            end = self.process.try_exit_status().expect("a child");
             end.is_some()
         });
         end.expect("ended")
@@ -142,7 +142,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Ok(None) = self.process.end() {
+        if let Ok(None) = self.process.try_exit_status() {
             // A wrapper ends with its service.
             let _ = kill_process(self.pid, Signal::KILL);
         }

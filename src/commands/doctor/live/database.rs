@@ -8,10 +8,11 @@ use crate::config::{PostgresUrl, Values};
 use crate::domain::span::humanized;
 use crate::store::postgres::{DatabaseFacts, PostgresStore, SCHEMA_VERSION};
 
-/// A larger difference is a warning, long before the five minutes by which an app's event time may differ.
-const CLOCKS_APART: SignedDuration = SignedDuration::from_secs(5);
-/// The oldest version that the PostgreSQL project still maintains.
-const OLDEST_VERSION: u32 = 14;
+/// A larger difference is a warning, because five minutes of it make times of events unusable.
+const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(5);
+/// The oldest version that gets fixes: those of PostgreSQL 14 ended in November 2026
+/// (<https://www.postgresql.org/support/versioning/>).
+const OLDEST_MAINTAINED: u32 = 15;
 
 pub(super) fn checks(settings: &Values, url: &PostgresUrl) -> Vec<Check> {
     match PostgresStore::inspect(postgres_options(settings, url)) {
@@ -40,7 +41,7 @@ fn server(facts: &DatabaseFacts, url: &PostgresUrl) -> Judgement {
         return fail(format!("{url} is read-only, as a standby is; connect to the primary"));
     }
     let major = version.split(['.', ' ']).next().and_then(|major| major.parse::<u32>().ok());
-    if major.is_some_and(|major| major < OLDEST_VERSION) {
+    if major.is_some_and(|major| major < OLDEST_MAINTAINED) {
         return warn(format!(
             "{url} is PostgreSQL {version}, which gets no fixes any more; upgrade it"
         ));
@@ -75,11 +76,11 @@ fn rights(facts: &DatabaseFacts) -> Judgement {
 fn tls(facts: &DatabaseFacts) -> Judgement {
     ok(match &facts.tls {
         Some(version) => format!("the connection is encrypted with {version}"),
-        None => "the connection is not encrypted; that is right on this machine only".to_owned(),
+        None => "the connection is not encrypted; that is safe only if the database runs on this machine".to_owned(),
     })
 }
 
-/// A 2xx means that a commit is on the server's disk.
+/// Heardback answers 2xx only after a commit is on the server's disk.
 fn durability(facts: &DatabaseFacts) -> Judgement {
     let DatabaseFacts { fsync, synchronous_commit, .. } = facts;
     if fsync == "off" {
@@ -139,7 +140,7 @@ fn clocks(facts: &DatabaseFacts, wall: Timestamp) -> Judgement {
     let apart = wall.duration_since(server);
     let text =
         format!("this machine's clock and the server's are {} apart", humanized(apart.abs()));
-    let status = if apart.abs() > CLOCKS_APART { CheckStatus::Warn } else { CheckStatus::Ok };
+    let status = if apart.abs() > MAX_CLOCK_SKEW { CheckStatus::Warn } else { CheckStatus::Ok };
     (status, text)
 }
 

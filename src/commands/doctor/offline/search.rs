@@ -1,6 +1,7 @@
-//! The search: keys times URLs times contents, those with the fewest causes first, two causes at most.
+//! The search: tries each combination of key, URL and content, those with the fewest causes first.
 //!
-//! Three causes at once are deliberately absent: such a match would need more coincidences than a service meets.
+//! A rejected key, a change of the URL and a change of the content count as causes, and at most two are combined: three at
+//! once are improbable. A repaired header and a wrong hash of the body do not count.
 
 use std::collections::HashSet;
 use std::hash::Hash;
@@ -19,8 +20,8 @@ use crate::domain::sid::AccountSid;
 use crate::twilio::form::FormPair;
 use crate::twilio::signature::{self, Algorithm, Presented, SigningKey, origin, verify};
 
-/// The most signatures for one request: two seconds at the worst. Each URL counts with and without the default port; a
-/// query with apostrophes costs a few times as much.
+/// Limits one search to some two seconds. Each URL counts with and without the default port. Queries with apostrophes take
+/// a few times longer.
 pub const MAX_SIGNATURES: usize = 50_000;
 const MAX_HEADERS: usize = 3;
 /// With and without the default port: `twilio::signature` tries both for each URL.
@@ -233,16 +234,16 @@ impl Search<'_> {
         self.tried.keys = keys.len();
         let is_damaged = |key: &RankedKey| matches!(key.source.kind, KeyKind::Damaged(_));
         let (damaged, whole): (Vec<_>, Vec<_>) = keys.iter().partition(|key| is_damaged(key));
-        let (accepted, wrong): (Vec<_>, Vec<_>) =
+        let (accepted, rejected): (Vec<_>, Vec<_>) =
             whole.into_iter().partition(|key| key.causes.is_empty());
         // A rejected key counts as one cause. Damaged keys are many, so they are tried without a second cause.
         for (keys, causes) in [
             (&accepted, 0),
             (&accepted, 1),
-            (&wrong, 0),
+            (&rejected, 0),
             (&damaged, 0),
             (&accepted, 2),
-            (&wrong, 1),
+            (&rejected, 1),
         ] {
             let found = self.try_keys(claim, keys, causes);
             if found.is_some() {
@@ -270,7 +271,7 @@ impl Search<'_> {
                 (name.as_slice().into(), value.as_slice().into())
             });
             let pairs: Vec<_> = pairs.collect();
-            // The body's hash is compared afterwards.
+            // `verify` gets no body, because `hash_cause` explains a wrong hash of the body later.
             let signed = if pairs.is_empty() {
                 signature::Content::Nothing
             } else {

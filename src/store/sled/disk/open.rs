@@ -162,7 +162,7 @@ pub(crate) struct ScannedDb {
 /// Stores the check value of the recipient hash key, and warns if it changed: pending messages are found only with the
 /// earlier key.
 fn check_recipient_hash_key(tree: &Tree, key: &RecipientHashKey) -> Result<(), String> {
-    let check = key.check().to_vec();
+    let check = key.fingerprint().to_vec();
     let known = tree.get(keys::PERSON_CHECK).map_err(|error| error.to_string())?;
     if let Some(known) = &known
         && **known != *check
@@ -266,7 +266,7 @@ impl Folder<'_> {
             }
         };
         let recipient_hash_key = RecipientHashKey::new(&secret);
-        let fits = check.is_some_and(|check| *check == recipient_hash_key.check());
+        let fits = check.is_some_and(|check| *check == recipient_hash_key.fingerprint());
         if options.must_exist && !fits {
             return Err(OpenError::OtherPersonKey { path: self.name() });
         }
