@@ -185,7 +185,11 @@ async fn every_acknowledged_record_is_there_after_closing_and_opening_again() {
         let store = backend.usual(&hands);
         assert_eq!(entries(&store, Filter::messages(), 10).await, messages);
         assert_eq!(store.counts(), counts);
-        assert_eq!(store.recipient_hash_key().fingerprint(), recipient, "the key is the store's own");
+        assert_eq!(
+            store.recipient_hash_key().fingerprint(),
+            recipient,
+            "the key is the store's own"
+        );
         let again = store.observe(reply(1, 9)).await.expect("observed");
         assert_eq!(
             again,

@@ -97,8 +97,9 @@ impl Facts<'_> {
                 && fault.from <= ended
         });
         let writable = obstacles.map(|fault| fault.to).max().unwrap_or_default().max(deferral.at);
-        // An orderly shutdown logs its losses.
-        let is_sudden = how.contains("signal") || run.unexpected_end.is_some();
+        // An orderly shutdown logs its losses. After a failed write of the store, the process ends itself with status 1, and
+        // counts the evidence of the batch that it was writing, without names.
+        let is_sudden = !how.contains("exit status: 0") || run.unexpected_end.is_some();
         is_sudden && ended <= writable.saturating_add(DEFERRED_FOR)
     }
 
