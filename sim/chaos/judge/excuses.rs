@@ -97,10 +97,15 @@ impl Facts<'_> {
                 && fault.from <= ended
         });
         let writable = obstacles.map(|fault| fault.to).max().unwrap_or_default().max(deferral.at);
-        // An orderly shutdown logs its losses. After a failed write of the store, the process ends itself with status 1, and
-        // counts the evidence of the batch that it was writing, without names.
-        let is_sudden = !how.contains("exit status: 0") || run.unexpected_end.is_some();
-        is_sudden && ended <= writable.saturating_add(DEFERRED_FOR)
+        // An orderly shutdown logs its losses. A process whose disk fails ends itself with status 1, and only counts the
+        // evidence of the batch that it was writing.
+        let is_disk_full = || {
+            let mut faults = self.faults.values();
+            faults.any(|it| it.name.contains("disk") && (it.from..=it.to).contains(&ended))
+        };
+        let is_sudden = how.contains("signal") || run.unexpected_end.is_some();
+        (is_sudden || (how.contains("exit status: 1") && is_disk_full()))
+            && ended <= writable.saturating_add(DEFERRED_FOR)
     }
 
     /// Whether the clock was wrong during a request about the message.

@@ -86,6 +86,27 @@ fn i1_only_a_call_a_press_or_a_forwarded_message_in_memory_may_be_lost_by_a_kill
 }
 
 #[test]
+fn i1_the_end_of_a_process_by_its_own_excuses_evidence_in_memory_only_on_a_full_disk() {
+    for (fault, how, wanted) in [
+        (Some("disk full"), "exit status: 1", &NONE[..]),
+        (Some("disk full"), "exit status: 0", &["I1"]),
+        (Some("one account hangs"), "exit status: 1", &["I1"]),
+        (None, "exit status: 1", &["I1"]),
+    ] {
+        let mut history = a_signal("link pressed", 303, true);
+        if let Some(name) = fault {
+            history.push(EventKind::FaultBegan { id: 9, name: name.to_owned() });
+        }
+        history.push(EventKind::Ended { run: 1, how: how.to_owned(), expected: true });
+        if fault.is_some() {
+            history.push(EventKind::FaultEnded { id: 9 });
+        }
+        let broken = history.stored(SID, "pending", None).broken();
+        assert_eq!(broken, wanted, "{fault:?}, {how}");
+    }
+}
+
+#[test]
 fn i1_a_repeated_press_in_memory_is_lost_with_the_first_and_one_of_the_next_process_is_not() {
     let press = |history: &mut HistoryBuilder| {
         history.signal("link pressed", Role::Honest, SID, PROVES, Some(303));
